@@ -1,0 +1,189 @@
+"""Edit neurons while a model runs: hook factories and the context managers made of them.
+
+Deactivate (paper A): a -> 0 at every token; or a -> a fixed value such as the mean. Steer
+(paper A): a -> (1 + alpha) a. An edit takes place at the neurons' own site.
+
+A mask over neurons has one row for all items, or one row per item of the batch, so that every item
+can have its own neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.models import HookList, LensModel
+from culture_lens.neurons import Neurons
+
+Rows = Neurons | Sequence[Neurons]
+Value = str | float | Mapping[str, Tensor]
+
+
+def replaced(
+    activation: Float[Tensor, "batch pos neuron"],
+    mask: Bool[Tensor, "rows neuron"],
+    value: Float[Tensor, "rows neuron"],
+) -> Float[Tensor, "batch pos neuron"]:
+    """Put a value in the place of the masked neurons.
+
+    Example:
+        >>> mask = torch.tensor([[True, False]])
+        >>> replaced(torch.ones(1, 1, 2), mask, torch.zeros(1, 2)).tolist()
+        [[[0.0, 1.0]]]
+    """
+    return torch.where(mask[:, None], value[:, None].to(activation.dtype), activation)
+
+
+def scaled(
+    activation: Float[Tensor, "batch pos neuron"],
+    mask: Bool[Tensor, "rows neuron"],
+    factor: Float[Tensor, "rows neuron"],
+) -> Float[Tensor, "batch pos neuron"]:
+    """Multiply the masked neurons by a factor.
+
+    Example:
+        >>> mask = torch.tensor([[True, False]])
+        >>> scaled(torch.ones(1, 1, 2), mask, torch.full((1, 2), 1.5)).tolist()
+        [[[1.5, 1.0]]]
+    """
+    return torch.where(mask[:, None], activation * factor[:, None].to(activation.dtype), activation)
+
+
+def edit_hook(
+    edit: Callable[[Tensor, Tensor, Tensor], Tensor], mask: Tensor, value: Tensor
+) -> Callable[..., Tensor]:
+    """Make a hook function of an edit; it returns a new tensor of the activation's shape."""
+
+    def run(activation: Tensor, hook: Any) -> Tensor:
+        rows = mask.shape[0]
+        repeats = 1 if rows == 1 else activation.shape[0] // rows
+        flat = edit(
+            activation.flatten(2),
+            mask.to(activation.device).repeat_interleave(repeats, 0),
+            value.to(activation.device).repeat_interleave(repeats, 0),
+        )
+        return flat.reshape(activation.shape)
+
+    return run
+
+
+def edit_hooks(
+    model: LensModel,
+    neurons: Rows,
+    edit: Callable[[Tensor, Tensor, Tensor], Tensor],
+    values: Callable[[Neurons, str], Float[Tensor, "neuron"]],
+) -> HookList:
+    """Make the ``(name, function)`` hooks that edit neurons, one for each site and layer in use.
+
+    Args:
+        model: The model.
+        neurons: One set for all rows, or one for each row of the batch.
+        edit: What to do with the masked neurons.
+        values: Gives a value for each of a set's neurons at a site.
+
+    Raises:
+        InputError: A site that the model does not have, or a neuron outside it.
+    """
+    rows = [neurons] if isinstance(neurons, Neurons) else list(neurons)
+    hooks: HookList = []
+    for site in dict.fromkeys(site for row in rows for site in row.places):
+        shape = (model.n_layers, model.widths.get(site, 0))
+        for row in rows:
+            places = row.places.get(site)
+            if places is not None and len(places) and (places >= torch.tensor(shape)).any():
+                raise InputError(
+                    f"neurons at site {site!r} lie outside {model.name!r}, which has "
+                    f"{shape[0]} layers of {shape[1]}: they are of another model."
+                )
+        used = sorted({int(x) for row in rows for x in row.places.get(site, torch.empty(0, 2))[:, 0]})
+        for layer in used:
+            mask = torch.zeros(len(rows), shape[1], dtype=torch.bool)
+            value = torch.zeros(len(rows), shape[1])
+            for position, row in enumerate(rows):
+                if site in row.places:
+                    here = row.places[site][:, 0] == layer
+                    index = row.places[site][here, 1]
+                    mask[position, index] = True
+                    value[position, index] = values(row, site)[here].float()
+            device = model.device
+            hook = edit_hook(edit, mask.to(device), value.to(device))
+            hooks.append((model.hook_name(site, layer), hook))
+    return hooks
+
+
+def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> HookList:
+    """Make the hooks that set neurons to a value (paper A: g -> 0 at every token).
+
+    Args:
+        model: The model.
+        neurons: One set for all rows, or one for each row of the batch.
+        value: ``"zero"``; ``"mean"``, the neurons' mean activation over all cultures' tokens; a
+            number; or ``{site: tensor}`` with a value for every neuron, ``layer neuron``.
+
+    Raises:
+        InputError: An unknown value, or ``"mean"`` where no means were recorded.
+
+    Example:
+        ``with model.hooks(ablation_hooks(model, found["Japan"])): model.logits(batch)``
+    """
+    if isinstance(value, str) and value not in ("zero", "mean"):
+        raise InputError(f"ablation value {value!r}: use 'zero', 'mean', a number or tensors.")
+
+    def values(row: Neurons, site: str) -> Tensor:
+        places = row.places[site]
+        if isinstance(value, Mapping):
+            return value[site][places[:, 0], places[:, 1]]
+        if value == "mean":
+            if site not in row.means:
+                raise InputError(
+                    f"no means were recorded for site {site!r}: record with magnitudes=True, or "
+                    "give the values as {site: tensor}."
+                )
+            return row.means[site]
+        return torch.full((len(places),), 0.0 if value == "zero" else float(value))  # type: ignore[arg-type]
+
+    return edit_hooks(model, neurons, replaced, values)
+
+
+def steering_hooks(model: LensModel, neurons: Rows, alpha: float = 0.5) -> HookList:
+    """Make the hooks that scale neurons by 1 + alpha (paper A, steering).
+
+    Example:
+        ``with model.hooks(steering_hooks(model, found["Japan"], 0.5)): model.logits(batch)``
+    """
+    return edit_hooks(
+        model, neurons, scaled, lambda row, site: torch.full((len(row.places[site]),), 1 + alpha)
+    )
+
+
+@contextmanager
+def ablated(model: LensModel, neurons: Rows, value: Value = "zero") -> Iterator[LensModel]:
+    """Silence neurons for the time of the block, whatever runs in it.
+
+    Args:
+        model: The model.
+        neurons: ``found["Japan"]``, or one set for each row of the batches that are run.
+        value: ``"zero"``, ``"mean"``, a number, or ``{site: tensor}``; see ``ablation_hooks``.
+
+    Example:
+        ``with ablated(model, found["Japan"]): evaluate(model, questions)``
+    """
+    with model.hooks(ablation_hooks(model, neurons, value)):
+        yield model
+
+
+@contextmanager
+def steered(model: LensModel, neurons: Rows, alpha: float = 0.5) -> Iterator[LensModel]:
+    """Scale neurons by 1 + alpha for the time of the block.
+
+    Example:
+        ``with steered(model, found["Japan"], alpha=0.5): evaluate(model, questions)``
+    """
+    with model.hooks(steering_hooks(model, neurons, alpha)):
+        yield model

@@ -1,0 +1,144 @@
+"""Benchmarks: rows -> Questions, by name.
+
+A benchmark is one file here with a function from its rows to Questions and a ``Benchmark`` record;
+its line in ``BENCHMARKS`` is all that makes it known.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from culture_lens.benchmarks import blend, everyday, table
+from culture_lens.benchmarks.rows import read_rows
+from culture_lens.benchmarks.source import Benchmark, Part, read_part
+from culture_lens.benchmarks.table import questions_from_table
+from culture_lens.errors import InputError, unknown
+from culture_lens.items import Question, check_questions, stable_hash
+
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "Part",
+    "benchmark_names",
+    "load_benchmark",
+    "questions_from_table",
+    "read_rows",
+]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (everyday.BENCHMARK, blend.BENCHMARK, table.BENCHMARK)
+}
+
+
+def benchmark_names() -> tuple[str, ...]:
+    """List the benchmarks that can be loaded by name.
+
+    Example:
+        >>> "everyday" in benchmark_names()
+        True
+    """
+    return tuple(BENCHMARKS)
+
+
+def load_benchmark(
+    name: str,
+    path: str | Path | None = None,
+    *,
+    cultures: Sequence[str] | None = None,
+    categories: Sequence[str] | None = None,
+    limit: int | None = None,
+    **options: Any,
+) -> list[Question]:
+    """Load a benchmark's questions.
+
+    Args:
+        name: One of ``benchmark_names()``.
+        path: A local copy, a file or the folder that holds it, in the layout of the hub's copy;
+            without it the questions come from the package or from the Hugging Face hub.
+        cultures: Keep these cultures only.
+        categories: Keep these categories (topics) only.
+        limit: At most so many questions per culture, chosen by a hash of their ids: the same
+            ones every time.
+        options: The benchmark's own options, such as ``split="identify"`` for ``"blend"``.
+
+    Returns:
+        The questions in the benchmark's order, ids unique, two cultures at least unless
+        ``cultures`` names one.
+
+    Raises:
+        InputError: An unknown name, option, culture or category, no question left, or rows that
+            cannot be used.
+
+    Warns:
+        CultureLensWarning: Rows were left out; it says how many of how many and why.
+
+    Example:
+        >>> len(load_benchmark("everyday", cultures=["Japan", "Italy"], limit=10))
+        20
+    """
+    if name not in BENCHMARKS:
+        raise unknown("benchmark", name, BENCHMARKS)
+    if limit is not None and limit < 1:
+        raise InputError(f"limit={limit}: must be at least 1, or None for all questions.")
+    benchmark = BENCHMARKS[name]
+    check_options(benchmark, options)
+    questions = benchmark.rows(partial(read_part, benchmark, path), **options)
+    wanted = names("cultures", cultures)
+    if wanted is not None:
+        questions = having(questions, "culture", wanted)
+    if categories is not None:
+        questions = having(questions, "category", names("categories", categories) or [])
+    left = {question.culture for question in questions}
+    lost = [culture for culture in wanted or () if culture not in left]
+    if lost:
+        raise InputError(
+            f"no question of culture {', '.join(map(repr, lost))} is in the categories asked for; "
+            f"they have questions of {', '.join(sorted(left))}."
+        )
+    if limit is not None:
+        questions = limited(questions, limit)
+    check_questions(questions, min_cultures=1 if wanted and len(set(wanted)) == 1 else 2)
+    return questions
+
+
+def check_options(benchmark: Benchmark, options: dict[str, Any]) -> None:
+    """Refuse options that a benchmark does not have."""
+    known = list(inspect.signature(benchmark.rows).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of benchmark {benchmark.name!r}:", option, known)
+
+
+def names(argument: str, given: Sequence[str] | None) -> list[str] | None:
+    """Take one name for a list of one, and refuse an empty list."""
+    if given is None:
+        return None
+    if not given:
+        raise InputError(f"{argument} is empty, which leaves no question: give None for all.")
+    return [given] if isinstance(given, str) else list(given)
+
+
+def having(questions: Sequence[Question], field: str, wanted: Sequence[str]) -> list[Question]:
+    """Keep the questions whose culture or category is wanted."""
+    known = {getattr(question, field) for question in questions}
+    for name in wanted:
+        if name not in known:
+            raise unknown(field, name, known - {""} or {"(none)"}, "The other filters leave these.")
+    return [question for question in questions if getattr(question, field) in wanted]
+
+
+def limited(questions: Sequence[Question], limit: int) -> list[Question]:
+    """Keep the first questions of each culture in the order of a hash of their ids."""
+    kept: set[str] = set()
+    taken: Counter[str] = Counter()
+    for question in sorted(questions, key=lambda q: (stable_hash(q.id), q.id)):
+        if taken[question.culture] < limit:
+            taken[question.culture] += 1
+            kept.add(question.id)
+    return [question for question in questions if question.id in kept]

@@ -1,0 +1,96 @@
+"""The bundled set: 60 everyday questions, each asked of eight countries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from culture_lens.benchmarks.rows import cell_text, place_of
+from culture_lens.benchmarks.source import BUNDLED, Benchmark, Part, Read
+from culture_lens.errors import InputError
+from culture_lens.items import Question, shuffled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N_OPTIONS = 4
+QUESTIONS = Part("questions", columns=("group", "topic", "culture", "question", "answer", "source"))
+
+
+def everyday_questions(rows: pd.DataFrame) -> list[Question]:
+    """Make a four-choice question of every row.
+
+    The wrong options are the answers of three other cultures to the same question, chosen and
+    ordered by hashes of the item's id: the same on every machine.
+
+    Args:
+        rows: A table with the columns group, topic, culture, question, answer and source.
+
+    Raises:
+        InputError: A group with fewer than four cultures, or with answers that collide.
+
+    Example:
+        ``everyday_questions(read_rows("data/everyday/questions.csv"))[0].options``
+    """
+    cells = [
+        {str(name): cell_text(value).strip() for name, value in row.items()}
+        for row in rows.to_dict("records")
+    ]
+    groups: dict[str, dict[str, str]] = {}
+    for row in cells:
+        answers = groups.setdefault(row["group"], {})
+        if row["culture"] in answers:
+            raise InputError(
+                f"{place_of(rows)}: group {row['group']!r} asks {row['culture']!r} twice; ids are "
+                "made of group and culture, so one of the two rows must go."
+            )
+        answers[row["culture"]] = row["answer"]
+    questions = []
+    for row in cells:
+        group, culture, answers = row["group"], row["culture"], groups[row["group"]]
+        item = f"{group}/{culture}"
+        if len(answers) < N_OPTIONS:
+            raise InputError(
+                f"{place_of(rows)}: group {group!r} has {len(answers)} cultures, at least "
+                f"{N_OPTIONS} are needed to make {N_OPTIONS} options; add rows or drop the group."
+            )
+        # Wrong options are drawn by the hash of the culture, all four ordered by the hash of the
+        # answer: one hash for both would put the gold answer last more often than first.
+        others = shuffled([name for name in answers if name != culture], key=item)[: N_OPTIONS - 1]
+        owner = {answers[name]: name for name in (culture, *others)}
+        if len(owner) < N_OPTIONS:
+            raise InputError(
+                f"{place_of(rows)}: {item!r} would get an option twice; the answers of one group "
+                "must differ."
+            )
+        options = shuffled(list(owner), key=item)
+        questions.append(
+            Question(
+                id=item,
+                culture=culture,
+                text=row["question"],
+                options=tuple(options),
+                answer=options.index(row["answer"]),
+                category=row["topic"],
+                group=group,
+                benchmark="everyday",
+                metadata={
+                    "source": row["source"],
+                    "option_cultures": tuple(owner[option] for option in options),
+                },
+            )
+        )
+    return questions
+
+
+def load(read: Read) -> list[Question]:
+    """Read the bundled file, or a local one of the same layout."""
+    return everyday_questions(read(QUESTIONS))
+
+
+BENCHMARK = Benchmark(
+    name="everyday",
+    summary="480 bundled four-choice items: 60 everyday questions asked of 8 countries",
+    source=BUNDLED,
+    licence="CC0-1.0",
+    rows=load,
+)

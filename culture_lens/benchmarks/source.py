@@ -1,0 +1,131 @@
+"""What a benchmark is, and the one way to its rows: hub, bundled data or a local copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from culture_lens.benchmarks._data import data_path
+from culture_lens.benchmarks.rows import READERS, as_frame, need_columns, read_rows
+from culture_lens.errors import InputError
+from culture_lens.items import Question
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUNDLED = "bundled"
+LOCAL = "your own file"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One table of a benchmark.
+
+    Attributes:
+        file: What a local copy is called, as a glob without suffix, such as ``"mc_questions*"``.
+        columns: Columns that the benchmark cannot do without.
+        config: The hub's configuration, or nothing where it has one only.
+        split: The hub's split.
+        beside: The table accompanies the main one: where the user names a file, this one lies in
+            the same folder.
+
+    Example:
+        >>> Part("questions", columns=("question", "answer")).split
+        'test'
+    """
+
+    file: str
+    columns: tuple[str, ...] = ()
+    config: str | None = None
+    split: str = "test"
+    beside: bool = False
+
+
+Read: TypeAlias = "Callable[[Part], pd.DataFrame]"
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A benchmark that ``load_benchmark`` knows by name.
+
+    Attributes:
+        name: The name that users write.
+        summary: One line about it.
+        source: Hub id, ``"bundled"`` or ``"your own file"``.
+        licence: Licence of its rows.
+        rows: Makes the questions. Its first argument reads a ``Part`` and gives its rows as a
+            table; the rest, keyword-only, are the benchmark's own options.
+
+    Example:
+        >>> Benchmark("none", "Nothing.", BUNDLED, "CC0-1.0", rows=lambda read: []).source
+        'bundled'
+    """
+
+    name: str
+    summary: str
+    source: str
+    licence: str
+    rows: Callable[..., list[Question]]
+
+
+def read_part(benchmark: Benchmark, path: str | Path | None, part: Part) -> pd.DataFrame:
+    """Read one table of a benchmark from a local copy, the package or the hub.
+
+    Args:
+        benchmark: Whose table it is.
+        path: A local file, or the folder that holds the files; without it the benchmark's source.
+        part: Which table.
+
+    Raises:
+        InputError: The table is not there, cannot be read, or lacks columns.
+
+    Example:
+        ``read_part(BENCHMARKS["blend"], "../shared/data/blend", QUESTIONS)``
+    """
+    if path is None and benchmark.source == BUNDLED:
+        path = data_path(benchmark.name)
+    if path is not None:
+        frame = read_rows(local_file(Path(path), part))
+    elif benchmark.source == LOCAL:
+        raise InputError(f"benchmark {benchmark.name!r} reads {LOCAL}: give path=...")
+    else:
+        frame = read_hub(benchmark, part)
+    need_columns(frame, part.columns)
+    return frame
+
+
+def local_file(path: Path, part: Part) -> Path:
+    """Find the file of a part: the path itself, or the one match in its folder."""
+    if not path.is_dir() and not (part.beside and path.exists()):
+        return path
+    folder = path if path.is_dir() else path.parent
+    matches = [f for f in sorted(folder.glob(f"{part.file}.*")) if f.suffix.lower() in READERS]
+    if len(matches) == 1:
+        return matches[0]
+    kinds = "|".join(suffix[1:] for suffix in READERS)
+    found = ", ".join(match.name for match in matches) or "none"
+    raise InputError(
+        f"{folder}: needs exactly one file {part.file}.({kinds}), found {found}; "
+        + ("remove or rename the others." if matches else "check the path or add the file.")
+    )
+
+
+def read_hub(benchmark: Benchmark, part: Part) -> pd.DataFrame:
+    """Read a table from the Hugging Face hub."""
+    import datasets
+
+    place = f"{benchmark.source} ({part.config or 'default'}, {part.split})"
+    try:
+        rows = datasets.load_dataset(benchmark.source, part.config, split=part.split)
+    # The hub's client raises a dozen unrelated classes, from OSError to ones of its own.
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"cannot load {place} from the Hugging Face hub: {type(error).__name__}: {reason} "
+            "Check the connection, or give path= with a local copy."
+        ) from error
+    frame = as_frame(rows)
+    frame.attrs["place"] = place
+    return frame

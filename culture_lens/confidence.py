@@ -1,0 +1,115 @@
+"""Estimate(value, low, high) and the clustered bootstrap behind every interval.
+
+Items of one question group (the same question asked of several cultures) are not independent, so
+groups are drawn, not items: with weights w_g, the number of times group g was drawn, the mean of
+x is sum_g w_g X_g / sum_g w_g N_g, X_g and N_g the sum and number of the group's items. The
+interval is the percentile interval over the draws. All cells of a table share the same draws, so
+differences of cells are paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from culture_lens.errors import InputError
+
+DRAWS = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its interval.
+
+    Example:
+        >>> print(Estimate(0.5, 0.4, 0.6))
+        0.500 [0.400, 0.600]
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Write value and interval with three decimals."""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def excludes(self, value: float) -> bool:
+        """Say whether the interval leaves a value out.
+
+        Example:
+            >>> Estimate(0.5, 0.4, 0.6).excludes(0.25)
+            True
+        """
+        return not self.low <= value <= self.high
+
+
+def interval(value: float, draws: Float[np.ndarray, " draw"], level: float = LEVEL) -> Estimate:
+    """Make an Estimate of a value and its bootstrap draws, by percentiles.
+
+    Draws that are NaN (a culture without an item in a draw) are left out.
+
+    Example:
+        >>> interval(1.0, np.array([0.0, 1.0, 2.0]), level=0.5)
+        Estimate(value=1.0, low=0.5, high=1.5)
+    """
+    held = draws[~np.isnan(draws)]
+    if math.isnan(value) or not len(held):
+        return Estimate(value, math.nan, math.nan)
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(held, [tail, 100 - tail])
+    return Estimate(float(value), float(low), float(high))
+
+
+def group_weights(
+    n_groups: int, draws: int = DRAWS, seed: int = 0
+) -> Int[np.ndarray, "draw group"]:
+    """Draw groups with replacement; give how often each was drawn.
+
+    Raises:
+        InputError: There are no groups.
+
+    Example:
+        >>> group_weights(3, draws=2).sum(1).tolist()
+        [3, 3]
+    """
+    if n_groups < 1:
+        raise InputError("there is nothing to estimate from: no items were given.")
+    source = np.random.default_rng(seed)
+    return source.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
+
+
+def mean_estimate(
+    values: Sequence[float], groups: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """Estimate a mean with an interval clustered by group.
+
+    Args:
+        values: One per item.
+        groups: The group of each item.
+        draws: Bootstrap draws.
+        seed: Seed of the draws.
+
+    Raises:
+        InputError: No values, or not as many groups.
+
+    Example:
+        >>> mean_estimate([1, 1, 1], ["a", "b", "c"])
+        Estimate(value=1.0, low=1.0, high=1.0)
+    """
+    if not len(values) or len(values) != len(groups):
+        raise InputError(
+            f"a mean needs values and a group for each: got {len(values)} values, "
+            f"{len(groups)} groups."
+        )
+    names = {name: position for position, name in enumerate(sorted(set(groups), key=str))}
+    index = np.array([names[group] for group in groups])
+    sums = np.bincount(index, weights=np.asarray(values, dtype=float), minlength=len(names))
+    sizes = np.bincount(index, minlength=len(names))
+    weights = group_weights(len(names), draws, seed)
+    return interval(sums.sum() / sizes.sum(), (weights @ sums) / (weights @ sizes))

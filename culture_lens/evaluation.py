@@ -1,0 +1,217 @@
+"""Ask a model questions and keep one record per item; accuracy with clustered intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from culture_lens.ablation import Value, ablation_hooks
+from culture_lens.batches import batches, build_prompts, run_batches
+from culture_lens.confidence import Estimate, mean_estimate
+from culture_lens.errors import InputError
+from culture_lens.items import Prompt, Question, check_questions
+from culture_lens.models import LensModel
+from culture_lens.neurons import Neurons
+from culture_lens.runs import Run, content_key
+from culture_lens.scoring import Answer, Scoring, get_scoring
+from culture_lens.storage import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST_ANSWER = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One record per item.
+
+    Attributes:
+        frame: Columns id, culture, group, category, gold, prediction (-1 where the answer was no
+            option), correct, p_gold, scores (a list, one per option).
+        metadata: Model, scoring and what was done to the model.
+
+    Example:
+        ``evaluate(model, questions).accuracy()``
+    """
+
+    frame: pd.DataFrame
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def accuracy(self) -> Estimate:
+        """Share of right answers over all items, interval clustered by question group."""
+        return mean_estimate(self.frame["correct"].tolist(), self.frame["group"].tolist())
+
+    def by(self, column: str = "culture") -> dict[str, Estimate]:
+        """Accuracy per culture or per category, each with its interval."""
+        return {
+            str(name): mean_estimate(part["correct"].tolist(), part["group"].tolist())
+            for name, part in self.frame.groupby(column, sort=True)
+        }
+
+    def chance(self) -> float:
+        """Accuracy expected of guessing: the mean of one over the number of options."""
+        return float((1 / self.frame["scores"].map(len)).mean())
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write the records as parquet."""
+        return write_whole(path, lambda part: self.frame.to_parquet(part, index=False))
+
+
+def to_frame(prompts: Sequence[Prompt], answers: dict[str, Answer]) -> pd.DataFrame:
+    """Lay answers out as records, in the order of the prompts."""
+    import pandas as pd
+
+    rows = []
+    for prompt in prompts:
+        question, answer = prompt.question, answers[prompt.question.id]
+        rows.append(
+            {
+                "id": question.id,
+                "culture": question.culture,
+                "group": question.group,
+                "category": question.category,
+                "gold": question.answer,
+                "prediction": answer.prediction,
+                "correct": answer.prediction == question.answer,
+                "p_gold": answer.p_gold,
+                "scores": list(answer.scores),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def prepare(
+    model: LensModel,
+    questions: Sequence[Question],
+    scoring: str | None = None,
+    *,
+    too_long: str = "error",
+) -> tuple[list[Prompt], Scoring]:
+    """Check questions and turn them into the prompts that a way of scoring needs.
+
+    Args:
+        model: The model; it says how answers are scored where ``scoring`` is not given.
+        questions: What to ask.
+        scoring: A name from ``SCORINGS``.
+        too_long: ``"error"``, ``"skip"`` or ``"truncate"``; see ``build_prompts``.
+    """
+    check_questions(questions, min_cultures=1)
+    way = get_scoring(scoring or model.scoring)
+    prompts = build_prompts(
+        questions,
+        model.tokenizer,
+        style=way.style,
+        context=model.context,
+        reserve=LONGEST_ANSWER,
+        too_long=too_long,
+    )
+    if not prompts:
+        raise InputError("every question was too long for the model's context and left out.")
+    return prompts, way
+
+
+def answer_prompts(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    scoring: Scoring,
+    neurons: Neurons | None = None,
+    *,
+    value: Value = "zero",
+    batch_size: int = 16,
+    progress: bool = True,
+    label: str = "evaluating",
+    run: Run | None = None,
+) -> pd.DataFrame:
+    """Answer prepared prompts, with neurons silenced where given; finished records are reused.
+
+    Returns:
+        One record per prompt; see ``Evaluation``.
+    """
+    import pandas as pd
+
+    where = None
+    if run is not None:
+        members = sorted(neurons.members()) if neurons is not None else None
+        how = value if isinstance(value, (str, float, int)) else {k: v.tolist() for k, v in value.items()}
+        if value == "mean" and neurons is not None:
+            how = {site: means.tolist() for site, means in neurons.means.items()}
+        asked = [(p.question.id, p.ids, p.question.options, p.question.answer) for p in prompts]
+        key = content_key(
+            model.name, model.revision, str(model.dtype), scoring.name, asked, members, how
+        )
+        where = run.piece("records", key, ".parquet")
+        if where.exists():
+            return pd.read_parquet(where)
+    hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
+    answers: dict[str, Answer] = {}
+    work = batches(prompts, batch_size, model.pad_id)
+    with model.hooks(hooks):
+        for batch, found in run_batches(
+            work,
+            lambda batch: scoring.answers(model, batch),
+            pad_id=model.pad_id,
+            progress=progress,
+            label=label,
+        ):
+            for prompt, answer in zip(batch.prompts, found, strict=True):
+                answers[prompt.question.id] = answer
+    frame = to_frame(prompts, answers)
+    if where is not None:
+        write_whole(where, lambda part: frame.to_parquet(part, index=False))
+    return frame
+
+
+def evaluate(
+    model: LensModel,
+    questions: Sequence[Question],
+    neurons: Neurons | None = None,
+    *,
+    scoring: str | None = None,
+    value: Value = "zero",
+    too_long: str = "error",
+    batch_size: int = 16,
+    progress: bool = True,
+    run: Run | str | Path | None = None,
+) -> Evaluation:
+    """Ask a model questions, with neurons silenced where given, and keep a record of each.
+
+    Args:
+        model: The model.
+        questions: What to ask.
+        neurons: Neurons to silence, such as ``found["Japan"]``.
+        scoring: How answers are read: ``"letter"``, ``"letter_options"``,
+            ``"option_likelihood"`` or ``"option_likelihood_sum"``; the model's own by default.
+        value: What silenced neurons are set to; see ``ablation_hooks``.
+        too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or
+            ``"truncate"``.
+        batch_size: Questions per forward; halved where memory runs out.
+        progress: Show a progress bar.
+        run: A run folder; what is done in it is kept and found again.
+
+    Raises:
+        InputError: No questions, duplicate ids, or labels that are not single tokens.
+
+    Example:
+        ``print(evaluate(model, questions).accuracy())``
+    """
+    prompts, way = prepare(model, questions, scoring, too_long=too_long)
+    frame = answer_prompts(
+        model,
+        prompts,
+        way,
+        neurons,
+        value=value,
+        batch_size=batch_size,
+        progress=progress,
+        run=Run.open(run) if run is not None else None,
+    )
+    metadata = {
+        "model": model.name,
+        "revision": model.revision,
+        "scoring": way.name,
+        "ablated": len(neurons) if neurons is not None else 0,
+    }
+    return Evaluation(frame, metadata)

@@ -1,0 +1,274 @@
+"""find_culture_neurons: questions in, the neurons of each culture out; composes the stages."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from culture_lens.batches import build_prompts
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.evaluation import evaluate
+from culture_lens.items import CONTENT_ROLES, Prompt, Question, check_questions, stable_hash
+from culture_lens.models import LensModel
+from culture_lens.neurons import NeuronSet
+from culture_lens.record import record
+from culture_lens.runs import Run, content_key, versions
+from culture_lens.selectors import get_selector, select
+from culture_lens.sites import check_sites
+from culture_lens.statistics import ActivationStatistics, ActivationSummary
+
+if TYPE_CHECKING:
+    from culture_lens.evaluation import Evaluation
+
+SHARD = 64
+"""Prompts per shard of statistics in a run folder: what an interruption can cost."""
+
+
+def split_questions(
+    questions: Sequence[Question], identify_share: float = 0.5
+) -> tuple[list[Question], list[Question]]:
+    """Split questions into those that identify and those that evaluate, groups kept whole.
+
+    The benchmark's own split is taken where it has one; else groups are split by a stable hash,
+    the same on every machine.
+
+    Args:
+        questions: All questions.
+        identify_share: Share of the groups that identify.
+
+    Raises:
+        InputError: A share outside (0, 1].
+
+    Example:
+        ``identify, held_out = split_questions(load_benchmark("everyday"))``
+    """
+    if not 0 < identify_share <= 1:
+        raise InputError(f"identify_share={identify_share} is outside (0, 1].")
+    undecided = {q.group for q in questions if not q.split}
+    ordered = sorted(undecided, key=lambda group: (stable_hash(f"split\0{group}"), group))
+    chosen = set(ordered[: round(identify_share * len(ordered))])
+    first = [q for q in questions if q.split == "identify" or (not q.split and q.group in chosen)]
+    held = {q.id for q in first}
+    return first, [q for q in questions if q.id not in held]
+
+
+def at_most(questions: Sequence[Question], per_culture: int | None) -> list[Question]:
+    """Keep at most so many questions of each culture, those first by a stable hash of the id.
+
+    Example:
+        ``at_most(questions, 50)``
+    """
+    if per_culture is None:
+        return list(questions)
+    kept: set[str] = set()
+    for culture in {q.culture for q in questions}:
+        own = [q for q in questions if q.culture == culture]
+        own.sort(key=lambda q: (stable_hash(q.id), q.id))
+        kept.update(q.id for q in own[:per_culture])
+    return [q for q in questions if q.id in kept]
+
+
+def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
+    """Keep the questions that an evaluation says were answered right; say how many.
+
+    Example:
+        ``answered_right(questions, evaluate(model, questions))``
+    """
+    frame = evaluation.frame
+    right = set(frame.loc[frame["correct"], "id"])
+    kept = [q for q in questions if q.id in right]
+    warnings.warn(
+        f"counting the {len(kept)} of {len(questions)} items that the model answers right "
+        f"({evaluation.metadata['scoring']}).",
+        CultureLensWarning,
+        stacklevel=2,
+    )
+    return kept
+
+
+def check_enough(questions: Sequence[Question], least: int = 2) -> None:
+    """Refuse cultures with too few items for a statistic.
+
+    Raises:
+        InputError: Names the cultures and what can be done.
+    """
+    check_questions(questions)
+    counts: dict[str, int] = {}
+    for question in questions:
+        counts[question.culture] = counts.get(question.culture, 0) + 1
+    few = [f"{culture} ({n})" for culture, n in sorted(counts.items()) if n < least]
+    if few:
+        raise InputError(
+            f"fewer than {least} items to count for {', '.join(few)}: give more questions, leave "
+            "these cultures out, or count items answered wrong too (only_correct=False)."
+        )
+
+
+def record_in_shards(
+    model: LensModel, prompts: Sequence[Prompt], run: Run | None, **options: Any
+) -> ActivationStatistics:
+    """Record prompts; in a run folder shard by shard, so that finished shards are found again."""
+    if run is None:
+        return record(model, prompts, **options)
+    statistics = ActivationStatistics()
+    settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
+    for start in range(0, len(prompts), SHARD):
+        shard = prompts[start : start + SHARD]
+        asked = [(p.question.id, p.question.culture, p.ids, p.roles) for p in shard]
+        key = content_key(model.name, model.revision, str(model.dtype), settings, asked)
+        where = run.piece("statistics", key, ".safetensors")
+        if not where.exists():
+            record(model, shard, **options).summary().save(where)
+        statistics.merge(ActivationSummary.load(where))
+    return statistics
+
+
+def summarise(
+    model: LensModel,
+    questions: Sequence[Question],
+    *,
+    sites: str | Sequence[str] = "act",
+    roles: Sequence[int] = CONTENT_ROLES,
+    style: str = "choices",
+    only_correct: bool = False,
+    scoring: str | None = None,
+    per_culture: int | None = None,
+    magnitudes: bool = True,
+    too_long: str = "error",
+    batch_size: int = 16,
+    progress: bool = True,
+    run: Run | str | Path | None = None,
+) -> ActivationSummary:
+    """Run questions through the model once and summarise activations per culture.
+
+    Args:
+        model: The model.
+        questions: What identifies; see ``split_questions``.
+        sites: One site or several.
+        roles: Token roles that count; the question, its options and its image by default.
+        style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
+        only_correct: Count only items that the unmodified model answers right, as paper A does.
+        scoring: How answers are read for that.
+        per_culture: At most so many items of each culture.
+        magnitudes: Record sums and squares too, which MAD and mean ablation need.
+        too_long: What to do with prompts longer than the context.
+        batch_size: Questions per forward; halved where memory runs out.
+        progress: Show progress bars.
+        run: A run folder; finished shards are kept and found again.
+
+    Raises:
+        InputError: Fewer than two cultures, or a culture with fewer than two items.
+
+    Example:
+        ``select(summarise(model, questions), "lape", share=0.01)``
+    """
+    folder = Run.open(run) if run is not None else None
+    check_questions(questions)
+    chosen = check_sites(sites, model.sites)
+    if only_correct:
+        answered = evaluate(
+            model,
+            questions,
+            scoring=scoring,
+            too_long=too_long,
+            batch_size=batch_size,
+            progress=progress,
+            run=folder,
+        )
+        questions = answered_right(questions, answered)
+    questions = at_most(questions, per_culture)
+    check_enough(questions)
+    prompts = build_prompts(
+        questions, model.tokenizer, style=style, context=model.context, too_long=too_long
+    )
+    check_enough([prompt.question for prompt in prompts])
+    statistics = record_in_shards(
+        model,
+        prompts,
+        folder,
+        sites=chosen,
+        roles=tuple(int(role) for role in roles),
+        magnitudes=magnitudes,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    metadata = {
+        "model": model.name,
+        "revision": model.revision,
+        "dtype": str(model.dtype),
+        "benchmark": ", ".join(sorted({q.benchmark for q in questions if q.benchmark})),
+        "style": style,
+        "roles": [int(role) for role in roles],
+        "only_correct": only_correct,
+        "items": len(prompts),
+        "groups": sorted({prompt.question.group for prompt in prompts}),
+        "versions": versions(),
+    }
+    return statistics.summary(metadata)
+
+
+def find_culture_neurons(
+    model: LensModel | str | Path = "smollm2-135m",
+    questions: Sequence[Question] | str = "everyday",
+    *,
+    method: str = "conact",
+    share: float | None = None,
+    k: int | None = None,
+    identify_share: float = 0.5,
+    sites: str | Sequence[str] = "act",
+    batch_size: int = 16,
+    progress: bool = True,
+    run: Run | str | Path | None = None,
+    summary_options: dict[str, Any] | None = None,
+    **selector_options: Any,
+) -> NeuronSet:
+    """Find the neurons of each culture: split, record, select.
+
+    Args:
+        model: A loaded model, or a name for ``load_model``.
+        questions: Questions, or a name for ``load_benchmark``.
+        method: A selector: ``"conact"``, ``"lap"``, ``"lape"``, ``"mad"``,
+            ``"mad_probability"`` or ``"random"``.
+        share: Share of the neurons at each site; 0.5% by default, 1% for LAPE.
+        k: Or how many neurons at each site.
+        identify_share: Share of the question groups that identify, where the benchmark has no
+            split of its own; the rest is left for evaluation.
+        sites: One site or several; ``"act"`` is paper A's neuron.
+        batch_size: Questions per forward; halved where memory runs out.
+        progress: Show progress bars.
+        run: A run folder; what is done in it is kept and found again.
+        summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``.
+        **selector_options: Options of the selector.
+
+    Returns:
+        The neurons, with what they were found on in their metadata; ``ablation_matrix`` keeps
+        those question groups out of its evaluation.
+
+    Raises:
+        InputError: Anything unknown or unusable, before the model runs.
+
+    Example:
+        ``found = find_culture_neurons(model, questions, method="conact", share=0.005)``
+    """
+    from culture_lens.benchmarks import load_benchmark
+    from culture_lens.models import load_model
+
+    get_selector(method)
+    if isinstance(questions, str):
+        questions = load_benchmark(questions)
+    if not isinstance(model, LensModel):
+        model = load_model(model)
+    identify, _ = split_questions(questions, identify_share)
+    summary = summarise(
+        model,
+        identify,
+        sites=sites,
+        batch_size=batch_size,
+        progress=progress,
+        run=run,
+        **(summary_options or {}),
+    )
+    return select(summary, method, share=share, k=k, **selector_options)

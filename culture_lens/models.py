@@ -1,0 +1,374 @@
+"""Load a language model as a TransformerBridge that is frozen, checked and knows its sites.
+
+The only file with architecture facts. The bridge is used with three departures from its defaults,
+each because the default was seen to change results or time:
+
+* It never sees our tokenizer: booting writes a BOS setting into the one it is given, and its own
+  copy doubles the BOS of chat templates.
+* Attention runs natively (sdpa) unless ``attention="eager"``: the bridge's own eager version needs
+  memory quadratic in the length. All sites of ``sites.py`` fire either way; attention patterns
+  and scores can be hooked only under ``"eager"``.
+* act(gate), which has no hook point in the bridge, gets one at every layer.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.checkpoints import embedded_path, load_checkpoint
+from culture_lens.errors import InputError
+from culture_lens.items import Batch
+from culture_lens.sites import GATED_HOOKS, UNGATED_HOOKS, hook_name
+
+HookList = list[tuple[str, Callable[..., Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class LensModel:
+    """A frozen model with its tokenizer, its sites and their widths.
+
+    Attributes:
+        name: The name or path it was loaded by.
+        bridge: The ``TransformerBridge``; evaluation mode, no parameter takes gradients.
+        tokenizer: The tokenizer that makes prompts; never the bridge's own.
+        n_layers: Number of decoder layers.
+        widths: Neurons per layer at each site of this model.
+        gated: Whether the MLP has a gate.
+        context: Longest prompt in tokens.
+        revision: Revision asked for, or the commit that was loaded.
+        scoring: How answers are scored where nothing else is asked for.
+        attention: ``"native"`` or ``"eager"``.
+
+    Example:
+        ``model = load_model("smollm2-135m"); model.n_layers, model.widths["act"]``
+    """
+
+    name: str
+    bridge: Any = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    n_layers: int
+    widths: Mapping[str, int]
+    gated: bool
+    context: int
+    revision: str
+    scoring: str
+    attention: str
+
+    @property
+    def device(self) -> torch.device:
+        """The device that inputs go to."""
+        return next(self.bridge.original_model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the parameters."""
+        return next(self.bridge.original_model.parameters()).dtype
+
+    @property
+    def chat_template(self) -> bool:
+        """Whether prompts go through a chat template."""
+        return bool(self.tokenizer.chat_template)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that this model has."""
+        return tuple(self.widths)
+
+    @cached_property
+    def pad_id(self) -> int:
+        """The token id that fills padding; masked, so any id does."""
+        for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if candidate is not None:
+                return int(candidate)
+        return 0
+
+    def hook_name(self, site: str, layer: int) -> str:
+        """Name the hook point of a site at a layer of this model.
+
+        Example:
+            ``model.hook_name("act", 3)``
+        """
+        return hook_name(site, layer, gated=self.gated)
+
+    @contextmanager
+    def hooks(self, hooks: HookList) -> Iterator[None]:
+        """Attach ``(name, function)`` hooks for the time of the block, exceptions included.
+
+        Example:
+            ``with model.hooks([(model.hook_name("act", 0), function)]): model.logits(batch)``
+        """
+        with self.bridge.hooks(fwd_hooks=hooks):
+            yield
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
+        """Run a batch and give the logits after its last token.
+
+        Example:
+            ``model.logits(batch).argmax(-1)``
+        """
+        logits = self.bridge(
+            batch.input_ids.to(self.device),
+            attention_mask=batch.attention_mask.to(self.device),
+            logits_to_keep=1,
+            use_cache=False,
+        )
+        last: Tensor = logits[:, -1]
+        return last
+
+    @torch.inference_mode()
+    def continuation_logits(
+        self, batch: Batch, suffix_ids: Tensor, suffix_mask: Tensor
+    ) -> Float[Tensor, "rows pos vocab"]:
+        """Run a batch once and several continuations of each of its rows on the shared prefix.
+
+        Args:
+            batch: Prompts, ``batch pos``.
+            suffix_ids: Continuations, padded on the right, ``(batch n) pos``: n for each row.
+            suffix_mask: 1 on tokens, 0 on padding, the same shape.
+
+        Returns:
+            Logits that predict each suffix token, ``(batch n) pos vocab``.
+        """
+        n = suffix_ids.shape[0] // batch.input_ids.shape[0]
+        mask = batch.attention_mask.to(self.device)
+        first, cache = self.bridge(
+            batch.input_ids.to(self.device),
+            attention_mask=mask,
+            logits_to_keep=1,
+            use_cache=True,
+            return_type="logits_and_cache",
+        )
+        first = first[:, -1:].repeat_interleave(n, 0)
+        if suffix_ids.shape[1] == 1:
+            result: Tensor = first
+            return result
+        cache.batch_repeat_interleave(n)
+        mask = mask.repeat_interleave(n, 0)
+        # The last suffix token predicts nothing that is asked for.
+        rest = self.bridge(
+            suffix_ids[:, :-1].to(self.device),
+            attention_mask=torch.cat([mask, suffix_mask[:, :-1].to(self.device)], 1),
+            past_key_values=cache,
+        )
+        return torch.cat([first, rest], 1)
+
+
+def load_model(
+    name_or_path: str | Path = "smollm2-135m",
+    *,
+    dtype: torch.dtype | str | None = None,
+    device: str | torch.device | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    hf_model: Any = None,
+    tokenizer: Any = None,
+    attention: str = "native",
+) -> LensModel:
+    """Load a language model, frozen and in evaluation mode, and check that its sites fire.
+
+    Args:
+        name_or_path: ``"smollm2-135m"`` (embedded), a folder, or a hub id.
+        dtype: Such as ``torch.bfloat16`` or ``"bfloat16"``; the checkpoint's own by default, and
+            float32 on a CPU.
+        device: Where the model goes; a GPU where there is one. Not together with ``device_map``.
+        device_map: Placement over several devices, as in transformers.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Run code that comes with the checkpoint. Off unless you say so.
+        hf_model: A loaded Hugging Face model to wrap, in place; ``tokenizer`` must come with it.
+        tokenizer: A tokenizer to use instead of the checkpoint's.
+        attention: ``"native"``, or ``"eager"`` to make attention patterns hookable.
+
+    Raises:
+        InputError: The model cannot be found or loaded, its architecture is not supported, or one
+            of its sites does not fire.
+
+    Example:
+        ``model = load_model("smollm2-135m")``
+    """
+    name = str(name_or_path)
+    if attention not in ("native", "eager"):
+        raise InputError(f"attention={attention!r}: use 'native' or 'eager'.")
+    if hf_model is not None and tokenizer is None:
+        raise InputError("hf_model was given without a tokenizer; pass tokenizer=... with it.")
+    source = embedded_path(name) or name
+    if hf_model is None:
+        hf_model, tokenizer = load_checkpoint(
+            source,
+            dtype=dtype,
+            device=device,
+            device_map=device_map,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            tokenizer=tokenizer,
+        )
+    elif dtype is not None or device is not None:
+        hf_model = hf_model.to(device=device, dtype=resolve_dtype(dtype))
+    bridge = boot(source, hf_model, tokenizer, attention)
+    gated = "blocks.0.mlp.gate.hook_out" in bridge.hook_dict
+    config = hf_model.config
+    commit = getattr(config, "_commit_hash", None)
+    return LensModel(
+        name=name,
+        bridge=bridge,
+        tokenizer=tokenizer,
+        n_layers=len(bridge.blocks),
+        widths=site_widths(bridge, gated, name),
+        gated=gated,
+        context=int(getattr(config, "max_position_embeddings", None) or config.n_positions),
+        revision=str(revision or commit or ""),
+        # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
+        scoring="option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
+        attention=attention,
+    )
+
+
+def resolve_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """Turn ``"bfloat16"`` into ``torch.bfloat16``.
+
+    Example:
+        >>> resolve_dtype("float32")
+        torch.float32
+    """
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype):
+        raise InputError(f"unknown dtype {dtype!r}: use float32, bfloat16, float16 or float64.")
+    return found
+
+
+def n_parameters(hf_model: Any) -> int:
+    """Count a model's parameters, tied ones once."""
+    return sum(p.numel() for p in hf_model.parameters())
+
+
+def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
+    """Wrap a Hugging Face model, freeze it, and give every layer an act(gate) hook point."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    implementation = getattr(hf_model.config, "_attn_implementation", "eager")
+    stand_in = copy.deepcopy(tokenizer)
+    stand_in.bos_token = None  # with one, booting reloads the tokenizer from name_or_path
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            bridge: Any = TransformerBridge.boot_transformers(
+                name, hf_model=hf_model, tokenizer=stand_in
+            )
+    except (ValueError, KeyError, NotImplementedError, AttributeError) as error:
+        raise InputError(
+            f"the architecture {type(hf_model).__name__} of {name!r} cannot be wrapped by "
+            f"TransformerBridge ({error}); see `culture-lens models` for those that can."
+        ) from error
+    bridge.requires_grad_(False)
+    bridge.eval()
+    if not hasattr(bridge, "blocks"):
+        raise InputError(
+            f"{name!r} ({type(hf_model).__name__}) has no stack of decoder blocks; see "
+            "`culture-lens models` for the architectures that work."
+        )
+    if attention == "native":
+        use_native_attention(bridge, implementation)
+    for layer, block in enumerate(bridge.blocks):
+        add_act_hook(bridge, block.mlp, layer)
+    return bridge
+
+
+def use_native_attention(bridge: Any, implementation: str) -> None:
+    """Let Hugging Face's own attention and norms run inside the bridge's hooks.
+
+    The projections stay wrapped, so q, k, v and z fire and can be edited as before.
+    """
+    from transformer_lens.model_bridge.generalized_components import attention, normalization
+    from transformer_lens.model_bridge.generalized_components.position_embeddings_attention import (
+        PositionEmbeddingsAttentionBridge,
+    )
+
+    def plain_norm(self: Any, hidden_states: Tensor, **_: Any) -> Tensor:
+        out: Tensor = self.hook_out(self.original_component(self.hook_in(hidden_states)))
+        return out
+
+    replaced = False
+    for module in bridge.modules():
+        # Straight into __dict__: a bridge component hands attributes on to what it wraps.
+        if type(module) is PositionEmbeddingsAttentionBridge:
+            module.__dict__["forward"] = MethodType(attention.AttentionBridge.forward, module)
+            replaced = True
+        elif isinstance(module, normalization.NormalizationBridge):
+            if getattr(module, "use_native_layernorm_autograd", False):
+                module.__dict__["forward"] = MethodType(plain_norm, module)
+    if replaced and implementation != "eager":
+        bridge.original_model.set_attn_implementation(implementation)
+
+
+def add_act_hook(bridge: Any, mlp: Any, layer: int) -> None:
+    """Put a TransformerLens hook point behind the activation function of one layer's MLP."""
+    from transformer_lens.hook_points import HookPoint
+
+    module = mlp.original_component
+    act = next(
+        (getattr(module, n) for n in ("act_fn", "activation_fn", "act") if hasattr(module, n)), None
+    )
+    if not isinstance(act, torch.nn.Module):
+        return  # site_widths says so, by name
+    point = HookPoint()
+    point.name = GATED_HOOKS["act"].format(layer=layer)
+    # Booting has scanned the hooks already, so a later one is entered by hand.
+    bridge._hook_registry[point.name] = point
+
+    def through(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
+        passed: Tensor = point(output)
+        return passed
+
+    act.register_forward_hook(through)
+
+
+def site_widths(bridge: Any, gated: bool, name: str) -> dict[str, int]:
+    """Run two tokens and read the width of every site, which proves that its hooks fire.
+
+    Raises:
+        InputError: A hook of a site does not fire at some layer, or fires with another width.
+    """
+    seen: dict[str, int] = {}
+
+    def note(activation: Tensor, hook: Any) -> None:
+        seen[hook.name] = activation.flatten(2).shape[-1]
+
+    table = GATED_HOOKS if gated else UNGATED_HOOKS
+    layers = range(len(bridge.blocks))
+    known = bridge.hook_dict
+    names = {
+        site: [hook_name(site, layer, gated=gated) for layer in layers if site in table]
+        for site in table
+    }
+    wanted = [hook for hooks in names.values() for hook in hooks if hook in known]
+    device = next(bridge.original_model.parameters()).device
+    with torch.inference_mode(), bridge.hooks(fwd_hooks=[(hook, note) for hook in wanted]):
+        ids = torch.tensor([[0, 1]], device=device)
+        bridge(ids, attention_mask=torch.ones_like(ids), logits_to_keep=1)
+    widths: dict[str, int] = {}
+    for site, hooks in names.items():
+        found: Sequence[int | None] = [seen.get(hook) for hook in hooks]
+        if None in found or len(set(found)) != 1:
+            layer = next((i for i, width in enumerate(found) if width != found[0] or not width), 0)
+            raise InputError(
+                f"site {site!r} of {name!r} does not fire as expected at layer {layer} "
+                f"({hooks[layer]}): this architecture is not supported yet; see "
+                "`culture-lens models`."
+            )
+        widths[site] = int(found[0] or 0)
+    return widths

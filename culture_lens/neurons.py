@@ -1,0 +1,459 @@
+"""NeuronScores, Neurons and NeuronSet: what a selector gives and what everything later takes.
+
+A neuron is a (site, layer, index). NeuronScores holds a score for every neuron and culture;
+``top`` turns it into a NeuronSet, culture -> Neurons; set algebra, overlap and files are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from culture_lens.errors import InputError, unknown
+from culture_lens.storage import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from culture_lens.models import LensModel
+
+Shape = tuple[int, int]
+NEVER = float("-inf")
+
+
+def check_share(share: float) -> float:
+    """Check that a share lies in (0, 1].
+
+    Raises:
+        InputError: It does not.
+
+    Example:
+        >>> check_share(0.005)
+        0.005
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"share={share} is outside (0, 1]: 0.005 stands for 0.5% of the neurons.")
+    return share
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The neurons of one culture, sorted by site, layer and index.
+
+    Attributes:
+        places: Per site, ``(layer, index)`` of each neuron, ``neuron 2``.
+        scores: Per site, their scores, ``neuron``.
+        means: Per site, mean activation over all cultures' tokens; empty where not recorded.
+
+    Example:
+        >>> Neurons.of({"act": [(0, 1), (1, 3)]}).per_layer("act", 2).tolist()
+        [1, 1]
+    """
+
+    places: Mapping[str, Int[Tensor, "neuron 2"]]
+    scores: Mapping[str, Float[Tensor, "neuron"]] = field(default_factory=dict)
+    means: Mapping[str, Float[Tensor, "neuron"]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, places: Mapping[str, Sequence[tuple[int, int]]]) -> Neurons:
+        """Make neurons from ``{site: [(layer, index), ...]}``, repeated ones once.
+
+        Example:
+            >>> len(Neurons.of({"act": [(0, 1), (0, 1)]}))
+            1
+        """
+        return cls(
+            places={
+                site: torch.tensor(sorted(set(pairs)), dtype=torch.long).reshape(-1, 2)
+                for site, pairs in places.items()
+            }
+        )
+
+    def __len__(self) -> int:
+        """Count the neurons over all sites."""
+        return sum(len(places) for places in self.places.values())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare places; scores do not matter."""
+        return isinstance(other, Neurons) and self.members() == other.members()
+
+    def __hash__(self) -> int:
+        """Hash by places."""
+        return hash(frozenset(self.members()))
+
+    def __and__(self, other: Neurons) -> Neurons:
+        """Intersection; scores are this one's."""
+        there = other.members()
+        return self._keep(lambda member: member in there)
+
+    def __sub__(self, other: Neurons) -> Neurons:
+        """Difference; scores are this one's."""
+        there = other.members()
+        return self._keep(lambda member: member not in there)
+
+    def __or__(self, other: Neurons) -> Neurons:
+        """Union, without scores, since two sets' scores need not be comparable."""
+        places: dict[str, list[tuple[int, int]]] = {}
+        for site, layer, index in self.members() | other.members():
+            places.setdefault(site, []).append((layer, index))
+        return Neurons.of(dict(sorted(places.items())))
+
+    def members(self) -> set[tuple[str, int, int]]:
+        """List the neurons as ``(site, layer, index)``."""
+        return {
+            (site, layer, index)
+            for site, places in self.places.items()
+            for layer, index in places.tolist()
+        }
+
+    def _keep(self, wanted: Callable[[tuple[str, int, int]], bool]) -> Neurons:
+        keep = {
+            site: torch.tensor([wanted((site, *place)) for place in places.tolist()]).bool()
+            for site, places in self.places.items()
+        }
+        return self._select(keep)
+
+    def _select(self, chosen: Mapping[str, Tensor]) -> Neurons:
+        def cut(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {site: v[chosen[site]] for site, v in values.items()}
+
+        return Neurons(cut(self.places), cut(self.scores), cut(self.means))
+
+    def top(self, k: int) -> Neurons:
+        """Keep the k with the highest scores at each site; ties keep layer and index order.
+
+        Raises:
+            InputError: There are no scores.
+        """
+        if set(self.scores) != set(self.places):
+            raise InputError("these neurons carry no scores, so none of them can be the top ones.")
+        order = {
+            site: torch.sort(scores, descending=True, stable=True).indices[:k].sort().values
+            for site, scores in self.scores.items()
+        }
+        return self._select(order)
+
+    def per_layer(self, site: str, n_layers: int) -> Int[Tensor, "layer"]:
+        """Count the neurons of a site in each layer."""
+        if site not in self.places:
+            return torch.zeros(n_layers, dtype=torch.long)
+        return torch.bincount(self.places[site][:, 0], minlength=n_layers)
+
+    def mask(self, site: str, shape: Shape) -> Bool[Tensor, "layer neuron"]:
+        """Give the neurons of a site as a mask over layers and indices."""
+        mask = torch.zeros(shape, dtype=torch.bool)
+        if site in self.places:
+            mask[self.places[site][:, 0], self.places[site][:, 1]] = True
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronScores:
+    """A score for every culture and neuron; minus infinity where a neuron cannot be chosen.
+
+    Attributes:
+        cultures: Labels of the first axis.
+        scores: Per site, ``culture layer neuron``, float64, higher is better.
+        ranking: Per site, ``layer neuron``: where given, neurons are first chosen by it over all
+            cultures, and belong to every culture whose score is not minus infinity (LAPE).
+        metadata: Selector, options, model, and what they were computed on.
+    """
+
+    cultures: tuple[str, ...]
+    scores: Mapping[str, Float[Tensor, "culture layer neuron"]]
+    ranking: Mapping[str, Float[Tensor, "layer neuron"]] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def top(self, *, share: float | None = None, k: int | None = None) -> NeuronSet:
+        """Choose the best neurons of each culture.
+
+        Args:
+            share: Share of the neurons at each site; ``int(share * number)`` are chosen.
+            k: Or how many at each site.
+
+        Raises:
+            InputError: Both or neither given, a share outside (0, 1], or so few that none is
+                chosen.
+
+        Example:
+            ``found = scores.top(share=0.005)``
+        """
+        if (share is None) == (k is None):
+            raise InputError("give share=... or k=..., one of them.")
+        chosen: dict[str, dict[str, Tensor]] = {culture: {} for culture in self.cultures}
+        for site, scores in self.scores.items():
+            number = scores[0].numel()
+            count = int(check_share(share) * number) if share is not None else int(k or 0)
+            if not 1 <= count <= number:
+                raise InputError(
+                    f"site {site!r}: {count} of {number} neurons asked for (share={share}, k={k}); "
+                    "choose a share or k that gives between one and all of them."
+                )
+            first = self._first(site, count)
+            for position, culture in enumerate(self.cultures):
+                allowed = first & (scores[position] > NEVER)
+                chosen[culture][site] = best(scores[position], allowed, count)
+        return self._neuron_set(chosen)
+
+    def _first(self, site: str, count: int) -> Bool[Tensor, "layer neuron"]:
+        """Neurons that may be chosen at all: every one, or the best by the ranking."""
+        if site not in self.ranking:
+            return torch.ones(self.scores[site].shape[1:], dtype=torch.bool)
+        ranking = self.ranking[site]
+        first = torch.zeros_like(ranking, dtype=torch.bool)
+        places = best(ranking, ranking > NEVER, count)
+        first[places[:, 0], places[:, 1]] = True
+        return first
+
+    def _neuron_set(self, chosen: Mapping[str, Mapping[str, Tensor]]) -> NeuronSet:
+        neurons = {}
+        for position, culture in enumerate(self.cultures):
+            places = chosen[culture]
+            scores = {
+                site: self.scores[site][position][p[:, 0], p[:, 1]] for site, p in places.items()
+            }
+            neurons[culture] = Neurons(places=places, scores=scores)
+        shapes = {site: (s.shape[1], s.shape[2]) for site, s in self.scores.items()}
+        return NeuronSet(neurons, shapes, dict(self.metadata))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the scores as safetensors with JSON metadata."""
+        tensors = {f"scores.{site}": values for site, values in self.scores.items()}
+        tensors |= {f"ranking.{site}": values for site, values in self.ranking.items()}
+        metadata = {"cultures": list(self.cultures), "metadata": dict(self.metadata)}
+        return save_tensors(path, "neuron scores", tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> NeuronScores:
+        """Read scores that ``save`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged or holds something else.
+        """
+        tensors, metadata = load_tensors(path, "neuron scores")
+        held: dict[str, dict[str, Tensor]] = {"scores": {}, "ranking": {}}
+        for name, values in tensors.items():
+            kind, _, site = name.partition(".")
+            held[kind][site] = values
+        return cls(tuple(metadata["cultures"]), metadata=metadata["metadata"], **held)
+
+
+def best(
+    scores: Float[Tensor, "layer neuron"], allowed: Bool[Tensor, "layer neuron"], count: int
+) -> Int[Tensor, "chosen 2"]:
+    """Give the places of the highest scores; ties keep the order of layers and indices.
+
+    Example:
+        >>> scores = torch.tensor([[1.0, 3.0], [3.0, 2.0]])
+        >>> best(scores, torch.ones(2, 2, dtype=torch.bool), 2).tolist()
+        [[0, 1], [1, 0]]
+    """
+    flat = torch.where(allowed, scores, torch.full_like(scores, NEVER)).flatten()
+    order = torch.sort(flat, descending=True, stable=True).indices[:count]
+    order = order[flat[order] > NEVER].sort().values
+    width = scores.shape[1]
+    return torch.stack([order // width, order % width], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronSet:
+    """Culture -> Neurons, with the shape of each site and where it all came from.
+
+    Attributes:
+        neurons: The neurons of each culture.
+        shapes: Per site, (layers, neurons per layer) of the model.
+        metadata: Model, revision, benchmark, selector and options, versions, date, and under
+            ``groups`` the question groups that identification used.
+
+    Example:
+        ``found["Japan"]``, ``found.overlap()``, ``found.save("conact.safetensors")``
+    """
+
+    neurons: Mapping[str, Neurons]
+    shapes: Mapping[str, Shape]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cultures(self) -> tuple[str, ...]:
+        """The cultures, in order."""
+        return tuple(self.neurons)
+
+    @property
+    def method(self) -> str:
+        """The selector that found the neurons, or an empty string."""
+        return str(self.metadata.get("selector", ""))
+
+    def __getitem__(self, culture: str) -> Neurons:
+        """Give one culture's neurons.
+
+        Raises:
+            InputError: No such culture.
+        """
+        if culture not in self.neurons:
+            raise unknown("culture", culture, self.neurons)
+        return self.neurons[culture]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the cultures."""
+        return iter(self.neurons)
+
+    def __len__(self) -> int:
+        """Count the cultures."""
+        return len(self.neurons)
+
+    def top(self, k: int) -> NeuronSet:
+        """Keep each culture's k best neurons at each site."""
+        return replace(self, neurons={c: n.top(k) for c, n in self.neurons.items()})
+
+    def union(self, *cultures: str) -> Neurons:
+        """Join the neurons of some cultures, or of all."""
+        joined = Neurons.of({})
+        for culture in cultures or self.cultures:
+            joined = joined | self[culture]
+        return joined
+
+    def shared(self, *cultures: str) -> Neurons:
+        """Give the neurons that some cultures, or all, have in common."""
+        first, *rest = cultures or self.cultures
+        common = self[first]
+        for culture in rest:
+            common = common & self[culture]
+        return common
+
+    def only(self, culture: str) -> Neurons:
+        """Give the neurons of a culture that no other culture has."""
+        others = [other for other in self.cultures if other != culture]
+        return self[culture] - self.union(*others) if others else self[culture]
+
+    def overlap(self) -> pd.DataFrame:
+        """Jaccard overlap |A and B| / |A or B| of every pair of cultures (paper A, analysis).
+
+        Returns:
+            A square table, NaN where both are empty.
+        """
+        import pandas as pd
+
+        members = {culture: neurons.members() for culture, neurons in self.neurons.items()}
+        table = {
+            a: {b: jaccard(members[a], members[b]) for b in self.cultures} for a in self.cultures
+        }
+        return pd.DataFrame(table).loc[list(self.cultures)]
+
+    def layer_share(self, site: str | None = None) -> pd.DataFrame:
+        """Share of each culture's neurons in each layer, cultures x layers (paper A, analysis).
+
+        Args:
+            site: The site, all together where not given.
+        """
+        import pandas as pd
+
+        sites = list(self.shapes) if site is None else [site]
+        n_layers = max(self.shapes[s][0] for s in sites)
+        rows = {}
+        for culture, neurons in self.neurons.items():
+            counts = torch.stack([neurons.per_layer(s, n_layers) for s in sites]).sum(0).double()
+            rows[culture] = (counts / counts.sum().clamp(min=1)).tolist()
+        return pd.DataFrame.from_dict(rows, orient="index", columns=range(n_layers))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List every neuron: culture, site, layer, index, score."""
+        import pandas as pd
+
+        rows = [
+            {"culture": culture, "site": site, "layer": layer, "index": index, "score": score}
+            for culture, neurons in self.neurons.items()
+            for site, places in neurons.places.items()
+            for (layer, index), score in zip(
+                places.tolist(),
+                neurons.scores[site].tolist() if site in neurons.scores else [None] * len(places),
+                strict=True,
+            )
+        ]
+        return pd.DataFrame(rows, columns=["culture", "site", "layer", "index", "score"])
+
+    def check_model(self, model: LensModel) -> None:
+        """Refuse a model that these neurons were not found on.
+
+        Raises:
+            InputError: Another model's name, or another number of layers or neurons.
+        """
+        for site, shape in self.shapes.items():
+            have = (model.n_layers, model.widths.get(site, 0))
+            if tuple(shape) != have:
+                raise InputError(
+                    f"these neurons are of a model with {shape[0]} layers of {shape[1]} neurons "
+                    f"at site {site!r}, {model.name!r} has {have[0]} of {have[1]}: use the model "
+                    f"they were found on ({self.metadata.get('model', 'not recorded')!r})."
+                )
+        found_on = self.metadata.get("model")
+        if found_on and found_on != model.name:
+            raise InputError(
+                f"these neurons were found on {found_on!r}, not on {model.name!r}: load that "
+                "model, or find the neurons again. (If it is one and the same model under "
+                "another name, replace the 'model' entry of the metadata.)"
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write places and scores as safetensors with JSON metadata and a content hash.
+
+        Example:
+            ``NeuronSet.load(found.save("conact.safetensors"))``
+        """
+        tensors = {}
+        for position, neurons in enumerate(self.neurons.values()):
+            for kind in ("places", "scores", "means"):
+                for site, values in getattr(neurons, kind).items():
+                    tensors[f"{position}.{kind}.{site}"] = values
+        metadata = {
+            "cultures": list(self.cultures),
+            "shapes": {site: list(shape) for site, shape in self.shapes.items()},
+            "metadata": {"date": date.today().isoformat(), **self.metadata},
+        }
+        return save_tensors(path, "neuron set", tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path, model: LensModel | None = None) -> NeuronSet:
+        """Read a set that ``save`` wrote, and check it against a model where one is given.
+
+        Raises:
+            InputError: The file is missing, damaged or of another kind, a neuron lies outside the
+                model, or the model is another one.
+        """
+        tensors, header = load_tensors(path, "neuron set")
+        cultures = header["cultures"]
+        shapes = {site: (int(s[0]), int(s[1])) for site, s in header["shapes"].items()}
+        held: list[dict[str, dict[str, Tensor]]] = [
+            {"places": {}, "scores": {}, "means": {}} for _ in cultures
+        ]
+        for name, values in tensors.items():
+            position, kind, site = name.split(".", 2)
+            held[int(position)][kind][site] = values
+            if kind == "places" and len(values):
+                limit = torch.tensor(shapes[site])
+                if (values < 0).any() or (values >= limit).any():
+                    raise InputError(
+                        f"{path}: a neuron of {cultures[int(position)]} lies outside the "
+                        f"{shapes[site]} neurons of site {site!r}; the file is damaged."
+                    )
+        neurons = {c: Neurons(**h) for c, h in zip(cultures, held, strict=True)}
+        found = cls(neurons, shapes, header["metadata"])
+        if model is not None:
+            found.check_model(model)
+        return found
+
+
+def jaccard(a: set[Any], b: set[Any]) -> float:
+    """Overlap of two sets, |A and B| / |A or B|; NaN where both are empty.
+
+    Example:
+        >>> jaccard({1, 2}, {2, 3})
+        0.3333333333333333
+    """
+    return len(a & b) / len(a | b) if a | b else float("nan")

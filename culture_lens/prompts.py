@@ -1,0 +1,269 @@
+"""Question -> Prompt: layout, chat template, answer prefix and the role of every token.
+
+The steps:
+1. Fill the layout; remember which characters are question and which are options.
+2. Put the message through the tokenizer's chat template where there is one, then append the
+   answer prefix.
+3. Tokenise once, with exactly one BOS where the model has one.
+4. A token has the role of its first character that is not a space.
+
+Nothing here runs a model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from culture_lens.errors import InputError
+from culture_lens.items import LABELS, Prompt, PromptFormat, Question, Role
+
+Span = tuple[int, int, Role]
+FIELD = re.compile(r"\{(question|instruction|options)\}")
+
+
+def control_twin(question: Question) -> Question:
+    """Make the control of a question: the same options and instruction, no question.
+
+    A neuron that scores on the twin as well answers to the options, not to the question
+    (paper B, section 3).
+
+    Example:
+        >>> q = Question(id="1", culture="Japan", text="Coin?", options=("yen", "won"), answer=0)
+        >>> control_twin(q).text
+        ''
+    """
+    return replace(question, text="")
+
+
+def fill_layout(question: Question, style: str) -> tuple[str, list[Span]]:
+    """Write the user's message and say which characters are question or options.
+
+    Args:
+        question: What to ask.
+        style: ``"choices"`` or ``"cloze"``.
+
+    Returns:
+        The message and spans ``(start, end, role)``; characters in no span are template.
+
+    Example:
+        >>> q = Question(id="1", culture="Japan", text="Coin?", options=("yen", "won"), answer=0,
+        ...              prompt=PromptFormat(layout="{question} {options}"))
+        >>> fill_layout(q, "choices")[0]
+        'Coin? A. yen\\nB. won'
+    """
+    form = question.prompt
+    layout = form.layout if style == "choices" else form.cloze
+    instruction = form.instruction if style == "choices" else form.cloze_instruction
+    message, spans, position = "", [], 0
+    for found in FIELD.finditer(layout):
+        message += layout[position : found.start()]
+        position = found.end()
+        if found[1] == "instruction":
+            message += instruction
+        elif found[1] == "question":
+            spans.append((len(message), len(message) + len(question.text), Role.QUESTION))
+            message += question.text
+        else:
+            for index, (label, option) in enumerate(
+                zip(LABELS, question.options)  # noqa: B905 - labels outnumber options
+            ):
+                message += f"{label}. " if index == 0 else f"\n{label}. "
+                spans.append((len(message), len(message) + len(option), Role.OPTIONS))
+                message += option
+    message += layout[position:]
+    lead = len(message) - len(message.lstrip())
+    spans = [(start - lead, end - lead, role) for start, end, role in spans]
+    return message.strip(), spans
+
+
+def render(question: Question, tokenizer: Any, style: str) -> tuple[str, list[Span]]:
+    """Write the whole prompt as the model sees it, special tokens included.
+
+    Raises:
+        InputError: The chat template changed or dropped the message.
+    """
+    message, spans = fill_layout(question, style)
+    prefix = question.prompt.answer_prefix if style == "choices" else ""
+    if tokenizer.chat_template:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": message}],
+            tokenize=False,
+            add_generation_prompt=True,
+            **no_thinking(tokenizer),
+        )
+        start = text.rfind(message)
+        if start < 0:
+            raise InputError(
+                f"question {question.id!r}: the chat template of this tokenizer rewrites the "
+                "message, so token roles cannot be told; give load_model a tokenizer with a "
+                "template that keeps it."
+            )
+    else:
+        text, start = message + ("\n" if style == "cloze" else "\n\nAnswer:"), 0
+        if style == "cloze":
+            text += "Answer:"
+    spans = [(start + a, start + b, role) for a, b, role in spans]
+    if prefix:
+        spans.append((len(text), len(text) + len(prefix), Role.ANSWER_PREFIX))
+    return text + prefix, spans
+
+
+def no_thinking(tokenizer: Any) -> dict[str, bool]:
+    """Switch off the thinking mode of templates that have one, so that the answer comes next."""
+    return {"enable_thinking": False} if "enable_thinking" in tokenizer.chat_template else {}
+
+
+def adds_bos(tokenizer: Any) -> bool:
+    """Say whether this tokenizer puts a BOS before plain text.
+
+    Example:
+        ``adds_bos(model.tokenizer)`` is true for Llama 3 and false for Qwen3.
+    """
+    bos = tokenizer.bos_token_id
+    return bos is not None and tokenizer("a").input_ids[:1] == [bos]
+
+
+def encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
+    """Tokenise a rendered prompt with exactly one BOS where the model has one, none where not.
+
+    The model has a BOS if its tokenizer adds one to plain text or its chat template begins with
+    one; a doubled BOS changes the logits of every later token.
+
+    Returns:
+        Token ids and, for each, the characters ``(start, end)`` that it covers; an empty span for
+        a BOS that is not written in the text.
+
+    Raises:
+        InputError: The tokenizer cannot say which characters a token covers.
+    """
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"{type(tokenizer).__name__} is a slow tokenizer without character offsets, which "
+            "token roles need; load the fast version (use_fast=True)."
+        )
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, offsets = list(encoded.input_ids), [tuple(o) for o in encoded.offset_mapping]
+    bos = tokenizer.bos_token_id
+    if bos is not None:
+        doubled = len(ids) > 1 and ids[0] == ids[1] == bos
+        if doubled:
+            ids, offsets = ids[1:], offsets[1:]
+        elif adds_bos(tokenizer) and ids[:1] != [bos]:
+            ids, offsets = [bos, *ids], [(0, 0), *offsets]
+    return ids, offsets
+
+
+def token_roles(text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[int]:
+    """Give each token the role of its first character that is not a space.
+
+    Example:
+        >>> token_roles("ab cd", [(0, 2), (2, 5)], [(3, 5, Role.QUESTION)])
+        [1, 3]
+    """
+    roles = []
+    for start, end in offsets:
+        letters = text[start:end]
+        first = start + len(letters) - len(letters.lstrip())
+        first = min(first, max(end - 1, start))
+        inside = [role for a, b, role in spans if a <= first < b]
+        roles.append(int(inside[0] if inside else Role.TEMPLATE))
+    return roles
+
+
+def build_prompt(question: Question, tokenizer: Any, style: str = "choices") -> Prompt:
+    """Turn a question into token ids and token roles for one tokenizer.
+
+    Args:
+        question: What to ask; its ``prompt`` says in which words.
+        tokenizer: A fast Hugging Face tokenizer, with or without a chat template.
+        style: ``"choices"`` shows the options; ``"cloze"`` does not, and the options are scored
+            as continuations.
+
+    Raises:
+        InputError: An unknown style, a slow tokenizer, or a template that rewrites the message.
+
+    Example:
+        ``build_prompt(questions[0], model.tokenizer).text`` shows what the model sees.
+    """
+    if style not in ("choices", "cloze"):
+        raise InputError(f"prompt style {style!r}: use 'choices' or 'cloze'.")
+    text, spans = render(question, tokenizer, style)
+    ids, offsets = encode(text, tokenizer)
+    return Prompt(
+        question=question,
+        text=text,
+        ids=tuple(ids),
+        roles=tuple(token_roles(text, offsets, spans)),
+        style=style,
+    )
+
+
+def continuation_ids(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple[int, ...]:
+    """Tokenise a text that follows the prompt, without touching the prompt's own tokens.
+
+    The continuation is tokenised in place; where its first characters would merge with the
+    prompt's last token it is tokenised by itself.
+
+    Example:
+        ``continuation_ids(prompt, "Tokyo", model.tokenizer)``
+    """
+    whole, _ = encode(prompt.text + continuation, tokenizer)
+    known = len(prompt.ids)
+    if tuple(whole[:known]) == prompt.ids and len(whole) > known:
+        return tuple(whole[known:])
+    return tuple(tokenizer(continuation, add_special_tokens=False).input_ids)
+
+
+def joined(prompt: Prompt, answer: str, form: str = "auto") -> str:
+    """Put a space before an answer where the end of the prompt asks for one.
+
+    Example:
+        After ``Answer:`` comes ``" A"``; after a line break or a quotation mark ``"A"``.
+    """
+    if form == "auto":
+        form = "bare" if prompt.text[-1:] in {"", "\n", '"', "'", " ", ">"} else "space"
+    return answer if form == "bare" else f" {answer}"
+
+
+def label_ids(prompt: Prompt, tokenizer: Any) -> tuple[int, ...]:
+    """Find the single token of each option's letter as it would follow this prompt.
+
+    Raises:
+        InputError: A letter is not one token after this prompt.
+
+    Example:
+        ``label_ids(prompt, model.tokenizer)`` gives four ids for four options.
+    """
+    form = prompt.question.prompt.label_form
+    ids = []
+    for label in prompt.question.labels:
+        tokens = continuation_ids(prompt, joined(prompt, label, form), tokenizer)
+        if len(tokens) != 1:
+            pieces = tokenizer.convert_ids_to_tokens(list(tokens))
+            raise InputError(
+                f"question {prompt.question.id!r}: the label {label!r} is not one token after "
+                f"{prompt.text[-20:]!r} but {len(tokens)} ({pieces}); set the prompt format's "
+                "label_form or answer_prefix, or score by option_likelihood."
+            )
+        ids.append(tokens[0])
+    if len(set(ids)) < len(ids):
+        raise InputError(
+            f"question {prompt.question.id!r}: two labels share one token; score by "
+            "option_likelihood, or use a tokenizer that tells letters apart."
+        )
+    return tuple(ids)
+
+
+def with_format(questions: Sequence[Question], prompt_format: PromptFormat | None) -> list[Question]:
+    """Ask questions in other words than their benchmark's own.
+
+    Example:
+        >>> with_format([], PromptFormat())
+        []
+    """
+    if prompt_format is None:
+        return list(questions)
+    return [replace(question, prompt=prompt_format) for question in questions]

@@ -1,0 +1,138 @@
+"""Run batches with hooks and hand each item's activation statistics to an accumulator.
+
+The steps, per batch:
+1. A mask m over tokens: those whose role counts.
+2. At every site and layer a hook reduces the activation over tokens with matrix products:
+   counts = m (a > 0), sums = m a, squares = m a^2, each ``item neuron``.
+3. When the whole forward has gone well, the rows go to ActivationStatistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.batches import batches, run_batches
+from culture_lens.errors import InputError
+from culture_lens.items import CONTENT_ROLES, Batch, Prompt
+from culture_lens.models import LensModel
+from culture_lens.sites import check_sites
+from culture_lens.statistics import ActivationStatistics, ItemStatistics
+
+
+def reduce_tokens(
+    activation: Tensor, mask: Float[Tensor, "item pos"], magnitudes: bool
+) -> list[Float[Tensor, "item neuron"]]:
+    """Count positives over an item's tokens; with magnitudes also sum values and squares.
+
+    Args:
+        activation: ``item pos neuron`` or ``item pos head d_head``.
+        mask: 1 on tokens that count.
+        magnitudes: Whether to give sums and squares too.
+
+    Example:
+        >>> a = torch.tensor([[[1.0, -1.0], [2.0, 3.0]]])
+        >>> [x.tolist() for x in reduce_tokens(a, torch.ones(1, 2), True)]
+        [[[2.0, 1.0]], [[3.0, 2.0]], [[5.0, 10.0]]]
+    """
+    values = activation.flatten(2)
+    rows = mask[:, None, :]
+    parts = [(values > 0).to(mask.dtype)]
+    if magnitudes:
+        values = values.to(mask.dtype)
+        parts += [values, values.square()]
+    return [torch.bmm(rows, part)[:, 0] for part in parts]
+
+
+def item_statistics(
+    model: LensModel,
+    batch: Batch,
+    sites: Sequence[str],
+    roles: Sequence[int],
+    magnitudes: bool,
+) -> ItemStatistics:
+    """Run one batch and reduce every site's activations to one row per item."""
+    mask = batch.role_mask(roles).to(model.device)
+    # Counts of up to 2^24 tokens are exact in float32.
+    weights = mask.float()
+    found: dict[str, list[list[Tensor]]] = {site: [[]] * model.n_layers for site in sites}
+
+    def take(activation: Tensor, hook: Any, *, site: str, layer: int) -> None:
+        found[site][layer] = reduce_tokens(activation, weights.to(activation.device), magnitudes)
+
+    hooks = [
+        (model.hook_name(site, layer), partial(take, site=site, layer=layer))
+        for site in sites
+        for layer in range(model.n_layers)
+    ]
+    with model.hooks(hooks):
+        logits = model.logits(batch)
+    if not torch.isfinite(logits).all():
+        row = int((~torch.isfinite(logits)).any(-1).nonzero()[0])
+        raise InputError(
+            f"the model gives NaN or infinite logits on question "
+            f"{batch.prompts[row].question.id!r}: load it in bfloat16 or float32 (float16 "
+            "overflows), or check its weights."
+        )
+
+    def stacked(part: int) -> dict[str, Tensor]:
+        return {
+            site: torch.stack([layer[part].to(model.device) for layer in layers], 1)
+            for site, layers in found.items()
+        }
+
+    return ItemStatistics(
+        tokens=mask.sum(1),
+        counts={site: counts.to(torch.int32) for site, counts in stacked(0).items()},
+        sums=stacked(1) if magnitudes else {},
+        squares=stacked(2) if magnitudes else {},
+    )
+
+
+def record(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    *,
+    sites: str | Sequence[str] = "act",
+    roles: Sequence[int] = CONTENT_ROLES,
+    magnitudes: bool = True,
+    batch_size: int = 16,
+    progress: bool = True,
+    into: ActivationStatistics | None = None,
+) -> ActivationStatistics:
+    """Run prompts through the model once and count activations per culture (paper A, section 3).
+
+    Args:
+        model: The model.
+        prompts: What to run; each counts for its question's culture.
+        sites: One site or several; all are recorded in the same pass.
+        roles: Token roles that count.
+        magnitudes: Record sums and squares too, which MAD and mean ablation need.
+        batch_size: Prompts per forward; halved where memory runs out.
+        progress: Show a progress bar.
+        into: An accumulator to go on with. It is updated after every batch, so what an
+            interrupted pass has counted stays in it.
+
+    Returns:
+        The accumulator.
+
+    Raises:
+        InputError: An unknown site, or activations that are NaN or infinite.
+
+    Example:
+        ``summary = record(model, prompts).summary()``
+    """
+    statistics = into if into is not None else ActivationStatistics()
+    chosen = check_sites(sites, model.sites)
+    step = partial(item_statistics, model, sites=chosen, roles=roles, magnitudes=magnitudes)
+    work = batches(prompts, batch_size, model.pad_id)
+    for batch, rows in run_batches(
+        work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
+    ):
+        statistics.update(rows, [prompt.question.culture for prompt in batch.prompts])
+    return statistics

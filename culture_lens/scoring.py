@@ -1,0 +1,142 @@
+"""Score an answer: three ways to read which option a model chooses.
+
+======================  ==============================================  ========================
+name                    the answer is                                   probability of the gold
+======================  ==============================================  ========================
+letter                  argmax over the whole vocabulary (paper B);     softmax over the
+                        none of the labels counts as wrong              vocabulary
+letter_options          argmax among the options' label tokens          softmax over the labels
+option_likelihood       highest mean log-probability of the option's    softmax over the options'
+                        tokens; the options are not shown               scores
+option_likelihood_sum   highest sum of log-probabilities                the same
+======================  ==============================================  ========================
+
+Letters need a model that can read them; small models are at chance there, and answer better by
+likelihood. Ties go to the first option. The two probabilities are not comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from culture_lens.errors import unknown
+from culture_lens.items import Batch
+from culture_lens.models import LensModel
+from culture_lens.prompts import continuation_ids, joined, label_ids
+
+NO_OPTION = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered.
+
+    Attributes:
+        prediction: Index of the option, -1 where the answer was none of them.
+        p_gold: Probability of the right option.
+        scores: One per option: label logits, or log-likelihoods.
+    """
+
+    prediction: int
+    p_gold: float
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """A way to score: the prompt's style and a function from a batch to answers."""
+
+    name: str
+    style: str
+    answers: Callable[[LensModel, Batch], list[Answer]]
+
+
+def letter_answers(model: LensModel, batch: Batch, *, among_options: bool) -> list[Answer]:
+    """Read the next token as the letter of an option.
+
+    Args:
+        model: The model.
+        batch: Prompts of style ``"choices"``.
+        among_options: Compare the labels only, instead of the whole vocabulary.
+
+    Raises:
+        InputError: A label is not a single token after its prompt.
+    """
+    logits = model.logits(batch).float().cpu()
+    answers = []
+    for row, prompt in zip(logits, batch.prompts, strict=True):
+        labels = torch.tensor(label_ids(prompt, model.tokenizer))
+        scores = row[labels]
+        best = int(scores.argmax())
+        if among_options:
+            p_gold, prediction = scores.softmax(-1)[prompt.question.answer], best
+        else:
+            p_gold = row.softmax(-1)[labels[prompt.question.answer]]
+            prediction = best if int(row.argmax()) == int(labels[best]) else NO_OPTION
+        answers.append(Answer(prediction, float(p_gold), tuple(scores.tolist())))
+    return answers
+
+
+def likelihood_answers(model: LensModel, batch: Batch, *, normalised: bool) -> list[Answer]:
+    """Score each option as a continuation of the prompt; the prompt is run once.
+
+    The score is sum_i log P(o_i | prompt, o_<i), divided by the number of tokens where
+    normalised.
+    """
+    options = [
+        [
+            continuation_ids(prompt, joined(prompt, option), model.tokenizer)
+            for option in prompt.question.options
+        ]
+        for prompt in batch.prompts
+    ]
+    most = max(len(row) for row in options)
+    # A row with fewer options repeats its first, so that every row has as many.
+    flat = [tokens for row in options for tokens in (row + [row[0]] * (most - len(row)))]
+    width = max(len(tokens) for tokens in flat)
+    ids = torch.full((len(flat), width), model.pad_id)
+    mask = torch.zeros((len(flat), width), dtype=torch.long)
+    for position, tokens in enumerate(flat):
+        ids[position, : len(tokens)] = torch.tensor(tokens)
+        mask[position, : len(tokens)] = 1
+    logits = model.continuation_logits(batch, ids, mask).float()
+    chosen = logits.gather(-1, ids.to(logits.device)[..., None])[..., 0] - logits.logsumexp(-1)
+    totals = (chosen.cpu().double() * mask).sum(1)
+    if normalised:
+        totals = totals / mask.sum(1)
+    answers = []
+    for prompt, scores in zip(batch.prompts, totals.reshape(-1, most), strict=True):
+        own = scores[: len(prompt.question.options)]
+        p_gold = own.softmax(-1)[prompt.question.answer]
+        answers.append(Answer(int(own.argmax()), float(p_gold), tuple(own.tolist())))
+    return answers
+
+
+SCORINGS: Mapping[str, Scoring] = {
+    scoring.name: scoring
+    for scoring in (
+        Scoring("letter", "choices", partial(letter_answers, among_options=False)),
+        Scoring("letter_options", "choices", partial(letter_answers, among_options=True)),
+        Scoring("option_likelihood", "cloze", partial(likelihood_answers, normalised=True)),
+        Scoring("option_likelihood_sum", "cloze", partial(likelihood_answers, normalised=False)),
+    )
+}
+
+
+def get_scoring(name: str) -> Scoring:
+    """Find a way to score by name.
+
+    Raises:
+        InputError: No such scoring.
+
+    Example:
+        >>> get_scoring("letter").style
+        'choices'
+    """
+    if name not in SCORINGS:
+        raise unknown("scoring", name, SCORINGS)
+    return SCORINGS[name]

@@ -1,0 +1,120 @@
+"""Selectors: one rule per file, ActivationSummary -> NeuronScores; all from one summary.
+
+==================  ====================================================  =====================
+name                score of neuron (l, n) for culture c                  where it comes from
+==================  ====================================================  =====================
+lap                 P[c]                                                  paper A
+lape                low entropy of P over cultures                        Tang et al. 2024
+mad                 mean activation of c minus that of the others         paper A, reading (i)
+mad_probability     P[c] minus mean P of the others                       paper A, reading (ii)
+conact (cas)        P[c] minus the second highest P, where c is highest   paper A
+random              a random number                                       baseline
+==================  ====================================================  =====================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from culture_lens.errors import InputError, unknown
+from culture_lens.neurons import NeuronScores, NeuronSet
+from culture_lens.selectors.conact import conact
+from culture_lens.selectors.lap import lap
+from culture_lens.selectors.lape import lape
+from culture_lens.selectors.mad import mad, mad_probability
+from culture_lens.selectors.random import matched_random, random
+from culture_lens.statistics import ActivationSummary
+
+Selector = Callable[..., NeuronScores]
+
+SELECTORS: Mapping[str, Selector] = {
+    "conact": conact,
+    "cas": conact,
+    "lap": lap,
+    "lape": lape,
+    "mad": mad,
+    "mad_probability": mad_probability,
+    "random": random,
+}
+SHARES: Mapping[str, float] = {"lape": 0.01}
+DEFAULT_SHARE = 0.005
+
+__all__ = ["DEFAULT_SHARE", "SELECTORS", "SHARES", "Selector", "matched_random", "select"]
+
+
+def get_selector(name: str) -> Selector:
+    """Find a selector by name; hyphens and underscores are the same.
+
+    Raises:
+        InputError: No such selector.
+
+    Example:
+        >>> get_selector("CAS") is get_selector("conact")
+        True
+    """
+    key = name.lower().replace("-", "_")
+    if key not in SELECTORS:
+        raise unknown("selector", name, SELECTORS)
+    return SELECTORS[key]
+
+
+def select(
+    summary: ActivationSummary,
+    method: str = "conact",
+    *,
+    share: float | None = None,
+    k: int | None = None,
+    **options: Any,
+) -> NeuronSet:
+    """Choose each culture's neurons by one selector.
+
+    Args:
+        summary: What a recording pass counted.
+        method: Name of the selector.
+        share: Share of the neurons at each site; 0.5% by default, 1% for LAPE.
+        k: Or how many neurons at each site.
+        **options: Options of the selector, such as ``percentile_filter`` of LAPE.
+
+    Raises:
+        InputError: An unknown selector or option, a share outside (0, 1], or fewer than two
+            cultures.
+
+    Example:
+        ``found = select(summary, "conact", share=0.005)``
+    """
+    selector = get_selector(method)
+    name = selector.__name__
+    if len(summary.cultures) < 2:
+        raise InputError(
+            f"the summary holds only {', '.join(summary.cultures)}: a culture's neurons are found "
+            "by comparison, so at least two cultures are needed."
+        )
+    if share is None and k is None:
+        share = SHARES.get(name, DEFAULT_SHARE)
+    try:
+        scores = selector(summary, **options)
+    except TypeError as error:
+        raise InputError(f"selector {name!r}: {error}.") from error
+    found = with_means(scores.top(share=share, k=k), summary)
+    chosen = {"selector": name, "share": share, "k": k, "options": options}
+    return replace(found, metadata={**summary.metadata, **chosen})
+
+
+def with_means(found: NeuronSet, summary: ActivationSummary) -> NeuronSet:
+    """Note each chosen neuron's mean activation over all tokens, for ablation to the mean."""
+    total = summary.tokens.sum().double()
+    means = {site: sums.sum(0) / total for site, sums in summary.sums.items()}
+    neurons = {
+        culture: replace(
+            chosen,
+            means={
+                site: means[site][places[:, 0], places[:, 1]]
+                for site, places in chosen.places.items()
+                if site in means
+            },
+        )
+        for culture, chosen in found.neurons.items()
+    }
+    return replace(found, neurons=neurons)

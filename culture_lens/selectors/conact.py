@@ -1,0 +1,39 @@
+"""ConAct, contrastive activation: the margin of the highest culture over the second."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.neurons import NEVER, NeuronScores
+from culture_lens.statistics import ActivationSummary
+
+
+def margins(
+    probability: Float[Tensor, "culture layer neuron"],
+) -> Float[Tensor, "culture layer neuron"]:
+    """Give P1 - P2 to the culture that attains P1, and minus infinity to the others and to ties.
+
+    Example:
+        >>> margins(torch.tensor([[[0.9]], [[0.2]], [[0.4]]])).flatten().tolist()
+        [0.5, -inf, -inf]
+    """
+    top = probability.topk(2, dim=0)
+    margin = top.values[0] - top.values[1]
+    cultures = torch.arange(len(probability))[:, None, None]
+    wins = (cultures == top.indices[0]) & (margin > 0)
+    return torch.where(wins, margin.expand_as(probability), NEVER)
+
+
+def conact(summary: ActivationSummary) -> NeuronScores:
+    """Score by s[c,l,n] = P1 - P2 where culture c attains the highest P1, else 0 (paper A).
+
+    P1 and P2 are the highest and second highest P[c,l,n] over cultures. A neuron scores for one
+    culture only; a score of 0 is never selected, so sets of different cultures are disjoint.
+
+    Example:
+        ``conact(summary).top(share=0.005)``
+    """
+    scores = {site: margins(summary.probability(site)) for site in summary.sites}
+    return NeuronScores(summary.cultures, scores)

@@ -1,0 +1,18 @@
+"""LAP, probability: how often a neuron is positive on a culture's tokens."""
+
+from __future__ import annotations
+
+from culture_lens.neurons import NeuronScores
+from culture_lens.statistics import ActivationSummary
+
+
+def lap(summary: ActivationSummary) -> NeuronScores:
+    """Score by s[c,l,n] = P[c,l,n] (paper A, section 3).
+
+    Neurons that are positive everywhere score high for every culture, so expect large overlaps.
+
+    Example:
+        ``lap(summary).top(share=0.005)``
+    """
+    scores = {site: summary.probability(site) for site in summary.sites}
+    return NeuronScores(summary.cultures, scores)

@@ -1,0 +1,49 @@
+"""MAD, magnitude: how much more active a neuron is on one culture than on the others."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.neurons import NeuronScores
+from culture_lens.statistics import ActivationSummary
+
+
+def against_others(
+    values: Float[Tensor, "culture layer neuron"],
+) -> Float[Tensor, "culture layer neuron"]:
+    """Subtract from each culture's value the mean over the other cultures, each weighing the same.
+
+    Example:
+        >>> import torch
+        >>> against_others(torch.tensor([[[3.0]], [[1.0]], [[2.0]]])).flatten().tolist()
+        [1.5, -1.5, 0.0]
+    """
+    others = (values.sum(0, keepdim=True) - values) / (len(values) - 1)
+    return values - others
+
+
+def mad(summary: ActivationSummary) -> NeuronScores:
+    """Score by the mean activation of c minus the mean of the other cultures' mean activations.
+
+    Which of its two readings paper A used could not be verified; this is reading (i). The other
+    cultures weigh the same however many tokens they have.
+
+    Raises:
+        InputError: The summary was recorded without magnitudes.
+
+    Example:
+        ``mad(summary).top(share=0.005)``
+    """
+    scores = {site: against_others(summary.mean(site)) for site in summary.sites}
+    return NeuronScores(summary.cultures, scores)
+
+
+def mad_probability(summary: ActivationSummary) -> NeuronScores:
+    """Score by P[c] minus the mean P of the other cultures: reading (ii) of MAD.
+
+    Example:
+        ``mad_probability(summary).top(share=0.005)``
+    """
+    scores = {site: against_others(summary.probability(site)) for site in summary.sites}
+    return NeuronScores(summary.cultures, scores)

@@ -1,0 +1,264 @@
+"""ActivationStatistics: streamed counts and sums per culture, exact to merge.
+
+For every culture c, layer l and neuron n, over the counted tokens t of the culture's items
+(paper A, section 3; m is the token mask of the roles that count):
+
+    K[c,l,n] = sum_t m_t 1(a[l,n,t] > 0)      T[c] = sum_t m_t      P = K / T
+    S[c,l,n] = sum_t m_t a[l,n,t]             Q[c,l,n] = sum_t m_t a[l,n,t]^2
+
+K and T are int64, so any order, batch size or split gives the same bits. S and Q are summed in
+float32 within an item and in float64 over items. No activations are kept: memory is that of
+cultures x layers x neurons, whatever the number of items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.storage import load_tensors, save_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class ItemStatistics:
+    """What one batch of items gives: one row per item, already summed over its tokens.
+
+    Attributes:
+        tokens: Counted tokens, ``item``.
+        counts: Per site, tokens with a > 0, ``item layer neuron``.
+        sums: Per site, sum of a; empty without magnitudes.
+        squares: Per site, sum of a squared; empty without magnitudes.
+    """
+
+    tokens: Int[Tensor, "item"]
+    counts: Mapping[str, Int[Tensor, "item layer neuron"]]
+    sums: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
+    squares: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationSummary:
+    """The frozen result of a pass: what every activation selector starts from.
+
+    Attributes:
+        cultures: Labels, sorted; the first axis of every tensor.
+        items: Items per culture.
+        tokens: Counted tokens T, ``culture``.
+        counts: K per site, ``culture layer neuron``.
+        sums: S per site; empty where magnitudes were not recorded.
+        squares: Q per site; likewise.
+        metadata: Model, roles and whatever else is needed to repeat the pass.
+
+    Example:
+        ``summary.probability("act").shape`` is ``(cultures, layers, neurons)``.
+    """
+
+    cultures: tuple[str, ...]
+    items: Int[Tensor, "culture"]
+    tokens: Int[Tensor, "culture"]
+    counts: Mapping[str, Int[Tensor, "culture layer neuron"]]
+    sums: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
+    squares: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that were recorded."""
+        return tuple(self.counts)
+
+    def probability(self, site: str) -> Float[Tensor, "culture layer neuron"]:
+        """P = K / T in float64: the share of a culture's tokens on which a neuron is positive."""
+        return self.counts[site].double() / self.tokens.double()[:, None, None]
+
+    def mean(self, site: str) -> Float[Tensor, "culture layer neuron"]:
+        """S / T in float64: a neuron's mean activation on a culture's tokens.
+
+        Raises:
+            InputError: The pass did not record magnitudes.
+        """
+        if site not in self.sums:
+            raise InputError(
+                f"the summary holds no sums for site {site!r}: record with magnitudes=True."
+            )
+        return self.sums[site] / self.tokens.double()[:, None, None]
+
+    def variance(self, site: str) -> Float[Tensor, "culture layer neuron"]:
+        """Q / T - (S / T)^2 in float64, at least 0: the variance over a culture's tokens."""
+        mean = self.mean(site)
+        return (self.squares[site] / self.tokens.double()[:, None, None] - mean**2).clamp(min=0)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the summary as safetensors with its metadata as JSON.
+
+        Example:
+            ``ActivationSummary.load(summary.save("statistics.safetensors"))``
+        """
+        tensors = {"items": self.items, "tokens": self.tokens}
+        for name in ("counts", "sums", "squares"):
+            for site, values in getattr(self, name).items():
+                tensors[f"{name}.{site}"] = values
+        metadata = {"cultures": list(self.cultures), "metadata": dict(self.metadata)}
+        return save_tensors(path, "activation summary", tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> ActivationSummary:
+        """Read a summary that ``save`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged or holds something else.
+        """
+        tensors, metadata = load_tensors(path, "activation summary")
+        by_site: dict[str, dict[str, Tensor]] = {"counts": {}, "sums": {}, "squares": {}}
+        for name, values in tensors.items():
+            kind, _, site = name.partition(".")
+            if kind in by_site:
+                by_site[kind][site] = values
+        return cls(
+            cultures=tuple(metadata["cultures"]),
+            items=tensors["items"],
+            tokens=tensors["tokens"],
+            metadata=metadata["metadata"],
+            **by_site,
+        )
+
+
+class ActivationStatistics:
+    """An accumulator: ``update`` with batches, ``merge`` with others, then ``summary``.
+
+    Example:
+        >>> import torch
+        >>> statistics = ActivationStatistics()
+        >>> counts = torch.tensor([[[3, 0]], [[1, 2]]])
+        >>> rows = ItemStatistics(tokens=torch.tensor([4, 4]), counts={"act": counts})
+        >>> statistics.update(rows, ["Italy", "Japan"])
+        >>> statistics.summary().probability("act")[0].tolist()
+        [[0.75, 0.0]]
+    """
+
+    def __init__(self) -> None:
+        """Start empty; shapes come with the first update."""
+        self._items: dict[str, int] = {}
+        self._tokens: dict[str, int] = {}
+        self._totals: dict[str, dict[str, dict[str, Tensor]]] = {}
+
+    def update(self, rows: ItemStatistics, cultures: Sequence[str]) -> None:
+        """Add a batch of items.
+
+        Args:
+            rows: One row per item.
+            cultures: The label of each row.
+
+        Raises:
+            InputError: A sum is NaN or infinite; nothing of the batch is added then.
+        """
+        for site, sums in rows.sums.items():
+            check_finite(sums, site, cultures)
+        names = sorted(set(cultures))
+        index = torch.tensor([names.index(c) for c in cultures], device=rows.tokens.device)
+        tokens = grouped(rows.tokens, index, len(names), torch.int64)
+        for position, name in enumerate(names):
+            self._items[name] = self._items.get(name, 0) + cultures.count(name)
+            self._tokens[name] = self._tokens.get(name, 0) + int(tokens[position])
+        for kind, dtype in (
+            ("counts", torch.int64),
+            ("sums", torch.float64),
+            ("squares", torch.float64),
+        ):
+            for site, values in getattr(rows, kind).items():
+                totals = grouped(values, index, len(names), dtype)
+                for position, name in enumerate(names):
+                    self._add(kind, site, name, totals[position])
+
+    def _add(self, kind: str, site: str, culture: str, values: Tensor) -> None:
+        held = self._totals.setdefault(kind, {}).setdefault(site, {})
+        if culture not in held:
+            held[culture] = torch.zeros_like(values)
+        elif held[culture].shape != values.shape:
+            raise InputError(
+                f"site {site!r}: statistics of shape {tuple(values.shape)} cannot be added to "
+                f"{tuple(held[culture].shape)}; they come from different models."
+            )
+        held[culture] += values
+
+    def merge(self, other: ActivationStatistics | ActivationSummary) -> None:
+        """Add what another accumulator, or a saved summary, has counted.
+
+        Raises:
+            InputError: They were made on different sites or models.
+        """
+        summary = other.summary() if isinstance(other, ActivationStatistics) else other
+        mine = set(self._totals.get("counts", {}))
+        if mine and mine != set(summary.sites):
+            raise InputError(
+                f"statistics of the sites {sorted(mine)} cannot be merged with those of "
+                f"{sorted(summary.sites)}."
+            )
+        for position, name in enumerate(summary.cultures):
+            self._items[name] = self._items.get(name, 0) + int(summary.items[position])
+            self._tokens[name] = self._tokens.get(name, 0) + int(summary.tokens[position])
+            for kind in ("counts", "sums", "squares"):
+                for site, values in getattr(summary, kind).items():
+                    self._add(kind, site, name, values[position])
+
+    def summary(self, metadata: Mapping[str, Any] | None = None) -> ActivationSummary:
+        """Freeze what has been counted, cultures in alphabetical order.
+
+        Raises:
+            InputError: Nothing was counted, or a culture has no counted tokens.
+        """
+        cultures = sorted(self._items)
+        if not cultures:
+            raise InputError("no items were recorded, so there is nothing to summarise.")
+        empty = [name for name in cultures if self._tokens[name] == 0]
+        if empty:
+            raise InputError(
+                f"no token of {', '.join(empty)} has a role that counts; choose other roles."
+            )
+        kinds = {
+            kind: {
+                site: torch.stack([held[name] for name in cultures]).cpu()
+                for site, held in self._totals.get(kind, {}).items()
+            }
+            for kind in ("counts", "sums", "squares")
+        }
+        return ActivationSummary(
+            cultures=tuple(cultures),
+            items=torch.tensor([self._items[name] for name in cultures]),
+            tokens=torch.tensor([self._tokens[name] for name in cultures]),
+            metadata=dict(metadata or {}),
+            **kinds,
+        )
+
+
+def grouped(values: Tensor, index: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
+    """Sum rows by group in the given dtype, on the CPU.
+
+    Example:
+        >>> grouped(torch.tensor([1, 2, 3]), torch.tensor([0, 1, 0]), 2, torch.int64).tolist()
+        [4, 2]
+    """
+    # One culture at a time: casting a whole batch of rows to 64 bits would double the memory.
+    return torch.stack([values[index == g].sum(0, dtype=dtype).cpu() for g in range(groups)])
+
+
+def check_finite(sums: Float[Tensor, "item layer neuron"], site: str, cultures: Any) -> None:
+    """Refuse activations that are NaN or infinite, saying where.
+
+    Raises:
+        InputError: Names the site, the layer and the culture.
+    """
+    bad = ~torch.isfinite(sums)
+    if bad.any():
+        row, layer, neuron = (int(i) for i in bad.nonzero()[0])
+        raise InputError(
+            f"activations at site {site!r}, layer {layer}, neuron {neuron} are NaN or infinite on "
+            f"an item of {cultures[row]}: load the model in bfloat16 or float32 (float16 "
+            "overflows), or check its weights."
+        )

@@ -1,0 +1,121 @@
+"""Results on disk: safetensors with JSON metadata, JSON, written whole or not at all.
+
+Nothing here runs code from a file: no pickle, and what is read is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from culture_lens.errors import InputError
+
+
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
+    """Write a file beside its place, then rename it, so that no half file is ever found.
+
+    Example:
+        ``write_whole("a.txt", lambda p: p.write_text("whole"))``
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        write(part)
+        os.chmod(part, 0o644)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def save_json(path: str | Path, value: Any) -> Path:
+    """Write JSON, indented, UTF-8."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def load_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: The file is missing, or it is not JSON (the place is named).
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no such file: {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} is not valid JSON ({error}); it is damaged, make it again."
+        ) from None
+
+
+def content_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """Hash names, shapes, dtypes, values and metadata with SHA-256.
+
+    Example:
+        >>> len(content_hash({}, {}))
+        64
+    """
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous().cpu()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_tensors(
+    path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
+) -> Path:
+    """Write tensors and metadata into one safetensors file, with a hash of the content."""
+    from safetensors.torch import save_file
+
+    plain = json.loads(json.dumps(dict(metadata), default=str))
+    held = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    header = {
+        "kind": kind,
+        "metadata": json.dumps(plain, sort_keys=True),
+        "hash": content_hash(held, plain),
+    }
+    return write_whole(path, lambda part: save_file(held, part, metadata=header))
+
+
+def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what ``save_tensors`` wrote, and check it.
+
+    Raises:
+        InputError: The file is missing, damaged, truncated, changed, or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise InputError(f"no such file: {path}")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        found = header.get("kind")
+        metadata = json.loads(header.get("metadata", "{}"))
+    except (SafetensorError, json.JSONDecodeError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged or truncated ({error}); make it again or copy it again."
+        ) from None
+    if found != kind:
+        raise InputError(f"{path} holds {found or 'something else'!r}, not a {kind}.")
+    if content_hash(tensors, metadata) != header.get("hash"):
+        raise InputError(
+            f"{path} was changed after it was written (its hash differs); make it again."
+        )
+    return tensors, metadata
