@@ -77,7 +77,7 @@ def edit_hooks(
     model: LensModel,
     neurons: Rows,
     edit: Callable[[Tensor, Tensor, Tensor], Tensor],
-    values: Callable[[Neurons, str], Float[Tensor, "neuron"]],
+    values: Callable[[Neurons, str], Float[Tensor, " neuron"]],
 ) -> HookList:
     """Make the ``(name, function)`` hooks that edit neurons, one for each site and layer in use.
 
@@ -101,16 +101,17 @@ def edit_hooks(
                     f"neurons at site {site!r} lie outside {model.name!r}, which has "
                     f"{shape[0]} layers of {shape[1]}: they are of another model."
                 )
-        used = sorted({int(x) for row in rows for x in row.places.get(site, torch.empty(0, 2))[:, 0]})
+        here = [row.places[site][:, 0] for row in rows if site in row.places]
+        used = sorted(set(torch.cat(here).tolist()))
         for layer in used:
             mask = torch.zeros(len(rows), shape[1], dtype=torch.bool)
             value = torch.zeros(len(rows), shape[1])
             for position, row in enumerate(rows):
                 if site in row.places:
-                    here = row.places[site][:, 0] == layer
-                    index = row.places[site][here, 1]
+                    inside = row.places[site][:, 0] == layer
+                    index = row.places[site][inside, 1]
                     mask[position, index] = True
-                    value[position, index] = values(row, site)[here].float()
+                    value[position, index] = values(row, site)[inside].float()
             device = model.device
             hook = edit_hook(edit, mask.to(device), value.to(device))
             hooks.append((model.hook_name(site, layer), hook))
@@ -146,7 +147,7 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
                     "give the values as {site: tensor}."
                 )
             return row.means[site]
-        return torch.full((len(places),), 0.0 if value == "zero" else float(value))  # type: ignore[arg-type]
+        return torch.full((len(places),), 0.0 if value == "zero" else float(value))
 
     return edit_hooks(model, neurons, replaced, values)
 

@@ -92,8 +92,33 @@ def truncated(prompt: Prompt, room: int) -> Prompt:
     )
 
 
-def collate(prompts: Sequence[Prompt], pad_id: int) -> Batch:
+def common_prefix(prompts: Sequence[Prompt]) -> int:
+    """Count the tokens that all prompts begin with and that no statistic counts.
+
+    Only template tokens, and never a whole prompt: each row keeps a token of its own.
+
+    Example:
+        ``common_prefix(prompts)`` is the length of the chat template's system message.
+    """
+    first = prompts[0]
+    length = min(len(prompt.ids) for prompt in prompts) - 1
+    for position in range(length):
+        token = first.ids[position]
+        if first.roles[position] != Role.TEMPLATE or any(
+            prompt.ids[position] != token or prompt.roles[position] != Role.TEMPLATE
+            for prompt in prompts
+        ):
+            return position
+    return max(length, 0)
+
+
+def collate(prompts: Sequence[Prompt], pad_id: int, prefix: int = 0) -> Batch:
     """Pad prompts on the left into one batch.
+
+    Args:
+        prompts: The prompts.
+        pad_id: Token id of the padding.
+        prefix: Leading tokens, the same in all, to put before the padding.
 
     Example:
         ``collate(prompts[:8], model.pad_id).input_ids.shape``
@@ -105,13 +130,16 @@ def collate(prompts: Sequence[Prompt], pad_id: int) -> Batch:
     roles = torch.full((rows, width), int(Role.PADDING), dtype=torch.long)
     for row, prompt in enumerate(prompts):
         start = width - len(prompt.ids)
-        ids[row, start:] = torch.tensor(prompt.ids)
-        mask[row, start:] = 1
-        roles[row, start:] = torch.tensor(prompt.roles)
-    return Batch(prompts=tuple(prompts), input_ids=ids, attention_mask=mask, roles=roles)
+        places = torch.cat([torch.arange(prefix), torch.arange(start + prefix, width)])
+        ids[row, places] = torch.tensor(prompt.ids)
+        mask[row, places] = 1
+        roles[row, places] = torch.tensor(prompt.roles)
+    return Batch(tuple(prompts), ids, mask, roles, prefix)
 
 
-def batches(prompts: Sequence[Prompt], batch_size: int, pad_id: int) -> list[Batch]:
+def batches(
+    prompts: Sequence[Prompt], batch_size: int, pad_id: int, prefix: int = 0
+) -> list[Batch]:
     """Cut prompts into batches of like length, longest first so that memory fails early.
 
     Example:
@@ -121,7 +149,7 @@ def batches(prompts: Sequence[Prompt], batch_size: int, pad_id: int) -> list[Bat
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
     ordered = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.question.id))
     return [
-        collate(ordered[start : start + batch_size], pad_id)
+        collate(ordered[start : start + batch_size], pad_id, prefix)
         for start in range(0, len(ordered), batch_size)
     ]
 
@@ -169,8 +197,8 @@ def run_batches(
             rows = len(batch.prompts)
             if rows > limit:
                 half = (rows + 1) // 2
-                stack.append(collate(batch.prompts[half:], pad_id))
-                stack.append(collate(batch.prompts[:half], pad_id))
+                stack.append(collate(batch.prompts[half:], pad_id, batch.prefix))
+                stack.append(collate(batch.prompts[:half], pad_id, batch.prefix))
                 continue
             failed = False
             try:

@@ -71,7 +71,8 @@ def convert_gguf(gguf: Path, target: Path) -> None:
 
     if importlib.util.find_spec("gguf") is None:
         raise InputError(
-            f"{gguf.name} needs the package 'gguf' to be unpacked: pip install 'culture-lens[demo]'."
+            f"{gguf.name} needs the package 'gguf' to be unpacked: "
+            "pip install gguf."
         )
     packed = AutoModelForCausalLM.from_pretrained(
         str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, local_files_only=True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from culture_lens.batches import batches, build_prompts, run_batches
 from culture_lens.confidence import Estimate, mean_estimate
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, Question, check_questions
-from culture_lens.models import LensModel
+from culture_lens.models import LONGEST_ANSWER, LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.runs import Run, content_key
 from culture_lens.scoring import Answer, Scoring, get_scoring
@@ -20,8 +20,6 @@ from culture_lens.storage import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LONGEST_ANSWER = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +133,8 @@ def answer_prompts(
     where = None
     if run is not None:
         members = sorted(neurons.members()) if neurons is not None else None
-        how = value if isinstance(value, (str, float, int)) else {k: v.tolist() for k, v in value.items()}
-        if value == "mean" and neurons is not None:
-            how = {site: means.tolist() for site, means in neurons.means.items()}
+        given = neurons.means if neurons is not None and value == "mean" else value
+        how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
         asked = [(p.question.id, p.ids, p.question.options, p.question.answer) for p in prompts]
         key = content_key(
             model.name, model.revision, str(model.dtype), scoring.name, asked, members, how
@@ -147,11 +144,11 @@ def answer_prompts(
             return pd.read_parquet(where)
     hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
     answers: dict[str, Answer] = {}
-    work = batches(prompts, batch_size, model.pad_id)
     with model.hooks(hooks):
+        prefix, cache = model.run_prefix(prompts)
         for batch, found in run_batches(
-            work,
-            lambda batch: scoring.answers(model, batch),
+            batches(prompts, batch_size, model.pad_id, prefix),
+            lambda batch: scoring.answers(model, batch, cache),
             pad_id=model.pad_id,
             progress=progress,
             label=label,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from culture_lens.evaluation import evaluate
 from culture_lens.items import CONTENT_ROLES, Prompt, Question, check_questions, stable_hash
 from culture_lens.models import LensModel
 from culture_lens.neurons import NeuronSet
-from culture_lens.record import record
+from culture_lens.record import record_activations
 from culture_lens.runs import Run, content_key, versions
 from culture_lens.selectors import get_selector, select
 from culture_lens.sites import check_sites
@@ -112,7 +111,7 @@ def record_in_shards(
 ) -> ActivationStatistics:
     """Record prompts; in a run folder shard by shard, so that finished shards are found again."""
     if run is None:
-        return record(model, prompts, **options)
+        return record_activations(model, prompts, **options)
     statistics = ActivationStatistics()
     settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
     for start in range(0, len(prompts), SHARD):
@@ -121,7 +120,7 @@ def record_in_shards(
         key = content_key(model.name, model.revision, str(model.dtype), settings, asked)
         where = run.piece("statistics", key, ".safetensors")
         if not where.exists():
-            record(model, shard, **options).summary().save(where)
+            record_activations(model, shard, **options).summary().save(where)
         statistics.merge(ActivationSummary.load(where))
     return statistics
 

@@ -134,7 +134,9 @@ class Question:
                 "drop the question or make its options differ."
             )
         if len(stripped) > len(LABELS):
-            raise InputError(f"{where}: {len(stripped)} options, at most {len(LABELS)} have labels.")
+            raise InputError(
+                f"{where}: {len(stripped)} options, at most {len(LABELS)} have labels."
+            )
         if not 0 <= self.answer < len(self.options):
             raise InputError(
                 f"{where}: the gold answer {self.answer} is out of range for "
@@ -171,19 +173,24 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Prompts padded on the left to one length.
+    """Prompts padded to one length, the padding on the left.
+
+    Where prompts begin with the same tokens (a system message), these may stand before the
+    padding, so that a model can run them once for all rows; positions follow from the mask.
 
     Attributes:
         prompts: The prompts, one per row.
         input_ids: Token ids, ``batch pos``.
         attention_mask: 1 on tokens and 0 on padding, ``batch pos``.
         roles: ``Role`` of each token, ``PADDING`` on padding, ``batch pos``.
+        prefix: How many tokens, the same in all rows, stand before the padding.
     """
 
     prompts: tuple[Prompt, ...]
     input_ids: Int[torch.Tensor, "batch pos"]
     attention_mask: Int[torch.Tensor, "batch pos"]
     roles: Int[torch.Tensor, "batch pos"]
+    prefix: int = 0
 
     def role_mask(self, roles: Sequence[int]) -> Bool[torch.Tensor, "batch pos"]:
         """Say which tokens have one of the roles.

@@ -102,7 +102,10 @@ class AblationMatrix:
         cultures = {name: i for i, name in enumerate(self.cultures)}
         groups = {name: i for i, name in enumerate(self._groups)}
         shape = (len(groups), len(masks), len(cultures))
-        where = (frame["group"].map(groups), frame["mask"].map(masks), frame["culture"].map(cultures))
+        where = tuple(
+            frame[name].map(places)
+            for name, places in (("group", groups), ("mask", masks), ("culture", cultures))
+        )
         sums, sizes = np.zeros(shape), np.zeros(shape)
         np.add.at(sums, where, frame[column].to_numpy(dtype=float))
         np.add.at(sizes, where, 1.0)
@@ -233,8 +236,8 @@ class AblationMatrix:
         import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        header = {**(table.schema.metadata or {}), b"culture_lens": json.dumps(self.metadata).encode()}
-        table = table.replace_schema_metadata(header)
+        note = {b"culture_lens": json.dumps(dict(self.metadata)).encode()}
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
         return write_whole(path, lambda part: pq.write_table(table, part))
 
     @classmethod

@@ -27,12 +27,37 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.batches import common_prefix
 from culture_lens.checkpoints import embedded_path, load_checkpoint
 from culture_lens.errors import InputError
-from culture_lens.items import Batch
+from culture_lens.items import Batch, Prompt
 from culture_lens.sites import GATED_HOOKS, UNGATED_HOOKS, hook_name
 
 HookList = list[tuple[str, Callable[..., Any]]]
+SHORTEST_PREFIX = 8
+"""Below so many tokens, running a common prefix apart costs more than it saves."""
+LONGEST_ANSWER = 32
+"""Tokens kept free behind a prompt for an answer."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A Hugging Face model class that the tests cover, with models that have it."""
+
+    name: str
+    examples: str
+    notes: str
+
+
+ARCHITECTURES = (
+    Architecture("LlamaForCausalLM", "SmolLM2, Llama 2 and 3, Falcon3", "grouped-query attention"),
+    Architecture("MistralForCausalLM", "Mistral 7B", "sliding window"),
+    Architecture("Qwen2ForCausalLM", "Qwen2, Qwen2.5", "no BOS"),
+    Architecture("Qwen3ForCausalLM", "Qwen3-14B", "no BOS; thinking is switched off in prompts"),
+    Architecture("Gemma3ForCausalLM", "gemma-3-1b-it", "text only; local and global layers"),
+    Architecture("Phi3ForCausalLM", "phi-4, Phi-3", "fused projections, shown apart"),
+    Architecture("GPT2LMHeadModel", "gpt2", "no gate: act is the neuron, there is no up"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +72,7 @@ class LensModel:
         widths: Neurons per layer at each site of this model.
         gated: Whether the MLP has a gate.
         context: Longest prompt in tokens.
+        window: Tokens that attention reaches back where that is limited, else 0.
         revision: Revision asked for, or the commit that was loaded.
         scoring: How answers are scored where nothing else is asked for.
         attention: ``"native"`` or ``"eager"``.
@@ -62,6 +88,7 @@ class LensModel:
     widths: Mapping[str, int]
     gated: bool
     context: int
+    window: int
     revision: str
     scoring: str
     attention: str
@@ -69,12 +96,14 @@ class LensModel:
     @property
     def device(self) -> torch.device:
         """The device that inputs go to."""
-        return next(self.bridge.original_model.parameters()).device
+        device: torch.device = next(self.bridge.original_model.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the parameters."""
-        return next(self.bridge.original_model.parameters()).dtype
+        dtype: torch.dtype = next(self.bridge.original_model.parameters()).dtype
+        return dtype
 
     @property
     def chat_template(self) -> bool:
@@ -103,67 +132,112 @@ class LensModel:
         return hook_name(site, layer, gated=self.gated)
 
     @contextmanager
-    def hooks(self, hooks: HookList) -> Iterator[None]:
+    def hooks(self, hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
         """Attach ``(name, function)`` hooks for the time of the block, exceptions included.
 
         Example:
             ``with model.hooks([(model.hook_name("act", 0), function)]): model.logits(batch)``
         """
-        with self.bridge.hooks(fwd_hooks=hooks):
+        with self.bridge.hooks(fwd_hooks=list(hooks)):
             yield
 
     @torch.inference_mode()
-    def logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
-        """Run a batch and give the logits after its last token.
-
-        Example:
-            ``model.logits(batch).argmax(-1)``
-        """
-        logits = self.bridge(
-            batch.input_ids.to(self.device),
-            attention_mask=batch.attention_mask.to(self.device),
-            logits_to_keep=1,
-            use_cache=False,
-        )
-        last: Tensor = logits[:, -1]
-        return last
-
-    @torch.inference_mode()
-    def continuation_logits(
-        self, batch: Batch, suffix_ids: Tensor, suffix_mask: Tensor
-    ) -> Float[Tensor, "rows pos vocab"]:
-        """Run a batch once and several continuations of each of its rows on the shared prefix.
-
-        Args:
-            batch: Prompts, ``batch pos``.
-            suffix_ids: Continuations, padded on the right, ``(batch n) pos``: n for each row.
-            suffix_mask: 1 on tokens, 0 on padding, the same shape.
+    def run_prefix(self, prompts: Sequence[Prompt]) -> tuple[int, Any]:
+        """Run the tokens that all prompts begin with once, under the hooks of the moment.
 
         Returns:
-            Logits that predict each suffix token, ``(batch n) pos vocab``.
+            How many tokens, and their keys and values for ``logits`` and
+            ``continuation_logits``; 0 and nothing where sharing would not pay or not be exact.
         """
-        n = suffix_ids.shape[0] // batch.input_ids.shape[0]
-        mask = batch.attention_mask.to(self.device)
-        first, cache = self.bridge(
-            batch.input_ids.to(self.device),
-            attention_mask=mask,
+        prefix = common_prefix(prompts)
+        longest = max(len(prompt.ids) for prompt in prompts) + LONGEST_ANSWER
+        # Within a sliding window, padding behind the prefix would count as distance.
+        if prefix < SHORTEST_PREFIX or len(prompts) < 2 or longest > (self.window or longest):
+            return 0, None
+        ids = torch.tensor([prompts[0].ids[:prefix]], device=self.device)
+        _, cache = self.bridge(
+            ids,
+            attention_mask=torch.ones_like(ids),
             logits_to_keep=1,
             use_cache=True,
             return_type="logits_and_cache",
         )
-        first = first[:, -1:].repeat_interleave(n, 0)
-        if suffix_ids.shape[1] == 1:
-            result: Tensor = first
-            return result
-        cache.batch_repeat_interleave(n)
-        mask = mask.repeat_interleave(n, 0)
-        # The last suffix token predicts nothing that is asked for.
-        rest = self.bridge(
-            suffix_ids[:, :-1].to(self.device),
-            attention_mask=torch.cat([mask, suffix_mask[:, :-1].to(self.device)], 1),
-            past_key_values=cache,
+        return prefix, cache
+
+    def _forward(self, batch: Batch, prefix_cache: Any, **options: Any) -> Any:
+        ids = batch.input_ids.to(self.device)
+        if prefix_cache is not None:
+            # A forward writes into the cache it is given.
+            cache = copy.deepcopy(prefix_cache)
+            cache.batch_repeat_interleave(len(batch.prompts))
+            ids, options = ids[:, batch.prefix :], {**options, "past_key_values": cache}
+        mask = batch.attention_mask.to(self.device)
+        return self.bridge(ids, attention_mask=mask, logits_to_keep=1, **options)
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch, prefix_cache: Any = None) -> Float[Tensor, "batch vocab"]:
+        """Run a batch and give the logits after its last token.
+
+        Args:
+            batch: The prompts.
+            prefix_cache: What ``run_prefix`` gave for them.
+
+        Example:
+            ``model.logits(batch).argmax(-1)``
+        """
+        logits: Tensor = self._forward(batch, prefix_cache, use_cache=False)
+        return logits[:, -1]
+
+    @torch.inference_mode()
+    def continuation_log_probs(
+        self, batch: Batch, continuations: Sequence[Sequence[Sequence[int]]], prefix_cache: Any
+    ) -> list[list[Tensor]]:
+        """Run a batch once and any number of continuations of each of its rows behind it.
+
+        Args:
+            batch: Prompts, ``batch pos``.
+            continuations: For each row, token ids of each of its continuations.
+            prefix_cache: What ``run_prefix`` gave for the prompts, or nothing.
+
+        Returns:
+            For each row and continuation, the log-probability of each of its tokens, float64.
+        """
+        last, cache = self._forward(
+            batch, prefix_cache, use_cache=True, return_type="logits_and_cache"
         )
-        return torch.cat([first, rest], 1)
+        first = last[:, -1].float().log_softmax(-1)
+        found = [
+            [first[r, list(c[:1])].double().cpu() for c in row]
+            for r, row in enumerate(continuations)
+        ]
+        flat = [(r, i, c) for r, row in enumerate(continuations) for i, c in enumerate(row)]
+        # Of like length together: at most half of what runs is padding.
+        buckets: dict[int, list[tuple[int, int, Sequence[int]]]] = {}
+        for r, i, c in flat:
+            if len(c) > 1:
+                buckets.setdefault((len(c) - 2).bit_length(), []).append((r, i, c))
+        for members in buckets.values():
+            # The last token predicts nothing that is asked for, so it is not run.
+            width = max(len(c) for _, _, c in members) - 1
+            ids = torch.full((len(members), width), self.pad_id)
+            mask = torch.zeros_like(ids)
+            for position, (_, _, c) in enumerate(members):
+                ids[position, : len(c) - 1] = torch.tensor(c[:-1])
+                mask[position, : len(c) - 1] = 1
+            rows = torch.tensor([r for r, _, _ in members])
+            held = copy.deepcopy(cache)
+            held.batch_select_indices(rows.to(self.device))
+            logits = self.bridge(
+                ids.to(self.device),
+                attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
+                past_key_values=held,
+            )
+            logs = logits.float().log_softmax(-1)
+            for position, (r, i, c) in enumerate(members):
+                places = torch.arange(len(c) - 1, device=logs.device)
+                later = logs[position, places, torch.tensor(c[1:], device=logs.device)]
+                found[r][i] = torch.cat([found[r][i], later.double().cpu()])
+        return found
 
 
 def load_model(
@@ -229,6 +303,7 @@ def load_model(
         widths=site_widths(bridge, gated, name),
         gated=gated,
         context=int(getattr(config, "max_position_embeddings", None) or config.n_positions),
+        window=attention_window(config),
         revision=str(revision or commit or ""),
         # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
         scoring="option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
@@ -249,6 +324,12 @@ def resolve_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     if not isinstance(found, torch.dtype):
         raise InputError(f"unknown dtype {dtype!r}: use float32, bfloat16, float16 or float64.")
     return found
+
+
+def attention_window(config: Any) -> int:
+    """Read how far back sliding-window attention reaches; 0 where there is no window."""
+    window = getattr(config, "sliding_window", None)
+    return int(window) if window and getattr(config, "use_sliding_window", True) else 0
 
 
 def n_parameters(hf_model: Any) -> int:

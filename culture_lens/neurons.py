@@ -58,8 +58,8 @@ class Neurons:
     """
 
     places: Mapping[str, Int[Tensor, "neuron 2"]]
-    scores: Mapping[str, Float[Tensor, "neuron"]] = field(default_factory=dict)
-    means: Mapping[str, Float[Tensor, "neuron"]] = field(default_factory=dict)
+    scores: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
+    means: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, places: Mapping[str, Sequence[tuple[int, int]]]) -> Neurons:
@@ -140,7 +140,7 @@ class Neurons:
         }
         return self._select(order)
 
-    def per_layer(self, site: str, n_layers: int) -> Int[Tensor, "layer"]:
+    def per_layer(self, site: str, n_layers: int) -> Int[Tensor, " layer"]:
         """Count the neurons of a site in each layer."""
         if site not in self.places:
             return torch.zeros(n_layers, dtype=torch.long)

@@ -39,7 +39,7 @@ def control_twin(question: Question) -> Question:
 
 
 def fill_layout(question: Question, style: str) -> tuple[str, list[Span]]:
-    """Write the user's message and say which characters are question or options.
+    r"""Write the user's message and say which characters are question or options.
 
     Args:
         question: What to ask.
@@ -52,7 +52,7 @@ def fill_layout(question: Question, style: str) -> tuple[str, list[Span]]:
         >>> q = Question(id="1", culture="Japan", text="Coin?", options=("yen", "won"), answer=0,
         ...              prompt=PromptFormat(layout="{question} {options}"))
         >>> fill_layout(q, "choices")[0]
-        'Coin? A. yen\\nB. won'
+        'Coin? A. yen\nB. won'
     """
     form = question.prompt
     layout = form.layout if style == "choices" else form.cloze
@@ -102,9 +102,8 @@ def render(question: Question, tokenizer: Any, style: str) -> tuple[str, list[Sp
                 "template that keeps it."
             )
     else:
-        text, start = message + ("\n" if style == "cloze" else "\n\nAnswer:"), 0
-        if style == "cloze":
-            text += "Answer:"
+        asks = message.endswith("Answer:")
+        text, start = message if asks else f"{message}\nAnswer:", 0
     spans = [(start + a, start + b, role) for a, b, role in spans]
     if prefix:
         spans.append((len(text), len(text) + len(prefix), Role.ANSWER_PREFIX))
@@ -257,7 +256,9 @@ def label_ids(prompt: Prompt, tokenizer: Any) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def with_format(questions: Sequence[Question], prompt_format: PromptFormat | None) -> list[Question]:
+def with_format(
+    questions: Sequence[Question], prompt_format: PromptFormat | None
+) -> list[Question]:
     """Ask questions in other words than their benchmark's own.
 
     Example:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from culture_lens.batches import batches, run_batches
 from culture_lens.errors import InputError
-from culture_lens.items import CONTENT_ROLES, Batch, Prompt
+from culture_lens.items import CONTENT_ROLES, Batch, Prompt, Role
 from culture_lens.models import LensModel
 from culture_lens.sites import check_sites
 from culture_lens.statistics import ActivationStatistics, ItemStatistics
@@ -55,9 +55,12 @@ def item_statistics(
     sites: Sequence[str],
     roles: Sequence[int],
     magnitudes: bool,
+    prefix_cache: Any = None,
 ) -> ItemStatistics:
     """Run one batch and reduce every site's activations to one row per item."""
     mask = batch.role_mask(roles).to(model.device)
+    if prefix_cache is not None:
+        mask = mask[:, batch.prefix :]
     # Counts of up to 2^24 tokens are exact in float32.
     weights = mask.float()
     found: dict[str, list[list[Tensor]]] = {site: [[]] * model.n_layers for site in sites}
@@ -71,7 +74,7 @@ def item_statistics(
         for layer in range(model.n_layers)
     ]
     with model.hooks(hooks):
-        logits = model.logits(batch)
+        logits = model.logits(batch, prefix_cache)
     if not torch.isfinite(logits).all():
         row = int((~torch.isfinite(logits)).any(-1).nonzero()[0])
         raise InputError(
@@ -94,7 +97,7 @@ def item_statistics(
     )
 
 
-def record(
+def record_activations(
     model: LensModel,
     prompts: Sequence[Prompt],
     *,
@@ -125,14 +128,26 @@ def record(
         InputError: An unknown site, or activations that are NaN or infinite.
 
     Example:
-        ``summary = record(model, prompts).summary()``
+        ``summary = record_activations(model, prompts).summary()``
     """
     statistics = into if into is not None else ActivationStatistics()
     chosen = check_sites(sites, model.sites)
-    step = partial(item_statistics, model, sites=chosen, roles=roles, magnitudes=magnitudes)
-    work = batches(prompts, batch_size, model.pad_id)
+    # Template tokens that all prompts share are run once, unless they are to be counted.
+    prefix, cache = (0, None) if Role.TEMPLATE in roles else model.run_prefix(prompts)
+    step = partial(
+        item_statistics,
+        model,
+        sites=chosen,
+        roles=roles,
+        magnitudes=magnitudes,
+        prefix_cache=cache,
+    )
+    work = batches(prompts, batch_size, model.pad_id, prefix)
     for batch, rows in run_batches(
         work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
     ):
         statistics.update(rows, [prompt.question.culture for prompt in batch.prompts])
     return statistics
+
+
+record = record_activations

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -52,21 +53,24 @@ class Scoring:
 
     name: str
     style: str
-    answers: Callable[[LensModel, Batch], list[Answer]]
+    answers: Callable[[LensModel, Batch, Any], list[Answer]]
 
 
-def letter_answers(model: LensModel, batch: Batch, *, among_options: bool) -> list[Answer]:
+def letter_answers(
+    model: LensModel, batch: Batch, prefix_cache: Any = None, *, among_options: bool
+) -> list[Answer]:
     """Read the next token as the letter of an option.
 
     Args:
         model: The model.
         batch: Prompts of style ``"choices"``.
+        prefix_cache: What ``model.run_prefix`` gave for the prompts, if anything.
         among_options: Compare the labels only, instead of the whole vocabulary.
 
     Raises:
         InputError: A label is not a single token after its prompt.
     """
-    logits = model.logits(batch).float().cpu()
+    logits = model.logits(batch, prefix_cache).float().cpu()
     answers = []
     for row, prompt in zip(logits, batch.prompts, strict=True):
         labels = torch.tensor(label_ids(prompt, model.tokenizer))
@@ -81,7 +85,9 @@ def letter_answers(model: LensModel, batch: Batch, *, among_options: bool) -> li
     return answers
 
 
-def likelihood_answers(model: LensModel, batch: Batch, *, normalised: bool) -> list[Answer]:
+def likelihood_answers(
+    model: LensModel, batch: Batch, prefix_cache: Any = None, *, normalised: bool
+) -> list[Answer]:
     """Score each option as a continuation of the prompt; the prompt is run once.
 
     The score is sum_i log P(o_i | prompt, o_<i), divided by the number of tokens where
@@ -94,25 +100,12 @@ def likelihood_answers(model: LensModel, batch: Batch, *, normalised: bool) -> l
         ]
         for prompt in batch.prompts
     ]
-    most = max(len(row) for row in options)
-    # A row with fewer options repeats its first, so that every row has as many.
-    flat = [tokens for row in options for tokens in (row + [row[0]] * (most - len(row)))]
-    width = max(len(tokens) for tokens in flat)
-    ids = torch.full((len(flat), width), model.pad_id)
-    mask = torch.zeros((len(flat), width), dtype=torch.long)
-    for position, tokens in enumerate(flat):
-        ids[position, : len(tokens)] = torch.tensor(tokens)
-        mask[position, : len(tokens)] = 1
-    logits = model.continuation_logits(batch, ids, mask).float()
-    chosen = logits.gather(-1, ids.to(logits.device)[..., None])[..., 0] - logits.logsumexp(-1)
-    totals = (chosen.cpu().double() * mask).sum(1)
-    if normalised:
-        totals = totals / mask.sum(1)
     answers = []
-    for prompt, scores in zip(batch.prompts, totals.reshape(-1, most), strict=True):
-        own = scores[: len(prompt.question.options)]
-        p_gold = own.softmax(-1)[prompt.question.answer]
-        answers.append(Answer(int(own.argmax()), float(p_gold), tuple(own.tolist())))
+    found = model.continuation_log_probs(batch, options, prefix_cache)
+    for prompt, logs in zip(batch.prompts, found, strict=True):
+        scores = torch.stack([log.mean() if normalised else log.sum() for log in logs])
+        p_gold = scores.softmax(-1)[prompt.question.answer]
+        answers.append(Answer(int(scores.argmax()), float(p_gold), tuple(scores.tolist())))
     return answers
 
 

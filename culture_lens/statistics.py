@@ -37,7 +37,7 @@ class ItemStatistics:
         squares: Per site, sum of a squared; empty without magnitudes.
     """
 
-    tokens: Int[Tensor, "item"]
+    tokens: Int[Tensor, " item"]
     counts: Mapping[str, Int[Tensor, "item layer neuron"]]
     sums: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
     squares: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
@@ -61,8 +61,8 @@ class ActivationSummary:
     """
 
     cultures: tuple[str, ...]
-    items: Int[Tensor, "culture"]
-    tokens: Int[Tensor, "culture"]
+    items: Int[Tensor, " culture"]
+    tokens: Int[Tensor, " culture"]
     counts: Mapping[str, Int[Tensor, "culture layer neuron"]]
     sums: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
     squares: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)

@@ -164,15 +164,15 @@ def lape(
 ) -> dict[str, set[Neuron]]:
     """LAPE: H = - sum_c p_c ln p_c with p_c = P_c / sum_c P_c, and 0 ln 0 = 0.
 
-    1. Percentiles are taken over all values P[l,n,c], by linear interpolation in float64
-       (numpy.quantile; Tang et al.'s code takes kthvalue(round(q * number)) instead).
+    1. Percentiles are taken over all values P[l,n,c]: the percentile q of N values is the
+       round(q * N)-th smallest, counted from 1, as in Tang et al.'s code (no interpolation).
     2. Out: a neuron whose max_c P does not exceed the filter percentile, or whose P are all 0.
     3. Of the rest, the int(share * number of all neurons) of lowest H; ties keep their order.
     4. A selected neuron belongs to each culture whose P exceeds the membership percentile.
     """
-    values = np.concatenate([table.ravel() for table in P.values()]).astype(np.float64)
-    filter_bar = np.quantile(values, percentile_filter, method="linear")
-    membership_bar = np.quantile(values, percentile_membership, method="linear")
+    values = sorted(float(p) for table in P.values() for p in table.ravel())
+    filter_bar = values[max(round(percentile_filter * len(values)), 1) - 1]
+    membership_bar = values[max(round(percentile_membership * len(values)), 1) - 1]
     neurons = neurons_of(P)
     entropy = {}
     for neuron in neurons:

@@ -282,10 +282,10 @@ def test_selectors_by_hand():
     # differences for z: -0.75, 0, 0.45, 0: the tie of neurons 1 and 3 goes to the earlier one
     assert reference.mad_probability(P, half)["z"] == {(0, 2), (0, 1)}
     assert reference.mad_activation(P, half) == reference.mad_probability(P, half)
-    # sorted P: 0 0 0 .1 .1 .2 .5 .5 .5 .6 .8 .9; the quantile 0.5 lies at 0.2 + 0.5 * 0.3 = 0.35.
+    # sorted P: 0 0 0 .1 .1 .2 .5 .5 .5 .6 .8 .9; the percentile 0.5 is the 6th smallest, 0.2.
     # H: neuron 0 (.9 .8 .1) 0.92, neuron 1 ln 3 = 1.10, neuron 2 (.2 .1 .6) 0.85; neuron 3 is out.
     found = reference.lape(P, percentile_filter=0.5, percentile_membership=0.5, share=half)
     assert found == {"x": {(0, 0)}, "y": {(0, 0)}, "z": {(0, 2)}}
-    # the quantile 0.8 lies at index 8.8: 0.5 + 0.8 * 0.1 = 0.58, above neuron 1
+    # the percentile 0.8 is the round(9.6) = 10th smallest, 0.6, which neuron 2 does not exceed
     found = reference.lape(P, percentile_filter=0.8, percentile_membership=0.5, share=1.0)
-    assert found == {"x": {(0, 0)}, "y": {(0, 0)}, "z": {(0, 2)}}
+    assert found == {"x": {(0, 0)}, "y": {(0, 0)}, "z": set()}

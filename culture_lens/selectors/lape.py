@@ -30,7 +30,8 @@ def entropy(
         0.6931471824645996
     """
     share = probability / probability.sum(0).clamp(min=torch.finfo(probability.dtype).tiny)
-    return torch.special.entr(share).sum(0)
+    summed: Tensor = torch.special.entr(share).sum(0)
+    return summed
 
 
 def order_statistic(values: Tensor, percentile: float) -> float:

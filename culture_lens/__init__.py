@@ -1,0 +1,130 @@
+"""Find, prove and use the neurons of a language model that carry knowledge of a culture.
+
+    import culture_lens as cl
+
+    model = cl.load_model("smollm2-135m")
+    questions = cl.load_benchmark("everyday")
+    found = cl.find_culture_neurons(model, questions, method="conact")
+    matrix = cl.ablation_matrix(model, found, questions)
+    cl.plots.ablation_heatmap(matrix).show()
+
+Nothing heavy is imported until it is used.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from culture_lens import plots
+    from culture_lens.ablation import ablated, steered
+    from culture_lens.batches import build_prompts
+    from culture_lens.benchmarks import benchmark_names, load_benchmark, questions_from_table
+    from culture_lens.confidence import Estimate
+    from culture_lens.errors import CultureLensWarning, InputError
+    from culture_lens.evaluation import Evaluation, evaluate
+    from culture_lens.find import find_culture_neurons, split_questions, summarise
+    from culture_lens.items import Prompt, PromptFormat, Question, Role
+    from culture_lens.matrix import AblationMatrix, ablation_matrix
+    from culture_lens.models import LensModel, load_model
+    from culture_lens.neurons import Neurons, NeuronScores, NeuronSet
+    from culture_lens.prompts import control_twin
+    from culture_lens.record import record_activations
+    from culture_lens.report import build_report
+    from culture_lens.runs import Run
+    from culture_lens.selectors import matched_random, select
+    from culture_lens.statistics import ActivationStatistics, ActivationSummary
+
+_PLACES = {
+    "ablated": "ablation",
+    "steered": "ablation",
+    "build_prompts": "batches",
+    "benchmark_names": "benchmarks",
+    "load_benchmark": "benchmarks",
+    "questions_from_table": "benchmarks",
+    "Estimate": "confidence",
+    "CultureLensWarning": "errors",
+    "InputError": "errors",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "find_culture_neurons": "find",
+    "split_questions": "find",
+    "summarise": "find",
+    "Prompt": "items",
+    "PromptFormat": "items",
+    "Question": "items",
+    "Role": "items",
+    "AblationMatrix": "matrix",
+    "ablation_matrix": "matrix",
+    "LensModel": "models",
+    "load_model": "models",
+    "Neurons": "neurons",
+    "NeuronScores": "neurons",
+    "NeuronSet": "neurons",
+    "control_twin": "prompts",
+    "record_activations": "record",
+    "build_report": "report",
+    "Run": "runs",
+    "matched_random": "selectors",
+    "select": "selectors",
+    "ActivationStatistics": "statistics",
+    "ActivationSummary": "statistics",
+}
+
+__all__ = [
+    "AblationMatrix",
+    "ActivationStatistics",
+    "ActivationSummary",
+    "CultureLensWarning",
+    "Estimate",
+    "Evaluation",
+    "InputError",
+    "LensModel",
+    "NeuronScores",
+    "NeuronSet",
+    "Neurons",
+    "Prompt",
+    "PromptFormat",
+    "Question",
+    "Role",
+    "Run",
+    "ablated",
+    "ablation_matrix",
+    "benchmark_names",
+    "build_prompts",
+    "build_report",
+    "control_twin",
+    "evaluate",
+    "find_culture_neurons",
+    "load_benchmark",
+    "load_model",
+    "matched_random",
+    "plots",
+    "questions_from_table",
+    "record_activations",
+    "select",
+    "split_questions",
+    "steered",
+    "summarise",
+]
+
+try:
+    __version__ = version("culture-lens")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.0.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name == "plots":
+        return import_module("culture_lens.plots")
+    if name in _PLACES:
+        value = getattr(import_module(f"culture_lens.{_PLACES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'culture_lens' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, for completion in notebooks."""
+    return [*__all__, "__version__"]

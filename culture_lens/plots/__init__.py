@@ -1,0 +1,19 @@
+"""Result objects in, plotly figures out: no side effects, nothing shown, nothing written.
+
+Values in the figures are those of the result objects (shares between 0 and 1); labels write them
+as per cent or percentage points. Every figure stands on its own: its subtitle names the model,
+benchmark, selector, number of items, and how intervals were made.
+"""
+
+from __future__ import annotations
+
+from culture_lens.plots.charts import method_comparison, self_cross_chart
+from culture_lens.plots.heatmaps import ablation_heatmap, layer_heatmap, overlap_heatmap
+
+__all__ = [
+    "ablation_heatmap",
+    "layer_heatmap",
+    "method_comparison",
+    "overlap_heatmap",
+    "self_cross_chart",
+]
