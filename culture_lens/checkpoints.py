@@ -70,10 +70,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if importlib.util.find_spec("gguf") is None:
-        raise InputError(
-            f"{gguf.name} needs the package 'gguf' to be unpacked: "
-            "pip install gguf."
-        )
+        raise InputError(f"{gguf.name} needs the package 'gguf' to be unpacked: pip install gguf.")
     packed = AutoModelForCausalLM.from_pretrained(
         str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, local_files_only=True
     )

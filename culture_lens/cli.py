@@ -142,10 +142,10 @@ def find(
     """
     from culture_lens.find import split_questions, summarise
     from culture_lens.runs import Run
-    from culture_lens.selectors import get_selector, select
+    from culture_lens.selectors import check_selection, select
 
     methods = method or ["conact"]
-    names = [get_selector(name).__name__ for name in methods]
+    names = [check_selection(name, share, k, {})[0].__name__ for name in methods]
     loading = given(
         model=model,
         benchmark=benchmark,
@@ -424,18 +424,20 @@ def main() -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not spin
     warnings.showwarning = show_warning
+    interrupted = 130
     try:
-        app(standalone_mode=False)
+        # Without its own error pages typer hands an exit code back, 130 for an interrupt.
+        code = app(standalone_mode=False) or 0
     except InputError as error:
         say(f"error: {error}")
-        sys.exit(2)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = 2
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted: what was finished is kept in the run folder; the same command goes on.")
-        sys.exit(130)
+        code = interrupted
     except Exception as error:
-        if hasattr(error, "show"):  # a usage error of the command line itself
-            error.show()
-            sys.exit(getattr(error, "exit_code", 2))
-        raise
+        if not hasattr(error, "show"):
+            raise
+        error.show()  # a usage error of the command line itself
+        code = getattr(error, "exit_code", 2)
+    if code == interrupted:
+        say("interrupted: what was finished is kept in the run folder; the same command goes on.")
+    sys.exit(code)

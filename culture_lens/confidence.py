@@ -40,13 +40,13 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def excludes(self, value: float) -> bool:
-        """Say whether the interval leaves a value out.
+        """Say whether the interval leaves a value out; an interval that is not known does not.
 
         Example:
             >>> Estimate(0.5, 0.4, 0.6).excludes(0.25)
             True
         """
-        return not self.low <= value <= self.high
+        return value < self.low or value > self.high
 
 
 def interval(value: float, draws: Float[np.ndarray, " draw"], level: float = LEVEL) -> Estimate:
@@ -85,7 +85,7 @@ def group_weights(
 
 
 def mean_estimate(
-    values: Sequence[float], groups: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
+    values: Sequence[float | int], groups: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
     """Estimate a mean with an interval clustered by group.
 

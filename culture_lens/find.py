@@ -15,7 +15,7 @@ from culture_lens.models import LensModel
 from culture_lens.neurons import NeuronSet
 from culture_lens.record import record_activations
 from culture_lens.runs import Run, content_key, versions
-from culture_lens.selectors import get_selector, select
+from culture_lens.selectors import check_selection, select
 from culture_lens.sites import check_sites
 from culture_lens.statistics import ActivationStatistics, ActivationSummary
 
@@ -255,7 +255,7 @@ def find_culture_neurons(
     from culture_lens.benchmarks import load_benchmark
     from culture_lens.models import load_model
 
-    get_selector(method)
+    check_selection(method, share, k, selector_options)
     if isinstance(questions, str):
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):

@@ -178,10 +178,12 @@ class AblationMatrix:
         rows = [self.masks.index(culture) for culture in both]
         columns = [self.cultures.index(culture) for culture in both]
         own = change[:, rows, columns]
-        held = change[:, rows]
-        cross = (np.nansum(held, 2) - own) / (len(self.cultures) - 1)
-        seen = change[:, :, columns]
-        cross_masks = (np.nansum(seen, 1) - own) / (len(self.masks) - 1)
+        others = change.copy()
+        others[:, rows, columns] = np.nan
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a draw may leave no other culture
+            cross = np.nanmean(others[:, rows], 2)
+            cross_masks = np.nanmean(others[:, :, columns], 1)
         return {
             "base": self.draws("accuracy", BASE)[:, 0, columns],
             "self": own,

@@ -278,6 +278,7 @@ def load_model(
         raise InputError(f"attention={attention!r}: use 'native' or 'eager'.")
     if hf_model is not None and tokenizer is None:
         raise InputError("hf_model was given without a tokenizer; pass tokenizer=... with it.")
+    dtype = resolve_dtype(dtype)
     source = embedded_path(name) or name
     if hf_model is None:
         hf_model, tokenizer = load_checkpoint(
@@ -290,7 +291,7 @@ def load_model(
             tokenizer=tokenizer,
         )
     elif dtype is not None or device is not None:
-        hf_model = hf_model.to(device=device, dtype=resolve_dtype(dtype))
+        hf_model = hf_model.to(device=device, dtype=dtype)
     bridge = boot(source, hf_model, tokenizer, attention)
     gated = "blocks.0.mlp.gate.hook_out" in bridge.hook_dict
     config = hf_model.config

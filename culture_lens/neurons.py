@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError, unknown
+from culture_lens.sites import check_sites
 from culture_lens.storage import load_tensors, save_tensors
 
 if TYPE_CHECKING:
@@ -329,8 +330,11 @@ class NeuronSet:
 
     def only(self, culture: str) -> Neurons:
         """Give the neurons of a culture that no other culture has."""
-        others = [other for other in self.cultures if other != culture]
-        return self[culture] - self.union(*others) if others else self[culture]
+        taken: set[tuple[str, int, int]] = set()
+        for other in self.cultures:
+            if other != culture:
+                taken |= self[other].members()
+        return self[culture]._keep(lambda member: member not in taken)
 
     def overlap(self) -> pd.DataFrame:
         """Jaccard overlap |A and B| / |A or B| of every pair of cultures (paper A, analysis).
@@ -354,7 +358,7 @@ class NeuronSet:
         """
         import pandas as pd
 
-        sites = list(self.shapes) if site is None else [site]
+        sites = check_sites(self.shapes if site is None else site, self.shapes)
         n_layers = max(self.shapes[s][0] for s in sites)
         rows = {}
         for culture, neurons in self.neurons.items():

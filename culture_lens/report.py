@@ -19,6 +19,7 @@ from culture_lens.confidence import LEVEL, Estimate
 from culture_lens.errors import InputError
 from culture_lens.matrix import BASE, RANDOM, AblationMatrix
 from culture_lens.neurons import NeuronSet
+from culture_lens.plots.heatmaps import check_matrix
 from culture_lens.plots.look import clear, percent, points, with_interval
 from culture_lens.runs import Run
 from culture_lens.storage import write_whole
@@ -148,15 +149,18 @@ def load_results(run: Run) -> Results:
             f"nothing to report: {run.path} has no neurons/*.safetensors and no matrix/*.parquet; "
             "find neurons first, with this folder as run."
         )
-    return {
-        name: (
-            NeuronSet.load(run.named("neurons", name, ".safetensors")) if name in neurons else None,
-            AblationMatrix.from_parquet(run.named("matrix", name, ".parquet"))
-            if name in matrices
-            else None,
-        )
-        for name in sorted({*neurons, *matrices})
-    }
+    results: Results = {}
+    for name in sorted({*neurons, *matrices}):
+        found = matrix = None
+        if name in neurons:
+            found = NeuronSet.load(run.named("neurons", name, ".safetensors"))
+        if name in matrices:
+            file = run.named("matrix", name, ".parquet")
+            matrix = AblationMatrix.from_parquet(file)
+            if matrix.frame.empty:
+                raise InputError(f"{file} holds no records; make it again.")
+        results[name] = found, matrix
+    return results
 
 
 def first_metadata(results: Results) -> Mapping[str, Any]:
@@ -172,7 +176,7 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
     model = metadata.get("model") or "a model that was not recorded"
     matrices = [matrix for _, matrix in results.values() if matrix is not None]
     text = (
-        f"In {model}, neurons were sought that respond to one culture more than to others "
+        f"In {model}, neurons that carry knowledge of single cultures were sought "
         f"({'selector' if len(results) == 1 else 'selectors'}: {names}). "
     )
     if not matrices:
@@ -184,8 +188,8 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
         f"Then each culture’s neurons were silenced{f' (set to {value})' if value else ''} in "
         f"turn, and the model was asked {len(base)} questions about "
         f"{base['culture'].nunique()} cultures ({metadata.get('benchmark') or 'benchmark'}"
-        f"{'' if metadata.get('benchmark') else ' not recorded'}), in {base['group'].nunique()} "
-        "groups of the same question. If the neurons carry knowledge of a culture, the model "
+        f"{'' if metadata.get('benchmark') else ' not recorded'}; question groups: "
+        f"{base['group'].nunique()}). If the neurons carry knowledge of a culture, the model "
         "should lose accuracy on that culture’s questions, less on others’, and less when random "
         "neurons are silenced."
     )
@@ -250,8 +254,7 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     Raises:
         InputError: Fewer than two cultures were silenced and evaluated.
     """
-    if matrix.frame.empty:
-        raise InputError("the matrix holds no records.")
+    check_matrix(matrix)
     own, cross, gap = (matrix.overall(reading) for reading in ("self", "cross", "gap"))
     random = matrix.overall("self", RANDOM) if matrix.has_random else None
     beyond = matrix.beyond_random() if matrix.has_random else None

@@ -6,12 +6,12 @@ import re
 
 import pytest
 from plotly.offline import get_plotlyjs
-from test_plots import CULTURES, make_found, make_matrix
 
 from culture_lens.errors import InputError
 from culture_lens.plots.look import points
 from culture_lens.report import build_report, report_context
 from culture_lens.runs import Run
+from tests.test_plots import CULTURES, make_found, make_matrix
 
 
 def make_run(folder, **results):
@@ -159,6 +159,14 @@ def test_no_effect_is_not_evidence(tmp_path):
     matrix.frame.loc[silenced, "prediction"] = 0
     outcome, cautions = text_of(tmp_path, matrix)
     assert "does not show" in outcome and "includes 0" in cautions
+
+
+def test_a_matrix_without_base_or_records_is_said_or_refused(tmp_path, matrix):
+    frame = matrix.frame
+    based = type(matrix)(frame[frame["kind"] != "none"], matrix.metadata)
+    assert "no records of the unmodified model" in page_of(make_run(tmp_path, conact=(None, based)))
+    with pytest.raises(InputError, match="no records"):
+        build_report(make_run(tmp_path, conact=(None, type(matrix)(frame[:0], {}))))
 
 
 def test_nothing_to_report_is_refused(tmp_path):

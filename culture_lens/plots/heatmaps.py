@@ -343,7 +343,7 @@ def check_cultures(found: NeuronSet) -> None:
     """
     if len(found) < 2:
         raise InputError(
-            f"this figure compares cultures and needs at least two; the neuron set has "
+            f"cultures are compared here, so at least two cultures are needed; the neuron set has "
             f"{list(found.cultures) or 'none'}: find neurons with questions of more cultures."
         )
 
@@ -363,7 +363,7 @@ def check_matrix(matrix: AblationMatrix) -> None:
         )
     if len(matrix.cultures) < 2:
         raise InputError(
-            f"this figure compares cultures and needs at least two; the matrix has "
+            f"cultures are compared here, so at least two cultures are needed; the matrix has "
             f"{list(matrix.cultures)}: evaluate on questions of more cultures."
         )
 

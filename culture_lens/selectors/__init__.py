@@ -14,12 +14,13 @@ random              a random number                                       baseli
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons import NeuronScores, NeuronSet
+from culture_lens.neurons import NeuronScores, NeuronSet, check_share
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import lape
@@ -41,7 +42,15 @@ SELECTORS: Mapping[str, Selector] = {
 SHARES: Mapping[str, float] = {"lape": 0.01}
 DEFAULT_SHARE = 0.005
 
-__all__ = ["DEFAULT_SHARE", "SELECTORS", "SHARES", "Selector", "matched_random", "select"]
+__all__ = [
+    "DEFAULT_SHARE",
+    "SELECTORS",
+    "SHARES",
+    "Selector",
+    "check_selection",
+    "matched_random",
+    "select",
+]
 
 
 def get_selector(name: str) -> Selector:
@@ -58,6 +67,37 @@ def get_selector(name: str) -> Selector:
     if key not in SELECTORS:
         raise unknown("selector", name, SELECTORS)
     return SELECTORS[key]
+
+
+def check_selection(
+    method: str, share: float | None, k: int | None, options: Mapping[str, Any]
+) -> tuple[Selector, float | None]:
+    """Check everything about a selection that can be checked before a model runs.
+
+    Returns:
+        The selector, and the share: the selector's own where neither share nor k is given.
+
+    Raises:
+        InputError: An unknown selector or option, or a share outside (0, 1].
+
+    Example:
+        >>> check_selection("conact", None, None, {})[1]
+        0.005
+    """
+    selector = get_selector(method)
+    try:
+        inspect.signature(selector).bind(None, **options)
+    except TypeError as error:
+        known = [name for name in inspect.signature(selector).parameters if name != "summary"]
+        raise InputError(
+            f"selector {selector.__name__!r}: {error}; its options are: "
+            f"{', '.join(known) or 'none'}."
+        ) from None
+    if share is not None and k is not None:
+        raise InputError(f"give share or k, not both (share={share}, k={k}).")
+    if share is None and k is None:
+        share = SHARES.get(selector.__name__, DEFAULT_SHARE)
+    return selector, check_share(share) if share is not None else None
 
 
 def select(
@@ -84,19 +124,14 @@ def select(
     Example:
         ``found = select(summary, "conact", share=0.005)``
     """
-    selector = get_selector(method)
+    selector, share = check_selection(method, share, k, options)
     name = selector.__name__
     if len(summary.cultures) < 2:
         raise InputError(
             f"the summary holds only {', '.join(summary.cultures)}: a culture's neurons are found "
             "by comparison, so at least two cultures are needed."
         )
-    if share is None and k is None:
-        share = SHARES.get(name, DEFAULT_SHARE)
-    try:
-        scores = selector(summary, **options)
-    except TypeError as error:
-        raise InputError(f"selector {name!r}: {error}.") from error
+    scores = selector(summary, **options)
     found = with_means(scores.top(share=share, k=k), summary)
     chosen = {"selector": name, "share": share, "k": k, "options": options}
     return replace(found, metadata={**summary.metadata, **chosen})

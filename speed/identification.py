@@ -1,0 +1,111 @@
+"""Time and memory of the identification pass, beside a bare Hugging Face forward.
+
+    OMP_WAIT_POLICY=PASSIVE python speed/identification.py
+
+Both run the same batches of the bundled questions through SmolLM2-135M. ``bare`` is the plain
+model with ``logits_to_keep=1``; ``whole`` is our pass over whole prompts, ``counts`` with counts
+only and ``shared`` as it is by default, where template tokens that all prompts begin with are run
+once. Times are taken in turn within one process; the ratio is the median over rounds of the ratio
+within a round. Peak memory is that of a process of its own for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from culture_lens.batches import batches, build_prompts
+from culture_lens.benchmarks import load_benchmark
+from culture_lens.checkpoints import embedded_path
+from culture_lens.items import Prompt, Role
+from culture_lens.models import load_model
+from culture_lens.record import record_activations
+
+EVERY_ROLE_OF_A_PROMPT = tuple(Role)[1:]  # template tokens count, so nothing is shared
+BATCH_SIZE = 16
+
+
+def bare_pass(prompts: list[Prompt], pad_id: int) -> Callable[[], None]:
+    """The plain model on the same batches."""
+    model = AutoModelForCausalLM.from_pretrained(embedded_path("smollm2-135m"), dtype=torch.float32)
+    model.eval().requires_grad_(False)
+    work = batches(prompts, BATCH_SIZE, pad_id)
+
+    @torch.inference_mode()
+    def run() -> None:
+        for batch in work:
+            model(batch.input_ids, attention_mask=batch.attention_mask, logits_to_keep=1)
+
+    return run
+
+
+def our_pass(prompts: list[Prompt], **options: object) -> Callable[[], None]:
+    """The identification pass."""
+    model = load_model("smollm2-135m")
+
+    def run() -> None:
+        record_activations(model, prompts, batch_size=BATCH_SIZE, progress=False, **options)
+
+    return run
+
+
+def passes(prompts: list[Prompt], pad_id: int) -> dict[str, Callable[[], Callable[[], None]]]:
+    """Every pass by name, made when called."""
+    whole = {"roles": EVERY_ROLE_OF_A_PROMPT}
+    return {
+        "bare": lambda: bare_pass(prompts, pad_id),
+        "whole": lambda: our_pass(prompts, **whole),
+        "counts": lambda: our_pass(prompts, magnitudes=False, **whole),
+        "shared": lambda: our_pass(prompts),
+    }
+
+
+def main() -> None:
+    """Print the table, or with ``--only`` the peak memory of one pass."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--items", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    tokenizer = AutoTokenizer.from_pretrained(embedded_path("smollm2-135m"))
+    prompts = build_prompts(load_benchmark("everyday")[: options.items], tokenizer)
+    known = passes(prompts, tokenizer.pad_token_id)
+    if options.only:
+        known[options.only]()()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        return
+    runs = {name: make() for name, make in known.items()}
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(options.rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    memory = {}
+    for name in runs:
+        command = [sys.executable, __file__, "--only", name, "--items", str(options.items)]
+        memory[name] = int(subprocess.check_output(command, text=True).split()[-1])
+    print(f"{len(prompts)} prompts, {sum(len(p.ids) for p in prompts)} tokens, rounds of each")
+    print("pass      seconds   of bare   peak MiB   of bare")
+    for name in runs:
+        ratios = [ours / bare for ours, bare in zip(times[name], times["bare"], strict=True)]
+        print(
+            f"{name:8}  {statistics.median(times[name]):7.2f}   {statistics.median(ratios):7.3f}"
+            f"   {memory[name]:8d}   {memory[name] / memory['bare']:7.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The command line on a tiny model: a run folder from find to the page."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+
+from culture_lens import cli
+from culture_lens.matrix import AblationMatrix
+from culture_lens.neurons import NeuronSet
+from culture_lens.runs import Run
+from tests.tiny import tiny_model, tiny_tokenizer
+
+CULTURES = ("Italy", "Japan", "Mexico")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    tiny_model("llama").save_pretrained(folder)
+    tiny_tokenizer("llama").save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "questions.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "culture", "question", "a", "b", "c", "answer", "group"])
+        for group in range(6):
+            for culture in CULTURES:
+                options = [f"{c} thing {group}" for c in CULTURES]
+                answer = options[CULTURES.index(culture)]
+                question = f"What is thing {group} of {culture}?"
+                writer.writerow([f"{group}-{culture}", culture, question, *options, answer, group])
+    rows = path.with_suffix(".jsonl")
+    with path.open() as file, rows.open("w") as out:
+        import json
+
+        for row in csv.DictReader(file):
+            options = [row.pop(name) for name in "abc"]
+            out.write(json.dumps({**row, "options": options}) + "\n")
+    return str(rows)
+
+
+def run(capsys, *arguments):
+    """Call the command line; give exit code, standard output and standard error."""
+    code = 0
+    held = sys.argv
+    sys.argv = ["culture-lens", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    finally:
+        sys.argv = held
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
+    folder = tmp_path / "run"
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
+    methods = ["--method", "conact", "--method", "lape"]
+    code, out, err = run(
+        capsys, "find", "--run", folder, *source, *methods, "--share", "0.05", "--batch-size", 4
+    )
+    assert code == 0, err
+    found = NeuronSet.load(folder / "neurons" / "conact.safetensors")
+    assert set(found.cultures) == set(CULTURES)
+    assert f"Japan: {len(found['Japan'])} neurons" in out
+
+    code, out, err = run(capsys, "ablate", "--run", folder, "--random-seeds", 1)
+    assert code == 0, err
+    matrix = AblationMatrix.from_parquet(folder / "matrix" / "conact.parquet")
+    assert matrix.has_random
+    assert not set(matrix.frame["group"]) & set(found.metadata["groups"])
+    assert (folder / "matrix" / "lape.parquet").exists()
+
+    neurons = folder / "neurons" / "conact.safetensors"
+    code, out, err = run(
+        capsys, "evaluate", "--run", folder, "--neurons", neurons, "--silence", "Japan"
+    )
+    assert code == 0, err
+    assert (folder / "evaluations" / "table-Japan.parquet").exists()
+
+    code, out, err = run(capsys, "plot", "--run", folder)
+    assert code == 0, err
+    assert (folder / "figures" / "conact-ablation.html").exists()
+
+    code, out, err = run(capsys, "report", "--run", folder)
+    assert code == 0, err
+    assert (folder / "report.html").read_text().startswith("<!")
+
+    steps = Run.open(folder).steps()
+    assert [step["command"] for step in steps] == ["find", "ablate", "evaluate"]
+    assert steps[0]["options"]["share"] == 0.05
+    assert "torch" in steps[0]["versions"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["find", "--method", "conac"], ["selector", "'conac'", "conact"]),
+        (["find", "--benchmark", "evryday"], ["benchmark", "'evryday'", "everyday"]),
+        (["find", "--benchmark", "blend", "--path", "nowhere.csv"], ["nowhere.csv"]),
+        (["find", "--model", "no-such-model"], ["no-such-model", "smollm2-135m"]),
+        (["find", "--dtype", "float23"], ["float23", "bfloat16"]),
+        (["ablate", "--run", "no-such-run"], ["no-such-run", "culture-lens find"]),
+        (["evaluate", "--silence", "Japan"], ["--neurons", "--silence"]),
+        (["find", "--share", "0"], ["share", "(0, 1]"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert not out
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    for word in words:
+        assert word in lines[0]
+
+
+def test_bad_input_leaves_no_run_folder_behind(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "find", "--method", "conac", "--run", "here")
+    assert not (tmp_path / "here").exists()
+
+
+def test_an_interrupt_says_that_work_is_kept(capsys, monkeypatch, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("culture_lens.benchmarks.load_benchmark", interrupted)
+    code, _, err = run(capsys, "find", "--run", tmp_path / "run")
+    assert code == 130
+    assert "kept" in err
+
+
+def test_help_of_every_command_has_an_example():
+    for command in ("find", "ablate", "evaluate", "plot", "report", "demo", "models", "benchmarks"):
+        done = subprocess.run(
+            [sys.executable, "-c", "from culture_lens.cli import main; main()", command, "--help"],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0
+        assert f"culture-lens {command}" in done.stdout
+
+
+def test_lists(capsys):
+    code, out, _ = run(capsys, "models")
+    assert code == 0 and "Qwen3ForCausalLM" in out and "smollm2-135m" in out
+    code, out, _ = run(capsys, "benchmarks")
+    assert code == 0 and "everyday" in out and "blend" in out
