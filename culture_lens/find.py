@@ -109,19 +109,22 @@ def check_enough(questions: Sequence[Question], least: int = 2) -> None:
 def record_in_shards(
     model: LensModel, prompts: Sequence[Prompt], run: Run | None, **options: Any
 ) -> ActivationStatistics:
-    """Record prompts; in a run folder shard by shard, so that finished shards are found again."""
+    """Record prompts; in a run folder with a snapshot after each shard, to go on from."""
     if run is None:
         return record_activations(model, prompts, **options)
-    statistics = ActivationStatistics()
     settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
-    for start in range(0, len(prompts), SHARD):
+    asked = [(p.question.id, p.question.culture, p.ids, p.roles) for p in prompts]
+    key = content_key(model.name, model.revision, str(model.dtype), settings, asked)
+    where = run.piece("statistics", key, ".safetensors")
+    statistics, done = ActivationStatistics(), 0
+    if where.exists():
+        snapshot = ActivationSummary.load(where)
+        statistics.merge(snapshot)
+        done = int(snapshot.metadata["done"])
+    for start in range(done, len(prompts), SHARD):
         shard = prompts[start : start + SHARD]
-        asked = [(p.question.id, p.question.culture, p.ids, p.roles) for p in shard]
-        key = content_key(model.name, model.revision, str(model.dtype), settings, asked)
-        where = run.piece("statistics", key, ".safetensors")
-        if not where.exists():
-            record_activations(model, shard, **options).summary().save(where)
-        statistics.merge(ActivationSummary.load(where))
+        record_activations(model, shard, into=statistics, **options)
+        statistics.summary({"done": start + len(shard)}).save(where)
     return statistics
 
 

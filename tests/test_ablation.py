@@ -133,6 +133,7 @@ def test_fixed_values_and_means(architecture):
 
     handles = []
     for i, layer in enumerate(reference.decoder_layers(hf)):
+
         def put(module, args, output, i=i):
             output = output.clone()
             output[..., CHOSEN[i]] = values[i, CHOSEN[i]]
@@ -200,9 +201,15 @@ def test_rows_of_their_own_under_option_likelihood(architecture):
     """Options are run as continuations of their row, under that row's neurons."""
     model = lens(architecture)
     rows = [NEURONS, OTHERS, Neurons.of({})]
-    asked = toy_questions()[:1] + toy_questions()[6:7] + [  # of other numbers and lengths
-        Question("x", "Japan", "Which drink?", ("tea", "A", "coffee with sugar in the morning"), 0)
-    ]
+    asked = (
+        toy_questions()[:1]
+        + toy_questions()[6:7]
+        + [  # of other numbers and lengths
+            Question(
+                "x", "Japan", "Which drink?", ("tea", "A", "coffee with sugar in the morning"), 0
+            )
+        ]
+    )
     batch = collate(build_prompts(asked, model.tokenizer, style="cloze"), model.pad_id)
     score = SCORINGS["option_likelihood"].answers
     with ablated(model, rows):
@@ -234,7 +241,11 @@ def test_edits_return_new_tensors():
         assert out.shape == activation.shape and not torch.equal(out, activation)
         assert torch.equal(activation, before)
     heads = edit_hook(replaced, mask, value)(activation.reshape(2, 3, 2, 2), None)
-    assert heads.shape == (2, 3, 2, 2) and heads[..., 1, 1].eq(1).all() and heads[..., 0, 0].eq(1).all()
+    assert (
+        heads.shape == (2, 3, 2, 2)
+        and heads[..., 1, 1].eq(1).all()
+        and heads[..., 0, 0].eq(1).all()
+    )
 
 
 def test_no_neurons_change_nothing():

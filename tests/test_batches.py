@@ -99,7 +99,9 @@ def test_prompts_that_fit_pass_without_a_word():
         warnings.simplefilter("error")
         every = build_prompts(toy_questions(), tiny_tokenizer("llama"), context=lengths()[-1])
         assert len(every) == 16
-        build_prompts(toy_questions(), tiny_tokenizer("llama"), context=lengths()[-1] + 5, reserve=5)
+        build_prompts(
+            toy_questions(), tiny_tokenizer("llama"), context=lengths()[-1] + 5, reserve=5
+        )
 
 
 def test_too_long_is_refused_and_counted():
@@ -112,7 +114,9 @@ def test_too_long_is_refused_and_counted():
 
 def test_too_long_is_left_out_on_request_and_counted():
     room = lengths()[9]
-    with pytest.warns(CultureLensWarning, match=f"{sum(n > room for n in lengths())} of 16.*left out"):
+    with pytest.warns(
+        CultureLensWarning, match=f"{sum(n > room for n in lengths())} of 16.*left out"
+    ):
         kept = build_prompts(
             toy_questions(), tiny_tokenizer("llama"), context=room, too_long="skip"
         )

@@ -64,7 +64,7 @@ def simulated(source, n_groups=40, size=5):
     """Items of a group share its rate, which is 0.6 on average over groups."""
     rates = source.beta(1.2, 0.8, n_groups)
     hits = source.random((n_groups, size)) < rates[:, None]
-    return hits.astype(float).ravel(), np.repeat(np.arange(n_groups), size)
+    return hits.astype(float).ravel().tolist(), np.repeat(np.arange(n_groups), size).tolist()
 
 
 def test_intervals_cover_and_need_the_clusters():

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ def test_stable_hash_is_sha256_in_every_process():
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONHASHSEED": "123", "PYTHONPATH": "."},
+        env={"PYTHONHASHSEED": "123", "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
     )
     assert there.stdout.strip() == str(shuffled(["e", "c", "a", "d", "b"], "q"))
 

@@ -1,4 +1,4 @@
-"""load_model: the same model as Hugging Face's, frozen, with sites that fire; nothing else happens."""
+"""load_model: the same model as Hugging Face's, frozen, with sites that fire, and no more."""
 
 import copy
 import shutil
@@ -56,8 +56,10 @@ def captured(model, names):
 
 
 def live_hooks(model):
-    """Functions on any hook point of the bridge, and hooks on its modules beyond the loaded ones."""
-    return sum(len(point.fwd_hooks) + len(point.bwd_hooks) for point in model.bridge.hook_dict.values())
+    """Count the functions on all hook points of the bridge."""
+    return sum(
+        len(point.fwd_hooks) + len(point.bwd_hooks) for point in model.bridge.hook_dict.values()
+    )
 
 
 # ------------------------------------------------------------------ the same model
@@ -182,7 +184,16 @@ def test_pad_id_falls_back():
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_sites_and_widths(architecture):
     d_mlp, q, kv = WIDTHS[architecture]
-    expected = {"act": d_mlp, "gate": d_mlp, "up": d_mlp, "post": d_mlp, "q": q, "k": kv, "v": kv, "z": q}
+    expected = {
+        "act": d_mlp,
+        "gate": d_mlp,
+        "up": d_mlp,
+        "post": d_mlp,
+        "q": q,
+        "k": kv,
+        "v": kv,
+        "z": q,
+    }
     if architecture == "gpt2":
         del expected["up"]
     assert dict(lens(architecture).widths) == expected
@@ -194,7 +205,9 @@ def test_hooks_give_what_the_raw_modules_give(architecture):
     model, hf = lens(architecture), raw(architecture)
     prompt = prompts_of(model)[0]
     sites = [site for site in ("act", "gate", "up", "q", "k", "v") if site in model.widths]
-    names = {(site, layer): model.hook_name(site, layer) for site in sites for layer in range(N_LAYERS)}
+    names = {
+        (site, layer): model.hook_name(site, layer) for site in sites for layer in range(N_LAYERS)
+    }
     with captured(model, names.values()) as seen:
         model.logits(collate([prompt], model.pad_id))
     for site in sites:
@@ -217,6 +230,7 @@ def test_post_and_z_enter_the_output_projections(architecture):
             else {"post": layer.mlp.down_proj, "z": attn.o_proj}
         )
         for site, module in outs.items():
+
             def keep(module, args, key=(site, i)):
                 expected[key] = args[0][0].flatten(1)
 
@@ -236,7 +250,10 @@ def test_attention_patterns_fire_under_eager_only():
     pattern = "blocks.1.attn.hook_pattern"
     for attention, fires in (("native", False), ("eager", True)):
         model = load_model(
-            "x", hf_model=tiny_model("llama"), tokenizer=tiny_tokenizer("llama"), attention=attention
+            "x",
+            hf_model=tiny_model("llama"),
+            tokenizer=tiny_tokenizer("llama"),
+            attention=attention,
         )
         with captured(model, [pattern]) as seen:
             model.logits(collate(prompts_of(model)[:2], model.pad_id))
@@ -266,7 +283,7 @@ def test_a_site_that_does_not_fire_is_noticed_at_load():
 
 
 def test_layers_that_share_one_activation_module():
-    """Some implementations have one act module for all layers; each layer's hook must be its own."""
+    """Where all layers have one act module, each layer's hook must still be its own."""
     hf = tiny_model("llama")
     for layer in hf.model.layers:
         layer.mlp.act_fn = hf.model.layers[0].mlp.act_fn
@@ -319,7 +336,10 @@ def test_an_unknown_hook_leaves_none_of_the_others():
     def zero(activation, hook):
         return torch.zeros_like(activation)
 
-    with pytest.raises(Exception), model.hooks([("blocks.0.mlp.hook_act", zero), ("blocks.9.x", zero)]):
+    with (
+        pytest.raises(Exception),
+        model.hooks([("blocks.0.mlp.hook_act", zero), ("blocks.9.x", zero)]),
+    ):
         model.logits(batch)
         raise RuntimeError("an unknown hook was taken")  # as good: then nothing may stay
     assert live_hooks(model) == hooked
@@ -386,7 +406,9 @@ def test_a_local_load_opens_no_socket_and_starts_no_process(folder, events, atte
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_wrapping_a_loaded_model_opens_nothing_either(architecture, events):
-    load_model("org/name", hf_model=tiny_model(architecture), tokenizer=tiny_tokenizer(architecture))
+    load_model(
+        "org/name", hf_model=tiny_model(architecture), tokenizer=tiny_tokenizer(architecture)
+    )
     assert events == []
 
 
@@ -413,9 +435,15 @@ def test_dtype_and_name(folder):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("no-such-folder", ["'no-such-folder' cannot be loaded", "no such folder", "'smollm2-135m'"]),
+        (
+            "no-such-folder",
+            ["'no-such-folder' cannot be loaded", "no such folder", "'smollm2-135m'"],
+        ),
         ("./missing", ["'./missing' cannot be loaded", "no such folder"]),
-        ("nobody/nothing-8B", ["'nobody/nothing-8B' cannot be loaded", "check the name", "local copy"]),
+        (
+            "nobody/nothing-8B",
+            ["'nobody/nothing-8B' cannot be loaded", "check the name", "local copy"],
+        ),
     ],
 )
 def test_unknown_models(name, words):

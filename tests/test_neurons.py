@@ -184,7 +184,10 @@ def test_to_pandas():
 def test_save_and_load(tmp_path):
     found = scores(act=ACT, q=[[[1.0, 2.0]] * 2] * 2).top(k=1)
     found = NeuronSet(
-        {c: Neurons(n.places, n.scores, {"act": torch.tensor([0.25])}) for c, n in found.neurons.items()},
+        {
+            c: Neurons(n.places, n.scores, {"act": torch.tensor([0.25])})
+            for c, n in found.neurons.items()
+        },
         found.shapes,
         {"model": "tiny", "groups": ["ä", "b"], "date": "2020-01-01"},
     )

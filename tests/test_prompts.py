@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from culture_lens.errors import InputError
-from culture_lens.items import PromptFormat, Question, Role
+from culture_lens.items import Prompt, PromptFormat, Question, Role
 from culture_lens.prompts import (
     build_prompt,
     continuation_ids,
@@ -163,7 +163,11 @@ def test_layouts_decide_the_order_and_leading_space_does_not_shift_roles():
 
 def test_characters_of_many_bytes_keep_their_roles():
     asked = Question(
-        id="1", culture="Japan", text="日本の正月に食べる料理は?", options=("雑煮", "ラーメン"), answer=0
+        id="1",
+        culture="Japan",
+        text="日本の正月に食べる料理は?",
+        options=("雑煮", "ラーメン"),
+        answer=0,
     )
     for architecture in ("llama", "gpt2"):
         tokenizer = tiny_tokenizer(architecture)
@@ -176,7 +180,10 @@ def test_characters_of_many_bytes_keep_their_roles():
 def test_control_twin_asks_nothing_and_offers_the_same(architecture):
     tokenizer = tiny_tokenizer(architecture)
     question = toy_questions()[0]
-    twin, prompt = build_prompt(control_twin(question), tokenizer), build_prompt(question, tokenizer)
+    twin, prompt = (
+        build_prompt(control_twin(question), tokenizer),
+        build_prompt(question, tokenizer),
+    )
     assert Role.QUESTION not in twin.roles
     assert tokens_of(twin, tokenizer, Role.OPTIONS) == tokens_of(prompt, tokenizer, Role.OPTIONS)
     assert question.prompt.instruction in twin.text and question.text not in twin.text
@@ -209,7 +216,7 @@ def test_labels_are_the_tokens_that_would_follow(architecture):
 
 def test_space_before_an_answer():
     def ending(text):
-        return SimpleNamespace(text=text)
+        return Prompt(toy_questions()[0], text, (), (), "choices")
 
     assert joined(ending("Answer:"), "tea") == " tea"
     assert joined(ending("[/INST]"), "tea") == " tea"

@@ -10,7 +10,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.items import CONTENT_ROLES, PromptFormat, Role
 from culture_lens.models import LensModel, load_model
 from culture_lens.prompts import with_format
-from culture_lens.record import item_statistics, record, reduce_tokens
+from culture_lens.record import item_statistics, record_activations, reduce_tokens
 from culture_lens.statistics import ActivationStatistics
 from tests import reference
 from tests.conftest import (
@@ -35,7 +35,7 @@ def prompts_of(model, form=LONG_HEAD):
 
 
 def summarised(model, prompts, **options):
-    return record(model, prompts, progress=False, **options).summary()
+    return record_activations(model, prompts, progress=False, **options).summary()
 
 
 def assert_counts_equal(summary, site, counts, totals):
@@ -66,7 +66,7 @@ def test_counts_equal_the_reference_in_float32(architecture):
     prompts = prompts_of(model)
     statistics = ActivationStatistics()
     for prompt in prompts:  # so that no prefix is shared either
-        record(model, [prompt], sites=sites, progress=False, into=statistics)
+        record_activations(model, [prompt], sites=sites, progress=False, into=statistics)
     summary = statistics.summary()
     inputs = reference_inputs(prompts)
     for site in sites:
@@ -142,7 +142,7 @@ def test_batch_size_order_padding_and_split_do_not_matter(architecture):
         assert ((found.sums["act"] - expected.sums["act"]).abs() <= 1e-5 * scale + 1e-6).all()
     merged = ActivationStatistics()
     for part in (prompts[:2], prompts[2:9], prompts[9:]):
-        merged.merge(record(model, part, sites=sites, progress=False))
+        merged.merge(record_activations(model, part, sites=sites, progress=False))
     assert_same_counts(merged.summary(), expected)
 
 
@@ -214,7 +214,9 @@ def test_out_of_memory_halves_and_says_so(monkeypatch):
     expected = summarised(model, prompts, batch_size=4)
     rows = []
     monkeypatch.setattr(LensModel, "logits", rows_refused_beyond(2, LensModel.logits, rows))
-    with pytest.warns(CultureLensWarning, match="out of memory at 4 rows.*2 rows a batch") as warned:
+    with pytest.warns(
+        CultureLensWarning, match="out of memory at 4 rows.*2 rows a batch"
+    ) as warned:
         found = summarised(model, prompts, batch_size=4)
     assert len(warned) == 1
     assert rows == [2] * 8
@@ -235,11 +237,11 @@ def test_an_interrupt_keeps_what_was_counted(monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(LensModel, "logits", interrupted)
-        record(model, prompts, batch_size=4, progress=False, into=statistics)
+        record_activations(model, prompts, batch_size=4, progress=False, into=statistics)
     done = {name for call in calls for name in call}
     assert int(statistics.summary().items.sum()) == len(done) == 8
     rest = [prompt for prompt in prompts if prompt.question.id not in done]
-    assert record(model, rest, progress=False, into=statistics) is statistics
+    assert record_activations(model, rest, progress=False, into=statistics) is statistics
     assert_same_counts(statistics.summary(), summarised(model, prompts))
     assert not any(point.fwd_hooks for point in model.bridge.hook_dict.values())
 
@@ -249,9 +251,9 @@ def test_an_interrupt_keeps_what_was_counted(monkeypatch):
 
 def test_sites_the_model_does_not_have():
     with pytest.raises(InputError, match="unknown site 'acts': did you mean 'act'"):
-        record(lens("llama"), [], sites="acts")
+        record_activations(lens("llama"), [], sites="acts")
     with pytest.raises(InputError, match="unknown site 'up'"):
-        record(lens("gpt2"), [], sites=("act", "up"))
+        record_activations(lens("gpt2"), [], sites=("act", "up"))
 
 
 def spoilt(value, layer=1):
@@ -273,7 +275,7 @@ def test_activations_that_are_no_numbers(value, layer, magnitudes):
     model = spoilt(value, layer)
     prompts = prompts_of(model)
     with pytest.raises(InputError, match="NaN or infinite.*bfloat16 or float32"):
-        record(model, prompts, magnitudes=magnitudes, progress=False)
+        record_activations(model, prompts, magnitudes=magnitudes, progress=False)
 
 
 @pytest.mark.parametrize("magnitudes", [True, False])
@@ -289,4 +291,9 @@ def test_a_bad_activation_in_the_middle_of_a_prompt_is_noticed(magnitudes):
 
     with model.hooks([("blocks.2.mlp.gate.hook_out", spoil)]):
         with pytest.raises(InputError, match="NaN or infinite"):
-            record(model, prompts, sites="act", magnitudes=magnitudes, progress=False)
+            record_activations(model, prompts, sites="act", magnitudes=magnitudes, progress=False)
+
+
+def test_no_prompts():
+    with pytest.raises(InputError, match="no items|no prompts|nothing"):
+        record_activations(lens("llama"), [], progress=False).summary()

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from culture_lens.ablation import ablated
 from culture_lens.batches import batches, build_prompts, collate
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, PromptFormat, Question
 from culture_lens.neurons import Neurons
 from culture_lens.prompts import continuation_ids, joined, label_ids, with_format
 from culture_lens.scoring import NO_OPTION, SCORINGS, get_scoring
-from culture_lens.ablation import ablated
 from tests import reference
 from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.tiny import ARCHITECTURES, tiny_tokenizer

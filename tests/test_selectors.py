@@ -8,7 +8,7 @@ import torch
 from culture_lens.batches import build_prompts
 from culture_lens.errors import InputError
 from culture_lens.neurons import Neurons, NeuronSet
-from culture_lens.record import record
+from culture_lens.record import record_activations
 from culture_lens.selectors import SELECTORS, get_selector, matched_random, select
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.lape import entropy, order_statistic
@@ -52,7 +52,9 @@ def both(request):
     """The package's summary of a float64 model, and P and mean activations by the reference."""
     model, hf = lens(request.param, torch.float64), raw(request.param, torch.float64)
     prompts = build_prompts(toy_questions(), model.tokenizer)
-    summary = record(model, prompts, sites=("act", "q"), batch_size=5, progress=False).summary()
+    summary = record_activations(
+        model, prompts, sites=("act", "q"), batch_size=5, progress=False
+    ).summary()
     inputs = reference_inputs(prompts)
     counts, totals = reference.site_counts(hf, "act", *inputs)
     sums, _, _ = reference.act_sums(hf, *inputs)
@@ -77,7 +79,9 @@ def test_selections_equal_those_of_the_reference(both, share):
         assert places(select(summary, method, share=share)) == sets, method
 
 
-@pytest.mark.parametrize("percentiles", [(0.5, 0.5), (0.9, 0.5), (0.5, 0.95), (0.99, 0.9), (1.0, 1.0)])
+@pytest.mark.parametrize(
+    "percentiles", [(0.5, 0.5), (0.9, 0.5), (0.5, 0.95), (0.99, 0.9), (1.0, 1.0)]
+)
 def test_lape_percentiles_equal_those_of_the_reference(both, percentiles):
     summary, probability, _ = both
     for share in (0.05, 0.3):
@@ -218,7 +222,10 @@ def test_matched_random_has_the_numbers_of_every_layer(both):
         assert one.metadata["matched_to"] == "conact" and one.method == "random"
         for culture in found:
             for site, (n_layers, width) in found.shapes.items():
-                mine, its = one[culture].per_layer(site, n_layers), found[culture].per_layer(site, n_layers)
+                mine, its = (
+                    one[culture].per_layer(site, n_layers),
+                    found[culture].per_layer(site, n_layers),
+                )
                 assert mine.tolist() == its.tolist()
                 assert (one[culture].places[site] < torch.tensor([n_layers, width])).all()
     assert len({frozenset(one[found.cultures[0]].members()) for one in drawn}) == 4
@@ -251,7 +258,9 @@ def test_defaults_and_metadata(both):
     assert metadata["selector"] == "lap" and metadata["share"] == 0.1 and metadata["k"] is None
     counts = torch.zeros(2, 2, 1000, dtype=torch.long)
     counts[0] = 1
-    wide = ActivationSummary(("x", "y"), torch.ones(2).long(), torch.tensor([3, 3]), {"act": counts})
+    wide = ActivationSummary(
+        ("x", "y"), torch.ones(2).long(), torch.tensor([3, 3]), {"act": counts}
+    )
     assert len(select(wide)["x"]) == 10  # conact, 0.5% of 2000
     assert select(wide, "lape").metadata["share"] == 0.01
 
@@ -278,14 +287,14 @@ def test_unknown_option():
         select(summary_of(), "conact", k=1, percentile_filter=0.9)
 
 
-@pytest.mark.parametrize("share", [0, -0.5, 1.5, float("nan")])
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
 def test_a_share_outside_is_refused(share):
     with pytest.raises(InputError, match=r"outside \(0, 1\]"):
         select(summary_of(), "conact", share=share)
 
 
 @pytest.mark.parametrize("option", ["percentile_filter", "percentile_membership"])
-@pytest.mark.parametrize("value", [0.0, 1.2, -1, 95])
+@pytest.mark.parametrize("value", [0.0, 1.2, -1.0, 95.0])
 def test_percentiles_outside_are_refused(option, value):
     with pytest.raises(InputError, match=r"outside \(0, 1\]"):
         select(summary_of(), "lape", k=1, **{option: value})

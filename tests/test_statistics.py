@@ -169,7 +169,10 @@ def test_a_damaged_summary(tmp_path):
 
 
 def test_other_sites_are_refused():
-    statistics, other = accumulated([range(5)], sites=("act",)), accumulated([range(5)], sites=("q",))
+    statistics, other = (
+        accumulated([range(5)], sites=("act",)),
+        accumulated([range(5)], sites=("q",)),
+    )
     with pytest.raises(InputError, match=r"sites \['act'\] cannot be merged with.*\['q'\]"):
         statistics.merge(other)
     with pytest.raises(InputError, match="act.*q"):

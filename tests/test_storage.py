@@ -88,7 +88,10 @@ def test_a_pickle_is_never_run(tmp_path):
         def __reduce__(self):
             return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",))
 
-    for name, load in (("x.safetensors", lambda p: load_tensors(p, "thing")), ("x.json", load_json)):
+    for name, load in (
+        ("x.safetensors", lambda p: load_tensors(p, "thing")),
+        ("x.json", load_json),
+    ):
         (tmp_path / name).write_bytes(pickle.dumps(Trap()))
         with pytest.raises(InputError):
             load(tmp_path / name)
