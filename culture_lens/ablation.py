@@ -56,19 +56,32 @@ def scaled(
 
 
 def edit_hook(
-    edit: Callable[[Tensor, Tensor, Tensor], Tensor], mask: Tensor, value: Tensor
+    edit: Callable[[Tensor, Tensor, Tensor], Tensor],
+    mask: Tensor,
+    value: Tensor,
+    running_rows: Sequence[Tensor] = (),
 ) -> Callable[..., Tensor]:
-    """Make a hook function of an edit; it returns a new tensor of the activation's shape."""
+    """Make a hook function of an edit; it returns a new tensor of the activation's shape.
+
+    Args:
+        edit: ``replaced`` or ``scaled``.
+        mask: One row for all rows of a batch, or one for each.
+        value: Likewise.
+        running_rows: Where only some rows of the batch run, its last entry says which.
+    """
 
     def run(activation: Tensor, hook: Any) -> Tensor:
-        rows = mask.shape[0]
-        repeats = 1 if rows == 1 else activation.shape[0] // rows
-        flat = edit(
-            activation.flatten(2),
-            mask.to(activation.device).repeat_interleave(repeats, 0),
-            value.to(activation.device).repeat_interleave(repeats, 0),
-        )
-        return flat.reshape(activation.shape)
+        device = activation.device
+        masks, values = mask.to(device), value.to(device)
+        if len(mask) > 1 and running_rows:
+            rows = running_rows[-1].to(device)
+            masks, values = masks[rows], values[rows]
+        if len(masks) not in (1, len(activation)):
+            raise InputError(
+                f"neurons were given for {len(masks)} rows, but the batch has {len(activation)} "
+                "rows: give one set for all rows, or one for each."
+            )
+        return edit(activation.flatten(2), masks, values).reshape(activation.shape)
 
     return run
 
@@ -96,7 +109,11 @@ def edit_hooks(
         shape = (model.n_layers, model.widths.get(site, 0))
         for row in rows:
             places = row.places.get(site)
-            if places is not None and len(places) and (places >= torch.tensor(shape)).any():
+            if (
+                places is not None
+                and len(places)
+                and ((places < 0) | (places >= torch.tensor(shape))).any()
+            ):
                 raise InputError(
                     f"neurons at site {site!r} lie outside {model.name!r}, which has "
                     f"{shape[0]} layers of {shape[1]}: they are of another model."
@@ -113,7 +130,7 @@ def edit_hooks(
                     mask[position, index] = True
                     value[position, index] = values(row, site)[inside].float()
             device = model.device
-            hook = edit_hook(edit, mask.to(device), value.to(device))
+            hook = edit_hook(edit, mask.to(device), value.to(device), model.running_rows)
             hooks.append((model.hook_name(site, layer), hook))
     return hooks
 
@@ -139,6 +156,12 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
     def values(row: Neurons, site: str) -> Tensor:
         places = row.places[site]
         if isinstance(value, Mapping):
+            shape = (model.n_layers, model.widths[site])
+            if site not in value or tuple(value[site].shape) != shape:
+                raise InputError(
+                    f"no ablation values of shape {shape} (layer neuron) for site {site!r}; given: "
+                    f"{ {name: tuple(tensor.shape) for name, tensor in value.items()} }."
+                )
             return value[site][places[:, 0], places[:, 1]]
         if value == "mean":
             if site not in row.means:

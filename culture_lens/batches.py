@@ -34,7 +34,8 @@ def build_prompts(
         tokenizer: A fast tokenizer.
         style: ``"choices"`` or ``"cloze"``.
         context: The model's context in tokens; no check where ``None``.
-        reserve: Tokens to keep free behind the prompt for an answer.
+        reserve: Tokens to keep free behind every prompt; the options of a cloze prompt always
+            have room kept for them.
         too_long: ``"error"`` refuses, ``"skip"`` leaves those questions out, ``"truncate"`` drops
             tokens from the start of the question; the last two say how many.
 
@@ -49,23 +50,26 @@ def build_prompts(
     prompts = [build_prompt(question, tokenizer, style) for question in questions]
     if context is None:
         return prompts
-    room = context - reserve
-    long = [prompt for prompt in prompts if len(prompt.ids) > room]
+
+    def excess(prompt: Prompt) -> int:
+        return len(prompt.ids) + max(prompt.longest_answer, reserve) - context
+
+    long = [prompt for prompt in prompts if excess(prompt) > 0]
     if not long:
         return prompts
-    longest = max(long, key=lambda prompt: len(prompt.ids))
+    longest = max(long, key=excess)
     said = (
-        f"{len(long)} of {len(prompts)} prompts are longer than the {room} tokens that the "
-        f"context of {context} leaves (the longest, {longest.question.id!r}, has "
-        f"{len(longest.ids)})"
+        f"{len(long)} of {len(prompts)} prompts do not fit the context of {context} tokens (the "
+        f"longest, {longest.question.id!r}, has {len(longest.ids)} and needs "
+        f"{max(longest.longest_answer, reserve)} more for an answer)"
     )
     if too_long == "error":
         raise InputError(f"{said}; pass too_long='skip' or 'truncate', or shorten them.")
     verb = "left out" if too_long == "skip" else "truncated at the question's start"
     warnings.warn(f"{said}: {verb}.", CultureLensWarning, stacklevel=2)
     if too_long == "skip":
-        return [prompt for prompt in prompts if len(prompt.ids) <= room]
-    return [truncated(prompt, room) for prompt in prompts]
+        return [prompt for prompt in prompts if excess(prompt) <= 0]
+    return [truncated(prompt, len(prompt.ids) - excess(prompt)) for prompt in prompts]
 
 
 def truncated(prompt: Prompt, room: int) -> Prompt:
@@ -100,6 +104,8 @@ def common_prefix(prompts: Sequence[Prompt]) -> int:
     Example:
         ``common_prefix(prompts)`` is the length of the chat template's system message.
     """
+    if not prompts:
+        return 0
     first = prompts[0]
     length = min(len(prompt.ids) for prompt in prompts) - 1
     for position in range(length):
@@ -137,6 +143,16 @@ def collate(prompts: Sequence[Prompt], pad_id: int, prefix: int = 0) -> Batch:
     return Batch(tuple(prompts), ids, mask, roles, prefix)
 
 
+def check_batch_size(batch_size: int) -> None:
+    """Refuse batches without a row.
+
+    Raises:
+        InputError: The size is below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, not {batch_size}.")
+
+
 def batches(
     prompts: Sequence[Prompt], batch_size: int, pad_id: int, prefix: int = 0
 ) -> list[Batch]:
@@ -145,8 +161,7 @@ def batches(
     Example:
         ``for batch in batches(prompts, 16, model.pad_id): ...``
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, not {batch_size}.")
+    check_batch_size(batch_size)
     ordered = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.question.id))
     return [
         collate(ordered[start : start + batch_size], pad_id, prefix)

@@ -134,13 +134,17 @@ def load_checkpoint(
     try:
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, **common)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, device_map=device_map, **common
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, device_map=device_map, output_loading_info=True, **common
         )
-    except InputError:
-        raise
     except Exception as error:  # transformers, the hub client and safetensors each have their own
         raise InputError(load_failure(source, local, error)) from error
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise InputError(
+            f"the checkpoint of {source!r} lacks {len(missing)} weights of its model, such as "
+            f"{missing[0]}, which would be random; copy or convert it again."
+        )
     if device_map is None:
         model = model.to(target)
     return model.eval(), tokenizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,11 @@ from culture_lens.batches import batches, build_prompts, run_batches
 from culture_lens.confidence import Estimate, mean_estimate
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, Question, check_questions
-from culture_lens.models import LONGEST_ANSWER, LensModel
+from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.runs import Run, content_key
 from culture_lens.scoring import Answer, Scoring, get_scoring
-from culture_lens.storage import write_whole
+from culture_lens.storage import read_parquet, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,6 @@ def prepare(
         model.tokenizer,
         style=way.style,
         context=model.context,
-        reserve=LONGEST_ANSWER,
         too_long=too_long,
     )
     if not prompts:
@@ -128,20 +127,18 @@ def answer_prompts(
     Returns:
         One record per prompt; see ``Evaluation``.
     """
-    import pandas as pd
-
     where = None
     if run is not None:
         members = sorted(neurons.members()) if neurons is not None else None
         given = neurons.means if neurons is not None and value == "mean" else value
         how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
-        asked = [(p.question.id, p.ids, p.question.options, p.question.answer) for p in prompts]
+        asked = [(p.ids, asdict(replace(p.question, image=None))) for p in prompts]
         key = content_key(
             model.name, model.revision, str(model.dtype), scoring.name, asked, members, how
         )
         where = run.piece("records", key, ".parquet")
         if where.exists():
-            return pd.read_parquet(where)
+            return read_parquet(where)
     hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
     answers: dict[str, Answer] = {}
     with model.hooks(hooks):

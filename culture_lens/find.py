@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.batches import build_prompts
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.batches import build_prompts, check_batch_size
+from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import evaluate
 from culture_lens.items import CONTENT_ROLES, Prompt, Question, check_questions, stable_hash
 from culture_lens.models import LensModel
-from culture_lens.neurons import NeuronSet
+from culture_lens.neurons import NeuronSet, number_chosen
 from culture_lens.record import record_activations
 from culture_lens.runs import Run, content_key, versions
 from culture_lens.selectors import check_selection, select
@@ -124,7 +125,7 @@ def record_in_shards(
     for start in range(done, len(prompts), SHARD):
         shard = prompts[start : start + SHARD]
         record_activations(model, shard, into=statistics, **options)
-        statistics.summary({"done": start + len(shard)}).save(where)
+        statistics.summary({"done": start + len(shard)}, complete=False).save(where)
     return statistics
 
 
@@ -212,6 +213,19 @@ def summarise(
     return statistics.summary(metadata)
 
 
+def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse options that a function does not have, before anything runs.
+
+    Raises:
+        InputError: Names the option and the known ones.
+    """
+    known = inspect.signature(function).parameters
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known)
+    return dict(options)
+
+
 def find_culture_neurons(
     model: LensModel | str | Path = "smollm2-135m",
     questions: Sequence[Question] | str = "everyday",
@@ -258,11 +272,16 @@ def find_culture_neurons(
     from culture_lens.benchmarks import load_benchmark
     from culture_lens.models import load_model
 
-    check_selection(method, share, k, selector_options)
+    options = check_options(summarise, summary_options or {})
+    magnitudes = options.get("magnitudes", True)
+    _, share = check_selection(method, share, k, selector_options, magnitudes)
+    check_batch_size(batch_size)
     if isinstance(questions, str):
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):
         model = load_model(model)
+    for site in check_sites(sites, model.sites):
+        number_chosen(model.n_layers * model.widths[site], share, k, site)
     identify, _ = split_questions(questions, identify_share)
     summary = summarise(
         model,
@@ -271,6 +290,6 @@ def find_culture_neurons(
         batch_size=batch_size,
         progress=progress,
         run=run,
-        **(summary_options or {}),
+        **options,
     )
     return select(summary, method, share=share, k=k, **selector_options)

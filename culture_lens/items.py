@@ -162,6 +162,7 @@ class Prompt:
         ids: Token ids, with exactly one BOS where the model has one.
         roles: One ``Role`` per token.
         style: ``"choices"`` where the options are shown, ``"cloze"`` where they are not.
+        continuations: Token ids of each option as it follows a cloze prompt; else empty.
     """
 
     question: Question
@@ -169,6 +170,12 @@ class Prompt:
     ids: tuple[int, ...]
     roles: tuple[int, ...]
     style: str
+    continuations: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def longest_answer(self) -> int:
+        """Tokens that must fit behind the prompt."""
+        return max((len(tokens) for tokens in self.continuations), default=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

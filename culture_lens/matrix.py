@@ -36,7 +36,7 @@ from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.runs import Run, versions
 from culture_lens.selectors import matched_random
-from culture_lens.storage import write_whole
+from culture_lens.storage import read_parquet, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,19 +249,13 @@ class AblationMatrix:
         Raises:
             InputError: The file is missing, damaged, or not a matrix.
         """
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if not Path(path).is_file():
-            raise InputError(f"no such file: {path}")
-        try:
-            table = pq.read_table(path)
-            metadata = json.loads((table.schema.metadata or {})[b"culture_lens"])
-        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-            raise InputError(
-                f"{path} is not an ablation matrix, or is damaged ({error}); make it again."
-            ) from None
-        return cls(table.to_pandas(), metadata)
+        frame = read_parquet(path)
+        note = (pq.read_schema(path).metadata or {}).get(b"culture_lens")
+        if note is None:
+            raise InputError(f"{path} is not an ablation matrix: its metadata are missing.")
+        return cls(frame, json.loads(note))
 
 
 def unseen(found: NeuronSet, questions: Sequence[Question], seen: bool) -> list[Question]:

@@ -36,8 +36,6 @@ from culture_lens.sites import GATED_HOOKS, UNGATED_HOOKS, hook_name
 HookList = list[tuple[str, Callable[..., Any]]]
 SHORTEST_PREFIX = 8
 """Below so many tokens, running a common prefix apart costs more than it saves."""
-LONGEST_ANSWER = 32
-"""Tokens kept free behind a prompt for an answer."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,8 @@ class LensModel:
         revision: Revision asked for, or the commit that was loaded.
         scoring: How answers are scored where nothing else is asked for.
         attention: ``"native"`` or ``"eager"``.
+        running_rows: Which rows of a batch are running, where not all are, for edits that differ
+            from row to row; empty outside a forward.
 
     Example:
         ``model = load_model("smollm2-135m"); model.n_layers, model.widths["act"]``
@@ -92,6 +92,7 @@ class LensModel:
     revision: str
     scoring: str
     attention: str
+    running_rows: list[Tensor] = field(default_factory=list, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -149,10 +150,12 @@ class LensModel:
             How many tokens, and their keys and values for ``logits`` and
             ``continuation_logits``; 0 and nothing where sharing would not pay or not be exact.
         """
+        if len(prompts) < 2:
+            return 0, None
         prefix = common_prefix(prompts)
-        longest = max(len(prompt.ids) for prompt in prompts) + LONGEST_ANSWER
+        longest = max(len(p.ids) for p in prompts) + max(p.longest_answer for p in prompts)
         # Within a sliding window, padding behind the prefix would count as distance.
-        if prefix < SHORTEST_PREFIX or len(prompts) < 2 or longest > (self.window or longest):
+        if prefix < SHORTEST_PREFIX or longest > (self.window or longest):
             return 0, None
         ids = torch.tensor([prompts[0].ids[:prefix]], device=self.device)
         _, cache = self.bridge(
@@ -189,15 +192,12 @@ class LensModel:
         return logits[:, -1]
 
     @torch.inference_mode()
-    def continuation_log_probs(
-        self, batch: Batch, continuations: Sequence[Sequence[Sequence[int]]], prefix_cache: Any
-    ) -> list[list[Tensor]]:
-        """Run a batch once and any number of continuations of each of its rows behind it.
+    def continuation_log_probs(self, batch: Batch, prefix_cache: Any = None) -> list[list[Tensor]]:
+        """Run a batch of cloze prompts once, and the options of each row behind it.
 
         Args:
-            batch: Prompts, ``batch pos``.
-            continuations: For each row, token ids of each of its continuations.
-            prefix_cache: What ``run_prefix`` gave for the prompts, or nothing.
+            batch: The prompts, with their ``continuations``.
+            prefix_cache: What ``run_prefix`` gave for them, or nothing.
 
         Returns:
             For each row and continuation, the log-probability of each of its tokens, float64.
@@ -206,37 +206,44 @@ class LensModel:
             batch, prefix_cache, use_cache=True, return_type="logits_and_cache"
         )
         first = last[:, -1].float().log_softmax(-1)
-        found = [
-            [first[r, list(c[:1])].double().cpu() for c in row]
-            for r, row in enumerate(continuations)
+        flat = [
+            (row, option, tokens)
+            for row, prompt in enumerate(batch.prompts)
+            for option, tokens in enumerate(prompt.continuations)
         ]
-        flat = [(r, i, c) for r, row in enumerate(continuations) for i, c in enumerate(row)]
+        found: list[list[Tensor]] = [[] for _ in batch.prompts]
+        for row, _, tokens in flat:
+            found[row].append(first[row, list(tokens[:1])].double().cpu())
         # Of like length together: at most half of what runs is padding.
-        buckets: dict[int, list[tuple[int, int, Sequence[int]]]] = {}
-        for r, i, c in flat:
-            if len(c) > 1:
-                buckets.setdefault((len(c) - 2).bit_length(), []).append((r, i, c))
+        buckets: dict[int, list[tuple[int, int, tuple[int, ...]]]] = {}
+        for item in flat:
+            if len(item[2]) > 1:
+                buckets.setdefault((len(item[2]) - 2).bit_length(), []).append(item)
         for members in buckets.values():
             # The last token predicts nothing that is asked for, so it is not run.
-            width = max(len(c) for _, _, c in members) - 1
+            width = max(len(tokens) for _, _, tokens in members) - 1
             ids = torch.full((len(members), width), self.pad_id)
             mask = torch.zeros_like(ids)
-            for position, (_, _, c) in enumerate(members):
-                ids[position, : len(c) - 1] = torch.tensor(c[:-1])
-                mask[position, : len(c) - 1] = 1
-            rows = torch.tensor([r for r, _, _ in members])
+            for position, (_, _, tokens) in enumerate(members):
+                ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
+                mask[position, : len(tokens) - 1] = 1
+            rows = torch.tensor([row for row, _, _ in members])
             held = copy.deepcopy(cache)
             held.batch_select_indices(rows.to(self.device))
-            logits = self.bridge(
-                ids.to(self.device),
-                attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
-                past_key_values=held,
-            )
+            self.running_rows.append(rows)
+            try:
+                logits = self.bridge(
+                    ids.to(self.device),
+                    attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
+                    past_key_values=held,
+                )
+            finally:
+                self.running_rows.pop()
             logs = logits.float().log_softmax(-1)
-            for position, (r, i, c) in enumerate(members):
-                places = torch.arange(len(c) - 1, device=logs.device)
-                later = logs[position, places, torch.tensor(c[1:], device=logs.device)]
-                found[r][i] = torch.cat([found[r][i], later.double().cpu()])
+            for position, (row, option, tokens) in enumerate(members):
+                places = torch.arange(len(tokens) - 1, device=logs.device)
+                later = logs[position, places, torch.tensor(tokens[1:], device=logs.device)]
+                found[row][option] = torch.cat([found[row][option], later.double().cpu()])
         return found
 
 
@@ -402,11 +409,14 @@ def add_act_hook(bridge: Any, mlp: Any, layer: int) -> None:
     from transformer_lens.hook_points import HookPoint
 
     module = mlp.original_component
-    act = next(
-        (getattr(module, n) for n in ("act_fn", "activation_fn", "act") if hasattr(module, n)), None
-    )
+    name = next((n for n in ("act_fn", "activation_fn", "act") if hasattr(module, n)), "")
+    act = getattr(module, name, None)
     if not isinstance(act, torch.nn.Module):
         return  # site_widths says so, by name
+    if act._forward_hooks:  # layers share one, and each needs its own hook
+        act = copy.deepcopy(act)
+        act._forward_hooks.clear()
+        setattr(module, name, act)
     point = HookPoint()
     point.name = GATED_HOOKS["act"].format(layer=layer)
     # Booting has scanned the hooks already, so a later one is entered by hand.

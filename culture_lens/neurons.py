@@ -44,6 +44,25 @@ def check_share(share: float) -> float:
     return share
 
 
+def number_chosen(number: int, share: float | None, k: int | None, site: str = "") -> int:
+    """Give how many of a site's neurons a share or k chooses: int(share * number), or k.
+
+    Raises:
+        InputError: None of them, or more than there are.
+
+    Example:
+        >>> number_chosen(46080, 0.005, None)
+        230
+    """
+    count = int(check_share(share) * number) if share is not None else int(k or 0)
+    if not 1 <= count <= number:
+        raise InputError(
+            f"site {site!r}: {count} of {number} neurons asked for (share={share}, k={k}); "
+            "choose a share or k that gives between one and all of them."
+        )
+    return count
+
+
 @dataclass(frozen=True, eq=False)
 class Neurons:
     """The neurons of one culture, sorted by site, layer and index.
@@ -190,13 +209,7 @@ class NeuronScores:
             raise InputError("give share=... or k=..., one of them.")
         chosen: dict[str, dict[str, Tensor]] = {culture: {} for culture in self.cultures}
         for site, scores in self.scores.items():
-            number = scores[0].numel()
-            count = int(check_share(share) * number) if share is not None else int(k or 0)
-            if not 1 <= count <= number:
-                raise InputError(
-                    f"site {site!r}: {count} of {number} neurons asked for (share={share}, k={k}); "
-                    "choose a share or k that gives between one and all of them."
-                )
+            count = number_chosen(scores[0].numel(), share, k, site)
             first = self._first(site, count)
             for position, culture in enumerate(self.cultures):
                 allowed = first & (scores[position] > NEVER)

@@ -164,6 +164,9 @@ def token_roles(text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[S
     """
     roles = []
     for start, end in offsets:
+        if start == end:  # a BOS that the text does not show
+            roles.append(int(Role.TEMPLATE))
+            continue
         letters = text[start:end]
         first = start + len(letters) - len(letters.lstrip())
         first = min(first, max(end - 1, start))
@@ -191,13 +194,12 @@ def build_prompt(question: Question, tokenizer: Any, style: str = "choices") -> 
         raise InputError(f"prompt style {style!r}: use 'choices' or 'cloze'.")
     text, spans = render(question, tokenizer, style)
     ids, offsets = encode(text, tokenizer)
-    return Prompt(
-        question=question,
-        text=text,
-        ids=tuple(ids),
-        roles=tuple(token_roles(text, offsets, spans)),
-        style=style,
-    )
+    prompt = Prompt(question, text, tuple(ids), tuple(token_roles(text, offsets, spans)), style)
+    if style == "choices":
+        return prompt
+    options = (joined(prompt, option) for option in question.options)
+    ids_of = (continuation_ids(prompt, option, tokenizer) for option in options)
+    return replace(prompt, continuations=tuple(ids_of))
 
 
 def continuation_ids(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple[int, ...]:

@@ -22,18 +22,18 @@ from culture_lens.errors import InputError
 from culture_lens.items import CONTENT_ROLES, Batch, Prompt, Role
 from culture_lens.models import LensModel
 from culture_lens.sites import check_sites
-from culture_lens.statistics import ActivationStatistics, ItemStatistics
+from culture_lens.statistics import ActivationStatistics, ItemStatistics, check_finite
 
 
 def reduce_tokens(
     activation: Tensor, mask: Float[Tensor, "item pos"], magnitudes: bool
 ) -> list[Float[Tensor, "item neuron"]]:
-    """Count positives over an item's tokens; with magnitudes also sum values and squares.
+    """Count positives over an item's tokens and sum values; with magnitudes also squares.
 
     Args:
         activation: ``item pos neuron`` or ``item pos head d_head``.
         mask: 1 on tokens that count.
-        magnitudes: Whether to give sums and squares too.
+        magnitudes: Whether to give squares too.
 
     Example:
         >>> a = torch.tensor([[[1.0, -1.0], [2.0, 3.0]]])
@@ -42,10 +42,9 @@ def reduce_tokens(
     """
     values = activation.flatten(2)
     rows = mask[:, None, :]
-    parts = [(values > 0).to(mask.dtype)]
+    parts = [(values > 0).to(mask.dtype), values.to(mask.dtype)]
     if magnitudes:
-        values = values.to(mask.dtype)
-        parts += [values, values.square()]
+        parts.append(parts[1].square())
     return [torch.bmm(rows, part)[:, 0] for part in parts]
 
 
@@ -89,10 +88,13 @@ def item_statistics(
             for site, layers in found.items()
         }
 
+    sums = stacked(1)
+    for site, values in sums.items():  # no count is right where an activation is no number
+        check_finite(values, site, [prompt.question.culture for prompt in batch.prompts])
     return ItemStatistics(
         tokens=mask.sum(1),
         counts={site: counts.to(torch.int32) for site, counts in stacked(0).items()},
-        sums=stacked(1) if magnitudes else {},
+        sums=sums if magnitudes else {},
         squares=stacked(2) if magnitudes else {},
     )
 
@@ -112,7 +114,7 @@ def record_activations(
 
     Args:
         model: The model.
-        prompts: What to run; each counts for its question's culture.
+        prompts: What to run, at least one; each counts for its question's culture.
         sites: One site or several; all are recorded in the same pass.
         roles: Token roles that count.
         magnitudes: Record sums and squares too, which MAD and mean ablation need.

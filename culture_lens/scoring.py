@@ -27,7 +27,7 @@ import torch
 from culture_lens.errors import unknown
 from culture_lens.items import Batch
 from culture_lens.models import LensModel
-from culture_lens.prompts import continuation_ids, joined, label_ids
+from culture_lens.prompts import label_ids
 
 NO_OPTION = -1
 
@@ -93,15 +93,8 @@ def likelihood_answers(
     The score is sum_i log P(o_i | prompt, o_<i), divided by the number of tokens where
     normalised.
     """
-    options = [
-        [
-            continuation_ids(prompt, joined(prompt, option), model.tokenizer)
-            for option in prompt.question.options
-        ]
-        for prompt in batch.prompts
-    ]
     answers = []
-    found = model.continuation_log_probs(batch, options, prefix_cache)
+    found = model.continuation_log_probs(batch, prefix_cache)
     for prompt, logs in zip(batch.prompts, found, strict=True):
         scores = torch.stack([log.mean() if normalised else log.sum() for log in logs])
         p_gold = scores.softmax(-1)[prompt.question.answer]

@@ -160,6 +160,10 @@ class ActivationStatistics:
         """
         for site, sums in rows.sums.items():
             check_finite(sums, site, cultures)
+        self._check_same(
+            {site: tuple(counts.shape[1:]) for site, counts in rows.counts.items()},
+            bool(rows.sums),
+        )
         names = sorted(set(cultures))
         index = torch.tensor([names.index(c) for c in cultures], device=rows.tokens.device)
         tokens = grouped(rows.tokens, index, len(names), torch.int64)
@@ -176,16 +180,32 @@ class ActivationStatistics:
                 for position, name in enumerate(names):
                     self._add(kind, site, name, totals[position])
 
+    def _check_same(self, shapes: Mapping[str, tuple[int, ...]], magnitudes: bool) -> None:
+        """Refuse other sites, shapes or kinds of sums before anything is added."""
+        held = self._totals.get("counts", {})
+        if not held:
+            return
+        if set(held) != set(shapes):
+            raise InputError(
+                f"statistics of the sites {sorted(held)} cannot be merged with those of "
+                f"{sorted(shapes)}."
+            )
+        for site, shape in shapes.items():
+            mine = tuple(next(iter(held[site].values())).shape)
+            if mine != shape:
+                raise InputError(
+                    f"site {site!r}: statistics of shape {shape} cannot be added to {mine}; they "
+                    "come from different models."
+                )
+        if bool(self._totals.get("sums")) != magnitudes:
+            raise InputError(
+                "statistics with magnitudes cannot be merged with statistics without: a mean over "
+                "a part of the tokens would be wrong."
+            )
+
     def _add(self, kind: str, site: str, culture: str, values: Tensor) -> None:
         held = self._totals.setdefault(kind, {}).setdefault(site, {})
-        if culture not in held:
-            held[culture] = torch.zeros_like(values)
-        elif held[culture].shape != values.shape:
-            raise InputError(
-                f"site {site!r}: statistics of shape {tuple(values.shape)} cannot be added to "
-                f"{tuple(held[culture].shape)}; they come from different models."
-            )
-        held[culture] += values
+        held[culture] = held[culture] + values if culture in held else values.clone()
 
     def merge(self, other: ActivationStatistics | ActivationSummary) -> None:
         """Add what another accumulator, or a saved summary, has counted.
@@ -193,13 +213,13 @@ class ActivationStatistics:
         Raises:
             InputError: They were made on different sites or models.
         """
-        summary = other.summary() if isinstance(other, ActivationStatistics) else other
-        mine = set(self._totals.get("counts", {}))
-        if mine and mine != set(summary.sites):
-            raise InputError(
-                f"statistics of the sites {sorted(mine)} cannot be merged with those of "
-                f"{sorted(summary.sites)}."
-            )
+        summary = (
+            other.summary(complete=False) if isinstance(other, ActivationStatistics) else other
+        )
+        self._check_same(
+            {site: tuple(counts.shape[1:]) for site, counts in summary.counts.items()},
+            bool(summary.sums),
+        )
         for position, name in enumerate(summary.cultures):
             self._items[name] = self._items.get(name, 0) + int(summary.items[position])
             self._tokens[name] = self._tokens.get(name, 0) + int(summary.tokens[position])
@@ -207,8 +227,14 @@ class ActivationStatistics:
                 for site, values in getattr(summary, kind).items():
                     self._add(kind, site, name, values[position])
 
-    def summary(self, metadata: Mapping[str, Any] | None = None) -> ActivationSummary:
+    def summary(
+        self, metadata: Mapping[str, Any] | None = None, *, complete: bool = True
+    ) -> ActivationSummary:
         """Freeze what has been counted, cultures in alphabetical order.
+
+        Args:
+            metadata: What to note.
+            complete: Whether everything has been counted, so that every culture must have tokens.
 
         Raises:
             InputError: Nothing was counted, or a culture has no counted tokens.
@@ -217,7 +243,7 @@ class ActivationStatistics:
         if not cultures:
             raise InputError("no items were recorded, so there is nothing to summarise.")
         empty = [name for name in cultures if self._tokens[name] == 0]
-        if empty:
+        if empty and complete:
             raise InputError(
                 f"no token of {', '.join(empty)} has a role that counts; choose other roles."
             )

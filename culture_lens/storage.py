@@ -11,12 +11,15 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from culture_lens.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -58,6 +61,25 @@ def load_json(path: str | Path) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}); it is damaged, make it again."
+        ) from None
+
+
+def read_parquet(path: str | Path) -> pd.DataFrame:
+    """Read a table from a parquet file.
+
+    Raises:
+        InputError: The file is missing, damaged or truncated.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    if not Path(path).is_file():
+        raise InputError(f"no such file: {path}")
+    try:
+        return pd.read_parquet(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged or truncated ({error}); delete it and make it again."
         ) from None
 
 

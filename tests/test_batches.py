@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +60,10 @@ def test_common_prefix():
         following = {(p.ids[length], p.roles[length]) for p in every}
         assert len(following) > 1 or {role for _, role in following} != {Role.TEMPLATE}
     assert common_prefix(prompts("qwen2")) > 8  # a system message
+    # prompts that begin with the same words of a question share no template tokens there
+    tokenizer = tiny_tokenizer("gpt2")
+    alike = [replace(q, text="Which food do people eat in " + q.text) for q in toy_questions()]
+    assert common_prefix(build_prompts(alike, tokenizer)) == 0
     same = prompts("qwen2")[:1] * 2
     assert common_prefix(same) < len(same[0].ids)
 
@@ -108,7 +113,8 @@ def test_too_long_is_refused_and_counted():
     long = [n for n in lengths() if n > lengths()[9]]
     with pytest.raises(InputError) as caught:
         build_prompts(toy_questions(), tiny_tokenizer("llama"), context=lengths()[9] + 7, reserve=7)
-    words = [f"{len(long)} of 16 prompts", f"{lengths()[9]} tokens", f"has {lengths()[-1]}"]
+    words = [f"{len(long)} of 16 prompts", f"{lengths()[9] + 7} tokens", f"has {lengths()[-1]}"]
+    words.append("needs 7 more for an answer")
     assert all(word in str(caught.value) for word in [*words, "too_long='skip' or 'truncate'"])
 
 

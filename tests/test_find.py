@@ -1,5 +1,6 @@
 """Splitting, limits, counting right answers only, and the whole way from questions to neurons."""
 
+import hashlib
 from dataclasses import replace
 
 import pandas as pd
@@ -22,6 +23,7 @@ from culture_lens.items import Question, Role
 from culture_lens.models import LensModel
 from culture_lens.record import record_activations
 from culture_lens.selectors import select
+from culture_lens.statistics import ActivationSummary
 from tests import reference
 from tests.conftest import lens, raw, reference_inputs, toy_questions
 from tests.tiny import ARCHITECTURES
@@ -46,6 +48,11 @@ def test_splits_keep_groups_whole_and_do_not_depend_on_order():
     groups = {q.group for q in first}
     assert groups.isdisjoint(q.group for q in second)
     assert len(groups) == 20 and len(first) == len(second) == 40
+    by_hash = sorted(
+        (f"g{g}" for g in range(40)),
+        key=lambda g: hashlib.sha256(f"split\0{g}".encode()).digest()[:8],
+    )
+    assert groups == set(by_hash[:20])  # the same on every machine, in every process
     again, _ = split_questions(questions[::-1])
     assert {q.id for q in again} == {q.id for q in first}
     assert [q.id for q in first] == [q.id for q in questions if q.group in groups]
@@ -171,7 +178,8 @@ def test_shards_do_not_change_the_counts(tmp_path, monkeypatch):
     expected = summarise(model, toy_questions(), **QUIET)
     monkeypatch.setattr(find, "SHARD", 3)
     found = summarise(model, toy_questions(), run=tmp_path, **QUIET)
-    assert len(list(tmp_path.glob("pieces/statistics-*.safetensors"))) == 6
+    (snapshot,) = tmp_path.glob("pieces/statistics-*.safetensors")
+    assert ActivationSummary.load(snapshot).metadata["done"] == len(toy_questions())
     assert torch.equal(found.counts["act"], expected.counts["act"])
     assert torch.equal(found.tokens, expected.tokens)
     assert torch.allclose(found.sums["act"], expected.sums["act"], rtol=1e-5, atol=1e-5)
@@ -266,6 +274,8 @@ def no_forward(monkeypatch):
 )
 def test_bad_arguments_are_refused_before_the_model_runs(no_forward, options, words):
     arguments = {"questions": toy_questions(), **QUIET, **options}
+    if "k" not in options:
+        arguments.setdefault("share", 0.05)
     with pytest.raises(InputError, match=words):
         find_culture_neurons(lens("llama"), **arguments)
 

@@ -1,5 +1,7 @@
 """Counts equal those of the plain reference, whatever the batches; what is done stays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -170,6 +172,16 @@ def test_roles_decide_what_counts(roles):
     assert_counts_equal(summary, "act", *reference.site_counts(hf, "act", *inputs))
 
 
+def test_the_common_words_of_questions_are_counted():
+    model, hf = lens("gpt2", torch.float64), raw("gpt2", torch.float64)
+    alike = [replace(q, text="Which food do people eat in " + q.text) for q in toy_questions()]
+    prompts = build_prompts(alike, model.tokenizer)
+    assert len({prompt.ids[:9] for prompt in prompts}) == 1
+    summary = summarised(model, prompts, batch_size=6)
+    inputs = reference_inputs(prompts)
+    assert_counts_equal(summary, "act", *reference.site_counts(hf, "act", *inputs))
+
+
 def test_several_sites_in_one_pass_are_those_of_each():
     model = lens("llama", torch.float64)
     prompts = prompts_of(model)
@@ -202,7 +214,7 @@ def test_reduce_tokens_by_hand():
     assert counts.tolist() == [[1, 1]]  # zero is not positive
     assert sums.tolist() == [[1.0, 1.0]] and squares.tolist() == [[1.0, 13.0]]
     heads = reduce_tokens(activation.reshape(1, 3, 1, 2), mask, False)
-    assert len(heads) == 1 and heads[0].tolist() == [[1, 1]]
+    assert [part.tolist() for part in heads] == [[[1, 1]], [[1.0, 1.0]]]
 
 
 # ------------------------------------------------------------------ going on

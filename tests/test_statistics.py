@@ -119,6 +119,11 @@ def test_merging_does_not_tie_accumulators_together():
     update(second, range(10, ITEMS))
     assert_same(first.summary(), expected)
     assert_same(second.summary(), whole())
+    third, counts = ActivationStatistics(), expected.counts["act"].clone()
+    third.merge(expected)  # a summary is frozen: what is added later must not reach it
+    update(third, range(10, ITEMS))
+    assert_same(third.summary(), whole())
+    assert torch.equal(expected.counts["act"], counts)
 
 
 def test_a_summary_does_not_change_when_counting_goes_on():

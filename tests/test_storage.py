@@ -135,6 +135,10 @@ def test_readers_never_see_a_half_file(tmp_path):
 
     write_whole(target, write)
     assert target.read_text() == "half"
+    with target.open() as reader:  # one who reads while it is written anew reads the old one whole
+        write_whole(target, lambda part: part.write_text("a new and longer one"))
+        assert reader.read() == "half"
+    assert target.read_text() == "a new and longer one"
 
 
 def test_the_hash_depends_on_everything():

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons import NeuronScores, NeuronSet, check_share
 from culture_lens.selectors.conact import conact
@@ -69,10 +71,31 @@ def get_selector(name: str) -> Selector:
     return SELECTORS[key]
 
 
+SPECIMEN = ActivationSummary(
+    cultures=("a", "b"),
+    items=torch.ones(2, dtype=torch.long),
+    tokens=torch.ones(2, dtype=torch.long),
+    counts={"act": torch.ones(2, 1, 1, dtype=torch.long)},
+    sums={"act": torch.ones(2, 1, 1, dtype=torch.float64)},
+)
+"""A summary of one neuron, to try a selector's options on."""
+
+
 def check_selection(
-    method: str, share: float | None, k: int | None, options: Mapping[str, Any]
+    method: str,
+    share: float | None,
+    k: int | None,
+    options: Mapping[str, Any],
+    magnitudes: bool = True,
 ) -> tuple[Selector, float | None]:
     """Check everything about a selection that can be checked before a model runs.
+
+    Args:
+        method: Name of the selector.
+        share: Share of the neurons, or nothing.
+        k: Number of neurons, or nothing.
+        options: Options of the selector.
+        magnitudes: Whether the summary will hold sums.
 
     Returns:
         The selector, and the share: the selector's own where neither share nor k is given.
@@ -97,6 +120,9 @@ def check_selection(
         raise InputError(f"give share or k, not both (share={share}, k={k}).")
     if share is None and k is None:
         share = SHARES.get(selector.__name__, DEFAULT_SHARE)
+    if k is not None and k < 1:
+        raise InputError(f"k={k}: at least one neuron must be chosen.")
+    selector(SPECIMEN if magnitudes else replace(SPECIMEN, sums={}), **options)
     return selector, check_share(share) if share is not None else None
 
 

@@ -16,7 +16,7 @@ def margins(
     """Give P1 - P2 to the culture that attains P1, and minus infinity to the others and to ties.
 
     Example:
-        >>> margins(torch.tensor([[[0.9]], [[0.2]], [[0.4]]])).flatten().tolist()
+        >>> margins(torch.tensor([[[0.75]], [[0.0]], [[0.25]]])).flatten().tolist()
         [0.5, -inf, -inf]
     """
     top = probability.topk(2, dim=0)
