@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from culture_lens.items import Prompt, PromptFormat, Question, Role
     from culture_lens.matrix import AblationMatrix, ablation_matrix
     from culture_lens.models import LensModel, load_model
-    from culture_lens.neurons import Neurons, NeuronScores, NeuronSet
+    from culture_lens.neurons import Neurons, NeuronSet
     from culture_lens.prompts import control_twin
     from culture_lens.record import record_activations
     from culture_lens.report import build_report
     from culture_lens.runs import Run
+    from culture_lens.scores import NeuronScores
     from culture_lens.selectors import matched_random, select
     from culture_lens.statistics import ActivationStatistics, ActivationSummary
 
@@ -59,7 +60,7 @@ _PLACES = {
     "LensModel": "models",
     "load_model": "models",
     "Neurons": "neurons",
-    "NeuronScores": "neurons",
+    "NeuronScores": "scores",
     "NeuronSet": "neurons",
     "control_twin": "prompts",
     "record_activations": "record",

@@ -384,7 +384,7 @@ def models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from culture_lens.models import ARCHITECTURES
+    from culture_lens.bridges import ARCHITECTURES
 
     table = Table("architecture", "state", "examples", "notes", box=None)
     for architecture in ARCHITECTURES:

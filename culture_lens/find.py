@@ -13,9 +13,10 @@ from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import evaluate
 from culture_lens.items import CONTENT_ROLES, Prompt, Question, check_questions, stable_hash
 from culture_lens.models import LensModel
-from culture_lens.neurons import NeuronSet, number_chosen
+from culture_lens.neurons import NeuronSet
 from culture_lens.record import record_activations
 from culture_lens.runs import Run, content_key, versions
+from culture_lens.scores import number_chosen
 from culture_lens.selectors import check_selection, select
 from culture_lens.sites import check_sites
 from culture_lens.statistics import ActivationStatistics, ActivationSummary

@@ -1,26 +1,13 @@
-"""Load a language model as a TransformerBridge that is frozen, checked and knows its sites.
-
-The only file with architecture facts. The bridge is used with three departures from its defaults,
-each because the default was seen to change results or time:
-
-* It never sees our tokenizer: booting writes a BOS setting into the one it is given, and its own
-  copy doubles the BOS of chat templates.
-* Attention runs natively (sdpa) unless ``attention="eager"``: the bridge's own eager version needs
-  memory quadratic in the length. All sites of ``sites.py`` fire either way; attention patterns
-  and scores can be hooked only under ``"eager"``.
-* act(gate), which has no hook point in the bridge, gets one at every layer.
-"""
+"""load_model: a language model with its tokenizer, its sites and the ways to run a batch."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import torch
@@ -28,34 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.batches import common_prefix
+from culture_lens.bridges import boot, site_widths
 from culture_lens.checkpoints import embedded_path, load_checkpoint
 from culture_lens.errors import InputError
 from culture_lens.items import Batch, Prompt
-from culture_lens.sites import GATED_HOOKS, UNGATED_HOOKS, hook_name
+from culture_lens.sites import hook_name
 
 HookList = list[tuple[str, Callable[..., Any]]]
 SHORTEST_PREFIX = 8
 """Below so many tokens, running a common prefix apart costs more than it saves."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A Hugging Face model class that the tests cover, with models that have it."""
-
-    name: str
-    examples: str
-    notes: str
-
-
-ARCHITECTURES = (
-    Architecture("LlamaForCausalLM", "SmolLM2, Llama 2 and 3, Falcon3", "grouped-query attention"),
-    Architecture("MistralForCausalLM", "Mistral 7B", "sliding window"),
-    Architecture("Qwen2ForCausalLM", "Qwen2, Qwen2.5", "no BOS"),
-    Architecture("Qwen3ForCausalLM", "Qwen3-14B", "no BOS; thinking is switched off in prompts"),
-    Architecture("Gemma3ForCausalLM", "gemma-3-1b-it", "text only; local and global layers"),
-    Architecture("Phi3ForCausalLM", "phi-4, Phi-3", "fused projections, shown apart"),
-    Architecture("GPT2LMHeadModel", "gpt2", "no gate: act is the neuron, there is no up"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,124 +311,3 @@ def attention_window(config: Any) -> int:
 def n_parameters(hf_model: Any) -> int:
     """Count a model's parameters, tied ones once."""
     return sum(p.numel() for p in hf_model.parameters())
-
-
-def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
-    """Wrap a Hugging Face model, freeze it, and give every layer an act(gate) hook point."""
-    from transformer_lens.model_bridge import TransformerBridge
-
-    implementation = getattr(hf_model.config, "_attn_implementation", "eager")
-    stand_in = copy.deepcopy(tokenizer)
-    stand_in.bos_token = None  # with one, booting reloads the tokenizer from name_or_path
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            bridge: Any = TransformerBridge.boot_transformers(
-                name, hf_model=hf_model, tokenizer=stand_in
-            )
-    except (ValueError, KeyError, NotImplementedError, AttributeError) as error:
-        raise InputError(
-            f"the architecture {type(hf_model).__name__} of {name!r} cannot be wrapped by "
-            f"TransformerBridge ({error}); see `culture-lens models` for those that can."
-        ) from error
-    bridge.requires_grad_(False)
-    bridge.eval()
-    if not hasattr(bridge, "blocks"):
-        raise InputError(
-            f"{name!r} ({type(hf_model).__name__}) has no stack of decoder blocks; see "
-            "`culture-lens models` for the architectures that work."
-        )
-    if attention == "native":
-        use_native_attention(bridge, implementation)
-    for layer, block in enumerate(bridge.blocks):
-        add_act_hook(bridge, block.mlp, layer)
-    return bridge
-
-
-def use_native_attention(bridge: Any, implementation: str) -> None:
-    """Let Hugging Face's own attention and norms run inside the bridge's hooks.
-
-    The projections stay wrapped, so q, k, v and z fire and can be edited as before.
-    """
-    from transformer_lens.model_bridge.generalized_components import attention, normalization
-    from transformer_lens.model_bridge.generalized_components.position_embeddings_attention import (
-        PositionEmbeddingsAttentionBridge,
-    )
-
-    def plain_norm(self: Any, hidden_states: Tensor, **_: Any) -> Tensor:
-        out: Tensor = self.hook_out(self.original_component(self.hook_in(hidden_states)))
-        return out
-
-    replaced = False
-    for module in bridge.modules():
-        # Straight into __dict__: a bridge component hands attributes on to what it wraps.
-        if type(module) is PositionEmbeddingsAttentionBridge:
-            module.__dict__["forward"] = MethodType(attention.AttentionBridge.forward, module)
-            replaced = True
-        elif isinstance(module, normalization.NormalizationBridge):
-            if getattr(module, "use_native_layernorm_autograd", False):
-                module.__dict__["forward"] = MethodType(plain_norm, module)
-    if replaced and implementation != "eager":
-        bridge.original_model.set_attn_implementation(implementation)
-
-
-def add_act_hook(bridge: Any, mlp: Any, layer: int) -> None:
-    """Put a TransformerLens hook point behind the activation function of one layer's MLP."""
-    from transformer_lens.hook_points import HookPoint
-
-    module = mlp.original_component
-    name = next((n for n in ("act_fn", "activation_fn", "act") if hasattr(module, n)), "")
-    act = getattr(module, name, None)
-    if not isinstance(act, torch.nn.Module):
-        return  # site_widths says so, by name
-    if act._forward_hooks:  # layers share one, and each needs its own hook
-        act = copy.deepcopy(act)
-        act._forward_hooks.clear()
-        setattr(module, name, act)
-    point = HookPoint()
-    point.name = GATED_HOOKS["act"].format(layer=layer)
-    # Booting has scanned the hooks already, so a later one is entered by hand.
-    bridge._hook_registry[point.name] = point
-
-    def through(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
-        passed: Tensor = point(output)
-        return passed
-
-    act.register_forward_hook(through)
-
-
-def site_widths(bridge: Any, gated: bool, name: str) -> dict[str, int]:
-    """Run two tokens and read the width of every site, which proves that its hooks fire.
-
-    Raises:
-        InputError: A hook of a site does not fire at some layer, or fires with another width.
-    """
-    seen: dict[str, int] = {}
-
-    def note(activation: Tensor, hook: Any) -> None:
-        seen[hook.name] = activation.flatten(2).shape[-1]
-
-    table = GATED_HOOKS if gated else UNGATED_HOOKS
-    layers = range(len(bridge.blocks))
-    known = bridge.hook_dict
-    names = {
-        site: [hook_name(site, layer, gated=gated) for layer in layers if site in table]
-        for site in table
-    }
-    wanted = [hook for hooks in names.values() for hook in hooks if hook in known]
-    device = next(bridge.original_model.parameters()).device
-    with torch.inference_mode(), bridge.hooks(fwd_hooks=[(hook, note) for hook in wanted]):
-        ids = torch.tensor([[0, 1]], device=device)
-        bridge(ids, attention_mask=torch.ones_like(ids), logits_to_keep=1)
-    widths: dict[str, int] = {}
-    for site, hooks in names.items():
-        found: Sequence[int | None] = [seen.get(hook) for hook in hooks]
-        if None in found or len(set(found)) != 1:
-            layer = next((i for i, width in enumerate(found) if width != found[0] or not width), 0)
-            raise InputError(
-                f"site {site!r} of {name!r} does not fire as expected at layer {layer} "
-                f"({hooks[layer]}): this architecture is not supported yet; see "
-                "`culture-lens models`."
-            )
-        widths[site] = int(found[0] or 0)
-    return widths

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.neurons import NEVER, Neurons, NeuronScores, NeuronSet, best, check_share
+from culture_lens.neurons import Neurons, NeuronSet
+from culture_lens.scores import NEVER, NeuronScores, best, check_share
 from culture_lens.storage import load_tensors, save_tensors
 
 

@@ -12,12 +12,13 @@ from culture_lens.evaluation import evaluate
 from culture_lens.find import summarise
 from culture_lens.items import PromptFormat, Role
 from culture_lens.matrix import ablation_matrix
-from culture_lens.models import LensModel
+from culture_lens.models import LensModel, load_model
 from culture_lens.neurons import Neurons
 from culture_lens.prompts import with_format
 from culture_lens.runs import Run, content_key, versions
 from culture_lens.selectors import select
 from tests.conftest import lens, toy_questions
+from tests.tiny import tiny_model, tiny_tokenizer
 
 LETTERS = {"scoring": "letter_options", "progress": False, "batch_size": 4}
 
@@ -241,3 +242,22 @@ def test_a_damaged_piece_says_so(tmp_path, model):
         summarise(model, toy_questions(), progress=False, run=tmp_path)
     with pytest.raises(InputError, match="records-.*damaged"):
         evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
+
+
+def test_other_weights_under_the_same_name_are_another_model(tmp_path):
+    """A checkpoint trained further lies in the same folder; its old records are not its own."""
+
+    def loaded(seed):
+        return load_model(
+            "same", hf_model=tiny_model("llama", seed), tokenizer=tiny_tokenizer("llama")
+        )
+
+    first, second = loaded(0), loaded(1)
+    options = {"questions": toy_questions(), "progress": False}
+    for folder in (tmp_path / "used", None):
+        kept = summarise(first, run=folder, **options)
+        other = summarise(second, run=folder, **options)
+        assert not torch.equal(kept.counts["act"], other.counts["act"])
+        kept = evaluate(first, toy_questions(), run=folder, **LETTERS).frame
+        other = evaluate(second, toy_questions(), run=folder, **LETTERS).frame
+        assert kept["p_gold"].tolist() != other["p_gold"].tolist()

@@ -49,6 +49,7 @@ def check_likelihoods(model, hf, work, prefix_cache=None, neurons=None):
         mean = SCORINGS["option_likelihood"].answers(model, batch, prefix_cache)
         for prompt, by_sum, by_mean in zip(batch.prompts, total, mean, strict=True):
             options = options_of(prompt, model.tokenizer)
+            assert list(prompt.continuations) == options
             expected = [
                 reference.option_log_likelihood(hf, prompt.ids, ids)
                 if neurons is None

@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons import NeuronScores, NeuronSet, check_share
+from culture_lens.neurons import NeuronSet
+from culture_lens.scores import NeuronScores, check_share
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import lape

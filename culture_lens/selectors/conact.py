@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.neurons import NEVER, NeuronScores
+from culture_lens.scores import NEVER, NeuronScores
 from culture_lens.statistics import ActivationSummary
 
 

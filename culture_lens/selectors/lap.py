@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from culture_lens.neurons import NeuronScores
+from culture_lens.scores import NeuronScores
 from culture_lens.statistics import ActivationSummary
 
 

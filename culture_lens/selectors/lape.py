@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.neurons import NEVER, NeuronScores, check_share
+from culture_lens.scores import NEVER, NeuronScores, check_share
 from culture_lens.statistics import ActivationSummary
 
 

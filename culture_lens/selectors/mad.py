@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.neurons import NeuronScores
+from culture_lens.scores import NeuronScores
 from culture_lens.statistics import ActivationSummary
 
 

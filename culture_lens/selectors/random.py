@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from culture_lens.items import stable_hash
-from culture_lens.neurons import Neurons, NeuronScores, NeuronSet
+from culture_lens.neurons import Neurons, NeuronSet
+from culture_lens.scores import NeuronScores
 from culture_lens.statistics import ActivationSummary
 
 
