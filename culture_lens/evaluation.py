@@ -134,7 +134,7 @@ def answer_prompts(
         how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
         asked = [(p.ids, asdict(replace(p.question, image=None))) for p in prompts]
         key = content_key(
-            model.name, model.revision, str(model.dtype), scoring.name, asked, members, how
+            model.name, model.fingerprint, str(model.dtype), scoring.name, asked, members, how
         )
         where = run.piece("records", key, ".parquet")
         if where.exists():

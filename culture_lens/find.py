@@ -116,7 +116,7 @@ def record_in_shards(
         return record_activations(model, prompts, **options)
     settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
     asked = [(p.question.id, p.question.culture, p.ids, p.roles) for p in prompts]
-    key = content_key(model.name, model.revision, str(model.dtype), settings, asked)
+    key = content_key(model.name, model.fingerprint, str(model.dtype), settings, asked)
     where = run.piece("statistics", key, ".safetensors")
     statistics, done = ActivationStatistics(), 0
     if where.exists():
@@ -202,6 +202,7 @@ def summarise(
     metadata = {
         "model": model.name,
         "revision": model.revision,
+        "weights": model.fingerprint,
         "dtype": str(model.dtype),
         "benchmark": ", ".join(sorted({q.benchmark for q in questions if q.benchmark})),
         "style": style,

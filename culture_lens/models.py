@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from culture_lens.items import Batch, Prompt
 from culture_lens.sites import hook_name
 
 HookList = list[tuple[str, Callable[..., Any]]]
+FINGERPRINT_VALUES = 64
 SHORTEST_PREFIX = 8
 """Below so many tokens, running a common prefix apart costs more than it saves."""
 
@@ -91,6 +93,21 @@ class LensModel:
             if candidate is not None:
                 return int(candidate)
         return 0
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of every parameter's name, shape and some of its values, spread evenly.
+
+        It tells a model from one that was trained further under the same name, in little time.
+        """
+        digest = hashlib.sha256()
+        for name, parameter in self.bridge.original_model.named_parameters():
+            digest.update(f"{name}{tuple(parameter.shape)}".encode())
+            if not parameter.is_meta:  # offloaded weights cannot be looked at
+                values = parameter.detach().flatten()
+                step = max(1, len(values) // FINGERPRINT_VALUES)
+                digest.update(values[::step].double().cpu().numpy().tobytes())
+        return digest.hexdigest()[:20]
 
     def hook_name(self, site: str, layer: int) -> str:
         """Name the hook point of a site at a layer of this model.

@@ -5,6 +5,7 @@ A neuron is a (site, layer, index). Set algebra, overlap and files are here.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from culture_lens.errors import InputError, unknown
+from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.sites import check_sites
 from culture_lens.storage import load_tensors, save_tensors
 
@@ -258,7 +259,7 @@ class NeuronSet:
         return pd.DataFrame(rows, columns=["culture", "site", "layer", "index", "score"])
 
     def check_model(self, model: LensModel) -> None:
-        """Refuse a model that these neurons were not found on.
+        """Refuse a model that these neurons were not found on; warn of other weights.
 
         Raises:
             InputError: Another model's name, or another number of layers or neurons.
@@ -277,6 +278,13 @@ class NeuronSet:
                 f"these neurons were found on {found_on!r}, not on {model.name!r}: load that "
                 "model, or find the neurons again. (If it is one and the same model under "
                 "another name, replace the 'model' entry of the metadata.)"
+            )
+        if self.metadata.get("weights", model.fingerprint) != model.fingerprint:
+            warnings.warn(
+                f"the weights of {model.name!r} differ from those that the neurons were found on: "
+                "another dtype or revision, or a model that was trained further.",
+                CultureLensWarning,
+                stacklevel=3,
             )
 
     def save(self, path: str | Path) -> Path:

@@ -1,14 +1,16 @@
 """NeuronScores.top, set algebra, overlap, files, and the check against a model."""
 
 import math
+import warnings
 
 import pytest
 import torch
 
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.scores import NEVER, NeuronScores, best, check_share
 from culture_lens.storage import load_tensors, save_tensors
+from tests.conftest import lens
 
 
 def scores(**sites):
@@ -247,3 +249,15 @@ def test_another_model_is_refused(tiny, tmp_path):
         NeuronSet(neurons, {"act": (12, 3072)}, {"model": "gpt2"}).check_model(model)
     with pytest.raises(InputError, match="at site 'up'"):
         NeuronSet(neurons, {"up": (3, 48)}, {}).check_model(tiny("gpt2"))
+
+
+def test_other_weights_under_the_same_name_are_noticed():
+    model = lens("llama")
+    shapes = {"act": (model.n_layers, model.widths["act"])}
+    neurons = {"Japan": Neurons.of({"act": [(0, 1)]})}
+    known = {"model": model.name, "weights": model.fingerprint}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NeuronSet(neurons, shapes, known).check_model(model)
+    with pytest.warns(CultureLensWarning, match="trained further"):
+        NeuronSet(neurons, shapes, {**known, "weights": "other"}).check_model(model)
