@@ -3,7 +3,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test lint clean
 

@@ -5,7 +5,6 @@ An option that is not given is not passed on, so every default is the one writte
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -422,7 +421,6 @@ def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__:
 
 def main() -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not spin
     warnings.showwarning = show_warning
     interrupted = 130
     try:

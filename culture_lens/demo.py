@@ -17,7 +17,7 @@ RANDOM_SEEDS = {"conact": 1, "lape": 0}
 
 
 def run_demo(
-    path: str | Path = "runs/demo", *, batch_size: int = 16, progress: bool = True
+    path: str | Path = "runs/demo", *, batch_size: int = 64, progress: bool = True
 ) -> tuple[Path, dict[str, AblationMatrix]]:
     """Find and prove culture neurons in SmolLM2-135M on the bundled questions.
 

@@ -150,6 +150,3 @@ def record_activations(
     ):
         statistics.update(rows, [prompt.question.culture for prompt in batch.prompts])
     return statistics
-
-
-record = record_activations

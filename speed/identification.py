@@ -1,6 +1,6 @@
 """Time and memory of the identification pass, beside a bare Hugging Face forward.
 
-    OMP_WAIT_POLICY=PASSIVE python speed/identification.py
+    python speed/identification.py
 
 Both run the same batches of the bundled questions through SmolLM2-135M. ``bare`` is the plain
 model with ``logits_to_keep=1``; ``whole`` is our pass over whole prompts, ``counts`` with counts
