@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from culture_lens.matrix import AblationMatrix, ablation_matrix
     from culture_lens.models import LensModel, load_model
     from culture_lens.neurons import Neurons, NeuronSet
-    from culture_lens.prompts import control_twin
+    from culture_lens.prompts import control_twin, with_format
     from culture_lens.record import record_activations
     from culture_lens.report import build_report
     from culture_lens.runs import Run
@@ -63,6 +63,7 @@ _PLACES = {
     "NeuronScores": "scores",
     "NeuronSet": "neurons",
     "control_twin": "prompts",
+    "with_format": "prompts",
     "record_activations": "record",
     "build_report": "report",
     "Run": "runs",
@@ -107,6 +108,7 @@ __all__ = [
     "split_questions",
     "steered",
     "summarise",
+    "with_format",
 ]
 
 try:
