@@ -73,7 +73,7 @@ def remembered(run: Run, **options: Any) -> dict[str, Any]:
     """Fill options that were not given from what this run was made with."""
     return given(
         **{
-            name: value if value is not None else run.option(name)
+            name: value if value not in (None, []) else run.option(name)
             for name, value in options.items()
         }
     )
@@ -139,12 +139,13 @@ def find(
     Example: `culture-lens find --model smollm2-135m --benchmark everyday --method conact
     --method lape --run runs/first`
     """
-    from culture_lens.find import split_questions, summarise
+    from culture_lens.find import check_numbers, split_questions, summarise
     from culture_lens.runs import Run
     from culture_lens.selectors import check_selection, select
 
     methods = method or ["conact"]
-    names = [check_selection(name, share, k, {})[0].__name__ for name in methods]
+    chosen = [check_selection(name, share, k, {}) for name in methods]
+    names = [selector.__name__ for selector, _ in chosen]
     loading = given(
         model=model,
         benchmark=benchmark,
@@ -158,6 +159,8 @@ def find(
     questions = open_questions(loading)
     identify, _ = split_questions(questions, **given(identify_share=identify_share))
     lens = open_model(loading)
+    for _, number in chosen:
+        check_numbers(lens, number, k, **given(sites=site))
     folder = Run.open(run)
     options = given(
         sites=site,

@@ -14,7 +14,7 @@ from culture_lens.errors import InputError
 from culture_lens.items import Prompt, Question, check_questions
 from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons
-from culture_lens.runs import Run, content_key
+from culture_lens.runs import Run, check_unhooked, content_key
 from culture_lens.scoring import Answer, Scoring, get_scoring
 from culture_lens.storage import read_parquet, write_whole
 
@@ -129,6 +129,7 @@ def answer_prompts(
     """
     where = None
     if run is not None:
+        check_unhooked(model)
         members = sorted(neurons.members()) if neurons is not None else None
         given = neurons.means if neurons is not None and value == "mean" else value
         how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given

@@ -15,10 +15,10 @@ from culture_lens.items import CONTENT_ROLES, Prompt, Question, check_questions,
 from culture_lens.models import LensModel
 from culture_lens.neurons import NeuronSet
 from culture_lens.record import record_activations
-from culture_lens.runs import Run, content_key, versions
+from culture_lens.runs import Run, check_unhooked, content_key, versions
 from culture_lens.scores import number_chosen
 from culture_lens.selectors import check_selection, select
-from culture_lens.sites import check_sites
+from culture_lens.sites import DEFAULT_SITE, check_sites
 from culture_lens.statistics import ActivationStatistics, ActivationSummary
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def record_in_shards(
     """Record prompts; in a run folder with a snapshot after each shard, to go on from."""
     if run is None:
         return record_activations(model, prompts, **options)
+    check_unhooked(model)
     settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
     asked = [(p.question.id, p.question.culture, p.ids, p.roles) for p in prompts]
     key = content_key(model.name, model.fingerprint, str(model.dtype), settings, asked)
@@ -134,7 +135,7 @@ def summarise(
     model: LensModel,
     questions: Sequence[Question],
     *,
-    sites: str | Sequence[str] = "act",
+    sites: str | Sequence[str] = DEFAULT_SITE,
     roles: Sequence[int] = CONTENT_ROLES,
     style: str = "choices",
     only_correct: bool = False,
@@ -215,6 +216,22 @@ def summarise(
     return statistics.summary(metadata)
 
 
+def check_numbers(
+    model: LensModel,
+    share: float | None,
+    k: int | None,
+    *,
+    sites: str | Sequence[str] = DEFAULT_SITE,
+) -> None:
+    """Refuse a share or k that chooses no neuron, or too many, before anything runs.
+
+    Raises:
+        InputError: Names the site and the numbers.
+    """
+    for site in check_sites(sites, model.sites):
+        number_chosen(model.n_layers * model.widths[site], share, k, site)
+
+
 def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse options that a function does not have, before anything runs.
 
@@ -236,7 +253,7 @@ def find_culture_neurons(
     share: float | None = None,
     k: int | None = None,
     identify_share: float = 0.5,
-    sites: str | Sequence[str] = "act",
+    sites: str | Sequence[str] = DEFAULT_SITE,
     batch_size: int = 16,
     progress: bool = True,
     run: Run | str | Path | None = None,
@@ -282,8 +299,7 @@ def find_culture_neurons(
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):
         model = load_model(model)
-    for site in check_sites(sites, model.sites):
-        number_chosen(model.n_layers * model.widths[site], share, k, site)
+    check_numbers(model, share, k, sites=sites)
     identify, _ = split_questions(questions, identify_share)
     summary = summarise(
         model,

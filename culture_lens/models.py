@@ -94,6 +94,11 @@ class LensModel:
                 return int(candidate)
         return 0
 
+    @property
+    def is_hooked(self) -> bool:
+        """Whether any hook is attached at this moment."""
+        return any(point.fwd_hooks for point in self.bridge.hook_dict.values())
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of every parameter's name, shape and some of its values, spread evenly.
@@ -133,7 +138,7 @@ class LensModel:
 
         Returns:
             How many tokens, and their keys and values for ``logits`` and
-            ``continuation_logits``; 0 and nothing where sharing would not pay or not be exact.
+            ``continuation_log_probs``; 0 and nothing where sharing would not pay or not be exact.
         """
         if len(prompts) < 2:
             return 0, None

@@ -21,7 +21,7 @@ from culture_lens.batches import batches, run_batches
 from culture_lens.errors import InputError
 from culture_lens.items import CONTENT_ROLES, Batch, Prompt, Role
 from culture_lens.models import LensModel
-from culture_lens.sites import check_sites
+from culture_lens.sites import DEFAULT_SITE, check_sites
 from culture_lens.statistics import ActivationStatistics, ItemStatistics, check_finite
 
 
@@ -103,7 +103,7 @@ def record_activations(
     model: LensModel,
     prompts: Sequence[Prompt],
     *,
-    sites: str | Sequence[str] = "act",
+    sites: str | Sequence[str] = DEFAULT_SITE,
     roles: Sequence[int] = CONTENT_ROLES,
     magnitudes: bool = True,
     batch_size: int = 16,

@@ -21,10 +21,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import InputError
 from culture_lens.storage import load_json, save_json
+
+if TYPE_CHECKING:
+    from culture_lens.models import LensModel
 
 PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
 
@@ -54,6 +57,22 @@ def content_key(*parts: Any) -> str:
     """
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def check_unhooked(model: LensModel) -> None:
+    """Refuse to keep pieces of a model while hooks change what it does.
+
+    A key names the model and the neurons that the call itself silences; of a hook around the call
+    it cannot know.
+
+    Raises:
+        InputError: A hook is attached.
+    """
+    if model.is_hooked:
+        raise InputError(
+            f"hooks are attached to {model.name!r}, and results kept in a run folder would not "
+            "know of them: give the neurons to the call itself, or leave out run=."
+        )
 
 
 @dataclass(frozen=True)

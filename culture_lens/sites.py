@@ -38,6 +38,7 @@ UNGATED_HOOKS = {
     "gate": "blocks.{layer}.mlp.in.hook_out",
 }
 SITES = tuple(GATED_HOOKS)
+DEFAULT_SITE = "act"
 
 
 def hook_name(site: str, layer: int, *, gated: bool = True) -> str:

@@ -156,3 +156,26 @@ def test_lists(capsys):
     assert code == 0 and "Qwen3ForCausalLM" in out and "smollm2-135m" in out
     code, out, _ = run(capsys, "benchmarks")
     assert code == 0 and "everyday" in out and "blend" in out
+
+
+def test_a_share_of_no_neuron_is_refused_before_the_model_runs(
+    capsys, checkpoint, table, tmp_path, monkeypatch
+):
+    def refuse(*_, **__):
+        raise AssertionError("the model ran")
+
+    monkeypatch.setattr("culture_lens.find.record_activations", refuse)
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
+    code, _, err = run(capsys, "find", "--run", tmp_path / "run", *source, "--share", "0.0001")
+    assert code == 2 and "0 of 144 neurons" in err
+
+
+def test_ablate_asks_the_cultures_that_find_asked(capsys, checkpoint, table, tmp_path):
+    folder = tmp_path / "run"
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table, "--share", "0.05"]
+    chosen = ["--culture", "Italy", "--culture", "Japan"]
+    assert run(capsys, "find", "--run", folder, *source, *chosen)[0] == 0
+    code, _, err = run(capsys, "ablate", "--run", folder, "--random-seeds", 0)
+    assert code == 0, err
+    matrix = AblationMatrix.from_parquet(folder / "matrix" / "conact.parquet")
+    assert matrix.cultures == ("Italy", "Japan")

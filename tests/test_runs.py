@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from culture_lens import find
+from culture_lens.ablation import ablated
 from culture_lens.errors import InputError
 from culture_lens.evaluation import evaluate
 from culture_lens.find import summarise
@@ -261,3 +262,16 @@ def test_other_weights_under_the_same_name_are_another_model(tmp_path):
         kept = evaluate(first, toy_questions(), run=folder, **LETTERS).frame
         other = evaluate(second, toy_questions(), run=folder, **LETTERS).frame
         assert kept["p_gold"].tolist() != other["p_gold"].tolist()
+
+
+def test_results_under_hooks_are_not_kept_nor_found(tmp_path, model):
+    """Records of the unmodified model must not answer for one with silenced neurons."""
+    options = {"questions": toy_questions(), "progress": False}
+    plain = evaluate(model, toy_questions(), run=tmp_path, **LETTERS).frame
+    with ablated(model, Neurons.of({"act": [(0, i) for i in range(48)]})):
+        with pytest.raises(InputError, match="hooks are attached"):
+            evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
+        with pytest.raises(InputError, match="hooks are attached"):
+            summarise(model, run=tmp_path, **options)
+        silenced = evaluate(model, toy_questions(), **LETTERS).frame
+    assert silenced["p_gold"].tolist() != plain["p_gold"].tolist()
