@@ -17,17 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from culture_lens import plots
-    from culture_lens.ablation import ablated, steered
+    from culture_lens.ablation import ablated, enhance, steered, suppress
+    from culture_lens.attribution import attribute
     from culture_lens.batches import build_prompts
     from culture_lens.benchmarks import benchmark_names, load_benchmark, questions_from_table
     from culture_lens.confidence import Estimate
+    from culture_lens.culnig import CulnigScores, culnig_scores
     from culture_lens.errors import CultureLensWarning, InputError
     from culture_lens.evaluation import Evaluation, evaluate
+    from culture_lens.fidelity import Fidelity, fidelity, matrix_fidelity
     from culture_lens.find import find_culture_neurons, split_questions, summarise
     from culture_lens.items import Prompt, PromptFormat, Question, Role
     from culture_lens.matrix import AblationMatrix, ablation_matrix
     from culture_lens.models import LensModel, load_model
     from culture_lens.neurons import Neurons, NeuronSet
+    from culture_lens.prediction import PredictedMatrix, predicted_ablation_matrix
     from culture_lens.prompts import control_twin, with_format
     from culture_lens.record import record_activations
     from culture_lens.report import build_report
@@ -38,16 +42,24 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ablated": "ablation",
+    "enhance": "ablation",
     "steered": "ablation",
+    "suppress": "ablation",
+    "attribute": "attribution",
     "build_prompts": "batches",
     "benchmark_names": "benchmarks",
     "load_benchmark": "benchmarks",
     "questions_from_table": "benchmarks",
     "Estimate": "confidence",
+    "CulnigScores": "culnig",
+    "culnig_scores": "culnig",
     "CultureLensWarning": "errors",
     "InputError": "errors",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "Fidelity": "fidelity",
+    "fidelity": "fidelity",
+    "matrix_fidelity": "fidelity",
     "find_culture_neurons": "find",
     "split_questions": "find",
     "summarise": "find",
@@ -62,6 +74,8 @@ _PLACES = {
     "Neurons": "neurons",
     "NeuronScores": "scores",
     "NeuronSet": "neurons",
+    "PredictedMatrix": "prediction",
+    "predicted_ablation_matrix": "prediction",
     "control_twin": "prompts",
     "with_format": "prompts",
     "record_activations": "record",
@@ -77,14 +91,17 @@ __all__ = [
     "AblationMatrix",
     "ActivationStatistics",
     "ActivationSummary",
+    "CulnigScores",
     "CultureLensWarning",
     "Estimate",
     "Evaluation",
+    "Fidelity",
     "InputError",
     "LensModel",
     "NeuronScores",
     "NeuronSet",
     "Neurons",
+    "PredictedMatrix",
     "Prompt",
     "PromptFormat",
     "Question",
@@ -92,22 +109,29 @@ __all__ = [
     "Run",
     "ablated",
     "ablation_matrix",
+    "attribute",
     "benchmark_names",
     "build_prompts",
     "build_report",
     "control_twin",
+    "culnig_scores",
+    "enhance",
     "evaluate",
+    "fidelity",
     "find_culture_neurons",
     "load_benchmark",
     "load_model",
     "matched_random",
+    "matrix_fidelity",
     "plots",
+    "predicted_ablation_matrix",
     "questions_from_table",
     "record_activations",
     "select",
     "split_questions",
     "steered",
     "summarise",
+    "suppress",
     "with_format",
 ]
 

@@ -1,7 +1,9 @@
 """Edit neurons while a model runs: hook factories and the context managers made of them.
 
 Deactivate (paper A): a -> 0 at every token; or a -> a fixed value such as the mean. Steer
-(paper A): a -> (1 + alpha) a. An edit takes place at the neurons' own site.
+(paper A): a -> (1 + alpha) a. An edit takes place at the neurons' own site. Suppress and enhance
+(paper B): n -> 0 and n -> 2n at the raw output of a projection. Where site is "gate", twice the
+raw output is another thing than twice act(gate).
 
 A mask over neurons has one row for all items, or one row per item of the batch, so that every item
 can have its own neurons.
@@ -20,6 +22,7 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.models import HookList, LensModel
 from culture_lens.neurons import Neurons
+from culture_lens.sites import RAW_SITES
 
 Rows = Neurons | Sequence[Neurons]
 Value = str | float | Mapping[str, Tensor]
@@ -141,8 +144,9 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
     Args:
         model: The model.
         neurons: One set for all rows, or one for each row of the batch.
-        value: ``"zero"``; ``"mean"``, the neurons' mean activation over all cultures' tokens; a
-            number; or ``{site: tensor}`` with a value for every neuron, ``layer neuron``.
+        value: ``"zero"``; ``"mean"``, the neurons' mean activation over all cultures' tokens;
+            ``"double"``, twice their own value (paper B: enhance); a number; or
+            ``{site: tensor}`` with a value for every neuron, ``layer neuron``.
 
     Raises:
         InputError: An unknown value, or ``"mean"`` where no means were recorded.
@@ -150,8 +154,12 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
     Example:
         ``with model.hooks(ablation_hooks(model, found["Japan"])): model.logits(batch)``
     """
-    if isinstance(value, str) and value not in ("zero", "mean"):
-        raise InputError(f"ablation value {value!r}: use 'zero', 'mean', a number or tensors.")
+    if isinstance(value, str) and value not in ("zero", "mean", "double"):
+        raise InputError(
+            f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
+        )
+    if value == "double":
+        return steering_hooks(model, neurons, alpha=1.0)
 
     def values(row: Neurons, site: str) -> Tensor:
         places = row.places[site]
@@ -193,7 +201,8 @@ def ablated(model: LensModel, neurons: Rows, value: Value = "zero") -> Iterator[
     Args:
         model: The model.
         neurons: ``found["Japan"]``, or one set for each row of the batches that are run.
-        value: ``"zero"``, ``"mean"``, a number, or ``{site: tensor}``; see ``ablation_hooks``.
+        value: ``"zero"``, ``"mean"``, ``"double"``, a number, or ``{site: tensor}``; see
+            ``ablation_hooks``.
 
     Example:
         ``with ablated(model, found["Japan"]): evaluate(model, questions)``
@@ -211,3 +220,49 @@ def steered(model: LensModel, neurons: Rows, alpha: float = 0.5) -> Iterator[Len
     """
     with model.hooks(steering_hooks(model, neurons, alpha)):
         yield model
+
+
+@contextmanager
+def suppress(model: LensModel, neurons: Rows) -> Iterator[LensModel]:
+    """Set raw projection outputs to 0 for the time of the block: n -> 0 (paper B).
+
+    Raises:
+        InputError: Neurons of a site that is not the raw output of a projection.
+
+    Example:
+        ``with suppress(model, found["general"]): evaluate(model, questions)``
+    """
+    check_raw(neurons)
+    with ablated(model, neurons):
+        yield model
+
+
+@contextmanager
+def enhance(model: LensModel, neurons: Rows, factor: float = 2.0) -> Iterator[LensModel]:
+    """Multiply raw projection outputs for the time of the block: n -> 2n (paper B).
+
+    Raises:
+        InputError: Neurons of a site that is not the raw output of a projection.
+
+    Example:
+        ``with enhance(model, found["general"]): evaluate(model, questions)``
+    """
+    check_raw(neurons)
+    with steered(model, neurons, alpha=factor - 1):
+        yield model
+
+
+def check_raw(neurons: Rows) -> None:
+    """Refuse neurons whose site is not the raw output of a projection.
+
+    Raises:
+        InputError: Names the site.
+    """
+    for row in [neurons] if isinstance(neurons, Neurons) else neurons:
+        for site in row.places:
+            if site not in RAW_SITES:
+                raise InputError(
+                    f"suppress and enhance act on raw projections ({', '.join(RAW_SITES)}), these "
+                    f"neurons are at {site!r}: use ablated or steered, or find neurons at a raw "
+                    "site."
+                )

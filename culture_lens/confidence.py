@@ -113,3 +113,31 @@ def mean_estimate(
     sizes = np.bincount(index, minlength=len(names))
     weights = group_weights(len(names), draws, seed)
     return interval(sums.sum() / sizes.sum(), (weights @ sums) / (weights @ sizes))
+
+
+def ranks(values: Float[np.ndarray, "draw unit"]) -> Float[np.ndarray, "draw unit"]:
+    """Rank each row; ties share their mean rank.
+
+    Example:
+        >>> ranks(np.array([[3.0, 1.0, 3.0]])).tolist()
+        [[2.5, 1.0, 2.5]]
+    """
+    import pandas as pd
+
+    ranked: np.ndarray = pd.DataFrame(values).rank(axis=1).to_numpy()
+    return ranked
+
+
+def correlation(
+    x: Float[np.ndarray, "draw unit"], y: Float[np.ndarray, "draw unit"]
+) -> Float[np.ndarray, " draw"]:
+    """Correlate two tables row by row; NaN where one of the rows is constant.
+
+    Example:
+        >>> correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[2.0, 4.0, 6.0]])).round(9).tolist()
+        [1.0]
+    """
+    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values: np.ndarray = (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    return values

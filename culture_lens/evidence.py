@@ -27,6 +27,12 @@ COLUMNS = {
     "flips": ("flips", "per cent of own answers that change when its own neurons are silenced"),
 }
 SHARES = ("base", "flips")
+EFFECTS = {
+    "base": ("base", *COLUMNS["base"]),
+    "change": ("self", "change", "change of accuracy when the neurons are silenced"),
+    "flips": ("flips", "flips", "per cent of answers that change when the neurons are silenced"),
+    "random": ("self", "random", "as change, for random neurons, the same number in each layer"),
+}
 RANDOM_SELF = ("random self", "as self, for random neurons, the same number in each layer")
 
 
@@ -37,6 +43,8 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         InputError: Fewer than two cultures were silenced and evaluated.
     """
     check_matrix(matrix)
+    if len(matrix.masks) == 1 and matrix.masks[0] not in matrix.cultures:
+        return evidence_of_mask(name, matrix)
     own, cross, gap = (matrix.overall(reading) for reading in ("self", "cross", "gap"))
     random = matrix.overall("self", RANDOM) if matrix.has_random else None
     beyond = matrix.beyond_random() if matrix.has_random else None
@@ -74,6 +82,57 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
             "beyond_random": beyond,
             "base": base,
             "chance": chance,
+        },
+    }
+
+
+def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
+    """Lay out what one mask does that belongs to no culture, such as CULNIG's general neurons.
+
+    There are no own questions to hold against others', so it is only asked whether cultural
+    questions suffer, and more than under random neurons.
+    """
+    (mask,) = matrix.masks
+    effects = matrix.effects(mask)
+    mean = effects.loc["mean"]
+    beyond = matrix.effect_beyond_random(mask) if matrix.has_random else None
+    chance = chance_level(matrix.frame[matrix.frame["kind"] == BASE])
+    able = clear(mean["base"], chance) and mean["base"].low > chance
+    findings = [sentence("Mean change over cultures:", mean["change"])]
+    if beyond is not None:
+        findings.append(sentence("Random neurons, as many in each layer:", mean["random"]))
+        findings.append(sentence("Found minus random neurons:", beyond))
+    if not able:
+        words = "No conclusion: the unmodified model does not clearly answer better than chance."
+    elif not lost(mean["change"]):
+        words = "This run does not show that these neurons matter for these questions."
+    elif beyond is None:
+        words = "These neurons matter; whether random ones would as much was not tried."
+    elif not lost(beyond):
+        words = "The effect cannot be told from that of random neurons in the same layers."
+    else:
+        words = "These neurons matter for these questions, more than random ones in their layers."
+    sizes = matrix.frame[matrix.frame["kind"] == BASE].groupby("culture").size()
+    cells = {
+        row: [cell(EFFECTS[column][0], effects.loc[row, column]) for column in effects]
+        for row in effects.index
+    }
+    return {
+        "outcome": [f"{name}: mean change over cultures {spoken(mean['change'])}. {words}"],
+        "findings": findings,
+        "cautions": [
+            "Culture-general neurons have no own culture to compare with others: whether the loss "
+            "is one of cultural knowledge takes a benchmark that asks for none."
+        ],
+        "readings": {
+            "columns": [
+                {"name": EFFECTS[column][1], "meaning": EFFECTS[column][2]} for column in effects
+            ],
+            "rows": [
+                {"culture": culture, "items": int(sizes[culture]), "cells": cells[culture]}
+                for culture in matrix.cultures
+            ],
+            "mean": {"items": int(sizes.sum()), "cells": cells["mean"]},
         },
     }
 

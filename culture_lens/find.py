@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.batches import build_prompts, check_batch_size
+from culture_lens.culnig import culnig_scores
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import evaluate
-from culture_lens.items import CONTENT_ROLES, Prompt, Question, check_questions, stable_hash
+from culture_lens.items import (
+    CONTENT_ROLES,
+    Prompt,
+    Question,
+    at_most,
+    check_questions,
+    stable_hash,
+)
 from culture_lens.models import LensModel
 from culture_lens.neurons import NeuronSet
 from culture_lens.record import record_activations
 from culture_lens.runs import Run, check_unhooked, content_key, versions
-from culture_lens.scores import number_chosen
-from culture_lens.selectors import check_selection, select
+from culture_lens.selectors import check_fits, choose, plan
 from culture_lens.sites import DEFAULT_SITE, check_sites
 from culture_lens.statistics import ActivationStatistics, ActivationSummary
 
@@ -54,22 +61,6 @@ def split_questions(
     first = [q for q in questions if q.split == "identify" or (not q.split and q.group in chosen)]
     held = {q.id for q in first}
     return first, [q for q in questions if q.id not in held]
-
-
-def at_most(questions: Sequence[Question], per_culture: int | None) -> list[Question]:
-    """Keep at most so many questions of each culture, those first by a stable hash of the id.
-
-    Example:
-        ``at_most(questions, 50)``
-    """
-    if per_culture is None:
-        return list(questions)
-    kept: set[str] = set()
-    for culture in {q.culture for q in questions}:
-        own = [q for q in questions if q.culture == culture]
-        own.sort(key=lambda q: (stable_hash(q.id), q.id))
-        kept.update(q.id for q in own[:per_culture])
-    return [q for q in questions if q.id in kept]
 
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
@@ -216,20 +207,10 @@ def summarise(
     return statistics.summary(metadata)
 
 
-def check_numbers(
-    model: LensModel,
-    share: float | None,
-    k: int | None,
-    *,
-    sites: str | Sequence[str] = DEFAULT_SITE,
-) -> None:
-    """Refuse a share or k that chooses no neuron, or too many, before anything runs.
-
-    Raises:
-        InputError: Names the site and the numbers.
-    """
-    for site in check_sites(sites, model.sites):
-        number_chosen(model.n_layers * model.widths[site], share, k, site)
+def shapes_of(model: LensModel, sites: str | Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Give layers and neurons per layer at some sites of a model."""
+    chosen = check_sites(sites, model.sites)
+    return {site: (model.n_layers, model.widths[site]) for site in chosen}
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,29 +234,34 @@ def find_culture_neurons(
     share: float | None = None,
     k: int | None = None,
     identify_share: float = 0.5,
-    sites: str | Sequence[str] = DEFAULT_SITE,
+    sites: str | Sequence[str] | None = None,
     batch_size: int = 16,
     progress: bool = True,
     run: Run | str | Path | None = None,
     summary_options: dict[str, Any] | None = None,
     **selector_options: Any,
 ) -> NeuronSet:
-    """Find the neurons of each culture: split, record, select.
+    """Find the neurons of each culture: split, record or score, select.
 
     Args:
         model: A loaded model, or a name for ``load_model``.
         questions: Questions, or a name for ``load_benchmark``.
         method: A selector: ``"conact"``, ``"lap"``, ``"lape"``, ``"mad"``,
-            ``"mad_probability"`` or ``"random"``.
-        share: Share of the neurons at each site; 0.5% by default, 1% for LAPE.
-        k: Or how many neurons at each site.
+            ``"mad_probability"`` or ``"random"``; ``"culnig_specific"`` or ``"culnig_general"``,
+            which run their three scorings (task, control, CountryRC).
+        share: Share of the neurons at each site; 0.5% by default, 1% for LAPE. Of
+            ``culnig_specific`` its own share; ``culnig_general`` has ``mlp_share`` and
+            ``attention_share`` instead.
+        k: Or how many neurons at each site; not for CULNIG.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
-        sites: One site or several; ``"act"`` is paper A's neuron.
+        sites: One site or several. By default ``"act"``, paper A's neuron; for CULNIG the gate and
+            the q, k and v projections.
         batch_size: Questions per forward; halved where memory runs out.
         progress: Show progress bars.
         run: A run folder; what is done in it is kept and found again.
-        summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``.
+        summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``, or
+            of ``culnig_scores``, such as ``{"countries": ["Japan", "Italy"]}``.
         **selector_options: Options of the selector.
 
     Returns:
@@ -291,23 +277,25 @@ def find_culture_neurons(
     from culture_lens.benchmarks import load_benchmark
     from culture_lens.models import load_model
 
-    options = check_options(summarise, summary_options or {})
-    magnitudes = options.get("magnitudes", True)
-    _, share = check_selection(method, share, k, selector_options, magnitudes)
+    further = summary_options or {}
+    selection = plan(method, share, k, selector_options, magnitudes=further.get("magnitudes", True))
+    stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
+    further = check_options(stage, further)
     check_batch_size(batch_size)
     if isinstance(questions, str):
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):
         model = load_model(model)
-    check_numbers(model, share, k, sites=sites)
+    sites = selection.sites if sites is None else sites
+    check_fits(selection, shapes_of(model, sites))
     identify, _ = split_questions(questions, identify_share)
-    summary = summarise(
+    source = stage(
         model,
         identify,
         sites=sites,
         batch_size=batch_size,
         progress=progress,
         run=run,
-        **options,
+        **further,
     )
-    return select(summary, method, share=share, k=k, **selector_options)
+    return choose(source, selection)

@@ -53,6 +53,7 @@ class PromptFormat:
             ``{"answer_choice":"`` so that the next token is the letter. Not used by ``cloze``.
         label_form: ``"bare"`` for a label token ``A``, ``"space"`` for ``" A"``, ``"auto"`` to let
             the end of the prompt decide.
+        labels: The options' labels in order, one character each, such as ``"1234"``.
 
     Example:
         >>> PromptFormat(layout="{question}\n{options}\nAnswer:").answer_prefix
@@ -65,9 +66,14 @@ class PromptFormat:
     cloze_instruction: str = "Answer in a few words."
     answer_prefix: str = ""
     label_form: str = "auto"
+    labels: str = LABELS
 
     def __post_init__(self) -> None:
-        """Check the label form, so that a spelling mistake fails here and not in a long run."""
+        """Check labels and their form, so that a mistake fails here and not in a long run."""
+        if len(set(self.labels)) < len(self.labels) or not self.labels.isalnum():
+            raise InputError(
+                f"PromptFormat.labels is {self.labels!r}: give letters or digits, each once."
+            )
         if self.label_form not in ("auto", "bare", "space"):
             raise InputError(
                 f"PromptFormat.label_form is {self.label_form!r}: use 'auto', 'bare' or 'space'."
@@ -82,7 +88,7 @@ class Question:
         id: Unique among the questions of a benchmark.
         culture: The group label: a country, or a (language, country) pair as a string.
         text: The question as asked; empty in a control twin.
-        options: At least two, all different once stripped of surrounding space.
+        options: At least two, as they are shown; all different once stripped of surrounding space.
         answer: Index of the right option.
         category: Topic or other label, for balance and strata.
         group: The question group: variants of one question share it. Splits and intervals
@@ -133,23 +139,23 @@ class Question:
                 f"{where}: option {twice!r} occurs twice once surrounding space is stripped; "
                 "drop the question or make its options differ."
             )
-        if len(stripped) > len(LABELS):
+        if len(stripped) > len(self.prompt.labels):
             raise InputError(
-                f"{where}: {len(stripped)} options, at most {len(LABELS)} have labels."
+                f"{where}: {len(stripped)} options, at most {len(self.prompt.labels)} have labels."
             )
         if not 0 <= self.answer < len(self.options):
             raise InputError(
                 f"{where}: the gold answer {self.answer} is out of range for "
                 f"{len(self.options)} options (counted from 0)."
             )
-        object.__setattr__(self, "options", tuple(stripped))
+        object.__setattr__(self, "options", tuple(self.options))
         if not self.group:
             object.__setattr__(self, "group", self.id)
 
     @property
     def labels(self) -> str:
-        """The letters of the options, such as ``"ABCD"``."""
-        return LABELS[: len(self.options)]
+        """The labels of the options, such as ``"ABCD"``."""
+        return self.prompt.labels[: len(self.options)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,6 +234,22 @@ def shuffled(items: Sequence[str], key: str) -> list[str]:
         ['a', 'b', 'c']
     """
     return sorted(items, key=lambda item: (stable_hash(f"{key}\0{item}"), item))
+
+
+def at_most(questions: Sequence[Question], per_culture: int | None) -> list[Question]:
+    """Keep at most so many questions of each culture, those first by a stable hash of the id.
+
+    Example:
+        ``at_most(questions, 50)``
+    """
+    if per_culture is None:
+        return list(questions)
+    kept: set[str] = set()
+    for culture in {q.culture for q in questions}:
+        own = [q for q in questions if q.culture == culture]
+        own.sort(key=lambda q: (stable_hash(q.id), q.id))
+        kept.update(q.id for q in own[:per_culture])
+    return [q for q in questions if q.id in kept]
 
 
 def check_questions(questions: Sequence[Question], *, min_cultures: int = 2) -> None:

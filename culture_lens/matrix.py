@@ -15,7 +15,6 @@ of two cells is paired.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,14 +28,14 @@ from tqdm.auto import tqdm
 
 from culture_lens.ablation import Value
 from culture_lens.confidence import Estimate, group_weights, interval
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import answer_prompts, prepare
 from culture_lens.items import Question
 from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.runs import Run, versions
 from culture_lens.selectors import matched_random
-from culture_lens.storage import read_parquet, write_whole
+from culture_lens.storage import load_table, save_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,11 +116,15 @@ class AblationMatrix:
 
     @cached_property
     def _tables(self) -> dict[tuple[str, str], Draws]:
-        tables = {(BASE, "accuracy"): self._cells(BASE, "correct")}
+        tables = {
+            (BASE, "accuracy"): self._cells(BASE, "correct"),
+            (BASE, "p_gold"): self._cells(BASE, "p_gold"),
+        }
         for kind in (FOUND, RANDOM) if self.has_random else (FOUND,):
-            accuracy = self._cells(kind, "correct")
-            tables[kind, "accuracy"] = accuracy
-            tables[kind, "change"] = accuracy - tables[BASE, "accuracy"]
+            for table, column in (("accuracy", "correct"), ("p_gold", "p_gold")):
+                tables[kind, table] = self._cells(kind, column)
+            tables[kind, "change"] = tables[kind, "accuracy"] - tables[BASE, "accuracy"]
+            tables[kind, "p_change"] = tables[kind, "p_gold"] - tables[BASE, "p_gold"]
             tables[kind, "flips"] = self._cells(kind, "flipped")
         return tables
 
@@ -129,7 +132,8 @@ class AblationMatrix:
         """Give a table with its bootstrap draws, the value itself first.
 
         Args:
-            what: ``"accuracy"``, ``"change"`` or ``"flips"``.
+            what: ``"accuracy"``, ``"change"`` of accuracy, ``"flips"``, ``"p_gold"`` (mean
+                probability of the right answer) or ``"p_change"``.
             kind: ``"found"``, ``"random"`` (the mean over seeds) or ``"none"``.
 
         Raises:
@@ -232,15 +236,58 @@ class AblationMatrix:
         draws = np.nanmean(difference, 1)
         return interval(draws[0], draws[1:])
 
+    @property
+    def has_readings(self) -> bool:
+        """Whether self and cross can be read: two cultures both silenced and evaluated.
+
+        Not so for culture-general neurons, which belong to no culture; see ``effects``.
+        """
+        return len(set(self.masks) & set(self.cultures)) > 1
+
+    def effects(self, mask: str) -> pd.DataFrame:
+        """Lay out what one mask does to every culture and on average, each as an Estimate.
+
+        Returns:
+            Cultures x base, change, flips, and random (the change under random neurons, where they
+            were run); the last row, ``"mean"``, is the mean over cultures.
+
+        Raises:
+            InputError: No such mask.
+
+        Example:
+            ``matrix.effects("general")``
+        """
+        import pandas as pd
+
+        if mask not in self.masks:
+            raise unknown("mask", mask, self.masks)
+        row = self.masks.index(mask)
+        columns = {"base": self.draws("accuracy", BASE)[:, 0]}
+        columns |= {name: self.draws(name)[:, row] for name in ("change", "flips")}
+        if self.has_random:
+            columns["random"] = self.draws("change", RANDOM)[:, row]
+        table = {}
+        for name, draws in columns.items():
+            with_mean = np.concatenate([draws, np.nanmean(draws, 1, keepdims=True)], 1)
+            table[name] = [interval(cell[0], cell[1:]) for cell in with_mean.T]
+        return pd.DataFrame(table, index=[*self.cultures, "mean"])
+
+    def effect_beyond_random(self, mask: str) -> Estimate:
+        """Give the mean change over cultures under a mask minus that under random neurons.
+
+        Raises:
+            InputError: No such mask, or no random masks were run.
+        """
+        if mask not in self.masks:
+            raise unknown("mask", mask, self.masks)
+        row = self.masks.index(mask)
+        difference = self.draws("change")[:, row] - self.draws("change", RANDOM)[:, row]
+        draws = np.nanmean(difference, 1)
+        return interval(draws[0], draws[1:])
+
     def to_parquet(self, path: str | Path) -> Path:
         """Write records and metadata into one parquet file."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        note = {b"culture_lens": json.dumps(dict(self.metadata)).encode()}
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
-        return write_whole(path, lambda part: pq.write_table(table, part))
+        return save_table(path, self.frame, self.metadata)
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> AblationMatrix:
@@ -249,13 +296,7 @@ class AblationMatrix:
         Raises:
             InputError: The file is missing, damaged, or not a matrix.
         """
-        import pyarrow.parquet as pq
-
-        frame = read_parquet(path)
-        note = (pq.read_schema(path).metadata or {}).get(b"culture_lens")
-        if note is None:
-            raise InputError(f"{path} is not an ablation matrix: its metadata are missing.")
-        return cls(frame, json.loads(note))
+        return cls(*load_table(path, "an ablation matrix"))
 
 
 def unseen(found: NeuronSet, questions: Sequence[Question], seen: bool) -> list[Question]:

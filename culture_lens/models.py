@@ -20,7 +20,7 @@ from culture_lens.bridges import boot, site_widths
 from culture_lens.checkpoints import embedded_path, load_checkpoint
 from culture_lens.errors import InputError
 from culture_lens.items import Batch, Prompt
-from culture_lens.sites import hook_name
+from culture_lens.sites import ENTRY_HOOK, hook_name
 
 HookList = list[tuple[str, Callable[..., Any]]]
 FINGERPRINT_VALUES = 64
@@ -179,6 +179,22 @@ class LensModel:
             ``model.logits(batch).argmax(-1)``
         """
         logits: Tensor = self._forward(batch, prefix_cache, use_cache=False)
+        return logits[:, -1]
+
+    def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
+        """Run a batch and give the same logits, with gradients to every activation of its layers.
+
+        Parameters stay frozen: the graph begins where the residual stream enters the first layer.
+
+        Example:
+            ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
+        """
+
+        def enter(activation: Tensor, hook: Any) -> Tensor:
+            return activation.detach().requires_grad_(True)
+
+        with torch.enable_grad(), self.hooks([(ENTRY_HOOK, enter)]):
+            logits: Tensor = self._forward(batch, None, use_cache=False)
         return logits[:, -1]
 
     @torch.inference_mode()

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from culture_lens.errors import InputError
-from culture_lens.items import LABELS, Prompt, PromptFormat, Question, Role
+from culture_lens.items import Prompt, PromptFormat, Question, Role
 
 Span = tuple[int, int, Role]
 FIELD = re.compile(r"\{(question|instruction|options)\}")
@@ -68,7 +68,7 @@ def fill_layout(question: Question, style: str) -> tuple[str, list[Span]]:
             message += question.text
         else:
             for index, (label, option) in enumerate(
-                zip(LABELS, question.options)  # noqa: B905 - labels outnumber options
+                zip(question.labels, question.options, strict=True)
             ):
                 message += f"{label}. " if index == 0 else f"\n{label}. "
                 spans.append((len(message), len(message) + len(option), Role.OPTIONS))
@@ -197,7 +197,7 @@ def build_prompt(question: Question, tokenizer: Any, style: str = "choices") -> 
     prompt = Prompt(question, text, tuple(ids), tuple(token_roles(text, offsets, spans)), style)
     if style == "choices":
         return prompt
-    options = (joined(prompt, option) for option in question.options)
+    options = (joined(prompt, option.strip()) for option in question.options)
     ids_of = (continuation_ids(prompt, option, tokenizer) for option in options)
     return replace(prompt, continuations=tuple(ids_of))
 

@@ -155,3 +155,30 @@ def best(
     order = order[flat[order] > NEVER].sort().values
     width = scores.shape[1]
     return torch.stack([order // width, order % width], 1)
+
+
+def pooled_top(scores: Mapping[str, Float[Tensor, "layer neuron"]], share: float) -> Neurons:
+    """Choose the int(share * number) best neurons of several sites together.
+
+    Ties keep the order of sites, layers and indices.
+
+    Raises:
+        InputError: A share outside (0, 1], or one that chooses no neuron.
+
+    Example:
+        >>> scores = {"q": torch.tensor([[1.0, 3.0]]), "k": torch.tensor([[2.0, 0.0]])}
+        >>> sorted(pooled_top(scores, 0.5).members())
+        [('k', 0, 0), ('q', 0, 1)]
+    """
+    flat = torch.cat([values.flatten() for values in scores.values()])
+    count = number_chosen(len(flat), share, None, ", ".join(scores))
+    chosen = torch.zeros(len(flat), dtype=torch.bool)
+    chosen[torch.sort(flat, descending=True, stable=True).indices[:count]] = True
+    masks, start = {}, 0
+    for site, values in scores.items():
+        masks[site] = chosen[start : start + values.numel()].view(values.shape)
+        start += values.numel()
+    return Neurons(
+        places={site: mask.nonzero() for site, mask in masks.items()},
+        scores={site: scores[site][mask] for site, mask in masks.items()},
+    )

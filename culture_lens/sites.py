@@ -37,7 +37,11 @@ UNGATED_HOOKS = {
     **{site: hook for site, hook in GATED_HOOKS.items() if site != "up"},
     "gate": "blocks.{layer}.mlp.in.hook_out",
 }
+ENTRY_HOOK = "blocks.0.hook_in"
+"""Where the residual stream enters the first layer."""
 SITES = tuple(GATED_HOOKS)
+RAW_SITES = ("gate", "up", "q", "k", "v")
+"""Sites that are the raw output of a projection, where paper B reads and edits."""
 DEFAULT_SITE = "act"
 
 

@@ -21,6 +21,9 @@ from culture_lens.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+NOTE = b"culture_lens"
+"""The key of our metadata in a parquet file."""
+
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Write a file beside its place, then rename it, so that no half file is ever found.
@@ -81,6 +84,34 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         raise InputError(
             f"{path} is damaged or truncated ({error}); delete it and make it again."
         ) from None
+
+
+def save_table(path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> Path:
+    """Write records and metadata into one parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    note = {NOTE: json.dumps(dict(metadata), default=str).encode()}
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
+    return write_whole(path, lambda part: pq.write_table(table, part))
+
+
+def load_table(path: str | Path, kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read records and metadata that ``save_table`` wrote.
+
+    Raises:
+        InputError: The file is missing, damaged, or was not written so; ``kind`` names what was
+            expected.
+    """
+    import pyarrow.parquet as pq
+
+    frame = read_parquet(path)
+    note = (pq.read_schema(path).metadata or {}).get(NOTE)
+    if note is None:
+        raise InputError(f"{path} is not {kind}: its metadata are missing.")
+    metadata: dict[str, Any] = json.loads(note)
+    return frame, metadata
 
 
 def content_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:

@@ -32,10 +32,22 @@ def test_group_is_the_id_where_it_is_left_empty():
     assert question(group="coins").group == "coins"
 
 
-def test_options_are_stripped_and_have_letters():
+def test_options_are_kept_as_written_and_have_labels():
     asked = question(options=(" yen ", "won\n", "euro"))
-    assert asked.options == ("yen", "won", "euro")
+    assert asked.options == (" yen ", "won\n", "euro")
     assert asked.labels == "ABC"
+    assert question(options=("yen", "won"), prompt=PromptFormat(labels="1234")).labels == "12"
+
+
+@pytest.mark.parametrize("labels", ["", "AA", "A B", "12."])
+def test_labels_that_cannot_be_told_apart_are_refused(labels):
+    with pytest.raises(InputError, match="labels"):
+        PromptFormat(labels=labels)
+
+
+def test_more_options_than_labels_are_refused():
+    with pytest.raises(InputError, match="3 options, at most 2"):
+        question(options=("yen", "won", "euro"), prompt=PromptFormat(labels="12"))
 
 
 def test_questions_are_frozen_and_hashable():

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from culture_lens.benchmarks import blend, everyday, table
+from culture_lens.benchmarks import blend, countryrc, everyday, table
 from culture_lens.benchmarks.rows import read_rows
 from culture_lens.benchmarks.source import Benchmark, Part, read_part
 from culture_lens.benchmarks.table import questions_from_table
@@ -32,7 +32,7 @@ __all__ = [
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for benchmark in (everyday.BENCHMARK, blend.BENCHMARK, table.BENCHMARK)
+    for benchmark in (everyday.BENCHMARK, blend.BENCHMARK, countryrc.BENCHMARK, table.BENCHMARK)
 }
 
 

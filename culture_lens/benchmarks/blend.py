@@ -4,7 +4,8 @@ Myung et al. 2024, arXiv 2406.09948. Rows are used as in paper B (arXiv 2510.082
 
 1. Keep the first five rows of each (country, ID), in file order.
 2. Drop rows whose gold option is ``not-applicable`` and rows whose options are empty or collide
-   once surrounding space is stripped. Paper B keeps the former; we cannot call them knowledge.
+   once surrounding space is stripped. Paper B keeps the former; we cannot call them knowledge, and
+   ``keep_inapplicable=True`` keeps them for comparison with it.
 3. Topics Food, Sport and Work life identify neurons, the other three evaluate.
 
 The cap comes first, as in paper B's code, so that every question here is one of paper B's rows. To
@@ -65,6 +66,7 @@ def blend_questions(
     *,
     split: str | None = None,
     rows_per_id: int | None = 5,
+    keep_inapplicable: bool = False,
 ) -> list[Question]:
     """Make questions of BLEnD's multiple-choice rows.
 
@@ -73,6 +75,7 @@ def blend_questions(
         topics: The topic of each ID.
         split: ``"identify"`` or ``"evaluate"`` for the topics of one of them, nothing for all.
         rows_per_id: At most so many rows per (country, ID), in file order; nothing for all.
+        keep_inapplicable: Keep rows whose gold option is ``not-applicable``.
 
     Raises:
         InputError: An ID without topic, an unknown topic or split, or a row of another shape than
@@ -96,7 +99,7 @@ def blend_questions(
     for row in capped.to_dict("records"):
         options, answer = row_options(row)
         stripped = [option.strip() for option in options]
-        if stripped[answer] == NOT_APPLICABLE:
+        if stripped[answer] == NOT_APPLICABLE and not keep_inapplicable:
             inapplicable += 1
         elif len(set(stripped)) < len(stripped) or not all(stripped):
             colliding += 1
@@ -187,6 +190,7 @@ def load(
     *,
     split: str | None = None,
     rows_per_id: int | None = 5,
+    keep_inapplicable: bool = False,
     topics: Mapping[str, str] | str | Path | None = None,
 ) -> list[Question]:
     """Read the rows and the topics, from the hub or from a local copy.
@@ -195,6 +199,7 @@ def load(
         read: Reads a part of the benchmark.
         split: See ``blend_questions``.
         rows_per_id: See ``blend_questions``.
+        keep_inapplicable: See ``blend_questions``.
         topics: The topic of each ID, or a file with columns ID and Topic; without it BLEnD's
             ``US_questions``, beside the rows or on the hub.
     """
@@ -203,7 +208,13 @@ def load(
         table = read(TOPICS) if topics is None else read_rows(topics)
         need_columns(table, TOPICS.columns)
         topics = dict(zip(table["ID"], table["Topic"], strict=True))
-    return blend_questions(rows, topics, split=split, rows_per_id=rows_per_id)
+    return blend_questions(
+        rows,
+        topics,
+        split=split,
+        rows_per_id=rows_per_id,
+        keep_inapplicable=keep_inapplicable,
+    )
 
 
 BENCHMARK = Benchmark(

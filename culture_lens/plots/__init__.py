@@ -8,12 +8,15 @@ benchmark, selector, number of items, and how intervals were made.
 from __future__ import annotations
 
 from culture_lens.plots.charts import method_comparison, self_cross_chart
+from culture_lens.plots.fidelity import fidelity_chart, predicted_heatmap
 from culture_lens.plots.heatmaps import ablation_heatmap, layer_heatmap, overlap_heatmap
 
 __all__ = [
     "ablation_heatmap",
+    "fidelity_chart",
     "layer_heatmap",
     "method_comparison",
     "overlap_heatmap",
+    "predicted_heatmap",
     "self_cross_chart",
 ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from culture_lens.confidence import Estimate
 from culture_lens.errors import InputError, unknown
 from culture_lens.matrix import BASE, FOUND, RANDOM, AblationMatrix
+from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.plots.look import (
     AMOUNT,
     EMPTY,
@@ -33,39 +36,56 @@ from culture_lens.plots.look import (
     ticks,
     with_interval,
 )
+from culture_lens.selectors.culnig_general import GENERAL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from culture_lens.neurons import NeuronSet
-
 MARK = "*"
 SMALLEST_CHANGE, SMALLEST_OVERLAP = 0.05, 0.05
+SMALLEST_P_CHANGE = 1e-5  # probabilities are not counted in items, so smaller ones are compared
+MOST_DIGITS = 5
 TABLES = {
     "change": "change in accuracy",
     "accuracy": "accuracy",
     "flips": "share of answers that change",
+    "p_gold": "probability of the right answer",
+    "p_change": "change in probability of the right answer",
+}
+UNEDITED = {"accuracy": "accuracy", "p_gold": "probability of the right answer"}
+OUTLINED = "outlined: own neurons, own questions"
+TITLES = {
+    "change": "Accuracy lost or gained",
+    "accuracy": "Accuracy",
+    "flips": "Answers that change",
+    "p_gold": "Probability of the right answer",
+    "p_change": "Probability of the right answer lost or gained",
 }
 
 
 def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
     """Draw where each culture's neurons sit: cultures x layers, share of a culture's neurons.
 
+    A set of one entry, such as the culture-general neurons, has one row per site instead.
+
     Args:
         found: The neurons.
         site: The site, all together where not given.
 
     Raises:
-        InputError: Fewer than two cultures, or no such site.
+        InputError: No culture, or no such site.
 
     Example:
         ``layer_heatmap(found).show()``
     """
-    check_cultures(found)
+    check_cultures(found, least=1)
     if site is not None and site not in found.shapes:
         raise unknown("site", site, found.shapes)
-    shares = found.layer_share(site)
     sites = list(found.shapes) if site is None else [site]
+    given, single = found, len(found) == 1
+    if single:
+        found = by_site(found, sites)
+    shares = found.layer_share(site)
     layers = list(shares.columns)
     counts = {
         culture: np.sum([found[culture].per_layer(s, len(layers)).numpy() for s in sites], axis=0)
@@ -84,32 +104,55 @@ def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
     figure = go.Figure(heatmap(shares, hover, AMOUNT, (0.0, highest), "share of<br>neurons"))
     where = f"{'site' if len(sites) == 1 else 'sites'} {', '.join(sites)}"
     names = [label(c) + ("" if totals[c] else " (none)") for c in found]
+    if single:
+        names = [f"{name} ({totals[name] or 'none'})" for name in found]
     every = next(step for step in (1, 2, 5, 10, 20, 50) if len(layers) / step <= 16)
     return house(
         figure,
-        "Where each culture’s neurons sit",
-        about(found.metadata, where, chosen(found)),
+        f"Where {whose(given.cultures)} neurons sit",
+        about(given.metadata, where, chosen(given)),
         len(found),
         xaxis={"title": {"text": "layer (0 is the first)"}, "tick0": 0, "dtick": every},
         yaxis={
             **name_axis(list(shares.index), names),
-            "title": {"text": "neurons found for"},
+            "title": {"text": "site (number of neurons)" if single else "neurons found for"},
             "autorange": "reversed",
         },
     )
 
 
+def by_site(found: NeuronSet, sites: Sequence[str]) -> NeuronSet:
+    """Turn a set of one entry into one with an entry per site."""
+    (only,) = found.neurons.values()
+    places = {site: only.places[site] for site in sites if site in only.places}
+    rows = {site: Neurons({site: places[site]} if site in places else {}) for site in sites}
+    return replace(found, neurons=rows)
+
+
+def whose(masks: Sequence[str]) -> str:
+    """Say whose neurons a figure is about.
+
+    Example:
+        >>> whose(["Iran", "Japan"]), whose(["Japan"]), whose(["general"])
+        ('each culture’s', 'Japan’s', 'culture-general')
+    """
+    if list(masks) == [GENERAL]:
+        return "culture-general"
+    return f"{label(masks[0])}’s" if len(masks) == 1 else "each culture’s"
+
+
 def ablation_heatmap(
     matrix: AblationMatrix, *, what: str = "change", kind: str = FOUND
 ) -> go.Figure:
-    """Draw a table of the matrix: whose neurons were silenced x whose questions were asked.
+    """Draw a table of the matrix: whose neurons were edited x whose questions were asked.
 
     Changes whose interval excludes 0 are bold and marked; the diagonal, a culture's own neurons
     and own questions, is outlined.
 
     Args:
         matrix: The matrix.
-        what: ``"change"`` of accuracy, ``"accuracy"``, or ``"flips"``.
+        what: ``"change"`` of accuracy, ``"accuracy"``, ``"flips"``, ``"p_change"`` (of the
+            probability of the right answer) or ``"p_gold"``.
         kind: ``"found"`` neurons or ``"random"`` ones.
 
     Raises:
@@ -123,10 +166,15 @@ def ablation_heatmap(
     if kind not in (FOUND, RANDOM):
         raise unknown("kind of neurons", kind, (FOUND, RANDOM))
     check_matrix(matrix)
-    table, base = matrix.table(what, kind), matrix.draws("accuracy", BASE)[0, 0]
-    signed = what == "change"
+    unedited = "p_gold" if what.startswith("p_") else "accuracy"
+    table, base = matrix.table(what, kind), matrix.draws(unedited, BASE)[0, 0]
+    signed, verb = what in ("change", "p_change"), edited(matrix)
+    values = table.to_numpy()
+    largest = float(np.nanmax(np.abs(values), initial=0))
     write: Callable[..., str] = points if signed else percent
     digits = 1 if signed and len(table.columns) <= 12 else 0
+    if what == "p_change":
+        digits = max(digits, telling_digits(largest))
     text, hover = [], []
     for mask in matrix.masks:
         cells = [matrix.cell(mask, culture, what, kind) for culture in matrix.cultures]
@@ -137,14 +185,14 @@ def ablation_heatmap(
         text.append([w.removesuffix("%") for w in written])
         hover.append(
             [
-                f"neurons of <b>{plain(mask)}</b>{' (random)' if kind == RANDOM else ''} silenced"
+                f"neurons of <b>{plain(mask)}</b>{' (random)' if kind == RANDOM else ''} {verb}"
                 f"<br>questions about <b>{plain(culture)}</b><br>{TABLES[what]}: "
-                f"{with_interval(cell, signed=signed)}<br>unmodified accuracy: {percent(b, 1)}"
+                f"{in_words(cell, what)}<br>unmodified {UNEDITED[unedited]}: "
+                f"{percent(b, 1)}"
                 for culture, cell, b in zip(matrix.cultures, cells, base, strict=True)
             ]
         )
-    values = table.to_numpy()
-    largest = max(float(np.nanmax(np.abs(values), initial=0)), SMALLEST_CHANGE)
+    largest = max(largest, SMALLEST_P_CHANGE if what == "p_change" else SMALLEST_CHANGE)
     trace = heatmap(
         table,
         hover,
@@ -156,30 +204,29 @@ def ablation_heatmap(
     trace.update(text=text, texttemplate="%{text}", textfont=cell_font(len(table.columns)))
     figure = go.Figure(trace)
     outline(figure, matrix.masks, matrix.cultures)
-    whose = "neurons found for" if kind == FOUND else "random neurons matched to"
+    found_for = "neurons found for" if kind == FOUND else "random neurons matched to"
+    neurons = whose(matrix.masks).replace("each", "a") if kind == FOUND else "random"
     return house(
         figure,
-        {
-            "change": "Accuracy lost or gained when a culture’s neurons are silenced",
-            "accuracy": "Accuracy when a culture’s neurons are silenced",
-            "flips": "Answers that change when a culture’s neurons are silenced",
-        }[what].replace("a culture’s", "a culture’s" if kind == FOUND else "random"),
+        f"{TITLES[what]} when {neurons} neurons are {verb}",
         about(
             matrix.metadata,
             masked(matrix),
             f"cells in {'percentage points' if signed else 'per cent'}",
             INTERVALS + (", in the hover" if not signed else ""),
             f"bold {MARK}: interval excludes 0" if signed else "",
-            "outlined: own neurons, own questions",
+            OUTLINED if set(matrix.masks) & set(matrix.cultures) else "",
         ),
         len(table),
         xaxis={
             **across(matrix.cultures, [percent(share) for share in base]),
-            "title": {"text": "asked: questions about (with accuracy of the unmodified model)"},
+            "title": {
+                "text": f"asked: questions about (with {UNEDITED[unedited]} of the unmodified model)"
+            },
         },
         yaxis={
             **name_axis(matrix.masks),
-            "title": {"text": f"silenced: {whose}"},
+            "title": {"text": f"{verb}: {found_for}"},
             "autorange": "reversed",
         },
     )
@@ -260,7 +307,7 @@ def heatmap(
     if plain_ticks:
         words = [f"{mark:g}" for mark in marks]
     else:
-        digits = 0 if all(abs(100 * m - round(100 * m)) < 1e-6 for m in marks) else 1
+        digits = tick_digits(marks)
         words = [points(m, digits) if signed else percent(m, digits) for m in marks]
     return go.Heatmap(
         z=table.to_numpy(),
@@ -284,8 +331,10 @@ def heatmap(
     )
 
 
-def outline(figure: go.Figure, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Outline the cells whose row and column are the same culture."""
+def outline(
+    figure: go.Figure, rows: Sequence[str], columns: Sequence[str], panel: int | None = None
+) -> None:
+    """Outline the cells whose row and column are the same culture, in one panel of several."""
     for i, j in product(range(len(rows)), range(len(columns))):
         if rows[i] == columns[j]:
             figure.add_shape(
@@ -295,7 +344,42 @@ def outline(figure: go.Figure, rows: Sequence[str], columns: Sequence[str]) -> N
                 y0=i - 0.5,
                 y1=i + 0.5,
                 line={"color": INK, "width": 1.5},
+                row=None if panel is None else 1,
+                col=panel,
             )
+
+
+def tick_digits(marks: Sequence[float]) -> int:
+    """Give the decimals that percentage points need on an axis with these marks.
+
+    Example:
+        >>> tick_digits([0.0, 0.05]), tick_digits([0.0, 0.005]), tick_digits([0.0, 0.000002])
+        (0, 1, 4)
+    """
+    if len(marks) < 2:
+        return 1
+    return max(0, -math.floor(math.log10(100 * (marks[1] - marks[0])) + 1e-9))
+
+
+def telling_digits(share: float) -> int:
+    """Give the decimals at which a share in points has two digits that tell something.
+
+    Example:
+        >>> telling_digits(0.123), telling_digits(0.0123), telling_digits(0.0000012)
+        (0, 1, 5)
+    """
+    if not share or math.isnan(share):
+        return 1
+    return min(MOST_DIGITS, max(0, 1 - math.floor(math.log10(100 * abs(share)))))
+
+
+def in_words(estimate: Estimate, what: str) -> str:
+    """Write a cell with its interval; changes of probability as closely as they need."""
+    if what != "p_change":
+        return with_interval(estimate, signed=what == "change")
+    digits = max(1, telling_digits(estimate.value))
+    value, low, high = (points(x, digits) for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
 
 
 def cell_font(columns: int) -> dict[str, Any]:
@@ -317,6 +401,15 @@ def cell_text(overlap: float) -> str:
     return f"{overlap:.2f}".removeprefix("0") if overlap else "0"
 
 
+def edited(matrix: AblationMatrix) -> str:
+    """Say in one word what was done to neurons.
+
+    Example:
+        ``edited(matrix)`` gives ``"silenced"``, or ``"doubled"`` where value was ``"double"``
+    """
+    return "doubled" if matrix.metadata.get("value") == "double" else "silenced"
+
+
 def masked(matrix: AblationMatrix) -> str:
     """Say what silenced neurons were set to.
 
@@ -324,6 +417,8 @@ def masked(matrix: AblationMatrix) -> str:
         ``masked(matrix)`` gives ``"silenced: set to zero"``
     """
     value = matrix.metadata.get("value")
+    if value == "double":
+        return "doubled: set to twice their value"
     return "" if value is None else f"silenced: set to {value}"
 
 
@@ -335,16 +430,18 @@ def chosen(found: NeuronSet) -> str:
     return f"{sizes[0]}{NOTHING}{sizes[-1]} neurons per culture"
 
 
-def check_cultures(found: NeuronSet) -> None:
-    """Refuse fewer than two cultures.
+def check_cultures(found: NeuronSet, least: int = 2) -> None:
+    """Refuse fewer cultures than a figure needs.
 
     Raises:
         InputError: There are fewer.
     """
-    if len(found) < 2:
+    if not len(found):
+        raise InputError("this neuron set has no cultures: find neurons first.")
+    if len(found) < least:
         raise InputError(
             f"cultures are compared here, so at least two cultures are needed; the neuron set has "
-            f"{list(found.cultures) or 'none'}: find neurons with questions of more cultures."
+            f"{list(found.cultures)}: find neurons with questions of more cultures."
         )
 
 

@@ -1,0 +1,381 @@
+"""Gradient attribution: what each neuron adds to the probability of the right answer.
+
+For an item x whose gold label is the token y, and a neuron with the value n_t at token t (paper B,
+arXiv 2510.08284, section 3):
+
+    s_t   = n_t dP(y|x) / dn_t      P: softmax over the whole vocabulary, after the last token
+    s     = max over t of s_t       over all tokens but padding; or their sum, or the last one
+    score = P(y|x) s                at least 0 on control items
+
+The steps, per batch:
+1. One forward with frozen parameters; every site keeps its activation in the graph.
+2. One backward from log P, since dP of an unlikely answer underflows in half precision;
+   dP = P dlog P is put together afterwards, in float32.
+3. When a site's gradient arrives it is reduced over tokens at once, to ``item neuron``. No
+   gradient is kept, and no activation longer than the graph needs it.
+4. Items are summed per culture in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from culture_lens.batches import batches, build_prompts, run_batches
+from culture_lens.errors import InputError, unknown
+from culture_lens.items import Batch, Prompt, Question, check_questions
+from culture_lens.models import LensModel
+from culture_lens.prompts import control_twin, label_ids
+from culture_lens.runs import Run, check_unhooked, content_key, versions
+from culture_lens.scores import NeuronScores
+from culture_lens.sites import check_sites
+
+PROJECTIONS = ("gate", "q", "k", "v")
+"""The sites that paper B selects from: raw outputs of the projections."""
+SHARD = 64
+"""Prompts per snapshot in a run folder: what an interruption can cost."""
+
+Products = Float[Tensor, "item pos neuron"]
+Mask = Bool[Tensor, "item pos"]
+Take = Callable[[str, int, Tensor, Tensor], None]
+
+
+def maximum(products: Products, mask: Mask) -> Float[Tensor, "item neuron"]:
+    """Take the highest s_t over an item's tokens (paper B).
+
+    Example:
+        >>> s = torch.tensor([[[9.0], [-2.0], [-1.0]]])
+        >>> maximum(s, torch.tensor([[False, True, True]])).item()
+        -1.0
+    """
+    if mask.all():
+        return products.amax(1)
+    return products.masked_fill(~mask[..., None], float("-inf")).amax(1)
+
+
+def total(products: Products, mask: Mask) -> Float[Tensor, "item neuron"]:
+    """Sum s_t over an item's tokens: the first-order effect of silencing, with its sign turned.
+
+    Example:
+        >>> total(torch.tensor([[[9.0], [-2.0]]]), torch.tensor([[True, True]])).item()
+        7.0
+    """
+    return torch.where(mask[..., None], products, 0).sum(1)
+
+
+def last(products: Products, mask: Mask) -> Float[Tensor, "item neuron"]:
+    """Take s_t at the last token, where the answer is written.
+
+    Example:
+        >>> last(torch.tensor([[[9.0], [-2.0]]]), torch.tensor([[True, True]])).item()
+        -2.0
+    """
+    return products[:, -1]
+
+
+AGGREGATIONS: Mapping[str, Callable[[Products, Mask], Tensor]] = {
+    "maximum": maximum,
+    "sum": total,
+    "last": last,
+}
+
+
+def gold_tokens(prompts: Sequence[Prompt], tokenizer: Any) -> dict[str, int]:
+    """Find the token of each question's right label, by question id.
+
+    Raises:
+        InputError: A label is not a single token after its prompt.
+
+    Example:
+        ``gold_tokens(prompts, model.tokenizer)["Al-en-01_1"]``
+    """
+    return {
+        prompt.question.id: label_ids(prompt, tokenizer)[prompt.question.answer]
+        for prompt in prompts
+    }
+
+
+def attribution_pass(
+    model: LensModel,
+    batch: Batch,
+    gold: Mapping[str, int],
+    places: Iterable[tuple[str, int]],
+    take: Take,
+) -> tuple[Float[Tensor, " item"], Bool[Tensor, " item"]]:
+    """Run one forward and one backward, and hand over n and dlog P/dn of every place.
+
+    Args:
+        model: The model.
+        batch: Prompts of style ``"choices"``.
+        gold: Token of each question's right label.
+        places: ``(site, layer)`` pairs.
+        take: Called with site, layer, n and dlog P/dn, each ``item pos neuron`` and on the device
+            of its layer, as soon as the gradient is there; must not keep them.
+
+    Returns:
+        P of the gold token, and whether it is the most probable of the whole vocabulary.
+
+    Raises:
+        InputError: The model gives NaN or infinite logits.
+    """
+    wanted = sorted(set(places), key=lambda place: place[1])
+    lowest: list[Tensor] = []
+
+    def keep(activation: Tensor, hook: Any, *, site: str, layer: int) -> Tensor:
+        # Detached: a hook that held the tensor it hangs on would keep the whole graph alive.
+        values = activation.detach().flatten(2)
+        activation.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: take(site, layer, values, gradient.flatten(2))
+        )
+        # All later layers lie behind the lowest one: a backward to it passes every other place.
+        if layer == wanted[0][1]:
+            lowest.append(activation)
+        return activation
+
+    hooks = [
+        (model.hook_name(site, layer), partial(keep, site=site, layer=layer))
+        for site, layer in wanted
+    ]
+    with model.hooks(hooks), torch.enable_grad():
+        logits = model.differentiable_logits(batch)
+        check_logits(logits.detach(), batch)
+        tokens = torch.tensor([gold[p.question.id] for p in batch.prompts], device=logits.device)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        log_p = wide.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+        torch.autograd.grad(log_p.sum(), lowest)
+    return log_p.detach().exp(), logits.detach().argmax(-1) == tokens
+
+
+def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
+    """Refuse logits that are NaN or infinite, naming the question."""
+    bad = ~torch.isfinite(logits).all(-1)
+    if bad.any():
+        question = batch.prompts[int(bad.nonzero()[0])].question
+        raise InputError(
+            f"the model gives NaN or infinite logits on question {question.id!r}: load it in "
+            "bfloat16 or float32 (float16 overflows), or check its weights."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ItemScores:
+    """What one batch of items gives: one row per item, already reduced over its tokens.
+
+    Attributes:
+        p_gold: P(y|x), ``item``.
+        right: Whether y is the most probable of the whole vocabulary, ``item``.
+        scores: Per site, ``item layer neuron``, float32 or float64.
+    """
+
+    p_gold: Float[Tensor, " item"]
+    right: Bool[Tensor, " item"]
+    scores: Mapping[str, Float[Tensor, "item layer neuron"]]
+
+
+def item_scores(
+    model: LensModel,
+    batch: Batch,
+    gold: Mapping[str, int],
+    sites: Sequence[str] = PROJECTIONS,
+    tokens: str = "maximum",
+    control: bool = False,
+) -> ItemScores:
+    """Score every neuron on each item of a batch.
+
+    Raises:
+        InputError: Logits or scores are NaN or infinite.
+
+    Example:
+        ``item_scores(model, batch, gold_tokens(prompts, model.tokenizer)).scores["gate"].shape``
+    """
+    reduce = AGGREGATIONS[tokens]
+    mask = batch.attention_mask.bool()
+    masks = {device: mask.to(device) for device in {model.device}}
+    found: dict[str, list[Tensor]] = {site: [mask] * model.n_layers for site in sites}
+
+    def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
+        here = masks.setdefault(values.device, mask.to(values.device))
+        wide = torch.promote_types(values.dtype, torch.float32)
+        found[site][layer] = reduce(values.to(wide) * gradient.to(wide), here).to(model.device)
+
+    places = [(site, layer) for site in sites for layer in range(model.n_layers)]
+    p_gold, right = attribution_pass(model, batch, gold, places, take)
+    # Once for dP = P dlog P, once for the weight.
+    weight = p_gold.square()[:, None, None]
+    scores = {}
+    for site, layers in found.items():
+        rows = torch.stack(layers, 1).to(p_gold.device).mul_(weight)
+        check_scores(rows, site, batch)
+        scores[site] = rows.clamp_(min=0) if control else rows
+    return ItemScores(p_gold, right, scores)
+
+
+def check_scores(rows: Float[Tensor, "item layer neuron"], site: str, batch: Batch) -> None:
+    """Refuse scores that are NaN or infinite, naming the site, the layer and the question."""
+    if not torch.isfinite(rows.sum()):  # a cheap look first: one bad value spoils the sum
+        for item, layer, neuron in (~torch.isfinite(rows)).nonzero().tolist():
+            raise InputError(
+                f"attribution at site {site!r}, layer {layer}, neuron {neuron} is NaN or infinite "
+                f"on question {batch.prompts[item].question.id!r}: load the model in bfloat16 or "
+                "float32 (float16 overflows), or check its weights."
+            )
+
+
+class AttributionSums:
+    """An accumulator of item scores per culture, in float64: ``update``, ``merge``, ``scores``.
+
+    Example:
+        ``sums = AttributionSums(); sums.update(rows, batch.prompts); sums.scores({})``
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing summed."""
+        self._totals: dict[str, dict[str, Tensor]] = {}
+        self._facts: dict[str, dict[str, float]] = {"items": {}, "p_gold": {}, "right": {}}
+        self.ids: list[str] = []
+        self.groups: set[str] = set()
+
+    def update(self, rows: ItemScores, prompts: Sequence[Prompt]) -> None:
+        """Add a batch."""
+        cultures = [prompt.question.culture for prompt in prompts]
+        names = sorted(set(cultures))
+        device = rows.p_gold.device
+        index = torch.tensor([names.index(culture) for culture in cultures], device=device)
+        for site, scores in rows.scores.items():
+            for position, name in enumerate(names):
+                self._add(site, name, scores[index == position].sum(0, dtype=torch.float64))
+        p_gold, right = rows.p_gold.tolist(), rows.right.tolist()
+        for culture, p, hit in zip(cultures, p_gold, right, strict=True):
+            self._count(culture, {"items": 1, "p_gold": p, "right": int(hit)})
+        self.ids += [prompt.question.id for prompt in prompts]
+        self.groups |= {prompt.question.group for prompt in prompts}
+
+    def _add(self, site: str, culture: str, values: Tensor) -> None:
+        held = self._totals.setdefault(site, {})
+        if culture in held:
+            held[culture] += values.to(held[culture].device)
+        else:
+            held[culture] = values.clone()
+
+    def _count(self, culture: str, facts: Mapping[str, float]) -> None:
+        for name, value in facts.items():
+            self._facts[name][culture] = self._facts[name].get(culture, 0) + value
+
+    def merge(self, other: NeuronScores) -> None:
+        """Add sums that were made, or saved, before.
+
+        Raises:
+            InputError: An item is in both.
+        """
+        twice = set(self.ids) & set(other.metadata["ids"])
+        if twice:
+            raise InputError(f"question {min(twice)!r} was scored in both sums to be merged.")
+        for position, culture in enumerate(other.cultures):
+            for site, values in other.scores.items():
+                self._add(site, culture, values[position])
+            self._count(culture, {name: other.metadata[name][culture] for name in self._facts})
+        self.ids += other.metadata["ids"]
+        self.groups |= set(other.metadata["groups"])
+
+    def scores(self, metadata: Mapping[str, Any]) -> NeuronScores:
+        """Freeze what has been summed, cultures in alphabetical order.
+
+        Raises:
+            InputError: Nothing was summed.
+        """
+        cultures = tuple(sorted(self._facts["items"]))
+        if not cultures:
+            raise InputError("no items were scored, so there is nothing to sum.")
+        sums = {
+            site: torch.stack([held[culture].cpu() for culture in cultures])
+            for site, held in self._totals.items()
+        }
+        facts = {"ids": sorted(self.ids), "groups": sorted(self.groups)}
+        return NeuronScores(cultures, sums, metadata={**metadata, **self._facts, **facts})
+
+
+def attribute(
+    model: LensModel,
+    questions: Sequence[Question],
+    *,
+    sites: str | Sequence[str] = PROJECTIONS,
+    tokens: str = "maximum",
+    control: bool = False,
+    too_long: str = "error",
+    batch_size: int = 16,
+    progress: bool = True,
+    run: Run | str | Path | None = None,
+) -> NeuronScores:
+    """Score every neuron by gradient attribution, summed per culture (paper B, section 3).
+
+    Args:
+        model: The model; its letters are read, so it must be able to answer by letter.
+        questions: What to ask.
+        sites: One site or several; all are scored in the same pass.
+        tokens: How an item's tokens are joined: ``"maximum"`` (paper B), ``"sum"`` or ``"last"``.
+        control: Ask the control twins instead, without the question, and clamp scores at 0.
+        too_long: What to do with prompts longer than the context.
+        batch_size: Questions per forward and backward; halved where memory runs out.
+        progress: Show a progress bar.
+        run: A run folder; finished shards are kept and found again.
+
+    Returns:
+        Sums over items, float64, ``culture layer neuron`` at each site. The metadata hold the
+        question ``ids`` and, per culture, the number of ``items``, the sum of ``p_gold``, and how
+        many items were answered ``right``.
+
+    Raises:
+        InputError: An unknown site or aggregation, a label that is not a single token, or logits
+            that are NaN or infinite.
+
+    Example:
+        ``attribute(model, questions).save("task.safetensors")``
+    """
+    chosen = check_sites(sites, model.sites)
+    if tokens not in AGGREGATIONS:
+        raise unknown("aggregation over tokens", tokens, AGGREGATIONS)
+    check_questions(questions, min_cultures=1)
+    asked = [control_twin(question) for question in questions] if control else questions
+    prompts = build_prompts(asked, model.tokenizer, context=model.context, too_long=too_long)
+    gold = gold_tokens(prompts, model.tokenizer)
+    settings = {
+        "model": model.name,
+        "weights": model.fingerprint,
+        "dtype": str(model.dtype),
+        "sites": list(chosen),
+        "tokens": tokens,
+        "control": control,
+    }
+    sums, where = AttributionSums(), None
+    if run is not None:
+        check_unhooked(model)
+        parts = [(p.question.id, p.question.culture, p.ids, gold[p.question.id]) for p in prompts]
+        key = content_key(settings, parts)
+        where = Run.open(run).piece("attribution", key, ".safetensors")
+        if where.exists():
+            sums.merge(NeuronScores.load(where))
+    step = partial(item_scores, model, gold=gold, sites=chosen, tokens=tokens, control=control)
+    shard = SHARD if where is not None else max(len(prompts), 1)
+    for start in range(len(sums.ids), len(prompts), shard):
+        work = batches(prompts[start : start + shard], batch_size, model.pad_id)
+        label = "scoring control twins" if control else "scoring neurons"
+        for batch, rows in run_batches(
+            work, step, pad_id=model.pad_id, progress=progress, label=label
+        ):
+            sums.update(rows, batch.prompts)
+        if where is not None:
+            sums.scores(settings).save(where)
+    metadata = {
+        **settings,
+        "revision": model.revision,
+        "benchmark": ", ".join(sorted({q.benchmark for q in questions if q.benchmark})),
+        "versions": versions(),
+    }
+    return sums.scores(metadata)

@@ -1,0 +1,263 @@
+"""CountryRC: which country does the passage name? A control that needs no cultural knowledge.
+
+After paper B (CULNIG, arXiv 2510.08284): a short passage names a country, the question asks for
+it, three other countries are the wrong options. A neuron that scores here reads country names, so
+it is no evidence for knowledge of a culture. The bundled passages are this project's own; the
+published file has the same layout and is read with ``path=``.
+
+Every passage is put four times, in the wordings below, two with letters and two with digits: a
+neuron of one letter or of one instruction would otherwise score too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+from culture_lens.benchmarks.rows import cell_text, need_columns, place_of
+from culture_lens.benchmarks.source import BUNDLED, Benchmark, Part, Read
+from culture_lens.errors import InputError, unknown
+from culture_lens.items import PromptFormat, Question, shuffled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N_OPTIONS = 4
+TEMPLATES = Part("data", columns=("id", "context", "question"))
+COUNTRIES = ("China", "Indonesia", "Iran", "Mexico", "South_Korea", "Spain", "UK", "US")
+"""The eight cultures of paper B, as BLEnD labels them."""
+POOL = (
+    *("Algeria", "Assam", "Azerbaijan", "China", "Ethiopia", "Greece", "Indonesia", "Iran"),
+    *("Mexico", "North_Korea", "Northern_Nigeria", "South_Korea", "Spain", "UK", "US", "West_Java"),
+)
+"""All sixteen labels of BLEnD, which wrong options are drawn from."""
+NAMES = {"US": "USA", "Northern_Nigeria": "Nigeria"}
+"""Labels that a passage does not write as they are, apart from underscores."""
+FIELD = re.compile(r"\{(country|country_dummy)\}")
+DIGITS = "123456789"
+ANSWER_PREFIX = '{"answer_choice":"'  # as BLEnD's: after a quotation mark any label is one token
+WORDINGS = (
+    PromptFormat(
+        instruction=(
+            "The passage names the place asked for. Give the letter of that option as "
+            '{"answer_choice":""}'
+        ),
+        layout="{instruction}\n\n{question}\n\n{options}\n\nAnswer:",
+        answer_prefix=ANSWER_PREFIX,
+    ),
+    PromptFormat(
+        instruction=(
+            "Rely on nothing but the passage. Which number belongs to the right option? Fill it "
+            'in: {"answer_choice":""}'
+        ),
+        layout="{instruction}\n\n{question}\n\nOptions:\n{options}",
+        answer_prefix=ANSWER_PREFIX,
+        labels=DIGITS,
+    ),
+    PromptFormat(
+        instruction=(
+            "Only one of these options agrees with the passage. Fill in its letter, nothing else: "
+            '{"answer_choice":""}'
+        ),
+        layout="{question}\n\n{options}\n\n{instruction}",
+        answer_prefix=ANSWER_PREFIX,
+    ),
+    PromptFormat(
+        instruction=(
+            'The passage holds the answer. Complete {"answer_choice":""} with the number of the '
+            "matching option."
+        ),
+        layout="{question}\n\n{instruction}\n\n{options}\n\nAnswer:",
+        answer_prefix=ANSWER_PREFIX,
+        labels=DIGITS,
+    ),
+)
+
+
+def country_name(label: str) -> str:
+    """Write a culture label as a passage does.
+
+    Example:
+        >>> country_name("South_Korea"), country_name("US")
+        ('South Korea', 'USA')
+    """
+    return NAMES.get(label, label).replace("_", " ").strip()
+
+
+def countryrc_questions(
+    templates: pd.DataFrame,
+    *,
+    countries: Sequence[str] | Mapping[str, str] = COUNTRIES,
+    pool: Sequence[str] | None = None,
+    split: str | None = None,
+) -> list[Question]:
+    """Ask every template of every country in every wording.
+
+    The wrong options, which of them is the decoy, and the order of all four follow from hashes of
+    the question's id: the same on every machine.
+
+    Args:
+        templates: A table with the columns id, context and question; the context holds
+            ``{country}`` and may hold ``{country_dummy}``.
+        countries: Culture labels, or a mapping of each label to its name in the passage.
+        pool: Labels or names that wrong options are drawn from; without it BLEnD's sixteen and
+            the given countries. Give it where your labels are not BLEnD's, so that no country is
+            in it under two names.
+        split: ``"identify"`` for the first half of the templates, ``"evaluate"`` for the second,
+            nothing for both.
+
+    Raises:
+        InputError: A template without id, ``{country}`` or question, an id that occurred before,
+            an unknown split, countries that cannot be told apart, or a pool that is too small.
+
+    Example:
+        ``countryrc_questions(read_rows("data/countryrc/data.json"), countries=["Iran", "Spain"])``
+    """
+    if split not in (None, "identify", "evaluate"):
+        raise unknown("split of CountryRC", split, ("identify", "evaluate"), "None gives both.")
+    texts = template_texts(templates)
+    names = written_names(countries)
+    drawn_from = option_names(names, pool)
+    first_half = list(texts)[: len(texts) // 2]
+    questions = []
+    for (label, name), (wording, form), (template, text) in product(
+        names.items(), enumerate(WORDINGS, 1), texts.items()
+    ):
+        half = "identify" if template in first_half else "evaluate"
+        if split not in (None, half):
+            continue
+        item = f"{template}/{wording}/{label}"
+        # Drawn by one hash and ordered by another: one for both would put the name that was not
+        # drawn, the gold one, last more often than first.
+        others = [other for other in drawn_from if other != name]
+        others = shuffled(others, key=f"{item}/draw")[: N_OPTIONS - 1]
+        options = shuffled([name, *others], key=f"{item}/order")
+        has_decoy = "{country_dummy}" in text
+        questions.append(
+            Question(
+                id=item,
+                culture=label,
+                text=filled(text, name, others[0]),
+                options=tuple(options),
+                answer=options.index(name),
+                category="decoy" if has_decoy else "plain",
+                group=template,
+                split=half,
+                benchmark="countryrc",
+                prompt=form,
+                metadata={
+                    "template": template,
+                    "wording": wording,
+                    "decoy": others[0] if has_decoy else "",
+                },
+            )
+        )
+    return questions
+
+
+def template_texts(templates: pd.DataFrame) -> dict[str, str]:
+    """Read the passage and question of each template id, in the order of the rows."""
+    need_columns(templates, TEMPLATES.columns)
+    texts: dict[str, str] = {}
+    for number, row in enumerate(templates.to_dict("records"), 1):
+        where = f"{place_of(templates)}, row {number}"
+        cells = {column: cell_text(row[column]).strip() for column in TEMPLATES.columns}
+        for column, text in cells.items():
+            if not text:
+                raise InputError(f"{where}: {column!r} is empty; fill it in or remove the row.")
+        if cells["id"] in texts:
+            raise InputError(
+                f"{where}: template id {cells['id']!r} occurred before; give it another one, for "
+                "the ids of questions are made of it."
+            )
+        if "{country}" not in cells["context"]:
+            raise InputError(
+                f"{where}: the context of template {cells['id']!r} does not hold {{country}}, so "
+                "the answer would not stand in the passage; put it in or remove the row."
+            )
+        texts[cells["id"]] = f"Passage: {cells['context']}\nQuestion: {cells['question']}"
+    return texts
+
+
+def written_names(countries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Give each label its name in a passage; no two may share one.
+
+    Example:
+        >>> written_names(["US", "Iran"])
+        {'US': 'USA', 'Iran': 'Iran'}
+    """
+    if isinstance(countries, Mapping):
+        pairs = [(label, name.strip()) for label, name in countries.items()]
+    else:
+        labels = [countries] if isinstance(countries, str) else countries
+        pairs = [(label, country_name(label)) for label in labels]
+    if not pairs:
+        raise InputError("countries is empty: name at least one, such as countries=['Iran'].")
+    owner: dict[str, str] = {}
+    for label, name in pairs:
+        if not name:
+            raise InputError(f"countries: {label!r} has no name to write in a passage; give one.")
+        if name in owner:
+            raise InputError(
+                f"countries: {owner[name]!r} and {label!r} would both be written {name!r} in a "
+                "passage; keep one, or give names that differ as {label: name}."
+            )
+        owner[name] = label
+    return dict(pairs)
+
+
+def option_names(names: Mapping[str, str], pool: Sequence[str] | None) -> list[str]:
+    """List the names that options are drawn from, each once."""
+    if pool is None:
+        pool = (*POOL, *names)
+    # A label of ``countries`` has the name given there: USA beside United States would be two
+    # right options.
+    found = list(dict.fromkeys(names.get(entry) or country_name(entry) for entry in pool))
+    if "" in found:
+        raise InputError("pool holds an empty name, which cannot be an option; remove it.")
+    if len(found) < N_OPTIONS:
+        raise InputError(
+            f"pool has {len(found)} different names ({', '.join(found)}), at least {N_OPTIONS} are "
+            f"needed to make {N_OPTIONS} options; add names, or leave pool out for BLEnD's sixteen."
+        )
+    return found
+
+
+def filled(text: str, country: str, decoy: str) -> str:
+    """Write the country and the decoy into a text; other braces stay as they are.
+
+    Example:
+        >>> filled("{a} from {country}, not {country_dummy}", "Iran", "Spain")
+        '{a} from Iran, not Spain'
+    """
+    values = {"country": country, "country_dummy": decoy}
+    return FIELD.sub(lambda found: values[found[1]], text)
+
+
+def load(
+    read: Read,
+    *,
+    countries: Sequence[str] | Mapping[str, str] = COUNTRIES,
+    pool: Sequence[str] | None = None,
+    split: str | None = None,
+) -> list[Question]:
+    """Read the bundled templates, or a local file of the published layout.
+
+    Args:
+        read: Reads a part of the benchmark.
+        countries: See ``countryrc_questions``.
+        pool: See ``countryrc_questions``.
+        split: See ``countryrc_questions``.
+    """
+    return countryrc_questions(read(TEMPLATES), countries=countries, pool=pool, split=split)
+
+
+BENCHMARK = Benchmark(
+    name="countryrc",
+    summary="control: 50 bundled passages that name the country asked for (after arXiv 2510.08284)",
+    source=BUNDLED,
+    licence="CC0-1.0",
+    rows=load,
+)

@@ -1,0 +1,57 @@
+"""The command line: the same calls as in Python, with results in a run folder."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import typer
+
+from culture_lens.cli.ablate import ablate
+from culture_lens.cli.evaluate import evaluate
+from culture_lens.cli.fidelity import fidelity
+from culture_lens.cli.find import find
+from culture_lens.cli.lists import benchmarks, models
+from culture_lens.cli.options import say
+from culture_lens.cli.show import demo, plot, report
+from culture_lens.errors import CultureLensWarning, InputError
+
+app = typer.Typer(
+    name="culture-lens",
+    help="Find, prove and use the neurons of a language model that carry knowledge of a culture.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (find, ablate, evaluate, fidelity, plot, report, demo, models, benchmarks):
+    app.command()(command)
+
+
+def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Show this package's warnings as one plain line, and no others."""
+    if issubclass(category, CultureLensWarning):
+        say(f"note: {message}")
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one clear line and exit code 2."""
+    warnings.showwarning = show_warning
+    interrupted = 130
+    try:
+        # Without its own error pages typer hands an exit code back, 130 for an interrupt.
+        code = app(standalone_mode=False) or 0
+    except InputError as error:
+        say(f"error: {error}")
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = interrupted
+    except Exception as error:
+        if not hasattr(error, "show"):
+            raise
+        error.show()  # a usage error of the command line itself
+        code = getattr(error, "exit_code", 2)
+    if code == interrupted:
+        say("interrupted: what was finished is kept in the run folder; the same command goes on.")
+    sys.exit(code)

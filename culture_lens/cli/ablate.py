@@ -1,0 +1,98 @@
+"""`culture-lens ablate`: every mask in turn, every question asked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from culture_lens.cli.options import (
+    DEFAULT_RUN,
+    BatchOption,
+    BenchmarkOption,
+    CultureOption,
+    DeviceOption,
+    DtypeOption,
+    LimitOption,
+    MethodOption,
+    ModelOption,
+    PathOption,
+    RevisionOption,
+    RunOption,
+    ScoringOption,
+    TooLongOption,
+    given,
+    open_model,
+    open_questions,
+    remembered,
+)
+from culture_lens.errors import InputError
+
+
+def ablate(
+    run: RunOption = DEFAULT_RUN,
+    method: MethodOption = None,
+    random_seeds: Annotated[
+        int | None, typer.Option(help="Sets of random neurons beside each culture's.")
+    ] = None,
+    value: Annotated[str | None, typer.Option(help="zero, mean or double.")] = None,
+    seen: Annotated[
+        bool | None, typer.Option("--seen", help="Evaluate on items used to identify too.")
+    ] = None,
+    model: ModelOption = None,
+    benchmark: BenchmarkOption = None,
+    path: PathOption = None,
+    scoring: ScoringOption = None,
+    culture: CultureOption = None,
+    limit: LimitOption = None,
+    too_long: TooLongOption = None,
+    batch_size: BatchOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Silence each culture's neurons in turn and ask every culture's questions.
+
+    Model and questions are those of `find` in the same run folder, unless given.
+
+    Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
+    """
+    from culture_lens.matrix import ablation_matrix
+    from culture_lens.neurons import NeuronSet
+    from culture_lens.runs import Run
+
+    folder = Run.open(run, create=False)
+    names = method or folder.names("neurons", ".safetensors")
+    if not names:
+        raise InputError(f"no neurons in {folder.path}: run `culture-lens find` first.")
+    sets = {name: NeuronSet.load(folder.named("neurons", name, ".safetensors")) for name in names}
+    loading = remembered(
+        folder,
+        model=model,
+        benchmark=benchmark,
+        path=path,
+        culture=culture,
+        limit=limit,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+    )
+    questions = open_questions(loading)
+    lens = open_model(loading)
+    options = given(
+        random_seeds=random_seeds,
+        value=value,
+        seen=seen,
+        scoring=scoring,
+        too_long=too_long,
+        batch_size=batch_size,
+    )
+    folder.log("ablate", {**loading, **options, "method": names})
+    for name, found in sets.items():
+        matrix = ablation_matrix(lens, found, questions, run=folder, **options)
+        where = matrix.to_parquet(folder.named("matrix", name, ".parquet"))
+        typer.echo(f"{name}: {where}")
+        if matrix.has_readings:
+            typer.echo(matrix.summary().to_string())
+        for mask in [] if matrix.has_readings else matrix.masks:
+            typer.echo(f"mask {mask}\n{matrix.effects(mask).to_string()}")

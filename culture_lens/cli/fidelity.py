@@ -1,0 +1,104 @@
+"""`culture-lens fidelity`: attribution held against ablation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from culture_lens.cli.options import (
+    DEFAULT_RUN,
+    BatchOption,
+    BenchmarkOption,
+    CultureOption,
+    DeviceOption,
+    DtypeOption,
+    LimitOption,
+    ModelOption,
+    PathOption,
+    RevisionOption,
+    RunOption,
+    TooLongOption,
+    given,
+    open_model,
+    open_questions,
+    remembered,
+)
+
+
+def fidelity(
+    run: RunOption = DEFAULT_RUN,
+    neurons: Annotated[int | None, typer.Option(help="How many single neurons to silence.")] = None,
+    model: ModelOption = None,
+    benchmark: BenchmarkOption = None,
+    path: PathOption = None,
+    culture: CultureOption = None,
+    limit: LimitOption = None,
+    too_long: TooLongOption = None,
+    batch_size: BatchOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Hold attribution against ablation: predicted beside measured effects of silencing.
+
+    The scores are those of `find` with a CULNIG method in the same run folder; the questions are
+    those that did not identify neurons. Every neuron set of the folder gets its predicted matrix.
+
+    Example: `culture-lens fidelity --run runs/first --neurons 20`
+    """
+    from culture_lens.culnig import SCORINGS, CulnigScores
+    from culture_lens.fidelity import comparable, matrix_fidelity
+    from culture_lens.fidelity import fidelity as run_fidelity
+    from culture_lens.matrix import AblationMatrix, unseen
+    from culture_lens.neurons import NeuronSet
+    from culture_lens.prediction import predicted_ablation_matrix
+    from culture_lens.runs import Run
+    from culture_lens.scores import NeuronScores
+
+    folder = Run.open(run, create=False)
+    files = {name: folder.named("scores", name, ".safetensors") for name in SCORINGS}
+    scores = CulnigScores(**{name: NeuronScores.load(file) for name, file in files.items()})
+    sets = {
+        name: NeuronSet.load(folder.named("neurons", name, ".safetensors"))
+        for name in folder.names("neurons", ".safetensors")
+    }
+    loading = remembered(
+        folder,
+        model=model,
+        benchmark=benchmark,
+        path=path,
+        culture=culture,
+        limit=limit,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+    )
+    questions = open_questions(loading)
+    lens = open_model(loading)
+    options = given(too_long=too_long, batch_size=batch_size)
+    folder.log("fidelity", {**loading, **options, **given(neurons=neurons)})
+    for name, found in sets.items():
+        predicted = predicted_ablation_matrix(lens, found, questions, **options)
+        where = predicted.to_parquet(folder.named("predicted", name, ".parquet"))
+        typer.echo(f"{name}, predicted change of P(gold): {where}\n{predicted.table().to_string()}")
+        measured = folder.named("matrix", name, ".parquet")
+        if measured.exists():
+            matrix = AblationMatrix.from_parquet(measured)
+            if comparable(matrix):
+                say_agreement(matrix_fidelity(predicted, matrix))
+    fresh = unseen(NeuronSet({}, {}, scores.metadata), questions, seen=False)
+    compared = run_fidelity(lens, fresh, scores, run=folder, **options, **given(neurons=neurons))
+    where = compared.to_parquet(folder.named("fidelity", "scores", ".parquet"))
+    typer.echo(f"single neurons and sets: {where}")
+    say_agreement(compared)
+
+
+def say_agreement(fidelity: Any) -> None:
+    """Print how far predicted and measured effects agree."""
+    for kind in fidelity.kinds:
+        if len(fidelity.units(kind)) > 2:
+            typer.echo(
+                f"  {kind}: Pearson {fidelity.correlation(kind)}, Spearman "
+                f"{fidelity.correlation(kind, 'spearman')}, slope {fidelity.slope(kind)}"
+            )

@@ -1,0 +1,97 @@
+"""Options that several commands share, and what is done with them.
+
+An option that is not given is not passed on, so every default is the one written in Python.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from culture_lens.items import Question
+    from culture_lens.models import LensModel
+    from culture_lens.runs import Run
+
+ModelOption = Annotated[str | None, typer.Option(help="Name, folder or hub id of the model.")]
+BenchmarkOption = Annotated[str | None, typer.Option(help="See `culture-lens benchmarks`.")]
+PathOption = Annotated[Path | None, typer.Option(help="A local copy of the benchmark.")]
+RunOption = Annotated[Path, typer.Option(help="The run folder.")]
+MethodOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="conact, lap, lape, mad, mad_probability, random, culnig-specific or culnig-general; "
+        "may be given several times."
+    ),
+]
+ScoringOption = Annotated[
+    str | None,
+    typer.Option(help="letter, letter_options, option_likelihood or option_likelihood_sum."),
+]
+CultureOption = Annotated[
+    list[str] | None, typer.Option(help="Only this culture; may be given several times.")
+]
+LimitOption = Annotated[int | None, typer.Option(help="At most so many questions per culture.")]
+TooLongOption = Annotated[
+    str | None, typer.Option(help="Prompts longer than the context: error, skip or truncate.")
+]
+BatchOption = Annotated[int | None, typer.Option(help="Questions per forward.")]
+DtypeOption = Annotated[str | None, typer.Option(help="float32, bfloat16, ...")]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
+
+DEFAULT_RUN = Path("runs/latest")
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Keep the options that were given.
+
+    Example:
+        >>> given(share=0.01, k=None, culture=[])
+        {'share': 0.01}
+    """
+    return {name: value for name, value in options.items() if value not in (None, [], ())}
+
+
+def say(text: str) -> None:
+    """Print a line for people, on standard error, so that standard output stays for results."""
+    typer.echo(text, err=True)
+
+
+def remembered(run: Run, **options: Any) -> dict[str, Any]:
+    """Fill options that were not given from what this run was made with."""
+    return given(
+        **{
+            name: value if value not in (None, []) else run.option(name)
+            for name, value in options.items()
+        }
+    )
+
+
+def quiet_loading() -> None:
+    """Keep the library's own loading bars out of ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def open_model(options: dict[str, Any]) -> LensModel:
+    """Load the model that the options name."""
+    from culture_lens.models import load_model
+
+    quiet_loading()
+    wanted = {name: options[name] for name in ("dtype", "device", "revision") if name in options}
+    names = [options["model"]] if "model" in options else []
+    return load_model(*names, **wanted)
+
+
+def open_questions(options: dict[str, Any]) -> list[Question]:
+    """Load the questions that the options name."""
+    from culture_lens.benchmarks import load_benchmark
+
+    wanted = given(
+        path=options.get("path"), cultures=options.get("culture"), limit=options.get("limit")
+    )
+    return load_benchmark(options.get("benchmark", "everyday"), **wanted)

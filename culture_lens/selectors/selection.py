@@ -1,0 +1,261 @@
+"""From a selector's name and options to neurons: checked before a model runs, then chosen."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from culture_lens.attribution import PROJECTIONS
+from culture_lens.culnig import CulnigScores
+from culture_lens.errors import InputError, unknown
+from culture_lens.neurons import NeuronSet
+from culture_lens.scores import NeuronScores, check_share, number_chosen
+from culture_lens.selectors.conact import conact
+from culture_lens.selectors.culnig_general import culnig_general
+from culture_lens.selectors.culnig_specific import culnig_specific
+from culture_lens.selectors.lap import lap
+from culture_lens.selectors.lape import lape
+from culture_lens.selectors.mad import mad, mad_probability
+from culture_lens.selectors.random import random
+from culture_lens.sites import DEFAULT_SITE
+from culture_lens.statistics import ActivationSummary
+
+SELECTORS: Mapping[str, Callable[..., NeuronScores]] = {
+    "conact": conact,
+    "cas": conact,
+    "lap": lap,
+    "lape": lape,
+    "mad": mad,
+    "mad_probability": mad_probability,
+    "random": random,
+}
+"""Activation selectors: ActivationSummary -> NeuronScores."""
+GRADIENT_SELECTORS: Mapping[str, Callable[..., NeuronSet]] = {
+    "culnig_general": culnig_general,
+    "culnig_specific": culnig_specific,
+}
+"""Gradient selectors: CulnigScores -> NeuronSet; each has shares of its own."""
+SHARES: Mapping[str, float] = {"lape": 0.01}
+DEFAULT_SHARE = 0.005
+
+SPECIMEN = ActivationSummary(
+    cultures=("a", "b"),
+    items=torch.ones(2, dtype=torch.long),
+    tokens=torch.ones(2, dtype=torch.long),
+    counts={"act": torch.ones(2, 1, 1, dtype=torch.long)},
+    sums={"act": torch.ones(2, 1, 1, dtype=torch.float64)},
+)
+"""A summary of one neuron, to try a selector's options on."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selector with its number and options, checked; made by ``plan``.
+
+    Attributes:
+        name: The selector's name as the tables have it.
+        share: Share of the neurons, where it is not among the selector's own options.
+        k: Or how many neurons.
+        options: The selector's own options.
+    """
+
+    name: str
+    share: float | None = None
+    k: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gradient(self) -> bool:
+        """Whether it chooses from CulnigScores and not from an ActivationSummary."""
+        return self.name in GRADIENT_SELECTORS
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites it chooses from by default."""
+        return PROJECTIONS if self.gradient else (DEFAULT_SITE,)
+
+
+def get_selector(name: str) -> Callable[..., Any]:
+    """Find a selector by name; hyphens and underscores are the same.
+
+    Raises:
+        InputError: No such selector.
+
+    Example:
+        >>> get_selector("CAS") is get_selector("conact")
+        True
+    """
+    every = {**SELECTORS, **GRADIENT_SELECTORS}
+    key = name.lower().replace("-", "_")
+    if key not in every:
+        raise unknown("selector", name, every)
+    return every[key]
+
+
+def plan(
+    method: str,
+    share: float | None = None,
+    k: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    magnitudes: bool = True,
+) -> Selection:
+    """Check everything about a selection that can be checked without a model.
+
+    Args:
+        method: Name of the selector.
+        share: Share of the neurons, or nothing.
+        k: Number of neurons, or nothing.
+        options: Options of the selector.
+        magnitudes: Whether the summary will hold sums.
+
+    Returns:
+        The selection, with the selector's own share where neither share nor k is given.
+
+    Raises:
+        InputError: An unknown selector or option, or a share outside (0, 1].
+
+    Example:
+        >>> plan("conact").share
+        0.005
+    """
+    selector, own = get_selector(method), dict(options or {})
+    name = selector.__name__
+    if share is not None and k is not None:
+        raise InputError(f"give share or k, not both (share={share}, k={k}).")
+    if name in GRADIENT_SELECTORS:
+        if k is not None:
+            raise InputError(f"selector {name!r} chooses by shares, not by number: leave out k.")
+        if share is not None:
+            own["share"] = share
+        check_own_options(selector, own)
+        return Selection(name, options=own)
+    check_own_options(selector, own)
+    if share is None and k is None:
+        share = SHARES.get(name, DEFAULT_SHARE)
+    if k is not None and k < 1:
+        raise InputError(f"k={k}: at least one neuron must be chosen.")
+    selector(SPECIMEN if magnitudes else replace(SPECIMEN, sums={}), **own)
+    return Selection(name, check_share(share) if share is not None else None, k, own)
+
+
+def check_own_options(selector: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that a selector does not have."""
+    _, *known = inspect.signature(selector).parameters
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"selector {selector.__name__!r} has no option {name!r}; its options are: "
+                f"{', '.join(known) or 'none'}."
+            )
+
+
+def check_fits(selection: Selection, shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse shares or numbers that choose no neuron of a model, or too many, before it runs.
+
+    Args:
+        selection: The selection.
+        shapes: Layers and neurons per layer at each site.
+
+    Raises:
+        InputError: Names the site and the numbers.
+
+    Example:
+        ``check_fits(plan("conact"), {"act": (30, 1536)})``
+    """
+    if not selection.gradient:
+        for site, (layers, width) in shapes.items():
+            number_chosen(layers * width, selection.share, selection.k, site)
+        return
+    # The selector itself on equal scores: it counts as it will count.
+    tried = {name: value for name, value in selection.options.items() if name != "countries"}
+    equal = {site: torch.ones(2, *shape) for site, shape in shapes.items()}
+    specimen = NeuronScores(("a", "b"), equal, metadata={"ids": ["1"]})
+    GRADIENT_SELECTORS[selection.name](CulnigScores(specimen, specimen, specimen), **tried)
+
+
+def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> NeuronSet:
+    """Choose neurons as planned.
+
+    Raises:
+        InputError: The selector chooses from the other kind of source, or the summary holds fewer
+            than two cultures.
+
+    Example:
+        ``choose(summary, plan("lape"))``
+    """
+    made = {
+        "selector": selection.name,
+        "share": selection.options.get("share", selection.share),
+        "k": selection.k,
+        "options": dict(selection.options),
+    }
+    if isinstance(source, CulnigScores):
+        if not selection.gradient:
+            raise InputError(
+                f"selector {selection.name!r} chooses from an ActivationSummary; see summarise."
+            )
+        found = GRADIENT_SELECTORS[selection.name](source, **selection.options)
+        return replace(found, metadata={**source.metadata, **made})
+    if selection.gradient:
+        raise InputError(
+            f"selector {selection.name!r} chooses from CulnigScores; see culnig_scores."
+        )
+    if len(source.cultures) < 2:
+        raise InputError(
+            f"the summary holds only {', '.join(source.cultures)}: a culture's neurons are found "
+            "by comparison, so at least two cultures are needed."
+        )
+    scores = SELECTORS[selection.name](source, **selection.options)
+    found = with_means(scores.top(share=selection.share, k=selection.k), source)
+    return replace(found, metadata={**source.metadata, **made})
+
+
+def select(
+    source: ActivationSummary | CulnigScores,
+    method: str = "conact",
+    *,
+    share: float | None = None,
+    k: int | None = None,
+    **options: Any,
+) -> NeuronSet:
+    """Choose each culture's neurons by one selector.
+
+    Args:
+        source: What a recording pass counted; for CULNIG, its three scorings.
+        method: Name of the selector.
+        share: Share of the neurons at each site; 0.5% by default, 1% for LAPE, 0.3% of all sites
+            together for ``culnig_specific``.
+        k: Or how many neurons at each site; not for CULNIG.
+        **options: Options of the selector, such as ``percentile_filter`` of LAPE.
+
+    Raises:
+        InputError: An unknown selector or option, a share outside (0, 1], or fewer than two
+            cultures.
+
+    Example:
+        ``found = select(summary, "conact", share=0.005)``
+    """
+    return choose(source, plan(method, share, k, options))
+
+
+def with_means(found: NeuronSet, summary: ActivationSummary) -> NeuronSet:
+    """Note each chosen neuron's mean activation over all tokens, for ablation to the mean."""
+    total = summary.tokens.sum().double()
+    means = {site: sums.sum(0) / total for site, sums in summary.sums.items()}
+    neurons = {
+        culture: replace(
+            chosen,
+            means={
+                site: means[site][places[:, 0], places[:, 1]]
+                for site, places in chosen.places.items()
+                if site in means
+            },
+        )
+        for culture, chosen in found.neurons.items()
+    }
+    return replace(found, neurons=neurons)
