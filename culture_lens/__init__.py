@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from culture_lens import plots
     from culture_lens.ablation import ablated, enhance, steered, suppress
+    from culture_lens.agreement import Fidelity, fidelity, matrix_fidelity
     from culture_lens.attribution import attribute
     from culture_lens.batches import build_prompts
     from culture_lens.benchmarks import benchmark_names, load_benchmark, questions_from_table
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from culture_lens.culnig import CulnigScores, culnig_scores
     from culture_lens.errors import CultureLensWarning, InputError
     from culture_lens.evaluation import Evaluation, evaluate
-    from culture_lens.fidelity import Fidelity, fidelity, matrix_fidelity
     from culture_lens.find import find_culture_neurons, split_questions, summarise
     from culture_lens.items import Prompt, PromptFormat, Question, Role
     from culture_lens.matrix import AblationMatrix, ablation_matrix
@@ -57,9 +57,9 @@ _PLACES = {
     "InputError": "errors",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
-    "Fidelity": "fidelity",
-    "fidelity": "fidelity",
-    "matrix_fidelity": "fidelity",
+    "Fidelity": "agreement",
+    "fidelity": "agreement",
+    "matrix_fidelity": "agreement",
     "find_culture_neurons": "find",
     "split_questions": "find",
     "summarise": "find",

@@ -107,35 +107,40 @@ def edit_hooks(
         InputError: A site that the model does not have, or a neuron outside it.
     """
     rows = [neurons] if isinstance(neurons, Neurons) else list(neurons)
+    check_inside(model, rows)
     hooks: HookList = []
     for site in dict.fromkeys(site for row in rows for site in row.places):
-        shape = (model.n_layers, model.widths.get(site, 0))
-        for row in rows:
-            places = row.places.get(site)
-            if (
-                places is not None
-                and len(places)
-                and ((places < 0) | (places >= torch.tensor(shape))).any()
-            ):
-                raise InputError(
-                    f"neurons at site {site!r} lie outside {model.name!r}, which has "
-                    f"{shape[0]} layers of {shape[1]}: they are of another model."
-                )
         here = [row.places[site][:, 0] for row in rows if site in row.places]
         used = sorted(set(torch.cat(here).tolist()))
         for layer in used:
-            mask = torch.zeros(len(rows), shape[1], dtype=torch.bool)
-            value = torch.zeros(len(rows), shape[1])
+            mask = torch.zeros(len(rows), model.widths[site], dtype=torch.bool)
+            value = torch.zeros(len(rows), model.widths[site], dtype=model.dtype)
             for position, row in enumerate(rows):
                 if site in row.places:
                     inside = row.places[site][:, 0] == layer
                     index = row.places[site][inside, 1]
                     mask[position, index] = True
-                    value[position, index] = values(row, site)[inside].float()
+                    value[position, index] = values(row, site)[inside].to(model.dtype)
             device = model.device
             hook = edit_hook(edit, mask.to(device), value.to(device), model.running_rows)
             hooks.append((model.hook_name(site, layer), hook))
     return hooks
+
+
+def check_inside(model: LensModel, rows: Sequence[Neurons]) -> None:
+    """Refuse neurons that a model does not have.
+
+    Raises:
+        InputError: Names the site and the model's shape.
+    """
+    for row in rows:
+        for site, places in row.places.items():
+            shape = (model.n_layers, model.widths.get(site, 0))
+            if len(places) and ((places < 0) | (places >= torch.tensor(shape))).any():
+                raise InputError(
+                    f"neurons at site {site!r} lie outside {model.name!r}, which has "
+                    f"{shape[0]} layers of {shape[1]}: they are of another model."
+                )
 
 
 def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> HookList:
@@ -178,7 +183,8 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
                     "give the values as {site: tensor}."
                 )
             return row.means[site]
-        return torch.full((len(places),), 0.0 if value == "zero" else float(value))
+        constant = 0.0 if value == "zero" else float(value)
+        return torch.full((len(places),), constant, dtype=torch.float64)
 
     return edit_hooks(model, neurons, replaced, values)
 
@@ -190,7 +196,10 @@ def steering_hooks(model: LensModel, neurons: Rows, alpha: float = 0.5) -> HookL
         ``with model.hooks(steering_hooks(model, found["Japan"], 0.5)): model.logits(batch)``
     """
     return edit_hooks(
-        model, neurons, scaled, lambda row, site: torch.full((len(row.places[site]),), 1 + alpha)
+        model,
+        neurons,
+        scaled,
+        lambda row, site: torch.full((len(row.places[site]),), 1 + alpha, dtype=torch.float64),
     )
 
 

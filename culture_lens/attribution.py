@@ -264,7 +264,7 @@ class AttributionSums:
         else:
             held[culture] = values.clone()
 
-    def _count(self, culture: str, facts: Mapping[str, float]) -> None:
+    def _count(self, culture: str, facts: Mapping[str, float | int]) -> None:
         for name, value in facts.items():
             self._facts[name][culture] = self._facts[name].get(culture, 0) + value
 

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.ablation import check_inside
 from culture_lens.attribution import attribution_pass, gold_tokens
 from culture_lens.batches import batches, run_batches
 from culture_lens.errors import InputError
@@ -39,7 +40,7 @@ class PredictedMatrix:
 
     Attributes:
         frame: Columns mask (whose neurons), id, culture, group, p_gold, predicted.
-        metadata: Model, selector, factor, number of items.
+        metadata: Model, benchmark, selector, number of neurons per mask and of items.
 
     Example:
         ``predicted_ablation_matrix(model, found, questions).table()``
@@ -136,13 +137,17 @@ def predicted_effects(
         prompts, float64.
 
     Raises:
-        InputError: No set has a neuron.
+        InputError: No set has a neuron, a neuron lies outside the model, or prompts that do not
+            show the options.
 
     Example:
         ``p_gold, effects = predicted_effects(model, prompts, [found["Japan"]])``
     """
     if not any(len(row) for row in sets):
         raise InputError("none of the sets has a neuron, so there is no effect to predict.")
+    check_inside(model, sets)
+    if not prompts or any(prompt.style != "choices" for prompt in prompts):
+        raise InputError("predictions need at least one prompt, all of style 'choices'.")
     gold = gold_tokens(prompts, model.tokenizer)
     rows: dict[str, tuple[Tensor, Tensor]] = {}
     for batch, (p_gold, effects) in run_batches(

@@ -60,6 +60,7 @@ def build_report(run: Run | str | Path) -> Path:
         **lay_out(folder, results),
         figures={name: draw(found, matrix) for name, (found, matrix) in results.items()},
         comparison=compare(results),
+        attribution=hold_attribution(folder, results),
         plotly=Markup(get_plotlyjs()),
     )
     return write_whole(
@@ -272,6 +273,25 @@ def compare(results: Results) -> dict[str, Any] | None:
         return None
     words = "Dots with intervals for every selector: mean self, cross and gap."
     return embed(plots.method_comparison(tested), words)
+
+
+def hold_attribution(run: Run, results: Results) -> list[dict[str, Any]]:
+    """Draw predicted beside measured effects, where a run holds predictions."""
+    from culture_lens import plots
+    from culture_lens.agreement import Fidelity, comparable
+    from culture_lens.prediction import PredictedMatrix
+
+    drawn = []
+    for name in run.names("fidelity", ".parquet"):
+        held = Fidelity.from_parquet(run.named("fidelity", name, ".parquet"))
+        drawn.append(embed(plots.fidelity_chart(held), "Dots: predicted against measured."))
+    for name in run.names("predicted", ".parquet"):
+        predicted = PredictedMatrix.from_parquet(run.named("predicted", name, ".parquet"))
+        _, matrix = results.get(name, (None, None))
+        measured = matrix if matrix is not None and comparable(matrix) else None
+        figure = plots.predicted_heatmap(predicted, measured)
+        drawn.append(embed(figure, "Heat map, silenced by asked: predicted change of P(gold)."))
+    return drawn
 
 
 def embed(figure: Any, words: str) -> dict[str, Any]:

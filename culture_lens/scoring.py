@@ -70,7 +70,8 @@ def letter_answers(
     Raises:
         InputError: A label is not a single token after its prompt.
     """
-    logits = model.logits(batch, prefix_cache).float().cpu()
+    logits = model.logits(batch, prefix_cache).cpu()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     answers = []
     for row, prompt in zip(logits, batch.prompts, strict=True):
         labels = torch.tensor(label_ids(prompt, model.tokenizer))

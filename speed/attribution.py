@@ -1,6 +1,7 @@
 """Time and memory of gradient attribution, beside a bare backward pass and the published way.
 
     python speed/attribution.py
+    python speed/attribution.py --one-thread
     python speed/attribution.py --model-shape llama-3.1-8b --device cuda --dtype bfloat16
 
 All run the same batches of the bundled questions through SmolLM2-135M, or of random tokens through
@@ -13,7 +14,8 @@ floats, item by item and neuron by neuron. Prompts and gold tokens are made befo
 
 Times are taken in turn within one process; a ratio is the median over rounds of the ratio within a
 round. Peak memory is that of a process of its own for each, the median of three, one for
-``published``; on a GPU it is the allocator's.
+``published``; on a GPU it is the allocator's. ``--one-thread`` counts processor time of one thread
+instead of seconds, for a machine that others use at the same time.
 
 The floor is the time that the needed operations would take in matrix products alone, whose speed
 is measured in every round with the model's own weights. Needed are, without padding:
@@ -241,15 +243,15 @@ def needed_operations(job: Job) -> float:
     return 2.0 * sum(lengths) * (2 * every - unscored) + attention + head
 
 
-def timed(run: Pass, device: str) -> float:
+def timed(run: Pass, options: argparse.Namespace) -> float:
     """Seconds that a call takes."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
+    clock = time.process_time if options.one_thread else time.perf_counter
+    settle = torch.cuda.synchronize if options.device == "cuda" else lambda: None
+    settle()
+    start = clock()
     run()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    settle()
+    return clock() - start
 
 
 def peak_mib(device: str) -> int:
@@ -276,6 +278,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one-thread", action="store_true", help="count processor time")
     parser.add_argument("--only", choices=PASSES, help="print the peak memory of one pass")
     parser.add_argument("--model-shape", choices=SHAPES, help="a random model instead of SmolLM2")
     parser.add_argument("--layers", type=int, help="layers of the random model")
@@ -284,6 +287,8 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.one_thread:
+        torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(embedded_path("smollm2-135m"))
     prompts = build_prompts(load_benchmark("everyday")[: options.items], tokenizer)
     if options.model_shape:
@@ -307,7 +312,7 @@ def main() -> None:
         run()
     for _ in range(options.rounds):
         for name, run in runs.items():
-            times[name].append(timed(run, options.device))
+            times[name].append(timed(run, options))
 
     def ratio(name: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(times[name], times[other], strict=True))

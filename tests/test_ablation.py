@@ -284,7 +284,9 @@ def test_one_hook_for_each_site_and_layer_in_use():
 
 def test_values_that_are_refused():
     model = lens("llama")
-    with pytest.raises(InputError, match="ablation value 'median': use 'zero', 'mean', 'double', a number"):
+    with pytest.raises(
+        InputError, match="ablation value 'median': use 'zero', 'mean', 'double', a number"
+    ):
         ablation_hooks(model, NEURONS, "median")
     with pytest.raises(InputError, match="no means were recorded for site 'act'.*magnitudes=True"):
         ablation_hooks(model, NEURONS, "mean")

@@ -547,10 +547,8 @@ def test_an_interrupted_run_goes_on_where_it_was(monkeypatch, tmp_path, stop_aft
     assert_same(found, clean)
     assert found.metadata == clean.metadata
     assert_equal_to(scored(model, questions, **options), as_tables(clean), 1e-12, 1e-13)
-    with monkeypatch.context() as patch:
-        calls = counting(patch, 0)
-        assert_same(scored(model, questions, run=run, **options), clean)
-    assert calls == []
+    must_not_run(monkeypatch)
+    assert_same(scored(model, questions, run=run, **options), clean)
 
 
 def test_a_run_does_not_mistake_one_thing_for_another(monkeypatch, tmp_path):

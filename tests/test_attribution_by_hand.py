@@ -381,6 +381,21 @@ def test_padding_and_batches_change_nothing_on_paper(model, batch_size):
     assert_is(found, "here", expected)
 
 
+def test_confidence_and_right_answers_are_told(model):
+    """A is the likeliest word with a question, B without; the other words have 9/118 each."""
+    both = [
+        question("coin Kenya", A, "a"),
+        question("coin Kenya", B, "b"),
+        question("of Kenya", A, "a"),
+    ]
+    told = scored(model, both).metadata
+    assert told["right"] == {"a": 2, "b": 0} and told["items"] == {"a": 2, "b": 1}
+    assert told["p_gold"] == pytest.approx({"a": 54 / 118, "b": 1 / 118}, rel=1e-12)
+    told = scored(model, both, control=True).metadata
+    assert told["right"] == {"a": 0, "b": 1}
+    assert told["p_gold"] == pytest.approx({"a": 2 * TWIN_A, "b": TWIN_B}, rel=1e-12)
+
+
 def test_cultures_are_summed_by_themselves(model):
     rows = [question("coin Kenya", A, "here", n) for n in range(3)]
     rows += [question("Kenya", B, "there", n) for n in range(2)]

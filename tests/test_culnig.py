@@ -26,6 +26,8 @@ NAMED = ("Brazil", "Iran", "Japan")  # those that CountryRC asks about
 SHAPES = {"gate": (3, 401), "q": (3, 203), "k": (3, 101), "v": (3, 101)}
 BLEND = Path(__file__).parents[2] / "shared" / "data" / "blend"
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no more than guessing")
+
 
 # ------------------------------------------------------------------ scores drawn at random
 
@@ -660,6 +662,7 @@ def idle(monkeypatch):
         ({"method": "culnig_specific", "summary_options": {"nothing": 1}}, "unknown option"),
         ({"method": "culnig_specific", "summary_options": {"tokens": "mean"}}, "aggregation"),
         ({"method": "culnig_specific", "summary_options": {"countries": ["Peru"]}}, "Peru"),
+        ({"method": "culnig_specific", "countries": ["Peru"]}, "unknown culture 'Peru'"),
     ],
     ids=str,
 )
@@ -675,17 +678,23 @@ def test_countryrc_questions_about_others_are_refused_before_the_model_runs(idle
 
 
 @pytest.mark.parametrize("which", ["task", "countryrc"])
-def test_labels_that_are_no_single_token(which):
-    """CountryRC comes last; its labels must not spoil the run after hours of task and control."""
-    model = lens("qwen2")
-    spaced = PromptFormat(label_form="space", labels="WXYZ")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": PromptFormat(label_form="space", labels="WXYZ")}, "is not one token"),
+        ({"text": "word " * 600}, "do not fit the context"),
+    ],
+    ids=("label", "length"),
+)
+def test_prompts_that_cannot_be_scored_are_refused_before_anything_is(idle, which, change, message):
+    """CountryRC is scored last; what is wrong with it must not show after hours of the others."""
     task, named = toy_questions(), reading()
     if which == "task":
-        task = [replace(q, prompt=spaced) for q in task]
+        task = [replace(q, **change) for q in task]
     else:
-        named = [replace(q, prompt=spaced) for q in named]
-    with pytest.raises(InputError, match="is not one token"):
-        culnig_scores(model, task, countryrc=named, progress=False)
+        named = [replace(q, **change) for q in named]
+    with pytest.raises(InputError, match=message):
+        culnig_scores(lens("qwen2"), task, countryrc=named, progress=False)
 
 
 def test_questions_too_long_are_left_out_of_task_and_control():

@@ -37,6 +37,7 @@ def make_matrix(cultures=CULTURES, items=12, seeds=2, **metadata):
                 "group": f"q{item}",
                 "prediction": 0 if correct else 1,
                 "correct": correct,
+                "p_gold": (0.6 if correct else 0.1) + 0.01 * item,
                 "scores": [0.0, 0.0, 0.0, 0.0],
             }
         )
@@ -166,7 +167,6 @@ def test_thirty_cultures_are_all_labelled():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: plots.layer_heatmap(make_found(["Japan"])),
         lambda: plots.layer_heatmap(NeuronSet({}, {"act": (4, 8)})),
         lambda: plots.layer_heatmap(make_found(), site="gate"),
         lambda: plots.overlap_heatmap(make_found(["Japan"])),

@@ -47,9 +47,9 @@ def fidelity(
 
     Example: `culture-lens fidelity --run runs/first --neurons 20`
     """
+    from culture_lens.agreement import comparable, matrix_fidelity
+    from culture_lens.agreement import fidelity as run_fidelity
     from culture_lens.culnig import SCORINGS, CulnigScores
-    from culture_lens.fidelity import comparable, matrix_fidelity
-    from culture_lens.fidelity import fidelity as run_fidelity
     from culture_lens.matrix import AblationMatrix, unseen
     from culture_lens.neurons import NeuronSet
     from culture_lens.prediction import predicted_ablation_matrix

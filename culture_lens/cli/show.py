@@ -22,7 +22,7 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
     Example: `culture-lens plot --run runs/first`
     """
     from culture_lens import plots
-    from culture_lens.fidelity import Fidelity
+    from culture_lens.agreement import Fidelity
     from culture_lens.matrix import AblationMatrix
     from culture_lens.neurons import NeuronSet
     from culture_lens.prediction import PredictedMatrix

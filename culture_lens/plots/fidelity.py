@@ -12,11 +12,12 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from culture_lens.agreement import CELL, METHODS, NEURON, SET, Fidelity, matrix_fidelity
 from culture_lens.confidence import Estimate, ranks
 from culture_lens.errors import InputError, unknown
-from culture_lens.fidelity import CELL, METHODS, NEURON, SET, Fidelity, matrix_fidelity
 from culture_lens.matrix import AblationMatrix
 from culture_lens.plots.heatmaps import (
+    LEAST_ROWS,
     MARK,
     MOST_DIGITS,
     OUTLINED,
@@ -27,7 +28,6 @@ from culture_lens.plots.heatmaps import (
     outline,
     telling_digits,
     tick_digits,
-    whose,
 )
 from culture_lens.plots.look import (
     AMOUNT,
@@ -59,27 +59,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PANELS = {NEURON: "single neurons", SET: "sets of neurons", CELL: "cells of the matrix"}
-HEIGHT, TITLE_LINE, LARGE = 560, 16, 10
+HEIGHT, TITLE_LINE, MANY = 560, 16, 10
 BAR_COLOUR, OTHER_COLOUR = "#c3c9d1", "#4292c6"
-APART = (0.2, 0.055)  # how far apart labelled points must lie, as shares of the axes
+LETTER, LINE, GAP = 0.0085, 0.045, 0.008  # of a label, as shares of the figure's size
+Range = tuple[float, float]
+Box = tuple[float, float, float, float]
 WHERE = "change of the probability of the right answer, percentage points"
 
 
 @dataclass(frozen=True)
 class Series:
-    """Units that are drawn alike: a name for the legend, a colour or one each, and a symbol."""
+    """Units that are drawn alike, with an entry in the legend; or each in a shade of its own."""
 
     name: str
     units: list[str]
-    colour: str | list[str]
+    colour: str
     symbol: str
     size: int
-    labelled: bool
-
-    def colours(self) -> list[str]:
-        """Give every unit's colour."""
-        same = isinstance(self.colour, str)
-        return [self.colour] * len(self.units) if same else list(self.colour)  # type: ignore[list-item]
+    labelled: bool = False
+    shades: tuple[str, ...] = ()
 
 
 def fidelity_chart(fidelity: Fidelity, kind: str | None = None) -> go.Figure:
@@ -103,29 +101,27 @@ def fidelity_chart(fidelity: Fidelity, kind: str | None = None) -> go.Figure:
     if kind is not None and kind not in fidelity.kinds:
         raise unknown("kind of unit", kind, fidelity.kinds)
     kinds = fidelity.kinds if kind is None else (kind,)
-    figure = make_subplots(1, len(kinds), horizontal_spacing=0.18 / len(kinds))
-    words = [readings(fidelity, name) for name in kinds]
-    lines = 1 + max(len(text) for text in words)
-    for column, (name, text) in enumerate(zip(kinds, words, strict=True), start=1):
-        panel(figure, fidelity.units(name), name, column)
-        add_heading(figure, column, [f"<b>{PANELS.get(name, name)}</b>", *text], lines)
-    house(
-        figure,
+    figure = house(
+        make_subplots(1, len(kinds), horizontal_spacing=0.18 / len(kinds)),
         "What silencing was predicted to do, and what it did",
         about(
             fidelity.metadata,
             INTERVALS,
             "dashed: measured as predicted",
             "filled: measured interval excludes 0",
-            "every panel has its own scale" if len(kinds) > 1 else "",
             "darker: higher attribution score" if NEURON in kinds else "",
+            "every panel has its own scale" if len(kinds) > 1 else "",
             selector=str(fidelity.metadata.get("selector") or ""),
         ),
         1,
     )
-    top = figure.layout.margin.t + TITLE_LINE * lines
+    words = [readings(fidelity, name) for name in kinds]
+    lines = 1 + max(len(text) for text in words)
+    for column, (name, text) in enumerate(zip(kinds, words, strict=True), start=1):
+        panel(figure, fidelity.units(name), name, column, 1 / len(kinds))
+        add_heading(figure, column, [f"<b>{PANELS.get(name, name)}</b>", *text], lines)
     figure.update_layout(
-        margin_t=top,
+        margin_t=figure.layout.margin.t + TITLE_LINE * lines,
         height=HEIGHT + TITLE_LINE * lines,
         legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yref": "container"},
     )
@@ -166,46 +162,38 @@ def add_heading(figure: go.Figure, column: int, text: Sequence[str], lines: int)
     )
 
 
-def panel(figure: go.Figure, table: pd.DataFrame, kind: str, column: int) -> None:
+def panel(figure: go.Figure, table: pd.DataFrame, kind: str, column: int, width: float) -> None:
     """Draw the units of one kind into a column of the figure, with axes and lines."""
     here = {"row": 1, "col": column}
     x_range, y_range = ranges(list(table["predicted"]), list(table["measured"]))
-    for axis in (figure.update_xaxes, figure.update_yaxes):
-        low, high = x_range if axis == figure.update_xaxes else y_range
-        axis(range=[low, high], **marks(low, high), **here)
-    for line in (figure.add_vline, figure.add_hline):
-        line(0, line={"color": INK, "width": 1}, opacity=0.35, layer="below", **here)
-    low, high = min(x_range[0], y_range[0]), max(x_range[1], y_range[1])
-    figure.add_shape(
-        type="line",
-        x0=low,
-        y0=low,
-        x1=high,
-        y1=high,
-        line={"color": MUTED, "width": 1.2, "dash": "dash"},
-        layer="below",
-        **here,
-    )
+    figure.update_xaxes(range=list(x_range), **marks(*x_range, 7 if width == 1 else 4), **here)
+    figure.update_yaxes(range=list(y_range), **marks(*y_range, 7), **here)
     for series in all_series(table, kind):
         figure.add_trace(legend_key(series), **here)
         figure.add_trace(scatter(table.loc[series.units], series), **here)
-        if series.labelled:
-            for unit, left in labelled(table.loc[series.units], x_range, y_range):
-                text = unit.split(" on ")[0] if kind == CELL else unit
-                add_label(figure, table.loc[unit], label(text), left, series, here)
+    # Lines after the traces: plotly leaves empty panels out.
+    for line in (figure.add_vline, figure.add_hline):
+        line(0, line={"color": INK, "width": 1.3}, layer="below", **here)
+    low, high = min(x_range[0], y_range[0]), max(x_range[1], y_range[1])
+    dashed = {"color": MUTED, "width": 1.2, "dash": "dash"}
+    figure.add_shape(
+        type="line", x0=low, y0=low, x1=high, y1=high, line=dashed, layer="below", **here
+    )
+    add_labels(figure, table, all_series(table, kind), (x_range, y_range), width, here)
 
 
 def all_series(table: pd.DataFrame, kind: str) -> list[Series]:
     """Part the units of a kind into what is drawn alike."""
     names = list(table.index)
     if kind == NEURON:
-        return [Series("single neurons", names, shades(table["score"]), "circle", 8, False)]
+        blues = shades(table["score"])
+        return [Series("single neurons", names, AMOUNT[-2], "circle", 8, shades=blues)]
     if kind == SET:
         random = [name for name in names if name.startswith("random ")]
         rest = [name for name in names if name not in random]
         parts = [
-            Series("random neurons", random, RANDOM_COLOUR, "diamond", 8, True),
-            Series("chosen neurons", rest, FOUND_COLOUR, "circle", 9, True),
+            Series("random neurons", random, RANDOM_COLOUR, "diamond", 8, labelled=True),
+            Series("chosen neurons", rest, FOUND_COLOUR, "circle", 9, labelled=True),
         ]
     else:
         # A cell is named "whose neurons on whose questions".
@@ -213,39 +201,36 @@ def all_series(table: pd.DataFrame, kind: str) -> list[Series]:
         rest = [name for name in names if name not in own]
         size = 8 if len(names) <= 64 else 5
         parts = [
-            Series("other cultures’ questions", rest, OTHER_COLOUR, "circle", size, False),
-            Series("own questions", own, FOUND_COLOUR, "circle", size + 1, len(own) <= LARGE),
+            Series("other cultures’ questions", rest, OTHER_COLOUR, "circle", size),
+            Series("own questions", own, FOUND_COLOUR, "circle", size + 1, len(own) <= MANY),
         ]
     return [part for part in parts if part.units]
 
 
-def shades(scores: pd.Series) -> list[str]:
-    """Give each neuron a blue by the rank of its score; one blue where no score is known."""
+def shades(scores: pd.Series) -> tuple[str, ...]:
+    """Give each neuron a blue by the rank of its score; none where scores are not known."""
     values = scores.to_numpy(dtype=float)
     if np.isnan(values).any() or len(values) < 2:
-        return [OTHER_COLOUR] * len(values)
+        return ()
     places = (ranks(values[None])[0] - 1) / (len(values) - 1)
-    found: list[str] = sample_colorscale(AMOUNT[3:], places.tolist())
-    return found
+    return tuple(sample_colorscale(AMOUNT[3:], places.tolist()))
 
 
 def legend_key(series: Series) -> go.Scatter:
     """Make an entry of the legend: a trace without data, its marker filled."""
-    marker = {"symbol": series.symbol, "size": series.size, "color": series.colours()[0]}
-    if not isinstance(series.colour, str):
-        marker["color"] = AMOUNT[-2]
+    marker = {"symbol": series.symbol, "size": series.size, "color": series.colour}
     return go.Scatter(x=[None], y=[None], mode="markers", name=series.name, marker=marker)
 
 
 def scatter(table: pd.DataFrame, series: Series) -> go.Scatter:
     """Make the trace of a series: points with both intervals, filled where the change is clear."""
-    colours = series.colours()
+    colours = series.shades or (series.colour,) * len(table)
     filled = [clear(estimate) for estimate in table["measured"]]
     return go.Scatter(
         x=[estimate.value for estimate in table["predicted"]],
         y=[estimate.value for estimate in table["measured"]],
-        error_x=bars(table["predicted"]),
-        error_y=bars(table["measured"]),
+        error_x=bars(list(table["predicted"])),
+        error_y=bars(list(table["measured"])),
         mode="markers",
         name=series.name,
         showlegend=False,
@@ -254,7 +239,7 @@ def scatter(table: pd.DataFrame, series: Series) -> go.Scatter:
             "symbol": series.symbol,
             "size": series.size,
             "color": [c if full else PAPER for c, full in zip(colours, filled, strict=True)],
-            "line": {"color": colours, "width": 1.5},
+            "line": {"color": list(colours), "width": 1.5},
         },
         hovertext=[hover(str(unit), row) for unit, row in table.iterrows()],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -286,50 +271,58 @@ def hover(unit: str, row: pd.Series) -> str:
     return "<br>".join(parts)
 
 
-def labelled(
-    table: pd.DataFrame, x_range: tuple[float, float], y_range: tuple[float, float]
-) -> list[tuple[str, bool]]:
-    """Choose the units that have room for a label, largest change first.
-
-    Returns:
-        Units, and whether the label stands on the left.
-    """
-    held: list[tuple[float, float]] = []
-    chosen = []
-    rows = sorted(table.iterrows(), key=lambda row: -abs(row[1]["measured"].value))
-    for unit, row in rows:
-        x = (row["predicted"].value - x_range[0]) / (x_range[1] - x_range[0])
-        y = (row["measured"].value - y_range[0]) / (y_range[1] - y_range[0])
-        if all(abs(x - a) > APART[0] or abs(y - b) > APART[1] for a, b in held):
-            held.append((x, y))
-            chosen.append((str(unit), x > 0.6))
-    return chosen
-
-
-def add_label(
+def add_labels(
     figure: go.Figure,
-    row: pd.Series,
-    text: str,
-    left: bool,
-    series: Series,
+    table: pd.DataFrame,
+    parts: Sequence[Series],
+    area: tuple[Range, Range],
+    width: float,
     here: dict[str, int],
 ) -> None:
-    """Write a label beside a point."""
-    figure.add_annotation(
-        x=row["predicted"].value,
-        y=row["measured"].value,
-        text=text,
-        showarrow=False,
-        xanchor="right" if left else "left",
-        yanchor="bottom",
-        xshift=-5 if left else 5,
-        yshift=2,
-        font={"size": 11, "color": series.colours()[0], "family": FONT},
-        **here,
-    )
+    """Name the units of labelled series, largest change first, where there is room beside them."""
+
+    def place(row: pd.Series) -> tuple[float, float]:
+        """Where a unit lies, as shares of the axes."""
+        values = (row["predicted"].value, row["measured"].value)
+        x, y = ((v - low) / (high - low) for v, (low, high) in zip(values, area, strict=True))
+        return x, y
+
+    taken = [(x, y, x, y) for x, y in (place(row) for _, row in table.iterrows())]
+    colours = {unit: part.colour for part in parts if part.labelled for unit in part.units}
+    for unit in sorted(colours, key=lambda unit: -abs(table.loc[unit, "measured"].value)):
+        x, y = place(table.loc[unit])
+        text = label(unit.split(" on ")[0])
+        size = LETTER * len(text) / width
+        for right, up in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
+            ends = sorted((x + right * GAP, x + right * (GAP + size)))
+            rows = sorted((y + up * GAP, y + up * (GAP + LINE)))
+            box = (ends[0], rows[0], ends[1], rows[1])
+            if min(box) >= 0 and max(box) <= 1 and not any(overlap(box, other) for other in taken):
+                taken.append(box)
+                figure.add_annotation(
+                    x=table.loc[unit, "predicted"].value,
+                    y=table.loc[unit, "measured"].value,
+                    text=text,
+                    showarrow=False,
+                    xanchor="left" if right > 0 else "right",
+                    yanchor="bottom" if up > 0 else "top",
+                    xshift=5 * right,
+                    yshift=2 * up,
+                    font={"size": 11, "color": colours[unit], "family": FONT},
+                    **here,
+                )
+                break
 
 
-Range = tuple[float, float]
+def overlap(a: Box, b: Box) -> bool:
+    """Say whether two boxes, (left, bottom, right, top), have a point in common.
+
+    Example:
+        >>> a = (0.0, 0.0, 2.0, 2.0)
+        >>> overlap(a, (1.0, 1.0, 1.0, 1.0)), overlap(a, (3.0, 3.0, 4.0, 4.0))
+        (True, False)
+    """
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def ranges(predicted: Sequence[Estimate], measured: Sequence[Estimate]) -> tuple[Range, Range]:
@@ -350,10 +343,10 @@ def extent(estimates: Sequence[Estimate]) -> Range:
     return low - room, high + room
 
 
-def marks(low: float, high: float) -> dict[str, Any]:
+def marks(low: float, high: float, most: int) -> dict[str, Any]:
     """Lay out an axis of probability changes: round numbers, however small, written in points."""
     scale = 10.0 ** math.floor(math.log10(high - low))  # ticks() counts in whole numbers then
-    values = [mark * scale for mark in ticks(low / scale, high / scale, 5)]
+    values = [mark * scale for mark in ticks(low / scale, high / scale, most)]
     digits = tick_digits(values)
     return {
         "tickvals": values,
@@ -404,9 +397,9 @@ def predicted_heatmap(
         tables["measured"] = measured.reindex(index=list(masks), columns=list(cultures))
         if len(masks) * len(cultures) > 2:
             agreement = [text for text in readings(compared, CELL) if "only" not in text]
-    largest = max(
-        SMALLEST_P_CHANGE, *(float(np.nanmax(np.abs(t.to_numpy()))) for t in tables.values())
-    )
+    largest = max(float(np.nanmax(np.abs(table.to_numpy()))) for table in tables.values())
+    # A prediction may promise more than 100 points, which no probability can lose.
+    limit = min(max(largest, SMALLEST_P_CHANGE), 1.0)
     columns = len(cultures) * len(tables)
     digits = max(1 if columns <= 12 else 0, telling_digits(largest))
     figure = make_subplots(1, len(tables), shared_yaxes=True, horizontal_spacing=0.03)
@@ -415,7 +408,7 @@ def predicted_heatmap(
         hovers = [
             [cell_hover(mask, culture, tables, estimates) for culture in cultures] for mask in masks
         ]
-        trace = heatmap(table, hovers, LOSS_TO_GAIN, (-largest, largest), "points", signed=True)
+        trace = heatmap(table, hovers, LOSS_TO_GAIN, (-limit, limit), "points", signed=True)
         written = [
             [cell_text(float(table.loc[m, c]), estimates.get((m, c)), digits) for c in cultures]
             for m in masks
@@ -430,11 +423,10 @@ def predicted_heatmap(
         outline(figure, masks, cultures, column)
         if len(tables) > 1:
             add_heading(figure, column, [f"<b>{name}</b>"], 1)
-    neurons = whose(masks).replace("each", "a")
-    what = "predicted and measured" if matrix is not None else "as predicted"
+    title = "Probability of the right answer when neurons are silenced"
     house(
         figure,
-        f"Probability of the right answer when {neurons} neurons are silenced, {what}",
+        f"{title}: {'predicted and measured' if matrix is not None else 'predicted'} change",
         about(
             predicted.metadata,
             "change in percentage points, from one backward pass",
@@ -442,7 +434,7 @@ def predicted_heatmap(
             f"{INTERVALS}; bold {MARK}: interval excludes 0" if matrix is not None else "",
             OUTLINED if set(masks) & set(cultures) else "",
         ),
-        len(masks),
+        max(len(masks), LEAST_ROWS),
         plot_bgcolor=EMPTY,
     )
     axis = across([*cultures] * len(tables))

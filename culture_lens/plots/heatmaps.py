@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MARK = "*"
 SMALLEST_CHANGE, SMALLEST_OVERLAP = 0.05, 0.05
 SMALLEST_P_CHANGE = 1e-5  # probabilities are not counted in items, so smaller ones are compared
-MOST_DIGITS = 5
+MOST_DIGITS, LEAST_ROWS = 5, 3  # one row alone has no room for the titles beside it
 TABLES = {
     "change": "change in accuracy",
     "accuracy": "accuracy",
@@ -52,7 +52,6 @@ TABLES = {
     "p_gold": "probability of the right answer",
     "p_change": "change in probability of the right answer",
 }
-UNEDITED = {"accuracy": "accuracy", "p_gold": "probability of the right answer"}
 OUTLINED = "outlined: own neurons, own questions"
 TITLES = {
     "change": "Accuracy lost or gained",
@@ -111,7 +110,7 @@ def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
         figure,
         f"Where {whose(given.cultures)} neurons sit",
         about(given.metadata, where, chosen(given)),
-        len(found),
+        max(len(found), LEAST_ROWS),
         xaxis={"title": {"text": "layer (0 is the first)"}, "tick0": 0, "dtick": every},
         yaxis={
             **name_axis(list(shares.index), names),
@@ -166,13 +165,14 @@ def ablation_heatmap(
     if kind not in (FOUND, RANDOM):
         raise unknown("kind of neurons", kind, (FOUND, RANDOM))
     check_matrix(matrix)
-    unedited = "p_gold" if what.startswith("p_") else "accuracy"
-    table, base = matrix.table(what, kind), matrix.draws(unedited, BASE)[0, 0]
+    beside = "p_gold" if what.startswith("p_") else "accuracy"
+    below = TABLES[beside]
+    table, base = matrix.table(what, kind), matrix.draws(beside, BASE)[0, 0]
     signed, verb = what in ("change", "p_change"), edited(matrix)
     values = table.to_numpy()
     largest = float(np.nanmax(np.abs(values), initial=0))
     write: Callable[..., str] = points if signed else percent
-    digits = 1 if signed and len(table.columns) <= 12 else 0
+    digits = 1 if (signed or what == "p_gold") and len(table.columns) <= 12 else 0
     if what == "p_change":
         digits = max(digits, telling_digits(largest))
     text, hover = [], []
@@ -187,8 +187,7 @@ def ablation_heatmap(
             [
                 f"neurons of <b>{plain(mask)}</b>{' (random)' if kind == RANDOM else ''} {verb}"
                 f"<br>questions about <b>{plain(culture)}</b><br>{TABLES[what]}: "
-                f"{in_words(cell, what)}<br>unmodified {UNEDITED[unedited]}: "
-                f"{percent(b, 1)}"
+                f"{in_words(cell, what)}<br>unmodified {below}: {percent(b, 1)}"
                 for culture, cell, b in zip(matrix.cultures, cells, base, strict=True)
             ]
         )
@@ -217,12 +216,10 @@ def ablation_heatmap(
             f"bold {MARK}: interval excludes 0" if signed else "",
             OUTLINED if set(matrix.masks) & set(matrix.cultures) else "",
         ),
-        len(table),
+        max(len(table), LEAST_ROWS),
         xaxis={
-            **across(matrix.cultures, [percent(share) for share in base]),
-            "title": {
-                "text": f"asked: questions about (with {UNEDITED[unedited]} of the unmodified model)"
-            },
+            **across(matrix.cultures, [percent(b, int(beside == "p_gold")) for b in base]),
+            "title": {"text": f"asked: questions about (with {below} of the unmodified model)"},
         },
         yaxis={
             **name_axis(matrix.masks),
@@ -425,6 +422,8 @@ def masked(matrix: AblationMatrix) -> str:
 def chosen(found: NeuronSet) -> str:
     """Say how many neurons each culture has."""
     sizes = sorted(len(found[culture]) for culture in found)
+    if len(sizes) == 1:
+        return f"{sizes[0]} neurons"
     if sizes[0] == sizes[-1]:
         return f"{sizes[0]} neurons per culture"
     return f"{sizes[0]}{NOTHING}{sizes[-1]} neurons per culture"

@@ -101,6 +101,8 @@ def about(metadata: Mapping[str, Any], *more: str, selector: str | None = None) 
     model = str(metadata.get("model") or "model not recorded").rstrip("/").rsplit("/", 1)[-1]
     chosen = str(metadata.get("selector") or "selector not recorded")
     items = metadata.get("items")
+    if isinstance(items, Mapping):  # per culture
+        items = sum(items.values())
     parts = [
         model,
         str(metadata.get("benchmark") or "benchmark not recorded"),

@@ -1,17 +1,15 @@
 """Attribution answers for itself: predicted effects of silencing beside measured ones.
 
-To first order, multiplying neurons S by a factor f changes the probability of the right answer by
-
-    predicted = (f - 1) sum over n in S, tokens t of n_t dP(y|x) / dn_t       f = 0: silenced
-
-which one backward pass gives for any number of sets at once. The measured change runs the model
-again with S silenced. Where the two agree, attribution may be trusted to rank neurons and to look
-at whole matrices cheaply; where they part, the model is not linear over the edit, and only ablation
-counts.
+The prediction (``prediction.py``) follows the tangent of P(gold) at the model as it is; the change
+is measured by running the model again with the neurons silenced. Where the two agree, attribution
+may be trusted to rank neurons and to look at whole matrices cheaply; where they part, the model is
+not linear over the edit, and only ablation counts. At the gate they part even for the faintest
+effect: silencing moves act(n) to act(0), which is not where the tangent at n leads.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +24,7 @@ from tqdm.auto import tqdm
 
 from culture_lens.confidence import Estimate, correlation, group_weights, interval, ranks
 from culture_lens.culnig import CulnigScores
-from culture_lens.errors import InputError, unknown
+from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import answer_prompts, prepare
 from culture_lens.items import Question
 from culture_lens.matrix import BASE, FOUND, AblationMatrix
@@ -56,7 +54,7 @@ class Fidelity:
         frame: Columns unit, kind (``"neuron"``, ``"set"`` or ``"cell"``), size (neurons), score
             (the attribution score of a single neuron, else NaN), id, culture, group, p_gold (of
             the unmodified model), predicted, measured.
-        metadata: Model, factor, and where the scores came from.
+        metadata: Model, benchmark, and number of items.
 
     Example:
         ``print(fidelity(model, questions, scores).correlation("neuron"))``
@@ -211,9 +209,19 @@ def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidel
     found = matrix.frame.loc[kinds == FOUND, ["mask", "id", "p_gold"]]
     found = found.assign(measured=found["p_gold"] - found["id"].map(base))
     frame = predicted.frame.merge(found[["mask", "id", "measured"]], on=["mask", "id"])
-    if frame.empty:
-        raise InputError("matrix and prediction have no masks and items in common.")
-    sizes = predicted.metadata.get("neurons", {})
+    for fact in ("model", "neurons"):
+        mine, theirs = predicted.metadata.get(fact), matrix.metadata.get(fact)
+        if mine != theirs:
+            raise InputError(
+                f"prediction and matrix differ in {fact} ({mine} and {theirs}): make both with one "
+                "model and the same neurons."
+            )
+    if len(frame) != len(predicted.frame):
+        raise InputError(
+            f"only {len(frame)} of {len(predicted.frame)} predicted records have a measured one: "
+            "make both on the same questions."
+        )
+    sizes = predicted.metadata["neurons"]
     frame = frame.assign(
         unit=frame["mask"] + " on " + frame["culture"],
         kind=CELL,
@@ -243,11 +251,13 @@ def sample_neurons(
     flat = torch.cat([values.flatten() for values in scores.values()])
     order = torch.sort(flat, descending=True, stable=True).indices
     number = min(number, len(flat))
+    if number < 1:
+        return {}
     spread = np.unique(np.geomspace(1, len(flat), max(1, number - number // 2)).astype(int)) - 1
     drawn = torch.randperm(len(flat), generator=generator(seed, "fidelity")).tolist()
     chosen = dict.fromkeys(order[spread].tolist())
     for place in drawn:
-        if len(chosen) == number:
+        if len(chosen) >= number:
             break
         chosen.setdefault(place)
     found = {}
@@ -291,9 +301,14 @@ def list_units(
     total = sum(values.numel() for values in tables.values())
     for share in shares:
         if int(share * total) >= 1:
-            units.append(Unit(f"top {share:.2%}", SET, pooled_top(tables, share)))
-            units.append(Unit(f"random {share:.2%}", SET, pooled_top(noise, share)))
-    return units + [Unit(name, SET, chosen) for name, chosen in sets.items() if len(chosen)]
+            units.append(Unit(f"top {100 * share:.6g}%", SET, pooled_top(tables, share)))
+            units.append(Unit(f"random {100 * share:.6g}%", SET, pooled_top(noise, share)))
+    units += [Unit(name, SET, chosen) for name, chosen in sets.items() if len(chosen)]
+    names = [unit.name for unit in units]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two units would be called {name!r}: give shares and sets once each.")
+    return units
 
 
 def fidelity(
@@ -344,6 +359,14 @@ def fidelity(
 
     tables = overall_scores(scores)
     check_scores_of(model, tables)
+    if model.dtype.itemsize < torch.float32.itemsize:
+        warnings.warn(
+            f"{model.name!r} is loaded in {model.dtype}, in which the measured effect of a single "
+            "neuron drowns in rounding: read low agreement of single neurons as noise, or load "
+            "the model in float32.",
+            CultureLensWarning,
+            stacklevel=2,
+        )
     units = list_units(tables, neurons, shares, sets or {}, seed)
     prompts, way = prepare(model, questions, "letter", too_long=too_long)
     p_gold, changes = predicted_effects(
@@ -351,13 +374,8 @@ def fidelity(
     )
     items = item_frame(prompts, p_gold)
     folder = Run.open(run) if run is not None else None
-    measured = {}
-    for name, chosen in tqdm(
-        [("unmodified", None), *((u.name, u.neurons) for u in units)],
-        desc="silencing",
-        unit="unit",
-        disable=not progress,
-    ):
+
+    def answered(chosen: Neurons | None, label: str) -> pd.Series:
         frame = answer_prompts(
             model,
             prompts,
@@ -365,10 +383,13 @@ def fidelity(
             chosen,
             batch_size=batch_size,
             progress=progress,
-            label=name,
+            label=label,
             run=folder,
         )
-        measured[name] = items["id"].map(frame.set_index("id")["p_gold"])
+        return items["id"].map(frame.set_index("id")["p_gold"])
+
+    base = answered(None, "unmodified")
+    silenced = tqdm(units, desc="silencing", unit="unit", disable=not progress)
     frames = [
         items.assign(
             unit=unit.name,
@@ -376,9 +397,9 @@ def fidelity(
             size=len(unit.neurons),
             score=unit.score,
             predicted=changes[:, position].numpy(),
-            measured=measured[unit.name] - measured["unmodified"],
+            measured=answered(unit.neurons, unit.name) - base,
         )
-        for position, unit in enumerate(units)
+        for position, unit in enumerate(silenced)
     ]
     metadata = {
         "model": model.name,
