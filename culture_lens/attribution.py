@@ -9,8 +9,8 @@ arXiv 2510.08284, section 3):
 
 The steps, per batch:
 1. One forward with frozen parameters; every site keeps its activation in the graph.
-2. One backward from log P, since dP of an unlikely answer underflows in half precision;
-   dP = P dlog P is put together afterwards, in float32.
+2. One backward from P times a power of two that brings it near 1: in half precision the gradient
+   of an unlikely answer would underflow, and a power of two is taken out again without error.
 3. When a site's gradient arrives it is reduced over tokens at once, to ``item neuron``. No
    gradient is kept, and no activation longer than the graph needs it.
 4. Items are summed per culture in float64.
@@ -39,6 +39,8 @@ from culture_lens.sites import check_sites
 
 PROJECTIONS = ("gate", "q", "k", "v")
 """The sites that paper B selects from: raw outputs of the projections."""
+SMALLEST_EXPONENT = -100
+"""Below 2^-100 an answer's probability is not scaled further; float32 ends at 2^-149."""
 SHARD = 64
 """Prompts per snapshot in a run folder: what an interruption can cost."""
 
@@ -102,25 +104,41 @@ def gold_tokens(prompts: Sequence[Prompt], tokenizer: Any) -> dict[str, int]:
     }
 
 
+@dataclass(frozen=True, eq=False)
+class PassResult:
+    """What a forward and a backward say of each item.
+
+    Attributes:
+        p_gold: P(y|x), ``item``.
+        unit: A power of two; the gradients handed over times it are those of P, ``item``.
+        right: Whether y is the most probable token of the whole vocabulary, ``item``.
+    """
+
+    p_gold: Float[Tensor, " item"]
+    unit: Float[Tensor, " item"]
+    right: Bool[Tensor, " item"]
+
+
 def attribution_pass(
     model: LensModel,
     batch: Batch,
     gold: Mapping[str, int],
     places: Iterable[tuple[str, int]],
     take: Take,
-) -> tuple[Float[Tensor, " item"], Bool[Tensor, " item"]]:
-    """Run one forward and one backward, and hand over n and dlog P/dn of every place.
+) -> PassResult:
+    """Run one forward and one backward, and hand over n and its gradient at every place.
 
     Args:
         model: The model.
         batch: Prompts of style ``"choices"``.
         gold: Token of each question's right label.
         places: ``(site, layer)`` pairs.
-        take: Called with site, layer, n and dlog P/dn, each ``item pos neuron`` and on the device
-            of its layer, as soon as the gradient is there; must not keep them.
+        take: Called with site, layer, n and g, each ``item pos neuron`` and on the device of its
+            layer, as soon as the gradient is there; must not keep them. dP/dn is g times the
+            item's ``unit``.
 
     Returns:
-        P of the gold token, and whether it is the most probable of the whole vocabulary.
+        P of the gold token, the unit of the gradients, and whether the answer is right.
 
     Raises:
         InputError: The model gives NaN or infinite logits.
@@ -148,9 +166,11 @@ def attribution_pass(
         check_logits(logits.detach(), batch)
         tokens = torch.tensor([gold[p.question.id] for p in batch.prompts], device=logits.device)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        log_p = wide.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
-        torch.autograd.grad(log_p.sum(), lowest)
-    return log_p.detach().exp(), logits.detach().argmax(-1) == tokens
+        p_gold = wide.softmax(-1).gather(1, tokens[:, None])[:, 0]
+        exponent = torch.frexp(p_gold.detach()).exponent.clamp(min=SMALLEST_EXPONENT)
+        unit = torch.ldexp(torch.ones_like(p_gold, dtype=torch.float64), exponent)
+        torch.autograd.grad((p_gold * unit.reciprocal().to(p_gold.dtype)).sum(), lowest)
+    return PassResult(p_gold.detach(), unit, logits.detach().argmax(-1) == tokens)
 
 
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
@@ -171,7 +191,7 @@ class ItemScores:
     Attributes:
         p_gold: P(y|x), ``item``.
         right: Whether y is the most probable of the whole vocabulary, ``item``.
-        scores: Per site, ``item layer neuron``, float32 or float64.
+        scores: Per site, ``item layer neuron``, float64.
     """
 
     p_gold: Float[Tensor, " item"]
@@ -206,15 +226,14 @@ def item_scores(
         found[site][layer] = reduce(values.to(wide) * gradient.to(wide), here).to(model.device)
 
     places = [(site, layer) for site in sites for layer in range(model.n_layers)]
-    p_gold, right = attribution_pass(model, batch, gold, places, take)
-    # Once for dP = P dlog P, once for the weight.
-    weight = p_gold.square()[:, None, None]
+    done = attribution_pass(model, batch, gold, places, take)
+    weight = (done.p_gold * done.unit)[:, None, None]
     scores = {}
     for site, layers in found.items():
-        rows = torch.stack(layers, 1).to(p_gold.device).mul_(weight)
+        rows = torch.stack(layers, 1).to(weight.device) * weight
         check_scores(rows, site, batch)
-        scores[site] = rows.clamp_(min=0) if control else rows
-    return ItemScores(p_gold, right, scores)
+        scores[site] = rows.clamp(min=0) if control else rows
+    return ItemScores(done.p_gold, done.right, scores)
 
 
 def check_scores(rows: Float[Tensor, "item layer neuron"], site: str, batch: Batch) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.attribution import PROJECTIONS, attribute
+from culture_lens.attribution import PROJECTIONS, attribute, gold_tokens
+from culture_lens.batches import build_prompts
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
 from culture_lens.errors import CultureLensWarning, InputError
@@ -189,6 +190,8 @@ def culnig_scores(
     else:
         reading = list(countryrc)
     check_countries(reading, questions)
+    questions = answerable(model, questions, too_long)
+    reading = answerable(model, reading, too_long)
     options: dict[str, Any] = {
         "sites": sites,
         "tokens": tokens,
@@ -208,6 +211,16 @@ def culnig_scores(
         for name in SCORINGS:
             getattr(scores, name).save(Run.open(run).named("scores", name, ".safetensors"))
     return scores
+
+
+def answerable(model: LensModel, questions: Sequence[Question], too_long: str) -> list[Question]:
+    """Keep the questions whose prompts fit, all labels checked, before anything runs.
+
+    A control twin is shorter than its question, so both scorings then have the same items.
+    """
+    prompts = build_prompts(questions, model.tokenizer, context=model.context, too_long=too_long)
+    gold_tokens(prompts, model.tokenizer)
+    return [prompt.question for prompt in prompts]
 
 
 def countryrc_for(

@@ -338,6 +338,7 @@ def ablation_matrix(
     questions: Sequence[Question],
     *,
     random_seeds: int = 5,
+    random_match: str = "layer",
     scoring: str | None = None,
     value: Value = "zero",
     seen: bool = False,
@@ -352,7 +353,9 @@ def ablation_matrix(
         model: The model that the neurons were found on.
         found: The neurons.
         questions: What to ask. Questions whose group identified the neurons are left out.
-        random_seeds: Sets of random neurons beside each culture's, the same number in each layer.
+        random_seeds: Sets of random neurons beside each culture's; paper B takes 10.
+        random_match: ``"layer"``: as many random neurons in each layer; ``"pool"``: as many in
+            all; see ``matched_random``.
         scoring: How answers are read; the model's own way by default.
         value: What silenced neurons are set to; see ``ablation_hooks``.
         seen: Evaluate on the questions used to identify too, and say so.
@@ -376,7 +379,7 @@ def ablation_matrix(
     masks: list[tuple[str, str, int, Neurons | None]] = [(BASE, "", 0, None)]
     masks += [(FOUND, culture, 0, found[culture]) for culture in found]
     for seed in range(random_seeds):
-        drawn = matched_random(found, seed)
+        drawn = matched_random(found, seed, match=random_match)
         masks += [(RANDOM, culture, seed, drawn[culture]) for culture in drawn]
     frames = []
     for kind, mask, seed, neurons in tqdm(
@@ -407,6 +410,7 @@ def ablation_matrix(
         "scoring": way.name,
         "value": value if isinstance(value, (str, float, int)) else "tensors",
         "random_seeds": random_seeds,
+        "random_match": random_match,
         "seen": seen,
         "items": len(prompts),
         "left_out": len(questions) - len(prompts),

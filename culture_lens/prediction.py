@@ -108,9 +108,8 @@ def set_effects(
         summed = torch.where(kept, products, 0).sum(1, dtype=torch.float64).cpu()
         effects.add_(summed @ weights[site][layer][used].double())
 
-    p_gold, _ = attribution_pass(model, batch, gold, places, take)
-    p_gold = p_gold.double().cpu()
-    return p_gold, effects * p_gold[:, None]  # dP = P dlog P
+    done = attribution_pass(model, batch, gold, places, take)
+    return done.p_gold.double().cpu(), effects * done.unit.cpu()[:, None]
 
 
 def predicted_effects(

@@ -209,16 +209,6 @@ def test_scores_of_the_chosen_are_task_minus_control_per_item():
             assert score.item() == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_cultures_one_by_one_are_those_of_all_together(seed):
-    tables = drawn(seed)
-    scores = as_culnig(tables, 7)
-    together = members(select(scores, "culnig_specific", share=0.05))
-    assert tuple(together) == NAMED
-    alone = select(scores, "culnig_specific", share=0.05, countries=["Iran"])
-    assert members(alone) == {"Iran": together["Iran"]}
-
-
 def test_items_count_once_whatever_the_culture():
     """Divided by the number of all ids: twice the ids of both, half the scores, the same set."""
     tables = drawn(4)
@@ -452,10 +442,6 @@ def test_other_options_that_are_refused():
         select(scores, "culnig_specific", zz=1)
     with pytest.raises(InputError, match="by shares"):
         select(scores, "culnig_specific", k=5)
-    with pytest.raises(InputError, match="unknown culture 'Iram': did you mean 'Iran'"):
-        select(scores, "culnig_specific", countries=["Iram"])
-    with pytest.raises(InputError, match="unknown culture 'China'"):  # CountryRC lacks it
-        select(scores, "culnig_specific", countries=["China"])
     with pytest.raises(InputError, match="ActivationSummary"):
         select(scores, "conact")
     with pytest.raises(InputError, match="gate, q, k, v"):
@@ -662,7 +648,6 @@ def idle(monkeypatch):
         ({"method": "culnig_specific", "summary_options": {"nothing": 1}}, "unknown option"),
         ({"method": "culnig_specific", "summary_options": {"tokens": "mean"}}, "aggregation"),
         ({"method": "culnig_specific", "summary_options": {"countries": ["Peru"]}}, "Peru"),
-        ({"method": "culnig_specific", "countries": ["Peru"]}, "unknown culture 'Peru'"),
     ],
     ids=str,
 )
@@ -729,9 +714,11 @@ def country_question(country, number, options, answer):
 
 
 def test_smollm2_finds_the_neurons_of_the_reference_on_blend(smollm2):
-    """In float64 neuron by neuron; float32 is within what float32 can tell apart.
+    """The same sets neuron by neuron, in float64 and in float32.
 
-    The reference itself, in float32, is 4e-5 of the largest score away from float64.
+    In float32 the scores of the chosen neurons agree to 1e-5 where both run one item at a time. In
+    batches the sums of matrix products take another order, and scores differ by up to 9e-5 of the
+    largest; the float32 reference itself is 4e-5 away from float64.
     """
     needs_smollm2()
     if not BLEND.is_dir():
@@ -753,6 +740,33 @@ def test_smollm2_finds_the_neurons_of_the_reference_on_blend(smollm2):
         country_question("Iran", 0, ("Spain", "Iran", "China", "Mexico"), 1),
         country_question("Spain", 1, ("China", "Mexico", "Iran", "Spain"), 3),
     ]
+    plain = AutoModelForCausalLM.from_pretrained(
+        embedded_path("smollm2-135m"), dtype=torch.float32
+    ).eval()
+    tables = reference_tables(smollm2, plain, identify, questions)
+    n = len(identify)
+    expected = {
+        "culnig_general": {"general": reference.culture_general(*tables, n, n)},
+        "culnig_specific": reference.culture_specific(*tables, n, n, ("Iran", "Spain")),
+    }
+    alone = culnig_scores(smollm2, identify, countryrc=questions, progress=False, batch_size=1)
+    contrast = {
+        site: sum(tables[0][c][site] - tables[1][c][site] for c in regions) / n
+        for site in reference.SITES
+    }
+    for method, sets in expected.items():
+        found = select(alone, method)
+        assert members(found) == sets
+        for label, chosen in found.neurons.items():
+            for site, places in chosen.places.items():
+                for place, score in zip(places.tolist(), chosen.scores[site].tolist(), strict=True):
+                    at = tuple(place)
+                    own = (
+                        tables[0][label][site][at] - tables[1][label][site][at]
+                        if (label in regions)
+                        else contrast[site][at] * n
+                    )
+                    assert score == pytest.approx(own / n, rel=1e-5)
     model = load_model("smollm2-64", hf_model=weights(), tokenizer=smollm2.tokenizer)
     scores = culnig_scores(model, identify, countryrc=questions, progress=False, batch_size=4)
     tables = reference_tables(model, weights(), identify, questions)

@@ -242,6 +242,25 @@ def test_matched_random_is_uniform():
     assert hits.sum() == 800 and (hits - 100).abs().max() < 40
 
 
+def test_random_neurons_from_the_pool_keep_the_whole_number_only():
+    found = NeuronSet(
+        {"x": Neurons.of({"gate": [(0, i) for i in range(30)], "q": [(1, 0)]})},
+        {"gate": (2, 40), "q": (2, 20)},
+    )
+    drawn = matched_random(found, 0, match="pool")["x"]
+    assert len(drawn) == 31 and drawn == matched_random(found, 0, match="pool")["x"]
+    assert drawn != matched_random(found, 1, match="pool")["x"]
+    hits = {"gate": torch.zeros(2, 40), "q": torch.zeros(2, 20)}
+    for seed in range(400):
+        for site, places in matched_random(found, seed, match="pool")["x"].places.items():
+            hits[site][places[:, 0], places[:, 1]] += 1
+    # each of the 120 neurons is in a draw of 31: 103 expected, deviation 8.8
+    every = torch.cat([table.flatten() for table in hits.values()])
+    assert every.sum() == 400 * 31 and (every - 400 * 31 / 120).abs().max() < 45
+    with pytest.raises(InputError, match="way to match random neurons 'site'"):
+        matched_random(found, match="site")
+
+
 # ------------------------------------------------------------------ names, defaults, refusals
 
 

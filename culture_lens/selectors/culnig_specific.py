@@ -11,14 +11,12 @@ The steps for a culture c (paper B, arXiv 2510.08284, section 3, and its publish
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.culnig import CulnigScores
-from culture_lens.errors import InputError, unknown
+from culture_lens.errors import InputError
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.scores import pooled_top
 
@@ -36,7 +34,9 @@ def standard_scores(
     """
     centred = scores - scores.mean(0)
     deviation = centred.square().mean(0).sqrt()
-    return torch.where(deviation == 0, 0, centred / deviation)
+    # Of equal scores the mean may differ in its last bit, and the deviation is then not quite 0.
+    alike = (scores == scores[0]).all(0) | (deviation == 0)
+    return torch.where(alike, 0, centred / deviation)
 
 
 def culnig_specific(
@@ -45,7 +45,6 @@ def culnig_specific(
     share: float = 0.003,
     countryrc_share: float = 0.01,
     z: float | None = 0.5,
-    countries: Sequence[str] | None = None,
 ) -> NeuronSet:
     """Choose the culture-specific neurons of each culture in CountryRC (paper B, section 3).
 
@@ -55,14 +54,13 @@ def culnig_specific(
         countryrc_share: Neurons in this top share of the culture's own CountryRC score are left
             out; 0 leaves none out.
         z: Smallest standard score among cultures; ``None`` keeps all.
-        countries: Only these cultures.
 
     Returns:
         Culture -> neurons; scores are task minus control per item.
 
     Raises:
-        InputError: A share outside its range or that chooses no neuron, a culture that CountryRC
-            was not scored for, or none of the sites gate, q, k, v was scored.
+        InputError: A share outside its range or that chooses no neuron, or none of the sites gate,
+            q, k, v was scored.
 
     Example:
         ``culnig_specific(scores, z=1.0)["Japan"]``
@@ -76,10 +74,8 @@ def culnig_specific(
     reading = scores.countryrc
     standing = {site: standard_scores(values) for site, values in contrast.items()}
     neurons: dict[str, Neurons] = {}
-    for culture in reading.cultures if countries is None else countries:
-        if culture not in reading.cultures:
-            raise unknown("culture", culture, reading.cultures, "CountryRC was scored for these.")
-        own, named = scores.task.cultures.index(culture), reading.cultures.index(culture)
+    for named, culture in enumerate(reading.cultures):
+        own = scores.task.cultures.index(culture)
         best = pooled_top({site: values[own] for site, values in contrast.items()}, share)
         if countryrc_share:
             read = {site: reading.scores[site][named] for site in contrast}

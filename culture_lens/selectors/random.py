@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
+from culture_lens.errors import unknown
 from culture_lens.items import stable_hash
-from culture_lens.neurons import Neurons, NeuronSet
+from culture_lens.neurons import Neurons, NeuronSet, Shape
 from culture_lens.scores import NeuronScores
 from culture_lens.statistics import ActivationSummary
+
+Places = dict[str, list[tuple[int, int]]]
+MATCHES = ("layer", "pool")
 
 
 def generator(seed: int, *names: str) -> torch.Generator:
@@ -44,25 +49,57 @@ def random(summary: ActivationSummary, *, seed: int = 0) -> NeuronScores:
     return NeuronScores(summary.cultures, scores)
 
 
-def matched_random(found: NeuronSet, seed: int = 0) -> NeuronSet:
-    """Draw random neurons with the numbers of another set at each site, layer and culture.
+def matched_random(found: NeuronSet, seed: int = 0, *, match: str = "layer") -> NeuronSet:
+    """Draw random neurons, as many as another set has.
 
-    A culture's own neurons may be drawn too, as by chance they would be (paper A's baseline).
+    A culture's own neurons may be drawn too, as by chance they would be.
+
+    Args:
+        found: The set to match.
+        seed: The seed.
+        match: ``"layer"`` keeps the numbers at each site and layer (paper A's baseline, and the
+            stricter one); ``"pool"`` draws each culture's whole number from all sites and layers
+            together (paper B's).
+
+    Raises:
+        InputError: An unknown way to match.
 
     Example:
         ``baselines = [matched_random(found, seed) for seed in range(5)]``
     """
-    drawn = {}
-    for culture, neurons in found.neurons.items():
-        places: dict[str, list[tuple[int, int]]] = {}
-        for site, (n_layers, width) in found.shapes.items():
-            source = generator(seed, site, culture)
-            counts = neurons.per_layer(site, n_layers).tolist()
-            places[site] = [
-                (layer, index)
-                for layer, count in enumerate(counts)
-                for index in torch.randperm(width, generator=source)[:count].tolist()
-            ]
-        drawn[culture] = Neurons.of(places)
-    metadata = {**found.metadata, "selector": "random", "seed": seed, "matched_to": found.method}
-    return replace(found, neurons=drawn, metadata=metadata)
+    if match not in MATCHES:
+        raise unknown("way to match random neurons", match, MATCHES)
+    draw = per_layer if match == "layer" else from_pool
+    drawn = {
+        culture: Neurons.of(draw(neurons, found.shapes, seed, culture))
+        for culture, neurons in found.neurons.items()
+    }
+    known = {"selector": "random", "seed": seed, "matched_to": found.method, "match": match}
+    return replace(found, neurons=drawn, metadata={**found.metadata, **known})
+
+
+def per_layer(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> Places:
+    """Draw the numbers of a set at each site and layer."""
+    places: Places = {}
+    for site, (n_layers, width) in shapes.items():
+        source = generator(seed, site, culture)
+        places[site] = [
+            (layer, index)
+            for layer, count in enumerate(neurons.per_layer(site, n_layers).tolist())
+            for index in torch.randperm(width, generator=source)[:count].tolist()
+        ]
+    return places
+
+
+def from_pool(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> Places:
+    """Draw the whole number of a set from the neurons of all sites and layers."""
+    sizes = {site: layers * width for site, (layers, width) in shapes.items()}
+    source = generator(seed, "pool", culture)
+    drawn = torch.randperm(sum(sizes.values()), generator=source)[: len(neurons)]
+    places: Places = {}
+    for site, size in sizes.items():
+        here = drawn[(drawn >= 0) & (drawn < size)]
+        width = shapes[site][1]
+        places[site] = list(zip((here // width).tolist(), (here % width).tolist(), strict=True))
+        drawn = drawn - size
+    return places

@@ -172,10 +172,11 @@ def check_fits(selection: Selection, shapes: Mapping[str, tuple[int, int]]) -> N
             number_chosen(layers * width, selection.share, selection.k, site)
         return
     # The selector itself on equal scores: it counts as it will count.
-    tried = {name: value for name, value in selection.options.items() if name != "countries"}
     equal = {site: torch.ones(2, *shape) for site, shape in shapes.items()}
     specimen = NeuronScores(("a", "b"), equal, metadata={"ids": ["1"]})
-    GRADIENT_SELECTORS[selection.name](CulnigScores(specimen, specimen, specimen), **tried)
+    GRADIENT_SELECTORS[selection.name](
+        CulnigScores(specimen, specimen, specimen), **selection.options
+    )
 
 
 def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> NeuronSet:
