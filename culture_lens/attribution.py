@@ -41,48 +41,60 @@ PROJECTIONS = ("gate", "q", "k", "v")
 """The sites that paper B selects from: raw outputs of the projections."""
 SMALLEST_EXPONENT = -100
 """Below 2^-100 an answer's probability is not scaled further; float32 ends at 2^-149."""
+BATCH_SIZE = 8
+"""Items per pass: a backward pass keeps activations, so less fits than in a forward."""
 SHARD = 64
 """Prompts per snapshot in a run folder: what an interruption can cost."""
 
 Products = Float[Tensor, "item pos neuron"]
-Mask = Bool[Tensor, "item pos"]
+Padding = Bool[Tensor, "item column"]
 Take = Callable[[str, int, Tensor, Tensor], None]
 
 
-def maximum(products: Products, mask: Mask) -> Float[Tensor, "item neuron"]:
-    """Take the highest s_t over an item's tokens (paper B).
+def maximum(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
+    """Take the highest s_t over an item's tokens (paper B); changes the products.
 
     Example:
         >>> s = torch.tensor([[[9.0], [-2.0], [-1.0]]])
-        >>> maximum(s, torch.tensor([[False, True, True]])).item()
+        >>> maximum(s, torch.tensor([[True]])).item()
         -1.0
     """
-    if mask.all():
-        return products.amax(1)
-    return products.masked_fill(~mask[..., None], float("-inf")).amax(1)
+    products[:, : padding.shape[1]].masked_fill_(padding[..., None], float("-inf"))
+    return products.amax(1)
 
 
-def total(products: Products, mask: Mask) -> Float[Tensor, "item neuron"]:
-    """Sum s_t over an item's tokens: the first-order effect of silencing, with its sign turned.
+def total(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
+    """Sum s_t over an item's tokens, minus the first-order effect of silencing; changes products.
 
     Example:
-        >>> total(torch.tensor([[[9.0], [-2.0]]]), torch.tensor([[True, True]])).item()
-        7.0
+        >>> total(torch.tensor([[[9.0], [-2.0], [-1.0]]]), torch.tensor([[True]])).item()
+        -3.0
     """
-    return torch.where(mask[..., None], products, 0).sum(1)
+    products[:, : padding.shape[1]].masked_fill_(padding[..., None], 0)
+    return products.sum(1)
 
 
-def last(products: Products, mask: Mask) -> Float[Tensor, "item neuron"]:
+def last(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
     """Take s_t at the last token, where the answer is written.
 
     Example:
-        >>> last(torch.tensor([[[9.0], [-2.0]]]), torch.tensor([[True, True]])).item()
-        -2.0
+        >>> last(torch.tensor([[[9.0], [-2.0], [-1.0]]]), torch.tensor([[True]])).item()
+        -1.0
     """
     return products[:, -1]
 
 
-AGGREGATIONS: Mapping[str, Callable[[Products, Mask], Tensor]] = {
+def padded_columns(batch: Batch) -> Padding:
+    """Say which tokens are padding, as far as the last column that has any.
+
+    Padding stands on the left, and looking through it only costs what it is wide.
+    """
+    padding = batch.attention_mask == 0
+    columns = padding.any(0).nonzero()
+    return padding[:, : int(columns[-1]) + 1 if len(columns) else 0]
+
+
+AGGREGATIONS: Mapping[str, Callable[[Products, Padding], Tensor]] = {
     "maximum": maximum,
     "sum": total,
     "last": last,
@@ -216,12 +228,14 @@ def item_scores(
         ``item_scores(model, batch, gold_tokens(prompts, model.tokenizer)).scores["gate"].shape``
     """
     reduce = AGGREGATIONS[tokens]
-    mask = batch.attention_mask.bool()
-    masks = {device: mask.to(device) for device in {model.device}}
-    found: dict[str, list[Tensor]] = {site: [mask] * model.n_layers for site in sites}
+    padding = padded_columns(batch)
+    paddings = {padding.device: padding}
+    found: dict[str, list[Tensor]] = {site: [padding] * model.n_layers for site in sites}
 
     def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
-        here = masks.setdefault(values.device, mask.to(values.device))
+        if values.device not in paddings:  # layers may lie on several devices
+            paddings[values.device] = padding.to(values.device)
+        here = paddings[values.device]
         wide = torch.promote_types(values.dtype, torch.float32)
         found[site][layer] = reduce(values.to(wide) * gradient.to(wide), here).to(model.device)
 
@@ -328,7 +342,7 @@ def attribute(
     tokens: str = "maximum",
     control: bool = False,
     too_long: str = "error",
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> NeuronScores:

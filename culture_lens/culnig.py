@@ -20,7 +20,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.attribution import PROJECTIONS, attribute, gold_tokens
+from culture_lens.attribution import BATCH_SIZE, PROJECTIONS, attribute, gold_tokens
 from culture_lens.batches import build_prompts
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
@@ -154,7 +154,7 @@ def culnig_scores(
     tokens: str = "maximum",
     per_culture: int | None = None,
     too_long: str = "error",
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> CulnigScores:

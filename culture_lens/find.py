@@ -235,7 +235,7 @@ def find_culture_neurons(
     k: int | None = None,
     identify_share: float = 0.5,
     sites: str | Sequence[str] | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
     run: Run | str | Path | None = None,
     summary_options: dict[str, Any] | None = None,
@@ -257,7 +257,8 @@ def find_culture_neurons(
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, paper A's neuron; for CULNIG the gate and
             the q, k and v projections.
-        batch_size: Questions per forward; halved where memory runs out.
+        batch_size: Questions per forward, 16 by default, 8 where gradients are taken; halved where
+            memory runs out.
         progress: Show progress bars.
         run: A run folder; what is done in it is kept and found again.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``, or
@@ -281,7 +282,9 @@ def find_culture_neurons(
     selection = plan(method, share, k, selector_options, magnitudes=further.get("magnitudes", True))
     stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
     further = check_options(stage, further)
-    check_batch_size(batch_size)
+    if batch_size is not None:
+        check_batch_size(batch_size)
+        further["batch_size"] = batch_size
     if isinstance(questions, str):
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):
@@ -293,7 +296,6 @@ def find_culture_neurons(
         model,
         identify,
         sites=sites,
-        batch_size=batch_size,
         progress=progress,
         run=run,
         **further,
