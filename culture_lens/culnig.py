@@ -243,7 +243,14 @@ def countryrc_for(
         countries = COUNTRIES if set(COUNTRIES) <= set(cultures) else cultures
     # Wrong options from the task's own cultures; of fewer than four, from CountryRC's as well.
     pool = cultures if len(cultures) >= N_OPTIONS else None
-    return load_benchmark("countryrc", path, split="identify", countries=countries, pool=pool)
+    return load_benchmark(
+        "countryrc",
+        path,
+        cultures=list(countries),
+        split="identify",
+        countries=countries,
+        pool=pool,
+    )
 
 
 def say_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Question]) -> None:

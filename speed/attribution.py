@@ -9,8 +9,10 @@ a random model of a larger one's shape. ``forward`` is the plain model with ``lo
 and no gradients; ``bare`` is the plain model, its parameters frozen, forward and backward to the
 outputs of gate, q, k and v and nothing else; ``ours`` is our pass. ``published`` is written after
 the structure of the published procedure (CULNIG, arXiv 2510.08284): every parameter takes
-gradients, logits at all positions, five projections retain theirs, and scores are summed as Python
-floats, item by item and neuron by neuron. Prompts and gold tokens are made before, for all.
+gradients, logits at all positions, five projections retain theirs, scores are summed as Python
+floats, item by item and neuron by neuron, and written as JSON; ours are written too. ``default`` is
+ours with the batch size of the package, smaller than that of the published scripts. Prompts and
+gold tokens are made before, for all.
 
 Times are taken in turn within one process; a ratio is the median over rounds of the ratio within a
 round. Peak memory is that of a process of its own for each, the median of three, one for
@@ -29,11 +31,13 @@ is measured in every round with the model's own weights. Needed are, without pad
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections import defaultdict
@@ -46,7 +50,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from culture_lens.attribution import AttributionSums, gold_tokens, item_scores
+from culture_lens.attribution import BATCH_SIZE, AttributionSums, gold_tokens, item_scores
 from culture_lens.batches import batches, build_prompts
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.checkpoints import embedded_path
@@ -173,9 +177,16 @@ def our_pass(job: Job) -> Pass:
         sums = AttributionSums()
         for batch in job.work:
             sums.update(item_scores(model, batch, job.gold), batch.prompts)
-        sums.scores({})
+        with tempfile.TemporaryDirectory() as folder:
+            sums.scores({}).save(f"{folder}/scores.safetensors")
 
     return run
+
+
+def default_pass(job: Job) -> Pass:
+    """The package's attribution with its own batch size."""
+    options = argparse.Namespace(**{**vars(job.options), "batch_size": BATCH_SIZE})
+    return our_pass(Job(options, job.tokenizer, job.prompts))
 
 
 def published_pass(job: Job) -> Pass:
@@ -199,6 +210,9 @@ def published_pass(job: Job) -> Pass:
                     for neuron, score in enumerate(item):
                         sums[site, layer, neuron][culture] += score
             kept.clear()
+        named = {f"{site}_{layer}_{neuron}": row for (site, layer, neuron), row in sums.items()}
+        with tempfile.TemporaryFile("w") as file:
+            json.dump(named, file, indent=4)
 
     return run
 
@@ -207,6 +221,7 @@ PASSES: dict[str, Callable[[Job], Pass]] = {
     "forward": forward_pass,
     "bare": bare_pass,
     "ours": our_pass,
+    "default": default_pass,
     "published": published_pass,
 }
 
@@ -326,8 +341,11 @@ def main() -> None:
             f"{name:9}  {statistics.median(times[name]):7.2f}   {ratio(name, 'bare'):7.3f}"
             f"   {memory[name]:8.0f}   {memory[name] / memory['bare']:7.3f}"
         )
-    print(f"published takes {ratio('published', 'ours'):.2f} times the time of ours")
-    print(f"ours takes {memory['ours'] / memory['published']:.2f} of the memory of published")
+    for name in ("ours", "default"):
+        print(
+            f"published takes {ratio('published', name):.2f} times the time of {name}, which takes "
+            f"{memory[name] / memory['published']:.2f} of its memory"
+        )
     speed = counted / statistics.median(times["products"])
     print(f"floor: {needed / 1e9:.0f} GFLOP at {speed / 1e9:.0f} GFLOP/s, {needed / speed:.2f} s")
     scale = counted / needed

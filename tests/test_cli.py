@@ -7,9 +7,12 @@ import sys
 import pytest
 
 from culture_lens import cli
+from culture_lens.culnig import SCORINGS, CulnigScores
 from culture_lens.matrix import AblationMatrix
 from culture_lens.neurons import NeuronSet
 from culture_lens.runs import Run
+from culture_lens.scores import NeuronScores
+from culture_lens.selectors import select
 from tests.tiny import tiny_model, tiny_tokenizer
 
 CULTURES = ("Italy", "Japan", "Mexico")
@@ -179,3 +182,77 @@ def test_ablate_asks_the_cultures_that_find_asked(capsys, checkpoint, table, tmp
     assert code == 0, err
     matrix = AblationMatrix.from_parquet(folder / "matrix" / "conact.parquet")
     assert matrix.cultures == ("Italy", "Japan")
+
+
+GRADIENT = ("--method", "culnig-specific", "--method", "culnig-general")
+SHARES = (
+    *("--option", "mlp_share=0.05", "--option", "attention_share=0.05", "--option", "z=0.0"),
+    *("--option", "countryrc_share=0.0", "--option", "countryrc_mlp_share=0.0"),
+    *("--option", "countryrc_attention_share=0.0"),
+)
+
+
+def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
+    folder = tmp_path / "run"
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
+    country = ["--country", "Japan", "--country", "Italy"]
+    code, out, err = run(capsys, "find", "--run", folder, *source, *GRADIENT, *SHARES, *country)
+    assert code == 0, err
+    assert "no more than guessing gives" in err  # a random model knows no letters
+    scores = {
+        name: NeuronScores.load(folder / "scores" / f"{name}.safetensors") for name in SCORINGS
+    }
+    assert scores["countryrc"].cultures == ("Italy", "Japan")
+    specific = NeuronSet.load(folder / "neurons" / "culnig_specific.safetensors")
+    again = select(CulnigScores(**scores), "culnig_specific", z=0.0, countryrc_share=0.0)
+    assert {c: n.members() for c, n in specific.neurons.items()} == {
+        c: n.members() for c, n in again.neurons.items()
+    }
+    assert set(specific.cultures) == {"Italy", "Japan"} and specific.metadata["options"]["z"] == 0
+    general = NeuronSet.load(folder / "neurons" / "culnig_general.safetensors")
+    assert general.cultures == ("general",) and set(general.shapes) == {"gate", "q", "k", "v"}
+    assert "general: " in out
+
+    code, out, err = run(
+        capsys, "ablate", "--run", folder, "--random-seeds", 1, "--scoring", "letter"
+    )
+    assert code == 0, err
+    assert "mask general" in out and "mean" in out
+    code, out, err = run(capsys, "fidelity", "--run", folder, "--neurons", 4)
+    assert code == 0, err
+    assert "neuron: Pearson" in out and "cell: Pearson" in out
+    assert (folder / "fidelity" / "scores.parquet").exists()
+    assert (folder / "predicted" / "culnig_general.parquet").exists()
+    code, out, err = run(capsys, "plot", "--run", folder)
+    assert code == 0, err
+    for name in ("fidelity-scores", "culnig_general-predicted", "culnig_general-ablation"):
+        assert (folder / "figures" / f"{name}.html").exists()
+    code, out, err = run(capsys, "report", "--run", folder)
+    assert code == 0, err
+    page = (folder / "report.html").read_text()
+    assert "Attribution held against ablation" in page
+    assert "culnig_general: mean change over cultures" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "culnig-general", "--share", "0.1"], "no option 'share'"),
+        (["--method", "culnig-specific", "--k", "5"], "by shares"),
+        (["--method", "culnig-specific", "--only-correct"], "--only-correct"),
+        (["--method", "conact", "--country", "Japan"], "--country"),
+        (["--method", "conact", "--option", "z=1"], "--option z: no selector of conact has it"),
+        (["--method", "culnig-specific", "--option", "z"], "write it as name=value"),
+        (["--method", "culnig-specific", "--country", "Peru"], "CountryRC asks about Peru"),
+    ],
+)
+def test_mistakes_with_culnig(capsys, checkpoint, table, tmp_path, options, message):
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
+    code, _, err = run(capsys, "find", "--run", tmp_path / "run", *source, *options)
+    assert code == 2 and message in err
+
+
+def test_fidelity_needs_scores(capsys, tmp_path):
+    (tmp_path / "run").mkdir()
+    code, _, err = run(capsys, "fidelity", "--run", tmp_path / "run")
+    assert code == 2 and "no such file" in err and "task.safetensors" in err

@@ -1,6 +1,7 @@
 """Prompts: one BOS where the model has one, a role for every token, labels, twins."""
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -299,3 +300,22 @@ def test_the_tokenizer_is_not_changed():
         assert tokenizer("Answer").input_ids == before("Answer").input_ids
         assert tokenizer.padding_side == before.padding_side
         assert tokenizer.pad_token == before.pad_token
+
+
+def test_digits_label_the_options_of_a_format_that_asks_for_them():
+    form = PromptFormat(layout="{question}\n{options}", labels="1234", answer_prefix='{"answer":"')
+    asked = replace(toy_questions()[0], prompt=form)
+    for architecture in ARCHITECTURES:
+        tokenizer = tiny_tokenizer(architecture)
+        prompt = build_prompt(asked, tokenizer)
+        assert f"1. {asked.options[0]}\n2. {asked.options[1]}" in prompt.text
+        assert tokenizer.convert_ids_to_tokens(list(label_ids(prompt, tokenizer))) == list("1234")
+
+
+def test_space_around_an_option_is_shown_but_not_scored():
+    asked = replace(toy_questions()[0], options=("rice ", " bread"), answer=0)
+    tokenizer = tiny_tokenizer("llama")
+    assert "A. rice \nB.  bread" in build_prompt(asked, tokenizer).text
+    cloze = build_prompt(asked, tokenizer, "cloze")
+    plain = build_prompt(replace(asked, options=("rice", "bread")), tokenizer, "cloze")
+    assert cloze.continuations == plain.continuations

@@ -8,6 +8,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from culture_lens.errors import InputError
+from culture_lens.matrix import AblationMatrix
+from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.plots.look import points
 from culture_lens.report import build_report, report_context
 from culture_lens.runs import Run
@@ -174,3 +176,40 @@ def test_nothing_to_report_is_refused(tmp_path):
         build_report(Run.open(tmp_path))
     with pytest.raises(InputError, match="no run folder"):
         build_report(tmp_path / "missing")
+
+
+def general_matrix(harm):
+    """One mask that belongs to no culture; it breaks every answer, or none."""
+    matrix = make_matrix()
+    frame = matrix.frame[matrix.frame["mask"].isin(["", "Japan"])]
+    frame = frame.assign(mask=frame["mask"].replace("Japan", "general"))
+    found = frame["kind"] == "found"
+    base = frame[frame["kind"] == "none"].set_index("id")["correct"]
+    frame.loc[found, "correct"] = False if harm else frame.loc[found, "id"].map(base)
+    return AblationMatrix(frame, matrix.metadata)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (True, "matter for these questions, more than random ones"),
+        (False, "does not show that these neurons matter"),
+    ],
+)
+def test_a_mask_of_no_culture_is_judged_by_its_mean(tmp_path, harm, words):
+    matrix = general_matrix(harm)
+    assert not matrix.has_readings
+    found = NeuronSet({"general": Neurons.of({"gate": [(0, 1)]})}, {"gate": (4, 8)})
+    run = make_run(tmp_path, culnig_general=(found, matrix))
+    (told,) = report_context(run)["selectors"]
+    effects = matrix.effects("general")
+    assert words in told["outcome"][0]
+    assert told["readings"]["mean"]["cells"][1]["value"] == points(
+        effects.loc["mean", "change"].value
+    )
+    assert [row["culture"] for row in told["readings"]["rows"]] == list(matrix.cultures)
+    mean = matrix.table("change").loc["general"].mean()
+    assert effects.loc["mean", "change"].value == pytest.approx(mean)
+    beyond = mean - matrix.table("change", "random").loc["general"].mean()
+    assert matrix.effect_beyond_random("general").value == pytest.approx(beyond)
+    assert "culnig_general" in page_of(run)
