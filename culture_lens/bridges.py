@@ -68,8 +68,8 @@ def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
     bridge.requires_grad_(False)
     bridge.eval()
     # The last position of each row is a slice with gaps, which costs the head one product per row.
-    head = hf_model.get_output_embeddings()
-    head.register_forward_pre_hook(lambda _module, inputs: (inputs[0].contiguous(),))
+    if head := hf_model.get_output_embeddings():
+        head.register_forward_pre_hook(lambda _module, inputs: (inputs[0].contiguous(),))
     if not hasattr(bridge, "blocks"):
         raise InputError(
             f"{name!r} ({type(hf_model).__name__}) has no stack of decoder blocks; see "

@@ -4,15 +4,16 @@
     python speed/attribution.py --one-thread
     python speed/attribution.py --model-shape llama-3.1-8b --device cuda --dtype bfloat16
 
-All run the same batches of the bundled questions through SmolLM2-135M, or of random tokens through
-a random model of a larger one's shape. ``forward`` is the plain model with ``logits_to_keep=1``
-and no gradients; ``bare`` is the plain model, its parameters frozen, forward and backward to the
-outputs of gate, q, k and v and nothing else; ``ours`` is our pass. ``published`` is written after
-the structure of the published procedure (CULNIG, arXiv 2510.08284): every parameter takes
-gradients, logits at all positions, five projections retain theirs, scores are summed as Python
-floats, item by item and neuron by neuron, and written as JSON; ours are written too. ``default`` is
-ours with the batch size of the package, smaller than that of the published scripts. Prompts and
-gold tokens are made before, for all.
+All run the bundled CountryRC questions, one of the three scorings of CULNIG, through SmolLM2-135M,
+or random tokens through a random model of a larger one's shape. ``forward`` is the plain model with
+``logits_to_keep=1`` and no gradients; ``bare`` is the plain model, its parameters frozen, forward
+and backward to the outputs of gate, q, k and v and nothing else; ``ours`` is our pass.
+``published`` is written after the structure of the published procedure (CULNIG, arXiv 2510.08284):
+batches of 16 in the order of the questions, every parameter takes gradients, logits at all
+positions, five projections retain theirs, and scores are summed as Python floats, item by item and
+neuron by neuron. The others run batches sorted by length, of 16 as well; ``default`` is ours with
+the package's own batch size. Prompts and gold tokens are made before, for all, and nothing is
+written.
 
 Times are taken in turn within one process; a ratio is the median over rounds of the ratio within a
 round. Peak memory is that of a process of its own for each, the median of three, one for
@@ -31,13 +32,11 @@ is measured in every round with the model's own weights. Needed are, without pad
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections import defaultdict
@@ -51,7 +50,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from culture_lens.attribution import BATCH_SIZE, AttributionSums, gold_tokens, item_scores
-from culture_lens.batches import batches, build_prompts
+from culture_lens.batches import batches, build_prompts, collate
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.checkpoints import embedded_path
 from culture_lens.items import Batch, Prompt, Role
@@ -95,8 +94,15 @@ class Job:
 
     @cached_property
     def work(self) -> list[Batch]:
-        """The batches, the same for all."""
+        """Batches sorted by length, as the package makes them."""
         return batches(self.prompts, self.options.batch_size, self.tokenizer.pad_token_id)
+
+    @cached_property
+    def in_order(self) -> list[Batch]:
+        """Batches in the order of the questions, which the published procedure runs."""
+        size, pad_id = self.options.batch_size, self.tokenizer.pad_token_id
+        starts = range(0, len(self.prompts), size)
+        return [collate(self.prompts[start : start + size], pad_id) for start in starts]
 
     def hf_model(self) -> Any:
         """The plain model, new each time."""
@@ -177,8 +183,7 @@ def our_pass(job: Job) -> Pass:
         sums = AttributionSums()
         for batch in job.work:
             sums.update(item_scores(model, batch, job.gold), batch.prompts)
-        with tempfile.TemporaryDirectory() as folder:
-            sums.scores({}).save(f"{folder}/scores.safetensors")
+        sums.scores({})
 
     return run
 
@@ -196,7 +201,7 @@ def published_pass(job: Job) -> Pass:
 
     def run() -> None:
         sums: dict[tuple[str, int, int], dict[str, float]] = defaultdict(lambda: defaultdict(float))
-        for batch in job.work:
+        for batch in job.in_order:
             model.zero_grad()
             inputs = job.inputs(batch)
             p_gold = job.p_gold(model(**inputs).logits, batch)
@@ -210,9 +215,6 @@ def published_pass(job: Job) -> Pass:
                     for neuron, score in enumerate(item):
                         sums[site, layer, neuron][culture] += score
             kept.clear()
-        named = {f"{site}_{layer}_{neuron}": row for (site, layer, neuron), row in sums.items()}
-        with tempfile.TemporaryFile("w") as file:
-            json.dump(named, file, indent=4)
 
     return run
 
@@ -305,7 +307,8 @@ def main() -> None:
     if options.one_thread:
         torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(embedded_path("smollm2-135m"))
-    prompts = build_prompts(load_benchmark("everyday")[: options.items], tokenizer)
+    questions = load_benchmark("countryrc", split="identify")[: options.items]
+    prompts = build_prompts(questions, tokenizer)
     if options.model_shape:
         prompts = random_ids(prompts, options.tokens)
     job = Job(options, tokenizer, prompts)
