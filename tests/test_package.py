@@ -82,6 +82,8 @@ def test_the_wheel_holds_types_template_and_data_and_reads_them(tmp_path):
     assert "culture_lens/py.typed" in names
     assert "culture_lens/data/everyday/questions.csv" in names
     assert "culture_lens/data/everyday/LICENSE" in names
+    assert "culture_lens/data/countryrc/data.json" in names
+    assert "culture_lens/data/countryrc/LICENSE" in names
     assert any(name.startswith("culture_lens/templates/") for name in names)
     code = """
 import culture_lens

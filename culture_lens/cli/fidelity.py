@@ -23,7 +23,9 @@ from culture_lens.cli.options import (
     open_model,
     open_questions,
     remembered,
+    say,
 )
+from culture_lens.errors import InputError
 
 
 def fidelity(
@@ -86,7 +88,10 @@ def fidelity(
         if measured.exists():
             matrix = AblationMatrix.from_parquet(measured)
             if comparable(matrix):
-                say_agreement(matrix_fidelity(predicted, matrix))
+                try:
+                    say_agreement(matrix_fidelity(predicted, matrix))
+                except InputError as error:  # the matrix of other questions is no reason to stop
+                    say(f"note: {name} is not set beside its matrix: {error}")
     fresh = unseen(NeuronSet({}, {}, scores.metadata), questions, seen=False)
     compared = run_fidelity(lens, fresh, scores, run=folder, **options, **given(neurons=neurons))
     where = compared.to_parquet(folder.named("fidelity", "scores", ".parquet"))
