@@ -22,11 +22,11 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from culture_lens.confidence import Estimate, correlation, group_weights, interval, ranks
+from culture_lens.confidence import Estimate, correlation, interval, ranks, value_and_draws
 from culture_lens.culnig import CulnigScores
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import answer_prompts, prepare
-from culture_lens.items import Question
+from culture_lens.items import Question, benchmarks_of
 from culture_lens.matrix import BASE, FOUND, AblationMatrix
 from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons
@@ -72,7 +72,7 @@ class Fidelity:
     def _draws(self) -> dict[str, dict[str, Float[np.ndarray, "draw unit"]]]:
         """Mean of predicted and measured per unit: the value first, then its bootstrap draws."""
         groups = {name: i for i, name in enumerate(sorted(self.frame["group"].unique()))}
-        weights = np.concatenate([np.ones((1, len(groups))), group_weights(len(groups))])
+        weights = value_and_draws(len(groups))
         found: dict[str, dict[str, np.ndarray]] = {}
         for kind in self.kinds:
             part = self.frame[self.frame["kind"] == kind]
@@ -403,7 +403,7 @@ def fidelity(
     ]
     metadata = {
         "model": model.name,
-        "benchmark": ", ".join(sorted({q.benchmark for q in questions if q.benchmark})),
+        "benchmark": benchmarks_of(questions),
         "items": len(prompts),
         "seed": seed,
     }

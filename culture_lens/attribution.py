@@ -30,8 +30,8 @@ from torch import Tensor
 
 from culture_lens.batches import batches, build_prompts, run_batches
 from culture_lens.errors import InputError, unknown
-from culture_lens.items import Batch, Prompt, Question, check_questions
-from culture_lens.models import LensModel
+from culture_lens.items import Batch, Prompt, Question, benchmarks_of, check_questions
+from culture_lens.models import LensModel, check_logits
 from culture_lens.prompts import control_twin, label_ids
 from culture_lens.runs import Run, check_unhooked, content_key, versions
 from culture_lens.scores import NeuronScores
@@ -183,17 +183,6 @@ def attribution_pass(
         unit = torch.ldexp(torch.ones_like(p_gold, dtype=torch.float64), exponent)
         torch.autograd.grad((p_gold * unit.reciprocal().to(p_gold.dtype)).sum(), lowest)
     return PassResult(p_gold.detach(), unit, logits.detach().argmax(-1) == tokens)
-
-
-def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
-    """Refuse logits that are NaN or infinite, naming the question."""
-    bad = ~torch.isfinite(logits).all(-1)
-    if bad.any():
-        question = batch.prompts[int(bad.nonzero()[0])].question
-        raise InputError(
-            f"the model gives NaN or infinite logits on question {question.id!r}: load it in "
-            "bfloat16 or float32 (float16 overflows), or check its weights."
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,7 +397,7 @@ def attribute(
     metadata = {
         **settings,
         "revision": model.revision,
-        "benchmark": ", ".join(sorted({q.benchmark for q in questions if q.benchmark})),
+        "benchmark": benchmarks_of(questions),
         "versions": versions(),
     }
     return sums.scores(metadata)

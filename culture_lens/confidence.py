@@ -84,6 +84,16 @@ def group_weights(
     return source.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
 
 
+def value_and_draws(n_groups: int) -> Float[np.ndarray, "draw group"]:
+    """Weigh every group once, for the value itself, and below that as often as it was drawn.
+
+    Example:
+        >>> value_and_draws(3).shape, value_and_draws(3)[0].tolist()
+        ((2001, 3), [1.0, 1.0, 1.0])
+    """
+    return np.concatenate([np.ones((1, n_groups)), group_weights(n_groups)])
+
+
 def mean_estimate(
     values: Sequence[float | int], groups: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
 ) -> Estimate:

@@ -17,6 +17,7 @@ from culture_lens.items import (
     Prompt,
     Question,
     at_most,
+    benchmarks_of,
     check_questions,
     stable_hash,
 )
@@ -196,7 +197,7 @@ def summarise(
         "revision": model.revision,
         "weights": model.fingerprint,
         "dtype": str(model.dtype),
-        "benchmark": ", ".join(sorted({q.benchmark for q in questions if q.benchmark})),
+        "benchmark": benchmarks_of(questions),
         "style": style,
         "roles": [int(role) for role in roles],
         "only_correct": only_correct,

@@ -252,6 +252,16 @@ def at_most(questions: Sequence[Question], per_culture: int | None) -> list[Ques
     return [q for q in questions if q.id in kept]
 
 
+def benchmarks_of(questions: Sequence[Question]) -> str:
+    """Name the benchmarks that questions come from.
+
+    Example:
+        >>> benchmarks_of([])
+        ''
+    """
+    return ", ".join(sorted({q.benchmark for q in questions if q.benchmark}))
+
+
 def check_questions(questions: Sequence[Question], *, min_cultures: int = 2) -> None:
     """Refuse a set of questions that no comparison of cultures can be made on.
 

@@ -27,10 +27,10 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from culture_lens.ablation import Value
-from culture_lens.confidence import Estimate, group_weights, interval
+from culture_lens.confidence import Estimate, interval, value_and_draws
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import answer_prompts, prepare
-from culture_lens.items import Question
+from culture_lens.items import Question, benchmarks_of
 from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.runs import Run, versions
@@ -79,9 +79,7 @@ class AblationMatrix:
 
     @cached_property
     def _weights(self) -> Float[np.ndarray, "draw group"]:
-        drawn = group_weights(len(self._groups))
-        # The first row weighs every group once: the value itself, beside its draws.
-        return np.concatenate([np.ones((1, len(self._groups))), drawn])
+        return value_and_draws(len(self._groups))
 
     @cached_property
     def _groups(self) -> list[str]:
@@ -402,7 +400,7 @@ def ablation_matrix(
     metadata = {
         "model": model.name,
         "revision": model.revision,
-        "benchmark": ", ".join(sorted({q.benchmark for q in asked if q.benchmark})),
+        "benchmark": benchmarks_of(asked),
         "selector": found.method,
         "share": found.metadata.get("share"),
         "k": found.metadata.get("k"),

@@ -325,6 +325,21 @@ def load_model(
     )
 
 
+def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
+    """Refuse logits that are NaN or infinite.
+
+    Raises:
+        InputError: Names the question.
+    """
+    bad = ~torch.isfinite(logits).all(-1)
+    if bad.any():
+        question = batch.prompts[int(bad.nonzero()[0])].question
+        raise InputError(
+            f"the model gives NaN or infinite logits on question {question.id!r}: load it in "
+            "bfloat16 or float32 (float16 overflows), or check its weights."
+        )
+
+
 def resolve_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """Turn ``"bfloat16"`` into ``torch.bfloat16``.
 

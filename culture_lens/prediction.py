@@ -24,7 +24,7 @@ from culture_lens.attribution import attribution_pass, gold_tokens
 from culture_lens.batches import batches, run_batches
 from culture_lens.errors import InputError
 from culture_lens.evaluation import prepare
-from culture_lens.items import Batch, Prompt, Question
+from culture_lens.items import Batch, Prompt, Question, benchmarks_of
 from culture_lens.matrix import unseen
 from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
@@ -208,7 +208,7 @@ def predicted_ablation_matrix(
     )
     metadata = {
         "model": model.name,
-        "benchmark": ", ".join(sorted({q.benchmark for q in asked if q.benchmark})),
+        "benchmark": benchmarks_of(asked),
         "selector": found.method,
         "neurons": {culture: len(found[culture]) for culture in found},
         "items": len(prompts),

@@ -18,9 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.batches import batches, run_batches
-from culture_lens.errors import InputError
 from culture_lens.items import CONTENT_ROLES, Batch, Prompt, Role
-from culture_lens.models import LensModel
+from culture_lens.models import LensModel, check_logits
 from culture_lens.sites import DEFAULT_SITE, check_sites
 from culture_lens.statistics import ActivationStatistics, ItemStatistics, check_finite
 
@@ -74,13 +73,7 @@ def item_statistics(
     ]
     with model.hooks(hooks):
         logits = model.logits(batch, prefix_cache)
-    if not torch.isfinite(logits).all():
-        row = int((~torch.isfinite(logits)).any(-1).nonzero()[0])
-        raise InputError(
-            f"the model gives NaN or infinite logits on question "
-            f"{batch.prompts[row].question.id!r}: load it in bfloat16 or float32 (float16 "
-            "overflows), or check its weights."
-        )
+    check_logits(logits, batch)
 
     def stacked(part: int) -> dict[str, Tensor]:
         return {

@@ -267,7 +267,7 @@ def compare(results: Results) -> dict[str, Any] | None:
     tested = {
         name: matrix
         for name, (_, matrix) in results.items()
-        if matrix is not None and len(set(matrix.masks) & set(matrix.cultures)) > 1
+        if matrix is not None and matrix.has_readings
     }
     if len(tested) < 2:
         return None
