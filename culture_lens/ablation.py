@@ -62,7 +62,7 @@ def edit_hook(
     edit: Callable[[Tensor, Tensor, Tensor], Tensor],
     mask: Tensor,
     value: Tensor,
-    running_rows: Sequence[Tensor] = (),
+    running_rows: Sequence[Tensor | None] = (),
 ) -> Callable[..., Tensor]:
     """Make a hook function of an edit; it returns a new tensor of the activation's shape.
 
@@ -77,8 +77,13 @@ def edit_hook(
         device = activation.device
         masks, values = mask.to(device), value.to(device)
         if len(mask) > 1 and running_rows:
-            rows = running_rows[-1].to(device)
-            masks, values = masks[rows], values[rows]
+            rows = running_rows[-1]
+            if rows is None:
+                raise InputError(
+                    "neurons were given for every row, but these rows share their beginnings: make "
+                    "the batch with collate(prompts, pad_id), without starts."
+                )
+            masks, values = masks[rows.to(device)], values[rows.to(device)]
         if len(masks) not in (1, len(activation)):
             raise InputError(
                 f"neurons were given for {len(masks)} rows, but the batch has {len(activation)} "

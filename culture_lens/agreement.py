@@ -20,12 +20,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from culture_lens.confidence import Estimate, correlation, interval, ranks, value_and_draws
 from culture_lens.culnig import CulnigScores
 from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.evaluation import answer_prompts, prepare
+from culture_lens.evaluation import answer_masks, prepare
 from culture_lens.items import Question, benchmarks_of
 from culture_lens.matrix import BASE, FOUND, AblationMatrix
 from culture_lens.models import LensModel
@@ -375,21 +374,16 @@ def fidelity(
     items = item_frame(prompts, p_gold)
     folder = Run.open(run) if run is not None else None
 
-    def answered(chosen: Neurons | None, label: str) -> pd.Series:
-        frame = answer_prompts(
-            model,
-            prompts,
-            way,
-            chosen,
-            batch_size=batch_size,
-            progress=progress,
-            label=label,
-            run=folder,
-        )
-        return items["id"].map(frame.set_index("id")["p_gold"])
-
-    base = answered(None, "unmodified")
-    silenced = tqdm(units, desc="silencing", unit="unit", disable=not progress)
+    base, *silenced = answer_masks(
+        model,
+        prompts,
+        way,
+        [("unmodified", None), *((unit.name, unit.neurons) for unit in units)],
+        batch_size=batch_size,
+        progress=progress,
+        label="silencing",
+        run=folder,
+    )
     frames = [
         items.assign(
             unit=unit.name,
@@ -397,9 +391,9 @@ def fidelity(
             size=len(unit.neurons),
             score=unit.score,
             predicted=changes[:, position].numpy(),
-            measured=answered(unit.neurons, unit.name) - base,
+            measured=(frame["p_gold"] - base["p_gold"]).to_numpy(),
         )
-        for position, unit in enumerate(silenced)
+        for position, (unit, frame) in enumerate(zip(units, silenced, strict=True))
     ]
     metadata = {
         "model": model.name,

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from culture_lens.batches import batches, build_prompts, run_batches
+from culture_lens.batches import batches, build_prompts, picture_key, run_batches
 from culture_lens.errors import InputError, unknown
 from culture_lens.items import Batch, Prompt, Question, benchmarks_of, check_questions
 from culture_lens.models import LensModel, check_logits
@@ -365,7 +365,7 @@ def attribute(
         raise unknown("aggregation over tokens", tokens, AGGREGATIONS)
     check_questions(questions, min_cultures=1)
     asked = [control_twin(question) for question in questions] if control else questions
-    prompts = build_prompts(asked, model.tokenizer, context=model.context, too_long=too_long)
+    prompts = build_prompts(asked, model.processor, context=model.context, too_long=too_long)
     gold = gold_tokens(prompts, model.tokenizer)
     settings = {
         "model": model.name,
@@ -378,7 +378,10 @@ def attribute(
     sums, where = AttributionSums(), None
     if run is not None:
         check_unhooked(model)
-        parts = [(p.question.id, p.question.culture, p.ids, gold[p.question.id]) for p in prompts]
+        parts = [
+            (p.question.id, p.question.culture, p.ids, gold[p.question.id], picture_key(p))
+            for p in prompts
+        ]
         key = content_key(settings, parts)
         where = Run.open(run).piece("attribution", key, ".safetensors")
         if where.exists():

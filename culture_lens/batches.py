@@ -1,10 +1,14 @@
-"""Prompts -> Batches: checked against the context, sorted by length, padded on the left."""
+"""Prompts -> Batches: checked against the context, sorted by length, padded on the left.
+
+What rows have in common at their start, a system message or a picture, can be run once.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
@@ -16,11 +20,13 @@ from culture_lens.prompts import build_prompt
 
 Result = TypeVar("Result")
 TOO_LONG = ("error", "skip", "truncate")
+SHORTEST_START = 8
+"""Below so many tokens, running a common start apart costs more than it saves."""
 
 
 def build_prompts(
     questions: Sequence[Question],
-    tokenizer: Any,
+    processor: Any,
     *,
     style: str = "choices",
     context: int | None = None,
@@ -31,7 +37,8 @@ def build_prompts(
 
     Args:
         questions: What to ask.
-        tokenizer: A fast tokenizer.
+        processor: What the model reads with, ``model.processor``: a fast tokenizer, or a
+            ``VisionProcessor``.
         style: ``"choices"`` or ``"cloze"``.
         context: The model's context in tokens; no check where ``None``.
         reserve: Tokens to keep free behind every prompt; the options of a cloze prompt always
@@ -43,11 +50,11 @@ def build_prompts(
         InputError: Prompts too long under ``"error"``, or an unknown policy.
 
     Example:
-        ``prompts = build_prompts(questions, model.tokenizer, context=model.context)``
+        ``prompts = build_prompts(questions, model.processor, context=model.context)``
     """
     if too_long not in TOO_LONG:
         raise InputError(f"too_long={too_long!r}: use one of {', '.join(TOO_LONG)}.")
-    prompts = [build_prompt(question, tokenizer, style) for question in questions]
+    prompts = [build_prompt(question, processor, style) for question in questions]
     if context is None:
         return prompts
 
@@ -96,51 +103,112 @@ def truncated(prompt: Prompt, room: int) -> Prompt:
     )
 
 
-def common_prefix(prompts: Sequence[Prompt]) -> int:
-    """Count the tokens that all prompts begin with and that no statistic counts.
+def common_start(prompts: Sequence[Prompt]) -> int:
+    """Count the tokens, the same in id and role, that all prompts begin with.
 
-    Only template tokens, and never a whole prompt: each row keeps a token of its own.
+    Never a whole prompt: each keeps a token of its own to be answered behind. Never a part of a
+    picture, which a model must see whole.
 
     Example:
-        ``common_prefix(prompts)`` is the length of the chat template's system message.
+        ``common_start(prompts)`` is the length of the chat template's system message.
     """
     if not prompts:
         return 0
-    first = prompts[0]
-    length = min(len(prompt.ids) for prompt in prompts) - 1
-    for position in range(length):
-        token = first.ids[position]
-        if first.roles[position] != Role.TEMPLATE or any(
-            prompt.ids[position] != token or prompt.roles[position] != Role.TEMPLATE
-            for prompt in prompts
-        ):
-            return position
+    shortest = min(prompts, key=lambda prompt: len(prompt.ids))
+    length = len(shortest.ids) - 1
+    for prompt in prompts:
+        pairs = zip(
+            zip(prompt.ids, prompt.roles, strict=True),
+            zip(shortest.ids[:length], shortest.roles[:length], strict=True),
+            strict=False,
+        )
+        length = next((i for i, (one, other) in enumerate(pairs) if one != other), length)
+    pictures = {picture_key(prompt) for prompt in prompts}
+    places = [i for i, role in enumerate(shortest.roles) if role == Role.IMAGE]
+    if places and (len(pictures) > 1 or length <= places[-1]):
+        length = min(length, places[0])
     return max(length, 0)
 
 
-def collate(prompts: Sequence[Prompt], pad_id: int, prefix: int = 0) -> Batch:
+def picture_key(prompt: Prompt) -> str:
+    """Name the picture of a prompt by its content; empty where it has none."""
+    image = prompt.question.image
+    return "" if image is None else str(image.key)
+
+
+def collate(prompts: Sequence[Prompt], pad_id: int, starts: Sequence[int] = ()) -> Batch:
     """Pad prompts on the left into one batch.
 
     Args:
         prompts: The prompts.
         pad_id: Token id of the padding.
-        prefix: Leading tokens, the same in all, to put before the padding.
+        starts: For each prompt, how many of its first tokens are run before the rest; rows that
+            begin alike share them. Empty: nothing is run apart.
 
     Example:
         ``collate(prompts[:8], model.pad_id).input_ids.shape``
     """
+    if not starts:
+        return padded(prompts, pad_id)
+    alike: dict[tuple[str, tuple[int, ...]], int] = {}
+    cut: list[Prompt] = []
+    begins = []
+    for prompt, start in zip(prompts, starts, strict=True):
+        key = (picture_key(prompt), prompt.ids[:start])
+        if key not in alike:
+            alike[key] = len(cut)
+            cut.append(part(prompt, 0, start))
+        begins.append(alike[key])
+    rests = [part(prompt, start, None) for prompt, start in zip(prompts, starts, strict=True)]
+    beginnings, rest = padded(cut, pad_id), padded(rests, pad_id)
+    rows = torch.tensor(begins)
+    return Batch(
+        tuple(prompts),
+        torch.cat([beginnings.input_ids[rows], rest.input_ids], 1),
+        torch.cat([beginnings.attention_mask[rows], rest.attention_mask], 1),
+        torch.cat([beginnings.roles[rows], rest.roles], 1),
+        beginnings,
+        tuple(begins),
+    )
+
+
+def part(prompt: Prompt, start: int, end: int | None) -> Prompt:
+    """Cut some of a prompt's tokens out."""
+    return replace(prompt, ids=prompt.ids[start:end], roles=prompt.roles[start:end])
+
+
+def padded(prompts: Sequence[Prompt], pad_id: int) -> Batch:
+    """Pad prompts on the left to the longest."""
     width = max(len(prompt.ids) for prompt in prompts)
-    rows = len(prompts)
-    ids = torch.full((rows, width), pad_id, dtype=torch.long)
-    mask = torch.zeros((rows, width), dtype=torch.long)
-    roles = torch.full((rows, width), int(Role.PADDING), dtype=torch.long)
+    ids = torch.full((len(prompts), width), pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    roles = torch.full_like(ids, int(Role.PADDING))
     for row, prompt in enumerate(prompts):
         start = width - len(prompt.ids)
-        places = torch.cat([torch.arange(prefix), torch.arange(start + prefix, width)])
-        ids[row, places] = torch.tensor(prompt.ids)
-        mask[row, places] = 1
-        roles[row, places] = torch.tensor(prompt.roles)
-    return Batch(tuple(prompts), ids, mask, roles, prefix)
+        ids[row, start:] = torch.tensor(prompt.ids)
+        mask[row, start:] = 1
+        roles[row, start:] = torch.tensor(prompt.roles)
+    return Batch(tuple(prompts), ids, mask, roles)
+
+
+def starts_of(prompts: Sequence[Prompt]) -> tuple[int, ...]:
+    """Say how many first tokens of each prompt of a batch are worth running apart.
+
+    Prompts on one picture share what comes up to and with it; prompts without one share their
+    system message. Empty where nothing is shared or too little.
+
+    Example:
+        ``collate(prompts, model.pad_id, starts_of(prompts))``
+    """
+    groups: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        groups.setdefault(picture_key(prompt), []).append(prompt)
+    if len(groups) == len(prompts):
+        return ()
+    lengths = {key: common_start(group) for key, group in groups.items()}
+    if min(lengths.values()) < SHORTEST_START:
+        return ()
+    return tuple(lengths[picture_key(prompt)] for prompt in prompts)
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -154,19 +222,50 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def batches(
-    prompts: Sequence[Prompt], batch_size: int, pad_id: int, prefix: int = 0
+    prompts: Sequence[Prompt], batch_size: int, pad_id: int, *, share: bool = False
 ) -> list[Batch]:
     """Cut prompts into batches of like length, longest first so that memory fails early.
+
+    Prompts on one picture stay together.
+
+    Args:
+        prompts: The prompts.
+        batch_size: Rows of a batch.
+        pad_id: Token id of the padding.
+        share: Run what rows have in common at their start once; see ``starts_of``.
 
     Example:
         ``for batch in batches(prompts, 16, model.pad_id): ...``
     """
     check_batch_size(batch_size)
-    ordered = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.question.id))
-    return [
-        collate(ordered[start : start + batch_size], pad_id, prefix)
-        for start in range(0, len(ordered), batch_size)
-    ]
+    longest: dict[str, int] = {}
+    for prompt in prompts:
+        key = picture_key(prompt)
+        longest[key] = max(longest.get(key, 0), len(prompt.ids))
+
+    def place(prompt: Prompt) -> tuple[Any, ...]:
+        own, key = len(prompt.ids), picture_key(prompt)
+        return (-longest[key] if key else -own, key, -own, prompt.question.id)
+
+    rows: list[list[Prompt]] = [[]]
+    groups = groupby(sorted(prompts, key=place), key=lambda p: picture_key(p) or p.question.id)
+    for group in (list(members) for _, members in groups):
+        if rows[-1] and len(rows[-1]) + len(group) > batch_size:
+            rows.append([])
+        for prompt in group:
+            if len(rows[-1]) == batch_size:
+                rows.append([])
+            rows[-1].append(prompt)
+    return [collate(some, pad_id, starts_of(some) if share else ()) for some in rows if some]
+
+
+def halves(batch: Batch, pad_id: int) -> tuple[Batch, Batch]:
+    """Cut a batch in two, padded anew."""
+    middle = (len(batch.prompts) + 1) // 2
+    parts = (batch.prompts[:middle], batch.prompts[middle:])
+    share = batch.beginnings is not None
+    one, other = (collate(some, pad_id, starts_of(some) if share else ()) for some in parts)
+    return one, other
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -211,9 +310,7 @@ def run_batches(
             batch = stack.pop()
             rows = len(batch.prompts)
             if rows > limit:
-                half = (rows + 1) // 2
-                stack.append(collate(batch.prompts[half:], pad_id, batch.prefix))
-                stack.append(collate(batch.prompts[:half], pad_id, batch.prefix))
+                stack += reversed(halves(batch, pad_id))
                 continue
             failed = False
             try:

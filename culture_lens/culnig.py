@@ -218,7 +218,7 @@ def answerable(model: LensModel, questions: Sequence[Question], too_long: str) -
 
     A control twin is shorter than its question, so both scorings then have the same items.
     """
-    prompts = build_prompts(questions, model.tokenizer, context=model.context, too_long=too_long)
+    prompts = build_prompts(questions, model.processor, context=model.context, too_long=too_long)
     gold_tokens(prompts, model.tokenizer)
     return [prompt.question for prompt in prompts]
 

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm.auto import tqdm
+
 from culture_lens.ablation import Value, ablation_hooks
-from culture_lens.batches import batches, build_prompts, run_batches
+from culture_lens.batches import batches, build_prompts, picture_key, run_batches
 from culture_lens.confidence import Estimate, mean_estimate
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, Question, check_questions
@@ -17,6 +19,7 @@ from culture_lens.neurons import Neurons
 from culture_lens.runs import Run, check_unhooked, content_key
 from culture_lens.scoring import Answer, Scoring, get_scoring
 from culture_lens.storage import read_parquet, write_whole
+from culture_lens.vision import groups_of_pictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +103,7 @@ def prepare(
     way = get_scoring(scoring or model.scoring)
     prompts = build_prompts(
         questions,
-        model.tokenizer,
+        model.processor,
         style=way.style,
         context=model.context,
         too_long=too_long,
@@ -133,7 +136,7 @@ def answer_prompts(
         members = sorted(neurons.members()) if neurons is not None else None
         given = neurons.means if neurons is not None and value == "mean" else value
         how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
-        asked = [(p.ids, asdict(replace(p.question, image=None))) for p in prompts]
+        asked = [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
         key = content_key(
             model.name, model.fingerprint, str(model.dtype), scoring.name, asked, members, how
         )
@@ -143,10 +146,9 @@ def answer_prompts(
     hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
     answers: dict[str, Answer] = {}
     with model.hooks(hooks):
-        prefix, cache = model.run_prefix(prompts)
         for batch, found in run_batches(
-            batches(prompts, batch_size, model.pad_id, prefix),
-            lambda batch: scoring.answers(model, batch, cache),
+            batches(prompts, batch_size, model.pad_id, share=model.shares(prompts)),
+            lambda batch: scoring.answers(model, batch),
             pad_id=model.pad_id,
             progress=progress,
             label=label,
@@ -157,6 +159,63 @@ def answer_prompts(
     if where is not None:
         write_whole(where, lambda part: frame.to_parquet(part, index=False))
     return frame
+
+
+def answer_masks(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    scoring: Scoring,
+    masks: Sequence[tuple[str, Neurons | None]],
+    *,
+    value: Value = "zero",
+    batch_size: int = 16,
+    progress: bool = True,
+    label: str = "masks",
+    run: Run | None = None,
+) -> list[pd.DataFrame]:
+    """Answer prepared prompts under one mask after the other.
+
+    All masks are run over some pictures before the next ones are looked at, so that each picture
+    goes through the vision tower once.
+
+    Args:
+        model: The model.
+        prompts: Prompts in the style of the scoring.
+        scoring: How answers are read.
+        masks: Names, for the progress bar, and neurons; nothing for the unmodified model.
+        value: What silenced neurons are set to; see ``ablation_hooks``.
+        batch_size: Prompts per forward.
+        progress: Show progress bars.
+        label: Name of the bar over masks.
+        run: A run folder; finished records are kept and found again.
+
+    Returns:
+        The records of each mask, in the order of the prompts.
+    """
+    import pandas as pd
+
+    groups = groups_of_pictures(prompts, model.vision)
+    found: list[list[pd.DataFrame]] = [[] for _ in masks]
+    with tqdm(total=len(groups) * len(masks), desc=label, unit="mask", disable=not progress) as bar:
+        for group in groups:
+            for (name, neurons), frames in zip(masks, found, strict=True):
+                frames.append(
+                    answer_prompts(
+                        model,
+                        group,
+                        scoring,
+                        neurons,
+                        value=value,
+                        batch_size=batch_size,
+                        progress=progress,
+                        label=name,
+                        run=run,
+                    )
+                )
+                bar.update()
+    ids = [prompt.question.id for prompt in prompts]
+    whole = [pd.concat(frames, ignore_index=True).set_index("id", drop=False) for frames in found]
+    return [frame.loc[ids].reset_index(drop=True) for frame in whole]
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.batches import build_prompts, check_batch_size
+from culture_lens.batches import build_prompts, check_batch_size, picture_key
 from culture_lens.culnig import culnig_scores
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import evaluate
@@ -108,7 +108,7 @@ def record_in_shards(
         return record_activations(model, prompts, **options)
     check_unhooked(model)
     settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
-    asked = [(p.question.id, p.question.culture, p.ids, p.roles) for p in prompts]
+    asked = [(p.question.id, p.question.culture, p.ids, p.roles, picture_key(p)) for p in prompts]
     key = content_key(model.name, model.fingerprint, str(model.dtype), settings, asked)
     where = run.piece("statistics", key, ".safetensors")
     statistics, done = ActivationStatistics(), 0
@@ -179,7 +179,7 @@ def summarise(
     questions = at_most(questions, per_culture)
     check_enough(questions)
     prompts = build_prompts(
-        questions, model.tokenizer, style=style, context=model.context, too_long=too_long
+        questions, model.processor, style=style, context=model.context, too_long=too_long
     )
     check_enough([prompt.question for prompt in prompts])
     statistics = record_in_shards(

@@ -2,7 +2,7 @@
 
 A Question is what a benchmark gives, a Prompt is that question as token ids for one tokenizer,
 a Batch is some prompts padded on the left to one length. This file imports nothing internal but
-the exception.
+the exception and the image.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import InputError
+from culture_lens.images import LazyImage, as_image
 
 if TYPE_CHECKING:
     import torch
@@ -94,14 +95,16 @@ class Question:
         group: The question group: variants of one question share it. Splits and intervals
             keep groups whole. The id where left empty.
         split: ``"identify"`` or ``"evaluate"`` where the benchmark decides it, else empty.
-        image: An image, or nothing.
+        image: The picture that the question is about: a path, bytes, a PIL image or a
+            ``LazyImage``, which it becomes; or nothing.
         benchmark: Name of the benchmark the question comes from.
         prompt: How the question is put to a model.
         metadata: Anything else worth keeping.
 
     Raises:
         InputError: Fewer than two options, options that collide once stripped, an answer out of
-            range, or an empty id or culture.
+            range, an empty id or culture, or
+            an image that is missing or of a type that cannot be one.
 
     Example:
         >>> q = Question(id="1", culture="Japan", text="Which coin?", options=("yen", "won"),
@@ -149,6 +152,8 @@ class Question:
                 f"{len(self.options)} options (counted from 0)."
             )
         object.__setattr__(self, "options", tuple(self.options))
+        if self.image is not None and not isinstance(self.image, LazyImage):
+            object.__setattr__(self, "image", as_image(self.image, where=where))
         if not self.group:
             object.__setattr__(self, "group", self.id)
 
@@ -169,6 +174,7 @@ class Prompt:
         roles: One ``Role`` per token.
         style: ``"choices"`` where the options are shown, ``"cloze"`` where they are not.
         continuations: Token ids of each option as it follows a cloze prompt; else empty.
+        tail: The character of ``text`` behind the picture, 0 where there is none.
     """
 
     question: Question
@@ -177,6 +183,7 @@ class Prompt:
     roles: tuple[int, ...]
     style: str
     continuations: tuple[tuple[int, ...], ...] = ()
+    tail: int = 0
 
     @property
     def longest_answer(self) -> int:
@@ -188,22 +195,30 @@ class Prompt:
 class Batch:
     """Prompts padded to one length, the padding on the left.
 
-    Where prompts begin with the same tokens (a system message), these may stand before the
-    padding, so that a model can run them once for all rows; positions follow from the mask.
+    Where prompts begin alike (a system message, a picture), these beginnings can be run once and
+    the rest of every row behind its own. The columns of the beginnings then come first, each
+    padded on the left, and those of the rests behind them; positions follow from the mask.
 
     Attributes:
         prompts: The prompts, one per row.
         input_ids: Token ids, ``batch pos``.
         attention_mask: 1 on tokens and 0 on padding, ``batch pos``.
         roles: ``Role`` of each token, ``PADDING`` on padding, ``batch pos``.
-        prefix: How many tokens, the same in all rows, stand before the padding.
+        beginnings: The different beginnings as a batch of their own, or nothing.
+        begins: Which beginning each row has, ``row``; empty where there are none.
     """
 
     prompts: tuple[Prompt, ...]
     input_ids: Int[torch.Tensor, "batch pos"]
     attention_mask: Int[torch.Tensor, "batch pos"]
     roles: Int[torch.Tensor, "batch pos"]
-    prefix: int = 0
+    beginnings: Batch | None = None
+    begins: tuple[int, ...] = ()
+
+    @property
+    def start(self) -> int:
+        """The column behind the beginnings, 0 where there are none."""
+        return 0 if self.beginnings is None else self.beginnings.input_ids.shape[1]
 
     def role_mask(self, roles: Sequence[int]) -> Bool[torch.Tensor, "batch pos"]:
         """Say which tokens have one of the roles.

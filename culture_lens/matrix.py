@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from culture_lens.ablation import Value
 from culture_lens.confidence import Estimate, interval, value_and_draws
 from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.evaluation import answer_prompts, prepare
+from culture_lens.evaluation import answer_masks, prepare
 from culture_lens.items import Question, benchmarks_of
 from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
@@ -379,22 +378,21 @@ def ablation_matrix(
     for seed in range(random_seeds):
         drawn = matched_random(found, seed, match=random_match)
         masks += [(RANDOM, culture, seed, drawn[culture]) for culture in drawn]
-    frames = []
-    for kind, mask, seed, neurons in tqdm(
-        masks, desc=f"{found.method or 'found'} masks", unit="mask", disable=not progress
-    ):
-        frame = answer_prompts(
-            model,
-            prompts,
-            way,
-            neurons,
-            value=value,
-            batch_size=batch_size,
-            progress=progress,
-            label=f"{kind} {mask}",
-            run=folder,
-        )
-        frames.append(frame.assign(kind=kind, mask=mask, seed=seed))
+    records = answer_masks(
+        model,
+        prompts,
+        way,
+        [(f"{kind} {mask}", neurons) for kind, mask, _, neurons in masks],
+        value=value,
+        batch_size=batch_size,
+        progress=progress,
+        label=f"{found.method or 'found'} masks",
+        run=folder,
+    )
+    frames = [
+        frame.assign(kind=kind, mask=mask, seed=seed)
+        for (kind, mask, seed, _), frame in zip(masks, records, strict=True)
+    ]
     frame = pd.concat(frames, ignore_index=True)
     first = ["kind", "mask", "seed"]
     metadata = {

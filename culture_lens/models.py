@@ -15,17 +15,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.batches import common_prefix
 from culture_lens.bridges import boot, site_widths
 from culture_lens.checkpoints import embedded_path, load_checkpoint
 from culture_lens.errors import InputError
 from culture_lens.items import Batch, Prompt
+from culture_lens.processors import VisionProcessor, image_token
 from culture_lens.sites import ENTRY_HOOK, hook_name
+from culture_lens.vision import IMAGE_MEMORY, Vision, reads_pictures
 
 HookList = list[tuple[str, Callable[..., Any]]]
 FINGERPRINT_VALUES = 64
-SHORTEST_PREFIX = 8
-"""Below so many tokens, running a common prefix apart costs more than it saves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +43,10 @@ class LensModel:
         revision: Revision asked for, or the commit that was loaded.
         scoring: How answers are scored where nothing else is asked for.
         attention: ``"native"`` or ``"eager"``.
+        vision: The vision tower with the features of the pictures it has seen; nothing for a
+            model that reads text only.
         running_rows: Which rows of a batch are running, where not all are, for edits that differ
-            from row to row; empty outside a forward.
+            from row to row; nothing for what several rows share; empty outside a forward.
 
     Example:
         ``model = load_model("smollm2-135m"); model.n_layers, model.widths["act"]``
@@ -62,7 +63,8 @@ class LensModel:
     revision: str
     scoring: str
     attention: str
-    running_rows: list[Tensor] = field(default_factory=list, repr=False)
+    vision: Vision | None = field(default=None, repr=False)
+    running_rows: list[Tensor | None] = field(default_factory=list, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -77,9 +79,14 @@ class LensModel:
         return dtype
 
     @property
+    def processor(self) -> Any:
+        """What the model reads with: its tokenizer, or a ``VisionProcessor``."""
+        return self.tokenizer if self.vision is None else self.vision.processor
+
+    @property
     def chat_template(self) -> bool:
         """Whether prompts go through a chat template."""
-        return bool(self.tokenizer.chat_template)
+        return bool(self.processor.chat_template)
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -112,6 +119,8 @@ class LensModel:
                 values = parameter.detach().flatten()
                 step = max(1, len(values) // FINGERPRINT_VALUES)
                 digest.update(values[::step].double().cpu().numpy().tobytes())
+        if self.vision is not None:  # how pictures are prepared decides what the model sees
+            digest.update(self.vision.processor.settings.encode())
         return digest.hexdigest()[:20]
 
     def hook_name(self, site: str, layer: int) -> str:
@@ -132,53 +141,62 @@ class LensModel:
         with self.bridge.hooks(fwd_hooks=list(hooks)):
             yield
 
+    def shares(self, prompts: Sequence[Prompt]) -> bool:
+        """Say whether what prompts begin with may be run apart without changing a result.
+
+        Within a sliding window, padding between a beginning and its rest would count as distance.
+
+        Example:
+            ``batches(prompts, 16, model.pad_id, share=model.shares(prompts))``
+        """
+        longest = max((len(p.ids) + p.longest_answer for p in prompts), default=0)
+        return not self.window or longest <= self.window
+
     @torch.inference_mode()
-    def run_prefix(self, prompts: Sequence[Prompt]) -> tuple[int, Any]:
-        """Run the tokens that all prompts begin with once, under the hooks of the moment.
+    def begin(self, batch: Batch) -> Any:
+        """Run what the rows of a batch begin with, under the hooks of the moment.
 
         Returns:
-            How many tokens, and their keys and values for ``logits`` and
-            ``continuation_log_probs``; 0 and nothing where sharing would not pay or not be exact.
+            The keys and values of each row's beginning, for ``logits``; nothing where the batch
+            has no beginnings.
         """
-        if len(prompts) < 2:
-            return 0, None
-        prefix = common_prefix(prompts)
-        longest = max(len(p.ids) for p in prompts) + max(p.longest_answer for p in prompts)
-        # Within a sliding window, padding behind the prefix would count as distance.
-        if prefix < SHORTEST_PREFIX or longest > (self.window or longest):
-            return 0, None
-        ids = torch.tensor([prompts[0].ids[:prefix]], device=self.device)
-        _, cache = self.bridge(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            logits_to_keep=1,
-            use_cache=True,
-            return_type="logits_and_cache",
-        )
-        return prefix, cache
+        if batch.beginnings is None:
+            return None
+        self.running_rows.append(None)  # no row of the batch, but what several of them share
+        try:
+            _, cache = self._forward(
+                batch.beginnings, None, use_cache=True, return_type="logits_and_cache"
+            )
+        finally:
+            self.running_rows.pop()
+        cache.batch_select_indices(torch.tensor(batch.begins, device=self.device))
+        return cache
 
-    def _forward(self, batch: Batch, prefix_cache: Any, **options: Any) -> Any:
-        ids = batch.input_ids.to(self.device)
-        if prefix_cache is not None:
-            # A forward writes into the cache it is given.
-            cache = copy.deepcopy(prefix_cache)
-            cache.batch_repeat_interleave(len(batch.prompts))
-            ids, options = ids[:, batch.prefix :], {**options, "past_key_values": cache}
+    def _forward(self, batch: Batch, cache: Any, **options: Any) -> Any:
+        ids = batch.input_ids[:, batch.start :].to(self.device)
         mask = batch.attention_mask.to(self.device)
+        if cache is not None:
+            options["past_key_values"] = cache
+        if self.vision is not None:
+            options |= self.vision.arguments(batch)
+            positions = self.vision.positions(batch)
+            if positions is not None:
+                options["position_ids"] = positions[..., batch.start :]
         return self.bridge(ids, attention_mask=mask, logits_to_keep=1, **options)
 
     @torch.inference_mode()
-    def logits(self, batch: Batch, prefix_cache: Any = None) -> Float[Tensor, "batch vocab"]:
+    def logits(self, batch: Batch, cache: Any = None) -> Float[Tensor, "batch vocab"]:
         """Run a batch and give the logits after its last token.
 
         Args:
             batch: The prompts.
-            prefix_cache: What ``run_prefix`` gave for them.
+            cache: What ``begin`` gave for the batch; beginnings are run here where it is missing.
 
         Example:
             ``model.logits(batch).argmax(-1)``
         """
-        logits: Tensor = self._forward(batch, prefix_cache, use_cache=False)
+        cache = self.begin(batch) if cache is None else cache
+        logits: Tensor = self._forward(batch, cache, use_cache=cache is not None)
         return logits[:, -1]
 
     def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
@@ -186,9 +204,14 @@ class LensModel:
 
         Parameters stay frozen: the graph begins where the residual stream enters the first layer.
 
+        Raises:
+            InputError: The batch has beginnings, of which no gradient would reach the rows.
+
         Example:
             ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
         """
+        if batch.beginnings is not None:
+            raise InputError("gradients need batches without beginnings: make them share=False.")
 
         def enter(activation: Tensor, hook: Any) -> Tensor:
             return activation.detach().requires_grad_(True)
@@ -198,18 +221,17 @@ class LensModel:
         return logits[:, -1]
 
     @torch.inference_mode()
-    def continuation_log_probs(self, batch: Batch, prefix_cache: Any = None) -> list[list[Tensor]]:
+    def continuation_log_probs(self, batch: Batch) -> list[list[Tensor]]:
         """Run a batch of cloze prompts once, and the options of each row behind it.
 
         Args:
             batch: The prompts, with their ``continuations``.
-            prefix_cache: What ``run_prefix`` gave for them, or nothing.
 
         Returns:
             For each row and continuation, the log-probability of each of its tokens, float64.
         """
         last, cache = self._forward(
-            batch, prefix_cache, use_cache=True, return_type="logits_and_cache"
+            batch, self.begin(batch), use_cache=True, return_type="logits_and_cache"
         )
         first = last[:, -1].float().log_softmax(-1)
         flat = [
@@ -226,31 +248,45 @@ class LensModel:
             if len(item[2]) > 1:
                 buckets.setdefault((len(item[2]) - 2).bit_length(), []).append(item)
         for members in buckets.values():
-            # The last token predicts nothing that is asked for, so it is not run.
-            width = max(len(tokens) for _, _, tokens in members) - 1
-            ids = torch.full((len(members), width), self.pad_id)
-            mask = torch.zeros_like(ids)
-            for position, (_, _, tokens) in enumerate(members):
-                ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
-                mask[position, : len(tokens) - 1] = 1
             rows = torch.tensor([row for row, _, _ in members])
-            held = copy.deepcopy(cache)
-            held.batch_select_indices(rows.to(self.device))
-            self.running_rows.append(rows)
-            try:
-                logits = self.bridge(
-                    ids.to(self.device),
-                    attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
-                    past_key_values=held,
-                )
-            finally:
-                self.running_rows.pop()
-            logs = logits.float().log_softmax(-1)
+            logs = self._continue(batch, cache, rows, [tokens for _, _, tokens in members])
             for position, (row, option, tokens) in enumerate(members):
                 places = torch.arange(len(tokens) - 1, device=logs.device)
                 later = logs[position, places, torch.tensor(tokens[1:], device=logs.device)]
                 found[row][option] = torch.cat([found[row][option], later.double().cpu()])
         return found
+
+    def _continue(
+        self, batch: Batch, cache: Any, rows: Tensor, answers: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "answer pos vocab"]:
+        """Run answers behind the rows that they belong to; log-probabilities of what comes next."""
+        # The last token predicts nothing that is asked for, so it is not run.
+        width = max(len(tokens) for tokens in answers) - 1
+        ids = torch.full((len(answers), width), self.pad_id)
+        mask = torch.zeros_like(ids)
+        for position, tokens in enumerate(answers):
+            ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
+            mask[position, : len(tokens) - 1] = 1
+        options: dict[str, Any] = {}
+        if self.vision is not None and (positions := self.vision.positions(batch)) is not None:
+            # Answers go on from the furthest position of the prompt, in all three axes.
+            furthest = positions.amax((0, 2))[rows.to(self.device), None]
+            steps = furthest + 1 + torch.arange(width, device=self.device)
+            options["position_ids"] = steps.expand(len(positions), -1, -1)
+        held = copy.deepcopy(cache)  # a forward writes into the cache it is given
+        held.batch_select_indices(rows.to(self.device))
+        self.running_rows.append(rows)
+        try:
+            logits = self.bridge(
+                ids.to(self.device),
+                attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
+                past_key_values=held,
+                **options,
+            )
+        finally:
+            self.running_rows.pop()
+        log_probs: Tensor = logits.float().log_softmax(-1)
+        return log_probs
 
 
 def load_model(
@@ -263,9 +299,11 @@ def load_model(
     trust_remote_code: bool = False,
     hf_model: Any = None,
     tokenizer: Any = None,
+    processor: Any = None,
     attention: str = "native",
+    image_memory: int = IMAGE_MEMORY,
 ) -> LensModel:
-    """Load a language model, frozen and in evaluation mode, and check that its sites fire.
+    """Load a language or vision-language model, frozen, and check that its sites fire.
 
     Args:
         name_or_path: ``"smollm2-135m"`` (embedded), a folder, or a hub id.
@@ -275,13 +313,17 @@ def load_model(
         device_map: Placement over several devices, as in transformers.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run code that comes with the checkpoint. Off unless you say so.
-        hf_model: A loaded Hugging Face model to wrap, in place; ``tokenizer`` must come with it.
+        hf_model: A loaded Hugging Face model to wrap, in place; ``tokenizer`` must come with it,
+            or ``processor`` with a vision-language model.
         tokenizer: A tokenizer to use instead of the checkpoint's.
+        processor: A processor to use instead of a vision-language checkpoint's, such as one with
+            smaller pictures.
         attention: ``"native"``, or ``"eager"`` to make attention patterns hookable.
+        image_memory: Bytes of picture features to keep.
 
     Raises:
-        InputError: The model cannot be found or loaded, its architecture is not supported, or one
-            of its sites does not fire.
+        InputError: The model cannot be found or loaded, its architecture is not supported, its
+            processor is another model's, or one of its sites does not fire.
 
     Example:
         ``model = load_model("smollm2-135m")``
@@ -289,12 +331,12 @@ def load_model(
     name = str(name_or_path)
     if attention not in ("native", "eager"):
         raise InputError(f"attention={attention!r}: use 'native' or 'eager'.")
-    if hf_model is not None and tokenizer is None:
-        raise InputError("hf_model was given without a tokenizer; pass tokenizer=... with it.")
+    if image_memory < 0:
+        raise InputError(f"image_memory={image_memory}: bytes, 0 or more.")
     dtype = resolve_dtype(dtype)
     source = embedded_path(name) or name
     if hf_model is None:
-        hf_model, tokenizer = load_checkpoint(
+        hf_model, tokenizer, processor = load_checkpoint(
             source,
             dtype=dtype,
             device=device,
@@ -302,13 +344,16 @@ def load_model(
             revision=revision,
             trust_remote_code=trust_remote_code,
             tokenizer=tokenizer,
+            processor=processor,
         )
     elif dtype is not None or device is not None:
         hf_model = hf_model.to(device=device, dtype=dtype)
+    check_reading(name, hf_model, tokenizer, processor)
+    tokenizer = tokenizer if processor is None else processor.tokenizer
     bridge = boot(source, hf_model, tokenizer, attention)
     gated = "blocks.0.mlp.gate.hook_out" in bridge.hook_dict
-    config = hf_model.config
-    commit = getattr(config, "_commit_hash", None)
+    commit = getattr(hf_model.config, "_commit_hash", None)
+    config = hf_model.config.get_text_config()
     return LensModel(
         name=name,
         bridge=bridge,
@@ -322,6 +367,48 @@ def load_model(
         # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
         scoring="option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
         attention=attention,
+        vision=open_vision(bridge, hf_model, processor, image_memory) if processor else None,
+    )
+
+
+def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> None:
+    """Refuse a model whose tokenizer or processor is missing or another model's.
+
+    Raises:
+        InputError: Says what to give.
+    """
+    kind = type(hf_model).__name__
+    if not reads_pictures(hf_model):
+        if processor is not None:
+            raise InputError(
+                f"{name!r} ({kind}) reads text only and has no use for a processor: give its "
+                "tokenizer as tokenizer=..., or load a vision-language model."
+            )
+        if tokenizer is None:
+            raise InputError("hf_model was given without a tokenizer; pass tokenizer=... with it.")
+        return
+    if processor is None:
+        raise InputError(
+            f"{name!r} ({kind}) reads pictures, which takes a processor: pass processor=... with "
+            "it, such as AutoProcessor.from_pretrained of the same checkpoint."
+        )
+    token = processor.tokenizer.convert_tokens_to_ids(image_token(processor))
+    if token != hf_model.config.image_token_id:
+        raise InputError(
+            f"{type(processor).__name__} writes the image token {token} and {name!r} ({kind}) "
+            f"looks for {hf_model.config.image_token_id}: the processor does not belong to the "
+            "model; give that of its own checkpoint."
+        )
+
+
+def open_vision(bridge: Any, hf_model: Any, processor: Any, memory: int) -> Vision:
+    """Make what runs the pictures of a vision-language model."""
+    tower = [point for name, point in bridge.hook_dict.items() if name.startswith("vision")]
+    return Vision(
+        hf_model,
+        VisionProcessor(processor, hf_model.config.image_token_id),
+        memory,
+        is_hooked=lambda: any(point.fwd_hooks for point in tower),
     )
 
 

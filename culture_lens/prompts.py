@@ -2,10 +2,10 @@
 
 The steps:
 1. Fill the layout; remember which characters are question and which are options.
-2. Put the message through the tokenizer's chat template where there is one, then append the
-   answer prefix.
-3. Tokenise once, with exactly one BOS where the model has one.
-4. A token has the role of its first character that is not a space.
+2. Put the message through the chat template where there is one, then append the answer prefix.
+3. Write the image tokens of a picture in the place of the template's placeholder.
+4. Tokenise once, with exactly one BOS where the model has one.
+5. An image token has the role ``IMAGE``; any other that of its first character that is no space.
 
 Nothing here runs a model.
 """
@@ -19,13 +19,14 @@ from typing import Any
 
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, PromptFormat, Question, Role
+from culture_lens.processors import VisionProcessor
 
 Span = tuple[int, int, Role]
 FIELD = re.compile(r"\{(question|instruction|options)\}")
 
 
 def control_twin(question: Question) -> Question:
-    """Make the control of a question: the same options and instruction, no question.
+    """Make the control of a question: the same options and instruction, no question, no picture.
 
     A neuron that scores on the twin as well answers to the options, not to the question
     (paper B, section 3).
@@ -35,7 +36,7 @@ def control_twin(question: Question) -> Question:
         >>> control_twin(q).text
         ''
     """
-    return replace(question, text="")
+    return replace(question, text="", image=None)
 
 
 def fill_layout(question: Question, style: str) -> tuple[str, list[Span]]:
@@ -79,21 +80,43 @@ def fill_layout(question: Question, style: str) -> tuple[str, list[Span]]:
     return message.strip(), spans
 
 
-def render(question: Question, tokenizer: Any, style: str) -> tuple[str, list[Span]]:
-    """Write the whole prompt as the model sees it, special tokens included.
+def tokenizer_of(processor: Any) -> Any:
+    """Give the tokenizer of what a model reads with: itself, or that of a ``VisionProcessor``."""
+    return processor.tokenizer if isinstance(processor, VisionProcessor) else processor
+
+
+def render(question: Question, processor: Any, style: str) -> tuple[str, list[Span]]:
+    """Write the whole prompt with special tokens, a picture still as its placeholder.
 
     Raises:
-        InputError: The chat template changed or dropped the message.
+        InputError: The chat template changed or dropped the message, the question has a picture
+            and the model reads text only, or a text holds the placeholder of a picture.
     """
     message, spans = fill_layout(question, style)
     prefix = question.prompt.answer_prefix if style == "choices" else ""
-    if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}],
-            tokenize=False,
-            add_generation_prompt=True,
-            **no_thinking(tokenizer),
+    vision = processor if isinstance(processor, VisionProcessor) else None
+    pictured = question.image is not None
+    if pictured and vision is None:
+        raise InputError(
+            f"question {question.id!r} has an image, but this model reads text only: load a "
+            "vision-language model, or ask questions without images."
         )
+    if vision is not None and vision.placeholder in message:
+        raise InputError(
+            f"question {question.id!r}: its text holds {vision.placeholder!r}, which stands for a "
+            "picture in this model's prompts: take it out of the question and its options."
+        )
+    if processor.chat_template:
+        options = no_thinking(processor)
+        if vision is not None:
+            text = vision.apply_chat_template(message, pictured, **options)
+        else:
+            text = processor.apply_chat_template(
+                [{"role": "user", "content": message}],
+                tokenize=False,
+                add_generation_prompt=True,
+                **options,
+            )
         start = text.rfind(message)
         if start < 0:
             raise InputError(
@@ -102,17 +125,44 @@ def render(question: Question, tokenizer: Any, style: str) -> tuple[str, list[Sp
                 "template that keeps it."
             )
     else:
+        before = f"{vision.placeholder}\n" if vision is not None and pictured else ""
         asks = message.endswith("Answer:")
-        text, start = message if asks else f"{message}\nAnswer:", 0
+        text, start = before + (message if asks else f"{message}\nAnswer:"), len(before)
     spans = [(start + a, start + b, role) for a, b, role in spans]
     if prefix:
         spans.append((len(text), len(text) + len(prefix), Role.ANSWER_PREFIX))
     return text + prefix, spans
 
 
-def no_thinking(tokenizer: Any) -> dict[str, bool]:
+def with_picture(
+    text: str, spans: list[Span], question: Question, vision: VisionProcessor
+) -> tuple[str, list[Span], int]:
+    """Write the image tokens of a question's picture in the place of the placeholder.
+
+    Returns:
+        The text, its spans, and where the picture ends in it.
+
+    Raises:
+        InputError: The prompt has no placeholder, or more than one.
+    """
+    count = text.count(vision.placeholder)
+    if count != 1:
+        raise InputError(
+            f"question {question.id!r}: its prompt has {count} image tokens "
+            f"({vision.placeholder!r}) for one picture; the chat template must write exactly one: "
+            "give load_model a processor whose template does."
+        )
+    place = text.index(vision.placeholder)
+    behind = place + len(vision.placeholder)
+    written = vision.written(question.image)
+    more = len(written) - len(vision.placeholder)
+    spans = [(a + more, b + more, role) if a >= behind else (a, b, role) for a, b, role in spans]
+    return text[:place] + written + text[behind:], spans, place + len(written)
+
+
+def no_thinking(processor: Any) -> dict[str, bool]:
     """Switch off the thinking mode of templates that have one, so that the answer comes next."""
-    return {"enable_thinking": False} if "enable_thinking" in tokenizer.chat_template else {}
+    return {"enable_thinking": False} if "enable_thinking" in processor.chat_template else {}
 
 
 def adds_bos(tokenizer: Any) -> bool:
@@ -175,31 +225,56 @@ def token_roles(text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[S
     return roles
 
 
-def build_prompt(question: Question, tokenizer: Any, style: str = "choices") -> Prompt:
-    """Turn a question into token ids and token roles for one tokenizer.
+def build_prompt(question: Question, processor: Any, style: str = "choices") -> Prompt:
+    """Turn a question into token ids and token roles for one model.
 
     Args:
         question: What to ask; its ``prompt`` says in which words.
-        tokenizer: A fast Hugging Face tokenizer, with or without a chat template.
+        processor: What the model reads with, ``model.processor``: a fast Hugging Face tokenizer,
+            with or without a chat template, or a ``VisionProcessor``.
         style: ``"choices"`` shows the options; ``"cloze"`` does not, and the options are scored
             as continuations.
 
     Raises:
-        InputError: An unknown style, a slow tokenizer, or a template that rewrites the message.
+        InputError: An unknown style, a slow tokenizer, a template that rewrites the message, or a
+            picture that cannot be read or that the model cannot take.
 
     Example:
-        ``build_prompt(questions[0], model.tokenizer).text`` shows what the model sees.
+        ``build_prompt(questions[0], model.processor).text`` shows what the model sees.
     """
     if style not in ("choices", "cloze"):
         raise InputError(f"prompt style {style!r}: use 'choices' or 'cloze'.")
-    text, spans = render(question, tokenizer, style)
+    tokenizer = tokenizer_of(processor)
+    text, spans = render(question, processor, style)
+    tail = 0
+    if question.image is not None:
+        text, spans, tail = with_picture(text, spans, question, processor)
     ids, offsets = encode(text, tokenizer)
-    prompt = Prompt(question, text, tuple(ids), tuple(token_roles(text, offsets, spans)), style)
+    roles = token_roles(text, offsets, spans)
+    if question.image is not None:
+        picture = processor.image_token_id
+        roles = [int(Role.IMAGE) if i == picture else r for i, r in zip(ids, roles, strict=True)]
+        check_picture(roles, question, processor)
+    prompt = Prompt(question, text, tuple(ids), tuple(roles), style, tail=tail)
     if style == "choices":
         return prompt
     options = (joined(prompt, option.strip()) for option in question.options)
     ids_of = (continuation_ids(prompt, option, tokenizer) for option in options)
     return replace(prompt, continuations=tuple(ids_of))
+
+
+def check_picture(roles: Sequence[int], question: Question, vision: VisionProcessor) -> None:
+    """Refuse a prompt in which the model would not see the picture.
+
+    Raises:
+        InputError: The processor writes other image tokens than the model looks for.
+    """
+    if Role.IMAGE not in roles:
+        raise InputError(
+            f"question {question.id!r}: no token of its prompt is the model's image token "
+            f"({vision.image_token_id}), although {type(vision.processor).__name__} wrote a "
+            "picture: this processor does not belong to the model."
+        )
 
 
 def continuation_ids(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple[int, ...]:
@@ -211,6 +286,13 @@ def continuation_ids(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple
     Example:
         ``continuation_ids(prompt, "Tokyo", model.tokenizer)``
     """
+    if prompt.tail:  # thousands of image tokens need not be written out again for every option
+        own = tokenizer(prompt.text[prompt.tail :], add_special_tokens=False).input_ids
+        text = prompt.text[prompt.tail :] + continuation
+        whole = tokenizer(text, add_special_tokens=False).input_ids
+        same = tuple(own) == prompt.ids[len(prompt.ids) - len(own) :]
+        if own and same and whole[: len(own)] == own and len(whole) > len(own):
+            return tuple(whole[len(own) :])
     whole, _ = encode(prompt.text + continuation, tokenizer)
     known = len(prompt.ids)
     if tuple(whole[:known]) == prompt.ids and len(whole) > known:

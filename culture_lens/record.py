@@ -4,12 +4,13 @@ The steps, per batch:
 1. A mask m over tokens: those whose role counts.
 2. At every site and layer a hook reduces the activation over tokens with matrix products:
    counts = m (a > 0), sums = m a, squares = m a^2, each ``item neuron``.
-3. When the whole forward has gone well, the rows go to ActivationStatistics.
+3. What rows of a batch begin with in common is run once; its sums are added to each of them.
+4. When the whole forward has gone well, the rows go to ActivationStatistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.batches import batches, run_batches
-from culture_lens.items import CONTENT_ROLES, Batch, Prompt, Role
+from culture_lens.items import CONTENT_ROLES, Batch, Prompt
 from culture_lens.models import LensModel, check_logits
 from culture_lens.sites import DEFAULT_SITE, check_sites
 from culture_lens.statistics import ActivationStatistics, ItemStatistics, check_finite
@@ -53,12 +54,32 @@ def item_statistics(
     sites: Sequence[str],
     roles: Sequence[int],
     magnitudes: bool,
-    prefix_cache: Any = None,
 ) -> ItemStatistics:
-    """Run one batch and reduce every site's activations to one row per item."""
-    mask = batch.role_mask(roles).to(model.device)
-    if prefix_cache is not None:
-        mask = mask[:, batch.prefix :]
+    """Run one batch and reduce every site's activations to one row per item.
+
+    What rows begin with in common is run and reduced once, and added to each of them.
+    """
+    own = partial(part_statistics, model, sites=sites, roles=roles, magnitudes=magnitudes)
+    if batch.beginnings is None:
+        found, logits = own(batch, partial(model.logits, batch))
+    else:
+        shared, cache = own(batch.beginnings, partial(model.begin, batch))
+        rest, logits = own(batch, partial(model.logits, batch, cache))
+        found = rest.plus(shared, torch.tensor(batch.begins, device=model.device))
+    check_logits(logits, batch)
+    return found
+
+
+def part_statistics(
+    model: LensModel,
+    part: Batch,
+    forward: Callable[[], Any],
+    sites: Sequence[str],
+    roles: Sequence[int],
+    magnitudes: bool,
+) -> tuple[ItemStatistics, Any]:
+    """Reduce every site's activations during a forward to a row per item; its result beside it."""
+    mask = part.role_mask(roles)[:, part.start :].to(model.device)
     # Counts of up to 2^24 tokens are exact in float32.
     weights = mask.float()
     found: dict[str, list[list[Tensor]]] = {site: [[]] * model.n_layers for site in sites}
@@ -72,8 +93,7 @@ def item_statistics(
         for layer in range(model.n_layers)
     ]
     with model.hooks(hooks):
-        logits = model.logits(batch, prefix_cache)
-    check_logits(logits, batch)
+        result = forward()
 
     def stacked(part: int) -> dict[str, Tensor]:
         return {
@@ -83,13 +103,14 @@ def item_statistics(
 
     sums = stacked(1)
     for site, values in sums.items():  # no count is right where an activation is no number
-        check_finite(values, site, [prompt.question.culture for prompt in batch.prompts])
-    return ItemStatistics(
+        check_finite(values, site, [prompt.question.culture for prompt in part.prompts])
+    statistics = ItemStatistics(
         tokens=mask.sum(1),
         counts={site: counts.to(torch.int32) for site, counts in stacked(0).items()},
         sums=sums if magnitudes else {},
         squares=stacked(2) if magnitudes else {},
     )
+    return statistics, result
 
 
 def record_activations(
@@ -127,17 +148,14 @@ def record_activations(
     """
     statistics = into if into is not None else ActivationStatistics()
     chosen = check_sites(sites, model.sites)
-    # Template tokens that all prompts share are run once, unless they are to be counted.
-    prefix, cache = (0, None) if Role.TEMPLATE in roles else model.run_prefix(prompts)
     step = partial(
         item_statistics,
         model,
         sites=chosen,
         roles=roles,
         magnitudes=magnitudes,
-        prefix_cache=cache,
     )
-    work = batches(prompts, batch_size, model.pad_id, prefix)
+    work = batches(prompts, batch_size, model.pad_id, share=model.shares(prompts))
     for batch, rows in run_batches(
         work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
     ):

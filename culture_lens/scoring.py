@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -53,24 +52,21 @@ class Scoring:
 
     name: str
     style: str
-    answers: Callable[[LensModel, Batch, Any], list[Answer]]
+    answers: Callable[[LensModel, Batch], list[Answer]]
 
 
-def letter_answers(
-    model: LensModel, batch: Batch, prefix_cache: Any = None, *, among_options: bool
-) -> list[Answer]:
+def letter_answers(model: LensModel, batch: Batch, *, among_options: bool) -> list[Answer]:
     """Read the next token as the letter of an option.
 
     Args:
         model: The model.
         batch: Prompts of style ``"choices"``.
-        prefix_cache: What ``model.run_prefix`` gave for the prompts, if anything.
         among_options: Compare the labels only, instead of the whole vocabulary.
 
     Raises:
         InputError: A label is not a single token after its prompt.
     """
-    logits = model.logits(batch, prefix_cache).cpu()
+    logits = model.logits(batch).cpu()
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     answers = []
     for row, prompt in zip(logits, batch.prompts, strict=True):
@@ -86,16 +82,14 @@ def letter_answers(
     return answers
 
 
-def likelihood_answers(
-    model: LensModel, batch: Batch, prefix_cache: Any = None, *, normalised: bool
-) -> list[Answer]:
+def likelihood_answers(model: LensModel, batch: Batch, *, normalised: bool) -> list[Answer]:
     """Score each option as a continuation of the prompt; the prompt is run once.
 
     The score is sum_i log P(o_i | prompt, o_<i), divided by the number of tokens where
     normalised.
     """
     answers = []
-    found = model.continuation_log_probs(batch, prefix_cache)
+    found = model.continuation_log_probs(batch)
     for prompt, logs in zip(batch.prompts, found, strict=True):
         scores = torch.stack([log.mean() if normalised else log.sum() for log in logs])
         p_gold = scores.softmax(-1)[prompt.question.answer]

@@ -42,6 +42,24 @@ class ItemStatistics:
     sums: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
     squares: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
 
+    def plus(self, shared: ItemStatistics, rows: Int[Tensor, " item"]) -> ItemStatistics:
+        """Add to every item the row of what it shares with others.
+
+        Args:
+            shared: Statistics of the shared parts.
+            rows: Which of them each item has.
+        """
+
+        def added(own: Mapping[str, Tensor], common: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {site: values + common[site][rows] for site, values in own.items()}
+
+        return ItemStatistics(
+            tokens=self.tokens + shared.tokens[rows],
+            counts=added(self.counts, shared.counts),
+            sums=added(self.sums, shared.sums),
+            squares=added(self.squares, shared.squares),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ActivationSummary:

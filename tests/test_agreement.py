@@ -386,7 +386,7 @@ def test_a_second_call_silences_nothing(tmp_path, monkeypatch):
     model = lens("llama")
     first = fidelity(model, toy_questions(), scores_of(model), run=tmp_path, **FEW)
 
-    def never(self, batch, prefix_cache=None):
+    def never(self, batch, cache=None):
         raise AssertionError("a measured pass was run again")
 
     monkeypatch.setattr(LensModel, "logits", never)

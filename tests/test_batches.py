@@ -11,9 +11,10 @@ from culture_lens.batches import (
     batches,
     build_prompts,
     collate,
-    common_prefix,
+    common_start,
     out_of_memory,
     run_batches,
+    starts_of,
     truncated,
 )
 from culture_lens.errors import CultureLensWarning, InputError
@@ -34,10 +35,9 @@ def row_content(batch, row):
     return tuple(batch.input_ids[row, real].tolist()), tuple(batch.roles[row, real].tolist())
 
 
-@pytest.mark.parametrize("prefix", [0, 3])
-def test_collate_pads_and_changes_nothing_else(prefix):
+def test_collate_pads_on_the_left_and_changes_nothing_else():
     chosen = prompts()[:5]
-    batch = collate(chosen, PAD, prefix)
+    batch = collate(chosen, PAD)
     width = max(len(p.ids) for p in chosen)
     assert batch.input_ids.shape == batch.attention_mask.shape == batch.roles.shape == (5, width)
     assert len({len(p.ids) for p in chosen}) > 1
@@ -46,26 +46,49 @@ def test_collate_pads_and_changes_nothing_else(prefix):
         padding = batch.attention_mask[row] == 0
         assert (batch.input_ids[row, padding] == PAD).all()
         assert (batch.roles[row, padding] == Role.PADDING).all()
-        gap = width - len(prompt.ids)
-        assert padding.nonzero().flatten().tolist() == list(range(prefix, prefix + gap))
-    assert batch.prompts == tuple(chosen) and batch.prefix == prefix
+        assert padding.nonzero().flatten().tolist() == list(range(width - len(prompt.ids)))
+    assert batch.prompts == tuple(chosen) and batch.beginnings is None and batch.start == 0
 
 
-def test_common_prefix():
+def test_collate_puts_beginnings_first():
+    """Two rows begin with the same 3 tokens, one with 5 of its own."""
+    one, other = prompts("qwen2")[0], prompts("llama")[0]
+    chosen = [one, replace(one, ids=(*one.ids, 9), roles=(*one.roles, 3)), other]
+    batch = collate(chosen, PAD, [3, 3, 5])
+    assert batch.begins == (0, 0, 1) and batch.start == 5
+    assert [p.ids for p in batch.beginnings.prompts] == [one.ids[:3], other.ids[:5]]
+    assert batch.beginnings.attention_mask.tolist() == [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
+    for row, prompt in enumerate(chosen):
+        assert row_content(batch, row) == (prompt.ids, prompt.roles)
+        padding = batch.attention_mask[row] == 0
+        assert (batch.input_ids[row, padding] == PAD).all()
+        assert (batch.roles[row, padding] == Role.PADDING).all()
+    rests = [len(one.ids) - 3, len(one.ids) - 2, len(other.ids) - 5]
+    assert batch.input_ids.shape[1] == 5 + max(rests)
+
+
+def test_common_start():
     for architecture in ARCHITECTURES:
         every = prompts(architecture)
-        length = common_prefix(every)
-        heads = {(p.ids[:length], p.roles[:length]) for p in every}
-        assert len(heads) == 1 and set(every[0].roles[:length]) <= {Role.TEMPLATE}
-        following = {(p.ids[length], p.roles[length]) for p in every}
-        assert len(following) > 1 or {role for _, role in following} != {Role.TEMPLATE}
-    assert common_prefix(prompts("qwen2")) > 8  # a system message
-    # prompts that begin with the same words of a question share no template tokens there
-    tokenizer = tiny_tokenizer("gpt2")
-    alike = [replace(q, text="Which food do people eat in " + q.text) for q in toy_questions()]
-    assert common_prefix(build_prompts(alike, tokenizer)) == 0
+        length = common_start(every)
+        assert len({(p.ids[:length], p.roles[:length]) for p in every}) == 1
+        assert len({(p.ids[length], p.roles[length]) for p in every}) > 1
+    assert common_start(prompts("qwen2")) > 8  # a system message
     same = prompts("qwen2")[:1] * 2
-    assert common_prefix(same) < len(same[0].ids)
+    assert common_start(same) == len(same[0].ids) - 1
+    other_role = replace(same[0], roles=(*same[0].roles[:4], 3, *same[0].roles[5:]))
+    assert common_start([same[0], other_role]) == 4
+    assert common_start([]) == 0
+
+
+def test_only_what_pays_is_shared():
+    assert starts_of(prompts("qwen2")[:1]) == ()
+    assert starts_of(prompts("gpt2")) == ()  # these begin with their own words
+    assert set(starts_of(prompts("qwen2"))) == {common_start(prompts("qwen2"))}
+    given = prompts("qwen2")
+    whole, shared = batches(given, 6, PAD), batches(given, 6, PAD, share=True)
+    assert [b.prompts for b in whole] == [b.prompts for b in shared]
+    assert all(b.beginnings is None for b in whole) and all(b.beginnings for b in shared)
 
 
 @pytest.mark.parametrize("size", [1, 3, 16, 100])

@@ -274,7 +274,7 @@ def test_each_mask_is_an_evaluation_of_its_own(real):
 
 def test_random_masks_have_the_numbers_of_every_layer(monkeypatch):
     found, seen = found_set(), []
-    from culture_lens import matrix as module
+    from culture_lens import evaluation as module
 
     answer = module.answer_prompts
 

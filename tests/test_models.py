@@ -11,7 +11,7 @@ import torch
 import transformers
 from torch import nn
 
-from culture_lens.batches import build_prompts, collate
+from culture_lens.batches import build_prompts, collate, common_start, starts_of
 from culture_lens.errors import InputError
 from culture_lens.items import PromptFormat
 from culture_lens.models import LensModel, load_model, resolve_dtype
@@ -106,25 +106,41 @@ def test_a_prefix_run_once_changes_nothing(architecture):
     else:
         model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
     prompts = prompts_of(model, form=LONG_HEAD)
-    prefix, cache = model.run_prefix(prompts)
-    assert prefix > 8 and cache is not None
+    assert model.shares(prompts)
     expected = torch.stack([raw_logits(hf, prompt) for prompt in prompts])
     scale = expected.abs().max()
-    for chosen in (slice(0, 16), slice(0, 5), slice(5, 6)):
-        batch = collate(prompts[chosen], model.pad_id, prefix)
-        for _ in range(2):  # the cache can be used again
-            found = model.logits(batch, cache)
+    for chosen in (slice(0, 16), slice(0, 5)):
+        starts = starts_of(prompts[chosen])
+        assert min(starts) > 8 and len(set(starts)) == 1
+        batch = collate(prompts[chosen], model.pad_id, starts)
+        assert len(batch.beginnings.prompts) == 1
+        cache = model.begin(batch)
+        for found in (model.logits(batch), model.logits(batch, cache)):
             assert (found - expected[chosen]).abs().max() < 1e-6 * scale
 
 
-def test_no_prefix_within_a_sliding_window():
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "phi3"])
+def test_rows_with_different_beginnings(architecture):
+    """Two groups of rows, each with a beginning of its own and of its own length."""
+    model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
+    other = PromptFormat(layout="Another instruction altogether.\n{question}\n{options}")
+    prompts = prompts_of(model, form=LONG_HEAD)[:3] + prompts_of(model, form=other)[3:6]
+    lengths = [common_start(prompts[:3]), common_start(prompts[3:])]
+    assert lengths[0] != lengths[1]
+    batch = collate(prompts, model.pad_id, [lengths[0]] * 3 + [lengths[1]] * 3)
+    assert batch.begins == (0, 0, 0, 1, 1, 1)
+    expected = torch.stack([raw_logits(hf, prompt) for prompt in prompts])
+    assert (model.logits(batch) - expected).abs().max() < 1e-6 * expected.abs().max()
+
+
+def test_nothing_is_shared_within_a_sliding_window():
     model = lens("gemma3", torch.float64)
     assert model.window == 8 and lens("mistral").window == 0
-    prompts = prompts_of(model, form=LONG_HEAD)
-    assert model.run_prefix(prompts) == (0, None)
+    assert not model.shares(prompts_of(model, form=LONG_HEAD))
+    assert lens("mistral").shares(prompts_of(lens("mistral"), form=LONG_HEAD))
 
 
-def test_a_prefix_is_run_under_the_hooks_of_the_moment():
+def test_beginnings_are_run_under_the_hooks_of_the_moment():
     model = lens("llama", torch.float64)
     prompts = prompts_of(model, form=LONG_HEAD)
 
@@ -134,10 +150,16 @@ def test_a_prefix_is_run_under_the_hooks_of_the_moment():
     batch = collate(prompts, model.pad_id)
     with model.hooks([(model.hook_name("v", 1), double)]):
         expected = model.logits(batch)
-        prefix, cache = model.run_prefix(prompts)
-        found = model.logits(collate(prompts, model.pad_id, prefix), cache)
+        found = model.logits(collate(prompts, model.pad_id, starts_of(prompts)))
     assert (found - expected).abs().max() < 1e-6
     assert (expected - model.logits(batch)).abs().max() > 0.01
+
+
+def test_no_gradients_through_shared_beginnings():
+    model = lens("llama")
+    prompts = prompts_of(model, form=LONG_HEAD)
+    with pytest.raises(InputError, match="without beginnings"):
+        model.differentiable_logits(collate(prompts, model.pad_id, starts_of(prompts)))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -41,12 +41,12 @@ def options_of(prompt, tokenizer):
     ]
 
 
-def check_likelihoods(model, hf, work, prefix_cache=None, neurons=None):
+def check_likelihoods(model, hf, work, neurons=None):
     """Every score of every batch against the reference, one whole sequence at a time."""
     lengths = set()
     for batch in work:
-        total = SCORINGS["option_likelihood_sum"].answers(model, batch, prefix_cache)
-        mean = SCORINGS["option_likelihood"].answers(model, batch, prefix_cache)
+        total = SCORINGS["option_likelihood_sum"].answers(model, batch)
+        mean = SCORINGS["option_likelihood"].answers(model, batch)
         for prompt, by_sum, by_mean in zip(batch.prompts, total, mean, strict=True):
             options = options_of(prompt, model.tokenizer)
             assert list(prompt.continuations) == options
@@ -102,7 +102,7 @@ def test_likelihoods_where_every_option_is_one_token(architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_likelihoods_behind_a_prefix_that_was_run_once(architecture):
+def test_likelihoods_behind_a_beginning_that_was_run_once(architecture):
     if architecture == "gemma3":
         from culture_lens.models import load_model
 
@@ -112,10 +112,9 @@ def test_likelihoods_behind_a_prefix_that_was_run_once(architecture):
         model, hf = lens(architecture), raw(architecture)
     questions = with_format(mixed_questions(), LONG_HEAD)
     prompts = build_prompts(questions, model.tokenizer, style="cloze")
-    prefix, cache = model.run_prefix(prompts)
-    assert prefix > 8
-    work = batches(prompts, 3, model.pad_id, prefix)
-    assert len(check_likelihoods(model, hf, work, cache)) > 2
+    work = batches(prompts, 3, model.pad_id, share=model.shares(prompts))
+    assert all(batch.start > 8 for batch in work if len(batch.prompts) > 1)
+    assert len(check_likelihoods(model, hf, work)) > 2
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
