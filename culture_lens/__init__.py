@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from culture_lens import plots
     from culture_lens.ablation import ablated, enhance, steered, suppress
     from culture_lens.agreement import Fidelity, fidelity, matrix_fidelity
+    from culture_lens.architectures import Preset, preset
     from culture_lens.attribution import attribute
     from culture_lens.batches import build_prompts
     from culture_lens.benchmarks import benchmark_names, load_benchmark, questions_from_table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from culture_lens.errors import CultureLensWarning, InputError
     from culture_lens.evaluation import Evaluation, evaluate
     from culture_lens.find import find_culture_neurons, split_questions, summarise
+    from culture_lens.images import LazyImage, as_image, readable
     from culture_lens.items import Prompt, PromptFormat, Question, Role
     from culture_lens.matrix import AblationMatrix, ablation_matrix
     from culture_lens.models import LensModel, load_model
@@ -39,12 +41,15 @@ if TYPE_CHECKING:
     from culture_lens.scores import NeuronScores
     from culture_lens.selectors import matched_random, select
     from culture_lens.statistics import ActivationStatistics, ActivationSummary
+    from culture_lens.transfer import TransferMatrix, transfer_matrix
 
 _PLACES = {
     "ablated": "ablation",
     "enhance": "ablation",
     "steered": "ablation",
     "suppress": "ablation",
+    "Preset": "architectures",
+    "preset": "architectures",
     "attribute": "attribution",
     "build_prompts": "batches",
     "benchmark_names": "benchmarks",
@@ -60,6 +65,9 @@ _PLACES = {
     "Fidelity": "agreement",
     "fidelity": "agreement",
     "matrix_fidelity": "agreement",
+    "LazyImage": "images",
+    "as_image": "images",
+    "readable": "images",
     "find_culture_neurons": "find",
     "split_questions": "find",
     "summarise": "find",
@@ -85,6 +93,8 @@ _PLACES = {
     "select": "selectors",
     "ActivationStatistics": "statistics",
     "ActivationSummary": "statistics",
+    "TransferMatrix": "transfer",
+    "transfer_matrix": "transfer",
 }
 
 __all__ = [
@@ -97,18 +107,22 @@ __all__ = [
     "Evaluation",
     "Fidelity",
     "InputError",
+    "LazyImage",
     "LensModel",
     "NeuronScores",
     "NeuronSet",
     "Neurons",
     "PredictedMatrix",
+    "Preset",
     "Prompt",
     "PromptFormat",
     "Question",
     "Role",
     "Run",
+    "TransferMatrix",
     "ablated",
     "ablation_matrix",
+    "as_image",
     "attribute",
     "benchmark_names",
     "build_prompts",
@@ -125,13 +139,16 @@ __all__ = [
     "matrix_fidelity",
     "plots",
     "predicted_ablation_matrix",
+    "preset",
     "questions_from_table",
+    "readable",
     "record_activations",
     "select",
     "split_questions",
     "steered",
     "summarise",
     "suppress",
+    "transfer_matrix",
     "with_format",
 ]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from culture_lens.architectures import ARCHITECTURES, supported
 from culture_lens.errors import InputError
 from culture_lens.processors import load_processor
 from culture_lens.vision import KINDS
@@ -139,6 +140,7 @@ def load_checkpoint(
         dtype = torch.float32 if target.type == "cpu" and device_map is None else "auto"
     try:
         config = AutoConfig.from_pretrained(source, **common)
+        check_class(source, (config.architectures or [""])[0], config)
         if config.model_type in KINDS:
             if processor is None:
                 processor = load_processor(source, config.model_type, **common)
@@ -147,6 +149,8 @@ def load_checkpoint(
         model, loading = model_class(config).from_pretrained(
             source, dtype=dtype, device_map=device_map, output_loading_info=True, **common
         )
+    except InputError:
+        raise
     except Exception as error:  # transformers, the hub client and safetensors each have their own
         raise InputError(load_failure(source, local, error)) from error
     missing = sorted(loading["missing_keys"])
@@ -160,10 +164,32 @@ def load_checkpoint(
     return model.eval(), tokenizer, processor
 
 
+def check_class(source: str, name: str, config: Any) -> None:
+    """Refuse a checkpoint that reads more than text in a way that is not supported.
+
+    A text-only class that the tests do not cover may still work; loading it warns.
+
+    Raises:
+        InputError: Names the class and those that are supported.
+    """
+    known = any(name == architecture.name for architecture in ARCHITECTURES)
+    more = [part for part in ("vision_config", "audio_config") if hasattr(config, part)]
+    if not known and (more or config.is_encoder_decoder):
+        raise InputError(
+            f"the architecture {name} of {source!r} is not supported. Supported are: {supported()}."
+        )
+
+
 def model_class(config: Any) -> Any:
     """Choose the transformers class that reads a checkpoint."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoModelForSeq2SeqLM,
+    )
 
+    if config.is_encoder_decoder:
+        return AutoModelForSeq2SeqLM
     return AutoModelForImageTextToText if config.model_type in KINDS else AutoModelForCausalLM
 
 

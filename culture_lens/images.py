@@ -82,10 +82,13 @@ class LazyImage:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Width and height as it will be opened; most files are read up to their header only."""
+        """Width and height as it will be opened; most files are read up to their header only.
+
+        PNG may keep its EXIF behind the pixels, so that it is decoded where it has none before.
+        """
         with self._opened() as image:
-            # PNG may keep its EXIF behind the pixels, and PIL turns a TIFF itself as it loads it.
-            if image.format in ("PNG", "TIFF"):
+            # PIL turns a TIFF itself as it loads it; before, its size and its EXIF do not agree.
+            if image.format == "TIFF":
                 image.load()
             width, height = image.size
             turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)

@@ -61,6 +61,7 @@ def build_report(run: Run | str | Path) -> Path:
         figures={name: draw(found, matrix) for name, (found, matrix) in results.items()},
         comparison=compare(results),
         attribution=hold_attribution(folder, results),
+        transfers=draw_transfers(folder),
         plotly=Markup(get_plotlyjs()),
     )
     return write_whole(
@@ -291,6 +292,20 @@ def hold_attribution(run: Run, results: Results) -> list[dict[str, Any]]:
         measured = matrix if matrix is not None and comparable(matrix) else None
         figure = plots.predicted_heatmap(predicted, measured)
         drawn.append(embed(figure, "Heat map, silenced by asked: predicted change of P(gold)."))
+    return drawn
+
+
+def draw_transfers(run: Run) -> list[dict[str, Any]]:
+    """Draw where neurons were found against what was asked, where a run compared benchmarks."""
+    from culture_lens import plots
+    from culture_lens.transfer import TransferMatrix
+
+    drawn = []
+    for name in run.names("transfer", ".parquet"):
+        result = TransferMatrix.from_parquet(run.named("transfer", name, ".parquet"))
+        for reading in ("self", "gap"):
+            figure = plots.transfer_heatmap(result, reading=reading)
+            drawn.append(embed(figure, "Heat map, found on by asked: change in accuracy."))
     return drawn
 
 

@@ -26,11 +26,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from culture_lens.batches import batches, build_prompts
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.checkpoints import embedded_path
-from culture_lens.items import Prompt, Role
+from culture_lens.items import CONTENT_ROLES, Prompt
 from culture_lens.models import load_model
-from culture_lens.record import record_activations
+from culture_lens.record import item_statistics, record_activations
+from culture_lens.statistics import ActivationStatistics
 
-EVERY_ROLE_OF_A_PROMPT = tuple(Role)[1:]  # template tokens count, so nothing is shared
 BATCH_SIZE = 16
 
 
@@ -48,23 +48,36 @@ def bare_pass(prompts: list[Prompt], pad_id: int) -> Callable[[], None]:
     return run
 
 
-def our_pass(prompts: list[Prompt], **options: object) -> Callable[[], None]:
+def our_pass(prompts: list[Prompt]) -> Callable[[], None]:
     """The identification pass."""
     model = load_model("smollm2-135m")
 
     def run() -> None:
-        record_activations(model, prompts, batch_size=BATCH_SIZE, progress=False, **options)
+        record_activations(model, prompts, batch_size=BATCH_SIZE, progress=False)
+
+    return run
+
+
+def whole_pass(prompts: list[Prompt], magnitudes: bool) -> Callable[[], None]:
+    """The same where nothing is shared."""
+    model = load_model("smollm2-135m")
+    work = batches(prompts, BATCH_SIZE, model.pad_id)
+
+    def run() -> None:
+        statistics = ActivationStatistics()
+        for batch in work:
+            rows = item_statistics(model, batch, ["act"], CONTENT_ROLES, magnitudes)
+            statistics.update(rows, [prompt.question.culture for prompt in batch.prompts])
 
     return run
 
 
 def passes(prompts: list[Prompt], pad_id: int) -> dict[str, Callable[[], Callable[[], None]]]:
     """Every pass by name, made when called."""
-    whole = {"roles": EVERY_ROLE_OF_A_PROMPT}
     return {
         "bare": lambda: bare_pass(prompts, pad_id),
-        "whole": lambda: our_pass(prompts, **whole),
-        "counts": lambda: our_pass(prompts, magnitudes=False, **whole),
+        "whole": lambda: whole_pass(prompts, magnitudes=True),
+        "counts": lambda: whole_pass(prompts, magnitudes=False),
         "shared": lambda: our_pass(prompts),
     }
 

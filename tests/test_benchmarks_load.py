@@ -8,7 +8,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from culture_lens.benchmarks import BENCHMARKS, benchmark_names, load_benchmark
+from culture_lens.benchmarks import BENCHMARKS, Benchmark, benchmark_names, load_benchmark
 from culture_lens.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ def everything():
 
 
 def test_the_table_of_benchmarks_is_complete():
-    assert {"everyday", "blend", "table"} <= set(benchmark_names())
+    assert {"everyday", "blend", "cvqa", "k_viscuit", "table"} <= set(benchmark_names())
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
         assert benchmark.summary and benchmark.source and benchmark.licence
@@ -80,6 +80,18 @@ def test_a_culture_that_a_category_leaves_without_questions_is_named(tmp_path):
         load_benchmark("table", path, categories=["y"], **own)
 
 
+def test_a_benchmark_says_how_many_cultures_it_needs(monkeypatch, everything):
+    one = [q for q in everything if q.culture == "Japan"]
+    for least in (1, 2):
+        alone = Benchmark("alone", "x", "x", "x", rows=lambda read: one, min_cultures=least)
+        monkeypatch.setitem(BENCHMARKS, "alone", alone)
+        if least == 1:
+            assert load_benchmark("alone") == one
+        else:
+            with pytest.raises(InputError, match=r"only 1 culture \(Japan\)"):
+                load_benchmark("alone")
+
+
 def test_limit_is_per_culture_and_nested(everything):
     five, nine = (load_benchmark("everyday", limit=n) for n in (5, 9))
     assert Counter(q.culture for q in five) == dict.fromkeys({q.culture for q in everything}, 5)
@@ -127,7 +139,7 @@ def test_hub_rows_of_another_layout(monkeypatch):
 def test_importing_benchmarks_is_light():
     code = (
         "import sys, culture_lens.benchmarks;"
-        "print([m for m in ('pandas', 'datasets', 'pyarrow', 'torch') if m in sys.modules])"
+        "print([m for m in ('pandas', 'datasets', 'pyarrow', 'torch', 'PIL') if m in sys.modules])"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

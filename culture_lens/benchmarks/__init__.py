@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from culture_lens.benchmarks import blend, countryrc, everyday, table
+from culture_lens.benchmarks import blend, countryrc, cvqa, everyday, k_viscuit, table
 from culture_lens.benchmarks.rows import read_rows
 from culture_lens.benchmarks.source import Benchmark, Part, read_part
 from culture_lens.benchmarks.table import questions_from_table
@@ -32,7 +32,14 @@ __all__ = [
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for benchmark in (everyday.BENCHMARK, blend.BENCHMARK, countryrc.BENCHMARK, table.BENCHMARK)
+    for benchmark in (
+        everyday.BENCHMARK,
+        blend.BENCHMARK,
+        cvqa.BENCHMARK,
+        k_viscuit.BENCHMARK,
+        countryrc.BENCHMARK,
+        table.BENCHMARK,
+    )
 }
 
 
@@ -69,7 +76,8 @@ def load_benchmark(
 
     Returns:
         The questions in the benchmark's order, ids unique, two cultures at least unless
-        ``cultures`` names one.
+        ``cultures`` names one or the benchmark has one only. Images are not decoded; see
+        ``culture_lens.images.readable``.
 
     Raises:
         InputError: An unknown name, option, culture or category, no question left, or rows that
@@ -103,7 +111,8 @@ def load_benchmark(
         )
     if limit is not None:
         questions = limited(questions, limit)
-    check_questions(questions, min_cultures=1 if wanted and len(set(wanted)) == 1 else 2)
+    one = wanted is not None and len(set(wanted)) == 1
+    check_questions(questions, min_cultures=1 if one else benchmark.min_cultures)
     return questions
 
 

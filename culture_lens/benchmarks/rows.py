@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from culture_lens.benchmarks.lazy import dataset_frame, parquet_holds_bytes, read_parquet_files
 from culture_lens.errors import CultureLensWarning, InputError
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def read_rows(path: str | Path) -> pd.DataFrame:
             object per line.
 
     Returns:
-        The rows; ``attrs["place"]`` is the path, for messages.
+        The rows; ``attrs["place"]`` is the path, for messages, and ``attrs["root"]`` the folder
+        that paths in cells start from. Columns of bytes in a parquet file hold functions that read
+        each cell when called (see ``lazy``).
 
     Raises:
         InputError: The file is missing, a folder, empty, not UTF-8, malformed or of another kind.
@@ -56,7 +59,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read: {error}.") from error
     if frame.empty:
         raise InputError(f"{path} has no rows: check that it was written to the end.")
-    frame.attrs["place"] = str(path)
+    frame.attrs.update(place=str(path), root=str(path.parent))
     return frame
 
 
@@ -82,7 +85,7 @@ def as_frame(rows: Rows) -> pd.DataFrame:
     if isinstance(rows, pd.DataFrame):
         frame = rows
     elif isinstance(rows, dataset):
-        frame = pd.DataFrame(rows[:], dtype=object)
+        frame = dataset_frame(rows)
     elif isinstance(rows, Mapping):
         raise InputError(
             f"rows is one mapping with the keys {', '.join(map(repr, rows))}: "
@@ -186,7 +189,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow
 
     try:
-        return pd.read_parquet(path)
+        return read_parquet_files([path]) if parquet_holds_bytes(path) else pd.read_parquet(path)
     except pyarrow.ArrowException as error:
         raise InputError(f"{path} is not a whole parquet file: {error}.") from error
 

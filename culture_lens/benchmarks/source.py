@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from culture_lens.benchmarks._data import data_path
+from culture_lens.benchmarks.lazy import is_saved, read_parquet_files, read_saved
 from culture_lens.benchmarks.rows import READERS, as_frame, need_columns, read_rows
 from culture_lens.errors import InputError
 from culture_lens.items import Question
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 BUNDLED = "bundled"
 LOCAL = "your own file"
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Benchmark:
         licence: Licence of its rows.
         rows: Makes the questions. Its first argument reads a ``Part`` and gives its rows as a
             table; the rest, keyword-only, are the benchmark's own options.
+        min_cultures: How many cultures its questions must have; 1 for a benchmark of one country.
 
     Example:
         >>> Benchmark("none", "Nothing.", BUNDLED, "CC0-1.0", rows=lambda read: []).source
@@ -68,6 +72,7 @@ class Benchmark:
     source: str
     licence: str
     rows: Callable[..., list[Question]]
+    min_cultures: int = 2
 
 
 def read_part(benchmark: Benchmark, path: str | Path | None, part: Part) -> pd.DataFrame:
@@ -75,7 +80,8 @@ def read_part(benchmark: Benchmark, path: str | Path | None, part: Part) -> pd.D
 
     Args:
         benchmark: Whose table it is.
-        path: A local file, or the folder that holds the files; without it the benchmark's source.
+        path: A local file, the folder that holds the files, a copy of the hub's parquet shards or
+            a folder written by ``Dataset.save_to_disk``; without it the benchmark's source.
         part: Which table.
 
     Raises:
@@ -87,13 +93,46 @@ def read_part(benchmark: Benchmark, path: str | Path | None, part: Part) -> pd.D
     if path is None and benchmark.source == BUNDLED:
         path = data_path(benchmark.name)
     if path is not None:
-        frame = read_rows(local_file(Path(path), part))
+        frame = local_rows(Path(path), part)
     elif benchmark.source == LOCAL:
         raise InputError(f"benchmark {benchmark.name!r} reads {LOCAL}: give path=...")
     else:
         frame = read_hub(benchmark, part)
     need_columns(frame, part.columns)
     return frame
+
+
+def local_rows(path: Path, part: Part) -> pd.DataFrame:
+    """Read a part from a local copy, whatever shape that has."""
+    saved, shards = is_saved(path), shard_files(path, part)
+    if not saved and not shards:
+        return read_rows(local_file(path, part))
+    frame = read_saved(path, part.split) if saved else read_parquet_files(shards)
+    if frame.empty:
+        raise InputError(f"{path} has no rows: check that it was written to the end.")
+    frame.attrs.update(place=str(path), root=str(path))
+    return frame
+
+
+def shard_files(path: Path, part: Part) -> list[Path]:
+    """Find the parquet shards of a part's split, where the hub keeps them: all, or none.
+
+    Raises:
+        InputError: Some are missing, or two releases are mixed.
+    """
+    for folder in (path, path / "data"):
+        files = sorted(folder.glob(f"{part.split}-*.parquet"))
+        numbers = [match.groups() for file in files if (match := SHARD.search(file.name))]
+        if not numbers:
+            continue
+        total = numbers[0][1]
+        if [(f"{n:05d}", total) for n in range(int(total))] != numbers:
+            raise InputError(
+                f"{folder}: holds {len(numbers)} parquet shards of split {part.split!r} that are "
+                f"not the {int(total)} of one release; download the missing ones and remove others."
+            )
+        return [file for file in files if SHARD.search(file.name)]
+    return []
 
 
 def local_file(path: Path, part: Part) -> Path:

@@ -7,19 +7,21 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
+from culture_lens.benchmarks.image_rows import image_groups, no_image
 from culture_lens.benchmarks.rows import (
     Rows,
     as_frame,
     cell_text,
-    is_blank,
     need_columns,
     place_of,
     say_dropped,
 )
 from culture_lens.benchmarks.source import LOCAL, Benchmark, Part, Read
 from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.images import as_image
 from culture_lens.items import LABELS, PromptFormat, Question, check_questions, shuffled
 
 READINGS = ("text", "letter", "index")
@@ -49,6 +51,7 @@ def questions_from_table(
     category: str | None = None,
     group: str | None = None,
     image: str | None = None,
+    allow_urls: bool = False,
     shuffle: bool = False,
     benchmark: str = "table",
     prompt: PromptFormat = PromptFormat(),
@@ -72,8 +75,13 @@ def questions_from_table(
         answer: Column with the answer.
         answer_as: How to read it: ``"text"``, ``"letter"``, ``"index"``, or ``"auto"`` to find out.
         category: Column with a topic.
-        group: Column shared by variants of one question; without it each row is its own group.
-        image: Column with an image, kept as it is.
+        group: Column shared by variants of one question; without it each row is its own group, or
+            where rows have images, the rows on one image are a group.
+        image: Column with an image: a path, relative to the folder of the table's file (to the
+            working folder where the rows come from no file) or absolute, bytes, a PIL image, or
+            what a Hugging Face dataset has. Blank cells are questions without an image. Nothing is
+            decoded here; ``culture_lens.images.readable`` finds what cannot be.
+        allow_urls: Allow web addresses in the image column; see ``culture_lens.images.as_image``.
         shuffle: Order each row's options by a hash of its id, for data whose answers lean to
             one letter.
         benchmark: Name written into the questions.
@@ -86,7 +94,7 @@ def questions_from_table(
 
     Raises:
         InputError: A missing file or column, or a bad row: no such answer, options that collide
-            or are empty, a blank culture, an id that occurred before.
+            or are empty, a blank culture, an id that occurred before, an image that is not there.
 
     Example:
         >>> rows = [{"culture": "Japan", "question": "Which coin?", "options": ["yen", "won"],
@@ -126,6 +134,10 @@ def questions_from_table(
                 raise InputError(
                     f"id {name!r} occurs twice, first in row {first_row[name]}; ids must be unique."
                 )
+            picture = None
+            if image is not None and not no_image(row[image]):
+                where, root = f"question {name!r} of {benchmark}", frame.attrs.get("root")
+                picture = as_image(row[image], where=where, root=root, allow_urls=allow_urls)
             made = Question(
                 id=name,
                 culture=cell_text(row[culture]).strip(),
@@ -134,7 +146,7 @@ def questions_from_table(
                 answer=gold,
                 category=cell_text(row[category]) if category else "",
                 group=cell_text(row[group]) if group else "",
-                image=row[image] if image and not is_blank(row[image]) else None,
+                image=picture,
                 benchmark=benchmark,
                 prompt=prompt,
             )
@@ -146,9 +158,26 @@ def questions_from_table(
     if problems:
         reason = f"that make no question, one of them: {problems[0]}"
         say_dropped(benchmark, len(frame), {reason: len(problems)})
+    if group is None:
+        questions = grouped_by_image(questions)
     # One culture is enough here: a held-out table may have one. Whoever compares asks for two.
     check_questions(questions, min_cultures=1)
     return questions
+
+
+def grouped_by_image(questions: Sequence[Question]) -> list[Question]:
+    """Give questions on one image one group, named by the first of them."""
+    pictured = [question for question in questions if question.image is not None]
+    first: dict[Any, str] = {}
+    names = [
+        # One path, one address or one object is one picture, without any being read.
+        first.setdefault(source if isinstance(source, (Path, str)) else id(source), question.id)
+        for question in pictured
+        for source in [question.image.source]
+    ]
+    groups = image_groups([question.image for question in pictured], names)
+    of = {question.id: group for question, group in zip(pictured, groups, strict=True)}
+    return [replace(question, group=of.get(question.id, question.group)) for question in questions]
 
 
 def refuse(problem: str, on_bad: str) -> str:
@@ -263,7 +292,7 @@ def load(read: Read, **options: Any) -> list[Question]:
 
 BENCHMARK = Benchmark(
     name="table",
-    summary="your own csv, tsv, json, jsonl or parquet file: culture, question, options, answer",
+    summary="your own csv, tsv, json, jsonl or parquet file, with images or without",
     source=LOCAL,
     licence="yours",
     rows=load,

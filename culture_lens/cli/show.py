@@ -27,6 +27,7 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
     from culture_lens.neurons import NeuronSet
     from culture_lens.prediction import PredictedMatrix
     from culture_lens.runs import Run
+    from culture_lens.transfer import TransferMatrix
 
     folder = Run.open(run, create=False)
     figures = {}
@@ -46,6 +47,12 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
     for name in folder.names("fidelity", ".parquet"):
         held = Fidelity.from_parquet(folder.named("fidelity", name, ".parquet"))
         figures[f"fidelity-{name}"] = plots.fidelity_chart(held)
+    for name in folder.names("transfer", ".parquet"):
+        transferred = TransferMatrix.from_parquet(folder.named("transfer", name, ".parquet"))
+        for reading in ("self", "gap"):
+            figures[f"{name}-transfer-{reading}"] = plots.transfer_heatmap(
+                transferred, reading=reading
+            )
     if not figures:
         raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
     for name, figure in figures.items():

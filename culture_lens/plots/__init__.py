@@ -10,6 +10,7 @@ from __future__ import annotations
 from culture_lens.plots.charts import method_comparison, self_cross_chart
 from culture_lens.plots.fidelity import fidelity_chart, predicted_heatmap
 from culture_lens.plots.heatmaps import ablation_heatmap, layer_heatmap, overlap_heatmap
+from culture_lens.plots.transfer import transfer_heatmap
 
 __all__ = [
     "ablation_heatmap",
@@ -19,4 +20,5 @@ __all__ = [
     "overlap_heatmap",
     "predicted_heatmap",
     "self_cross_chart",
+    "transfer_heatmap",
 ]

@@ -1,0 +1,113 @@
+"""`culture-lens transfer`: neurons of one benchmark silenced on another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from culture_lens.cli.options import (
+    DEFAULT_RUN,
+    BatchOption,
+    CultureOption,
+    DeviceOption,
+    DtypeOption,
+    LimitOption,
+    ModelOption,
+    RevisionOption,
+    RunOption,
+    ScoringOption,
+    given,
+    named_values,
+    open_model,
+    open_questions,
+)
+from culture_lens.errors import InputError
+
+
+def parse_benchmark(text: str) -> tuple[str, dict[str, Any]]:
+    """Read ``name``, ``name=path`` or ``name=path,option=value,...``.
+
+    Example:
+        >>> parse_benchmark("cvqa=data/cvqa,language=native")
+        ('cvqa', {'path': PosixPath('data/cvqa'), 'benchmark_option': ['language=native']})
+    """
+    name, _, rest = text.partition("=")
+    path, *own = rest.split(",")
+    wanted = given(path=Path(path) if path else None, benchmark_option=own)
+    if not name.strip():
+        raise InputError(f"--benchmark {text!r}: write it as name or name=path.")
+    return name.strip(), wanted
+
+
+def transfer(
+    benchmark: Annotated[
+        list[str],
+        typer.Option(
+            help="A benchmark as name, name=path or name=path,option=value; give at least two."
+        ),
+    ],
+    run: RunOption = DEFAULT_RUN,
+    model: ModelOption = None,
+    method: Annotated[str | None, typer.Option(help="The selector; conact by default.")] = None,
+    share: Annotated[float | None, typer.Option(help="Share of the neurons at a site.")] = None,
+    k: Annotated[int | None, typer.Option(help="Or how many neurons at a site.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="act, gate, up, post, q, k, v, z.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Another label for a culture, such as UK='United Kingdom'."),
+    ] = None,
+    random_seeds: Annotated[
+        int | None, typer.Option(help="Sets of random neurons beside each culture's.")
+    ] = None,
+    identify_share: Annotated[
+        float | None, typer.Option(help="Share of the question groups that identify.")
+    ] = None,
+    scoring: ScoringOption = None,
+    culture: CultureOption = None,
+    limit: LimitOption = None,
+    batch_size: BatchOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Find neurons on each benchmark and silence them on every one, such as text and images.
+
+    Example: `culture-lens transfer --model llava-hf/llava-v1.6-mistral-7b-hf
+    --benchmark everyday --benchmark cvqa=data/cvqa,grouping=country --run runs/transfer`
+    """
+    from culture_lens.runs import Run
+    from culture_lens.transfer import transfer_matrix
+
+    labels = {name: str(value) for name, value in named_values(label or [], "--label").items()}
+    loading = given(model=model, dtype=dtype, device=device, revision=revision)
+    both = given(culture=culture, limit=limit)
+    asked = {}
+    for name, own in map(parse_benchmark, benchmark):
+        if name in asked:
+            raise InputError(f"--benchmark {name!r} was given twice.")
+        asked[name] = open_questions({"benchmark": name, **both, **own})
+    lens = open_model(loading)
+    folder = Run.open(run)
+    find_options = given(share=share, k=k, sites=site)
+    options = given(
+        method=method,
+        random_seeds=random_seeds,
+        identify_share=identify_share,
+        scoring=scoring,
+        batch_size=batch_size,
+    )
+    told = {**loading, **both, **options, **find_options, "transfer": benchmark, "label": label}
+    folder.log("transfer", told)
+    result = transfer_matrix(
+        lens, asked, labels=labels, find_options=find_options, run=folder, **options
+    )
+    typer.echo("change in accuracy on a culture's own questions, mean over cultures")
+    typer.echo("rows: neurons found on; columns: questions of\n")
+    typer.echo(result.table("self").to_string())
+    if random_seeds != 0:
+        typer.echo("\nbeyond random neurons\n")
+        typer.echo(result.table("self", "beyond").to_string())
+    typer.echo("\nneurons in common\n")
+    typer.echo(result.overlap().to_string(index=False))

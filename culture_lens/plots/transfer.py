@@ -1,0 +1,120 @@
+"""Where neurons were found against what was asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import plotly.graph_objects as go
+
+from culture_lens.errors import unknown
+from culture_lens.plots.heatmaps import (
+    LEAST_ROWS,
+    MARK,
+    SMALLEST_CHANGE,
+    cell_font,
+    heatmap,
+    outline,
+)
+from culture_lens.plots.look import (
+    AMOUNT,
+    INTERVALS,
+    LOSS_TO_GAIN,
+    about,
+    across,
+    clear,
+    house,
+    name_axis,
+    percent,
+    plain,
+    points,
+    with_interval,
+)
+from culture_lens.transfer import TransferMatrix
+
+SIGNED = {
+    "self": "Accuracy on a culture’s own questions",
+    "cross": "Accuracy on other cultures’ questions",
+    "gap": "Accuracy on own beyond other cultures’ questions",
+}
+SHARES = {"flips": "Answers to own questions that change"}
+KINDS = ("found", "random", "beyond")
+
+
+def transfer_heatmap(
+    result: TransferMatrix, *, reading: str = "self", kind: str = "found"
+) -> go.Figure:
+    """Draw where neurons were found x what was asked; each cell the mean over cultures.
+
+    Cells whose interval excludes 0 are bold and marked; the diagonal, neurons asked about the
+    benchmark they were found on, is outlined.
+
+    Args:
+        result: What ``transfer_matrix`` gave.
+        reading: ``"self"``, ``"cross"``, ``"gap"`` or ``"flips"``.
+        kind: ``"found"`` neurons, ``"random"`` ones, or ``"beyond"``: found minus random.
+
+    Raises:
+        InputError: No such reading or kind.
+
+    Example:
+        ``transfer_heatmap(result, kind="beyond").show()``
+    """
+    if reading not in {**SIGNED, **SHARES}:
+        raise unknown("reading", reading, {**SIGNED, **SHARES})
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    signed = reading in SIGNED or kind == "beyond"
+    table = result.table(reading, kind)
+    write: Callable[[float], str] = points if signed else percent
+    text, hover = [], []
+    for source in table.index:
+        cells = [table.loc[source, target] for target in table.columns]
+        texts = ["" if math.isnan(cell.value) else write(cell.value) for cell in cells]
+        bold = [signed and clear(cell) for cell in cells]
+        text.append([f"<b>{t}{MARK}</b>" if b else t for t, b in zip(texts, bold, strict=True)])
+        hover.append(
+            [
+                f"found on <b>{plain(source)}</b>, asked <b>{plain(target)}</b><br>"
+                f"{with_interval(cell, signed=signed)}"
+                for target, cell in zip(table.columns, cells, strict=True)
+            ]
+        )
+    values = table.map(lambda cell: cell.value)
+    largest = max(float(np.nanmax(np.abs(values.to_numpy()), initial=0)), SMALLEST_CHANGE)
+    trace = heatmap(
+        values,
+        hover,
+        LOSS_TO_GAIN if signed else AMOUNT,
+        (-largest, largest) if signed else (0.0, largest),
+        "points" if signed else "per cent",
+        signed=signed,
+    )
+    trace.update(text=text, texttemplate="%{text}", textfont=cell_font(len(table.columns)))
+    figure = go.Figure(trace)
+    outline(figure, result.names, result.names)
+    whose = {"found": "", "random": ", random neurons", "beyond": ", beyond random neurons"}[kind]
+    base = [percent(result.cell(result.names[0], t, "base").value) for t in result.names]
+    return house(
+        figure,
+        {**SIGNED, **SHARES}[reading] + whose,
+        about(
+            {**result.metadata, "benchmark": ", ".join(result.names)},
+            f"mean over {len(result.cultures)} cultures",
+            f"cells in {'percentage points' if signed else 'per cent'}",
+            INTERVALS,
+            f"bold {MARK}: interval excludes 0" if signed else "",
+            "outlined: the benchmark they were found on",
+        ),
+        max(len(table), LEAST_ROWS),
+        xaxis={
+            **across(list(result.names), base),
+            "title": {"text": "asked (with accuracy of the unmodified model)"},
+        },
+        yaxis={
+            **name_axis(list(result.names)),
+            "title": {"text": "neurons found on"},
+            "autorange": "reversed",
+        },
+    )
