@@ -22,7 +22,7 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.models import HookList, LensModel
 from culture_lens.neurons import Neurons
-from culture_lens.sites import RAW_SITES
+from culture_lens.sites import RAW_SITES, part_of
 
 Rows = Neurons | Sequence[Neurons]
 Value = str | float | Mapping[str, Tensor]
@@ -140,7 +140,7 @@ def check_inside(model: LensModel, rows: Sequence[Neurons]) -> None:
     """
     for row in rows:
         for site, places in row.places.items():
-            shape = (model.n_layers, model.widths.get(site, 0))
+            shape = model.shape(site)
             if len(places) and ((places < 0) | (places >= torch.tensor(shape))).any():
                 raise InputError(
                     f"neurons at site {site!r} lie outside {model.name!r}, which has "
@@ -174,7 +174,7 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
     def values(row: Neurons, site: str) -> Tensor:
         places = row.places[site]
         if isinstance(value, Mapping):
-            shape = (model.n_layers, model.widths[site])
+            shape = model.shape(site)
             if site not in value or tuple(value[site].shape) != shape:
                 raise InputError(
                     f"no ablation values of shape {shape} (layer neuron) for site {site!r}; given: "
@@ -274,7 +274,7 @@ def check_raw(neurons: Rows) -> None:
     """
     for row in [neurons] if isinstance(neurons, Neurons) else neurons:
         for site in row.places:
-            if site not in RAW_SITES:
+            if part_of(site) not in RAW_SITES:
                 raise InputError(
                     f"suppress and enhance act on raw projections ({', '.join(RAW_SITES)}), these "
                     f"neurons are at {site!r}: use ablated or steered, or find neurons at a raw "

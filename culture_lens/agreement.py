@@ -367,7 +367,7 @@ def fidelity(
             stacklevel=2,
         )
     units = list_units(tables, neurons, shares, sets or {}, seed)
-    prompts, way = prepare(model, questions, "letter", too_long=too_long)
+    prompts, way = prepare(model, questions, "letter", too_long=too_long, progress=progress)
     p_gold, changes = predicted_effects(
         model, prompts, [u.neurons for u in units], batch_size=batch_size, progress=progress
     )
@@ -411,7 +411,7 @@ def check_scores_of(model: LensModel, tables: Mapping[str, Tensor]) -> None:
         InputError: Names the site and the shapes.
     """
     for site, values in tables.items():
-        have = (model.n_layers, model.widths.get(site, 0))
+        have = model.shape(site)
         if tuple(values.shape) != have:
             raise InputError(
                 f"these scores have {tuple(values.shape)} neurons (layer neuron) at site {site!r}, "

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.batches import batches, build_prompts, picture_key, run_batches
@@ -37,8 +37,6 @@ from culture_lens.runs import Run, check_unhooked, content_key, versions
 from culture_lens.scores import NeuronScores
 from culture_lens.sites import check_sites
 
-PROJECTIONS = ("gate", "q", "k", "v")
-"""The sites that paper B selects from: raw outputs of the projections."""
 SMALLEST_EXPONENT = -100
 """Below 2^-100 an answer's probability is not scaled further; float32 ends at 2^-149."""
 BATCH_SIZE = 8
@@ -84,12 +82,12 @@ def last(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
     return products[:, -1]
 
 
-def padded_columns(batch: Batch) -> Padding:
+def padded_columns(mask: Int[Tensor, "item pos"]) -> Padding:
     """Say which tokens are padding, as far as the last column that has any.
 
     Padding stands on the left, and looking through it only costs what it is wide.
     """
-    padding = batch.attention_mask == 0
+    padding = mask == 0
     columns = padding.any(0).nonzero()
     return padding[:, : int(columns[-1]) + 1 if len(columns) else 0]
 
@@ -156,7 +154,7 @@ def attribution_pass(
         InputError: The model gives NaN or infinite logits.
     """
     wanted = sorted(set(places), key=lambda place: place[1])
-    lowest: list[Tensor] = []
+    lowest, targets = model.lowest(wanted), list[Tensor]()
 
     def keep(activation: Tensor, hook: Any, *, site: str, layer: int) -> Tensor:
         # Detached: a hook that held the tensor it hangs on would keep the whole graph alive.
@@ -165,8 +163,8 @@ def attribution_pass(
             lambda gradient: take(site, layer, values, gradient.flatten(2))
         )
         # All later layers lie behind the lowest one: a backward to it passes every other place.
-        if layer == wanted[0][1]:
-            lowest.append(activation)
+        if (site, layer) in lowest:
+            targets.append(activation)
         return activation
 
     hooks = [
@@ -181,7 +179,7 @@ def attribution_pass(
         p_gold = wide.softmax(-1).gather(1, tokens[:, None])[:, 0]
         exponent = torch.frexp(p_gold.detach()).exponent.clamp(min=SMALLEST_EXPONENT)
         unit = torch.ldexp(torch.ones_like(p_gold, dtype=torch.float64), exponent)
-        torch.autograd.grad((p_gold * unit.reciprocal().to(p_gold.dtype)).sum(), lowest)
+        torch.autograd.grad((p_gold * unit.reciprocal().to(p_gold.dtype)).sum(), targets)
     return PassResult(p_gold.detach(), unit, logits.detach().argmax(-1) == tokens)
 
 
@@ -204,11 +202,11 @@ def item_scores(
     model: LensModel,
     batch: Batch,
     gold: Mapping[str, int],
-    sites: Sequence[str] = PROJECTIONS,
+    sites: Sequence[str] | None = None,
     tokens: str = "maximum",
     control: bool = False,
 ) -> ItemScores:
-    """Score every neuron on each item of a batch.
+    """Score every neuron on each item of a batch, at the model's projections by default.
 
     Raises:
         InputError: Logits or scores are NaN or infinite.
@@ -217,18 +215,17 @@ def item_scores(
         ``item_scores(model, batch, gold_tokens(prompts, model.tokenizer)).scores["gate"].shape``
     """
     reduce = AGGREGATIONS[tokens]
-    padding = padded_columns(batch)
-    paddings = {padding.device: padding}
-    found: dict[str, list[Tensor]] = {site: [padding] * model.n_layers for site in sites}
+    sites = model.projections if sites is None else sites
+    paddings = {site: padded_columns(model.token_mask(batch, site)) for site in sites}
+    found = {site: [torch.empty(0)] * model.layers(site) for site in sites}
 
     def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
-        if values.device not in paddings:  # layers may lie on several devices
-            paddings[values.device] = padding.to(values.device)
-        here = paddings[values.device]
+        # Layers may lie on several devices; what is on the right one is not copied.
+        here = paddings[site] = paddings[site].to(values.device)
         wide = torch.promote_types(values.dtype, torch.float32)
         found[site][layer] = reduce(values.to(wide) * gradient.to(wide), here).to(model.device)
 
-    places = [(site, layer) for site in sites for layer in range(model.n_layers)]
+    places = [(site, layer) for site in sites for layer in range(model.layers(site))]
     done = attribution_pass(model, batch, gold, places, take)
     weight = (done.p_gold * done.unit)[:, None, None]
     scores = {}
@@ -327,7 +324,7 @@ def attribute(
     model: LensModel,
     questions: Sequence[Question],
     *,
-    sites: str | Sequence[str] = PROJECTIONS,
+    sites: str | Sequence[str] | None = None,
     tokens: str = "maximum",
     control: bool = False,
     too_long: str = "error",
@@ -340,7 +337,8 @@ def attribute(
     Args:
         model: The model; its letters are read, so it must be able to answer by letter.
         questions: What to ask.
-        sites: One site or several; all are scored in the same pass.
+        sites: One site or several, scored in the same pass; by default the model's projections,
+            gate, q, k and v (paper B), of an encoder-decoder in both stacks.
         tokens: How an item's tokens are joined: ``"maximum"`` (paper B), ``"sum"`` or ``"last"``.
         control: Ask the control twins instead, without the question, and clamp scores at 0.
         too_long: What to do with prompts longer than the context.
@@ -360,12 +358,14 @@ def attribute(
     Example:
         ``attribute(model, questions).save("task.safetensors")``
     """
-    chosen = check_sites(sites, model.sites)
+    chosen = check_sites(model.projections if sites is None else sites, model.sites)
     if tokens not in AGGREGATIONS:
         raise unknown("aggregation over tokens", tokens, AGGREGATIONS)
     check_questions(questions, min_cultures=1)
     asked = [control_twin(question) for question in questions] if control else questions
-    prompts = build_prompts(asked, model.processor, context=model.context, too_long=too_long)
+    prompts = build_prompts(
+        asked, model.processor, context=model.context, too_long=too_long, progress=progress
+    )
     gold = gold_tokens(prompts, model.tokenizer)
     settings = {
         "model": model.name,
@@ -379,7 +379,7 @@ def attribute(
     if run is not None:
         check_unhooked(model)
         parts = [
-            (p.question.id, p.question.culture, p.ids, gold[p.question.id], picture_key(p))
+            (p.question.id, p.question.culture, p.all_ids, gold[p.question.id], picture_key(p))
             for p in prompts
         ]
         key = content_key(settings, parts)

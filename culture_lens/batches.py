@@ -32,29 +32,34 @@ def build_prompts(
     context: int | None = None,
     reserve: int = 0,
     too_long: str = "error",
+    progress: bool = True,
 ) -> list[Prompt]:
     """Turn questions into prompts and deal with those longer than the model's context.
 
     Args:
         questions: What to ask.
-        processor: What the model reads with, ``model.processor``: a fast tokenizer, or a
-            ``VisionProcessor``.
+        processor: What the model reads with, ``model.processor``: a fast tokenizer, a
+            ``VisionProcessor``, or the ``Seq2SeqReader`` of an encoder-decoder.
         style: ``"choices"`` or ``"cloze"``.
         context: The model's context in tokens; no check where ``None``.
         reserve: Tokens to keep free behind every prompt; the options of a cloze prompt always
             have room kept for them.
         too_long: ``"error"`` refuses, ``"skip"`` leaves those questions out, ``"truncate"`` drops
             tokens from the start of the question; the last two say how many.
+        progress: Show a progress bar where there are pictures, each of which is read.
 
     Raises:
-        InputError: Prompts too long under ``"error"``, or an unknown policy.
+        InputError: Prompts too long under ``"error"``, an unknown policy, or a picture that
+            cannot be read.
 
     Example:
         ``prompts = build_prompts(questions, model.processor, context=model.context)``
     """
     if too_long not in TOO_LONG:
         raise InputError(f"too_long={too_long!r}: use one of {', '.join(TOO_LONG)}.")
-    prompts = [build_prompt(question, processor, style) for question in questions]
+    quiet = not progress or all(question.image is None for question in questions)
+    asked = tqdm(questions, desc="reading pictures", unit="item", disable=quiet, leave=False)
+    prompts = [build_prompt(question, processor, style) for question in asked]
     if context is None:
         return prompts
 

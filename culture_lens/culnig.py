@@ -20,7 +20,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.attribution import BATCH_SIZE, PROJECTIONS, attribute, gold_tokens
+from culture_lens.attribution import BATCH_SIZE, attribute, gold_tokens
 from culture_lens.batches import build_prompts
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
@@ -150,7 +150,7 @@ def culnig_scores(
     *,
     countries: Sequence[str] | Mapping[str, str] | None = None,
     countryrc: str | Path | Sequence[Question] | None = None,
-    sites: str | Sequence[str] = PROJECTIONS,
+    sites: str | Sequence[str] | None = None,
     tokens: str = "maximum",
     per_culture: int | None = None,
     too_long: str = "error",
@@ -168,7 +168,7 @@ def culnig_scores(
             them all, else every culture of the questions.
         countryrc: A file of templates instead of the bundled one, such as the published one, or
             CountryRC questions.
-        sites: Sites to score.
+        sites: Sites to score; by default the model's projections.
         tokens: How an item's tokens are joined; see ``attribute``.
         per_culture: At most so many items of each culture.
         too_long: What to do with prompts longer than the context.
@@ -190,8 +190,8 @@ def culnig_scores(
     else:
         reading = list(countryrc)
     check_countries(reading, questions)
-    questions = answerable(model, questions, too_long)
-    reading = answerable(model, reading, too_long)
+    questions = answerable(model, questions, too_long, progress)
+    reading = answerable(model, reading, too_long, progress)
     options: dict[str, Any] = {
         "sites": sites,
         "tokens": tokens,
@@ -213,12 +213,16 @@ def culnig_scores(
     return scores
 
 
-def answerable(model: LensModel, questions: Sequence[Question], too_long: str) -> list[Question]:
+def answerable(
+    model: LensModel, questions: Sequence[Question], too_long: str, progress: bool
+) -> list[Question]:
     """Keep the questions whose prompts fit, all labels checked, before anything runs.
 
     A control twin is shorter than its question, so both scorings then have the same items.
     """
-    prompts = build_prompts(questions, model.processor, context=model.context, too_long=too_long)
+    prompts = build_prompts(
+        questions, model.processor, context=model.context, too_long=too_long, progress=progress
+    )
     gold_tokens(prompts, model.tokenizer)
     return [prompt.question for prompt in prompts]
 

@@ -90,6 +90,7 @@ def prepare(
     scoring: str | None = None,
     *,
     too_long: str = "error",
+    progress: bool = True,
 ) -> tuple[list[Prompt], Scoring]:
     """Check questions and turn them into the prompts that a way of scoring needs.
 
@@ -98,6 +99,7 @@ def prepare(
         questions: What to ask.
         scoring: A name from ``SCORINGS``.
         too_long: ``"error"``, ``"skip"`` or ``"truncate"``; see ``build_prompts``.
+        progress: Show a progress bar where pictures are read.
     """
     check_questions(questions, min_cultures=1)
     way = get_scoring(scoring or model.scoring)
@@ -107,6 +109,7 @@ def prepare(
         style=way.style,
         context=model.context,
         too_long=too_long,
+        progress=progress,
     )
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
@@ -251,7 +254,7 @@ def evaluate(
     Example:
         ``print(evaluate(model, questions).accuracy())``
     """
-    prompts, way = prepare(model, questions, scoring, too_long=too_long)
+    prompts, way = prepare(model, questions, scoring, too_long=too_long, progress=progress)
     frame = answer_prompts(
         model,
         prompts,

@@ -13,20 +13,20 @@ from culture_lens.culnig import culnig_scores
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import evaluate
 from culture_lens.items import (
-    CONTENT_ROLES,
     Prompt,
     Question,
     at_most,
     benchmarks_of,
     check_questions,
+    roles_of,
     stable_hash,
 )
 from culture_lens.models import LensModel
 from culture_lens.neurons import NeuronSet
 from culture_lens.record import record_activations
 from culture_lens.runs import Run, check_unhooked, content_key, versions
-from culture_lens.selectors import check_fits, choose, plan
-from culture_lens.sites import DEFAULT_SITE, check_sites
+from culture_lens.selectors import Selection, check_fits, choose, plan
+from culture_lens.sites import check_sites
 from culture_lens.statistics import ActivationStatistics, ActivationSummary
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def record_in_shards(
         return record_activations(model, prompts, **options)
     check_unhooked(model)
     settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
-    asked = [(p.question.id, p.question.culture, p.ids, p.roles, picture_key(p)) for p in prompts]
+    asked = [
+        (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
+    ]
     key = content_key(model.name, model.fingerprint, str(model.dtype), settings, asked)
     where = run.piece("statistics", key, ".safetensors")
     statistics, done = ActivationStatistics(), 0
@@ -127,8 +129,8 @@ def summarise(
     model: LensModel,
     questions: Sequence[Question],
     *,
-    sites: str | Sequence[str] = DEFAULT_SITE,
-    roles: Sequence[int] = CONTENT_ROLES,
+    sites: str | Sequence[str] | None = None,
+    roles: str | Sequence[int] = "content",
     style: str = "choices",
     only_correct: bool = False,
     scoring: str | None = None,
@@ -144,8 +146,10 @@ def summarise(
     Args:
         model: The model.
         questions: What identifies; see ``split_questions``.
-        sites: One site or several.
-        roles: Token roles that count; the question, its options and its image by default.
+        sites: One site or several, the model's default where not given; see
+            ``record_activations``.
+        roles: Tokens that count: ``"content"`` (question, options and picture), ``"text"``
+            (without the picture), ``"image"`` (the picture only), or roles.
         style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
         only_correct: Count only items that the unmodified model answers right, as paper A does.
         scoring: How answers are read for that.
@@ -162,9 +166,11 @@ def summarise(
     Example:
         ``select(summarise(model, questions), "lape", share=0.01)``
     """
+    counted = roles_of(roles)
     folder = Run.open(run) if run is not None else None
     check_questions(questions)
-    chosen = check_sites(sites, model.sites)
+    chosen = check_sites(model.default_site if sites is None else sites, model.sites)
+    model.check_together(chosen)
     if only_correct:
         answered = evaluate(
             model,
@@ -179,7 +185,12 @@ def summarise(
     questions = at_most(questions, per_culture)
     check_enough(questions)
     prompts = build_prompts(
-        questions, model.processor, style=style, context=model.context, too_long=too_long
+        questions,
+        model.processor,
+        style=style,
+        context=model.context,
+        too_long=too_long,
+        progress=progress,
     )
     check_enough([prompt.question for prompt in prompts])
     statistics = record_in_shards(
@@ -187,7 +198,7 @@ def summarise(
         prompts,
         folder,
         sites=chosen,
-        roles=tuple(int(role) for role in roles),
+        roles=counted,
         magnitudes=magnitudes,
         batch_size=batch_size,
         progress=progress,
@@ -199,7 +210,7 @@ def summarise(
         "dtype": str(model.dtype),
         "benchmark": benchmarks_of(questions),
         "style": style,
-        "roles": [int(role) for role in roles],
+        "roles": list(counted),
         "only_correct": only_correct,
         "items": len(prompts),
         "groups": sorted({prompt.question.group for prompt in prompts}),
@@ -211,7 +222,12 @@ def summarise(
 def shapes_of(model: LensModel, sites: str | Sequence[str]) -> dict[str, tuple[int, int]]:
     """Give layers and neurons per layer at some sites of a model."""
     chosen = check_sites(sites, model.sites)
-    return {site: (model.n_layers, model.widths[site]) for site in chosen}
+    return {site: model.shape(site) for site in chosen}
+
+
+def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
+    """Give the sites that a selector chooses from on a model, where none are given."""
+    return model.projections if selection.gradient else (model.default_site,)
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,8 +272,8 @@ def find_culture_neurons(
         k: Or how many neurons at each site; not for CULNIG.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
-        sites: One site or several. By default ``"act"``, paper A's neuron; for CULNIG the gate and
-            the q, k and v projections.
+        sites: One site or several. By default ``"act"``, paper A's neuron, of an encoder-decoder
+            ``"encoder.act"``; for CULNIG the gate and the q, k and v projections, of all stacks.
         batch_size: Questions per forward, 16 by default, 8 where gradients are taken; halved where
             memory runs out.
         progress: Show progress bars.
@@ -290,7 +306,8 @@ def find_culture_neurons(
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):
         model = load_model(model)
-    sites = selection.sites if sites is None else sites
+    if sites is None:
+        sites = default_sites(model, selection)
     check_fits(selection, shapes_of(model, sites))
     identify, _ = split_questions(questions, identify_share)
     source = stage(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, unknown
 from culture_lens.images import LazyImage, as_image
 
 if TYPE_CHECKING:
@@ -37,6 +37,30 @@ class Role(IntEnum):
 CONTENT_ROLES = (Role.IMAGE, Role.QUESTION, Role.OPTIONS)
 """The roles that paper A counts: everything but padding, template and answer prefix."""
 
+COUNTED = {
+    "content": CONTENT_ROLES,
+    "text": (Role.QUESTION, Role.OPTIONS),
+    "image": (Role.IMAGE,),
+}
+"""Names for the roles that statistics count: all content, its text only, its pictures only."""
+
+
+def roles_of(counted: str | Sequence[int]) -> tuple[int, ...]:
+    """Take a name from ``COUNTED``, or roles as they are.
+
+    Raises:
+        InputError: No such name.
+
+    Example:
+        >>> roles_of("image")
+        (2,)
+    """
+    if isinstance(counted, str):
+        if counted not in COUNTED:
+            raise unknown("kind of tokens", counted, COUNTED)
+        return tuple(int(role) for role in COUNTED[counted])
+    return tuple(int(role) for role in counted)
+
 
 @dataclass(frozen=True, slots=True)
 class PromptFormat:
@@ -52,6 +76,7 @@ class PromptFormat:
         cloze_instruction: The instruction of the cloze message.
         answer_prefix: The beginning of the answer, written for the model, such as
             ``{"answer_choice":"`` so that the next token is the letter. Not used by ``cloze``.
+            An encoder-decoder is given it on the side of the decoder.
         label_form: ``"bare"`` for a label token ``A``, ``"space"`` for ``" A"``, ``"auto"`` to let
             the end of the prompt decide.
         labels: The options' labels in order, one character each, such as ``"1234"``.
@@ -175,6 +200,8 @@ class Prompt:
         style: ``"choices"`` where the options are shown, ``"cloze"`` where they are not.
         continuations: Token ids of each option as it follows a cloze prompt; else empty.
         tail: The character of ``text`` behind the picture, 0 where there is none.
+        decoder_ids: For an encoder-decoder, what its decoder is given: the start token and the
+            answer prefix; ``text``, ``ids`` and ``roles`` are the encoder's then. Else empty.
     """
 
     question: Question
@@ -184,10 +211,25 @@ class Prompt:
     style: str
     continuations: tuple[tuple[int, ...], ...] = ()
     tail: int = 0
+    decoder_ids: tuple[int, ...] = ()
+
+    @property
+    def all_ids(self) -> tuple[int, ...]:
+        """Every token that the model reads before it answers."""
+        return self.ids + self.decoder_ids
+
+    @property
+    def before_answer(self) -> str:
+        """The text that an answer follows: the whole prompt, or what the decoder is given."""
+        if not self.decoder_ids:
+            return self.text
+        return self.question.prompt.answer_prefix if self.style == "choices" else ""
 
     @property
     def longest_answer(self) -> int:
-        """Tokens that must fit behind the prompt."""
+        """Tokens that must fit behind the prompt; a decoder has its own room for them."""
+        if self.decoder_ids:
+            return 0
         return max((len(tokens) for tokens in self.continuations), default=0)
 
 

@@ -371,7 +371,7 @@ def ablation_matrix(
 
     found.check_model(model)
     asked = unseen(found, questions, seen)
-    prompts, way = prepare(model, asked, scoring, too_long=too_long)
+    prompts, way = prepare(model, asked, scoring, too_long=too_long, progress=progress)
     folder = Run.open(run) if run is not None else None
     masks: list[tuple[str, str, int, Neurons | None]] = [(BASE, "", 0, None)]
     masks += [(FOUND, culture, 0, found[culture]) for culture in found]

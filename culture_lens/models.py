@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from culture_lens.bridges import boot, site_widths
-from culture_lens.checkpoints import embedded_path, load_checkpoint
-from culture_lens.errors import InputError
+from culture_lens.architectures import ARCHITECTURES, supported
+from culture_lens.bridges import boot, has_gate, site_widths
+from culture_lens.checkpoints import check_class, embedded_path, load_checkpoint
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.items import Batch, Prompt
 from culture_lens.processors import VisionProcessor, image_token
-from culture_lens.sites import ENTRY_HOOK, hook_name
+from culture_lens.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
 from culture_lens.vision import IMAGE_MEMORY, Vision, reads_pictures
 
 HookList = list[tuple[str, Callable[..., Any]]]
+Place = tuple[str, int]
 FINGERPRINT_VALUES = 64
 
 
@@ -35,7 +38,8 @@ class LensModel:
         name: The name or path it was loaded by.
         bridge: The ``TransformerBridge``; evaluation mode, no parameter takes gradients.
         tokenizer: The tokenizer that makes prompts; never the bridge's own.
-        n_layers: Number of decoder layers.
+        n_layers: Number of decoder layers; of an encoder-decoder those of the encoder. See
+            ``layers`` for those of a site.
         widths: Neurons per layer at each site of this model.
         gated: Whether the MLP has a gate.
         context: Longest prompt in tokens.
@@ -93,6 +97,21 @@ class LensModel:
         """The sites that this model has."""
         return tuple(self.widths)
 
+    @property
+    def default_site(self) -> str:
+        """The site of paper A's neurons."""
+        return DEFAULT_SITE
+
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """The sites that paper B selects from."""
+        return PROJECTIONS
+
+    @property
+    def entry_hooks(self) -> tuple[str, ...]:
+        """Where gradients begin: where the residual stream enters the first layer."""
+        return (ENTRY_HOOK,)
+
     @cached_property
     def pad_id(self) -> int:
         """The token id that fills padding; masked, so any id does."""
@@ -130,6 +149,36 @@ class LensModel:
             ``model.hook_name("act", 3)``
         """
         return hook_name(site, layer, gated=self.gated)
+
+    def layers(self, site: str) -> int:
+        """Count the layers that have a site."""
+        return self.n_layers
+
+    def shape(self, site: str) -> tuple[int, int]:
+        """Give layers and neurons per layer of a site; no neurons where the model lacks it.
+
+        Example:
+            ``model.shape("act")`` is ``(30, 1536)`` for SmolLM2-135M.
+        """
+        return self.layers(site), self.widths.get(site, 0)
+
+    def token_mask(self, batch: Batch, site: str) -> Int[Tensor, "batch pos"]:
+        """Say where a site of a batch has tokens (1) and where padding (0)."""
+        return batch.attention_mask
+
+    def counted(
+        self, batch: Batch, sites: Sequence[str], roles: Sequence[int]
+    ) -> Bool[Tensor, "batch pos"]:
+        """Say which of a batch's own tokens, behind its beginnings, count in statistics."""
+        return batch.role_mask(roles)[:, batch.start :]
+
+    def check_together(self, sites: Sequence[str]) -> None:
+        """Refuse sites that cannot be recorded in one pass; here all can."""
+
+    def lowest(self, places: Sequence[Place]) -> set[Place]:
+        """Choose the places that a backward must go to in order to pass all of these."""
+        first = min(layer for _, layer in places)
+        return {place for place in places if place[1] == first}
 
     @contextmanager
     def hooks(self, hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
@@ -216,7 +265,8 @@ class LensModel:
         def enter(activation: Tensor, hook: Any) -> Tensor:
             return activation.detach().requires_grad_(True)
 
-        with torch.enable_grad(), self.hooks([(ENTRY_HOOK, enter)]):
+        entries = [(name, enter) for name in self.entry_hooks]
+        with torch.enable_grad(), self.hooks(entries):
             logits: Tensor = self._forward(batch, None, use_cache=False)
         return logits[:, -1]
 
@@ -267,26 +317,31 @@ class LensModel:
         for position, tokens in enumerate(answers):
             ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
             mask[position, : len(tokens) - 1] = 1
-        options: dict[str, Any] = {}
-        if self.vision is not None and (positions := self.vision.positions(batch)) is not None:
-            # Answers go on from the furthest position of the prompt, in all three axes.
-            furthest = positions.amax((0, 2))[rows.to(self.device), None]
-            steps = furthest + 1 + torch.arange(width, device=self.device)
-            options["position_ids"] = steps.expand(len(positions), -1, -1)
         held = copy.deepcopy(cache)  # a forward writes into the cache it is given
         held.batch_select_indices(rows.to(self.device))
         self.running_rows.append(rows)
         try:
-            logits = self.bridge(
-                ids.to(self.device),
-                attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
-                past_key_values=held,
-                **options,
-            )
+            logits = self._go_on(batch, rows, ids, mask, held)
         finally:
             self.running_rows.pop()
         log_probs: Tensor = logits.float().log_softmax(-1)
         return log_probs
+
+    def _go_on(self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
+        """Run tokens behind some rows of a batch, whose keys and values are in the cache."""
+        options: dict[str, Any] = {}
+        if self.vision is not None and (positions := self.vision.positions(batch)) is not None:
+            # Answers go on from the furthest position of the prompt, in all three axes.
+            furthest = positions.amax((0, 2))[rows.to(self.device), None]
+            steps = furthest + 1 + torch.arange(ids.shape[1], device=self.device)
+            options["position_ids"] = steps.expand(len(positions), -1, -1)
+        logits: Tensor = self.bridge(
+            ids.to(self.device),
+            attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
+            past_key_values=cache,
+            **options,
+        )
+        return logits
 
 
 def load_model(
@@ -303,7 +358,7 @@ def load_model(
     attention: str = "native",
     image_memory: int = IMAGE_MEMORY,
 ) -> LensModel:
-    """Load a language or vision-language model, frozen, and check that its sites fire.
+    """Load a language model, vision-language model or encoder-decoder; check that its sites fire.
 
     Args:
         name_or_path: ``"smollm2-135m"`` (embedded), a folder, or a hub id.
@@ -348,27 +403,48 @@ def load_model(
         )
     elif dtype is not None or device is not None:
         hf_model = hf_model.to(device=device, dtype=dtype)
+    check_class(name, type(hf_model).__name__, hf_model.config)
+    say_if_untested(name, hf_model)
     check_reading(name, hf_model, tokenizer, processor)
     tokenizer = tokenizer if processor is None else processor.tokenizer
     bridge = boot(source, hf_model, tokenizer, attention)
-    gated = "blocks.0.mlp.gate.hook_out" in bridge.hook_dict
+    gated = has_gate(bridge)
     commit = getattr(hf_model.config, "_commit_hash", None)
+    common: dict[str, Any] = {
+        "name": name,
+        "bridge": bridge,
+        "tokenizer": tokenizer,
+        "widths": site_widths(bridge, gated, name),
+        "gated": gated,
+        "revision": str(revision or commit or ""),
+        # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
+        "scoring": "option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
+        "attention": attention,
+    }
+    if hf_model.config.is_encoder_decoder:
+        from culture_lens.encoder_decoders import encoder_decoder
+
+        return encoder_decoder(hf_model, **common)
     config = hf_model.config.get_text_config()
     return LensModel(
-        name=name,
-        bridge=bridge,
-        tokenizer=tokenizer,
+        **common,
         n_layers=len(bridge.blocks),
-        widths=site_widths(bridge, gated, name),
-        gated=gated,
         context=int(getattr(config, "max_position_embeddings", None) or config.n_positions),
         window=attention_window(config),
-        revision=str(revision or commit or ""),
-        # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
-        scoring="option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
-        attention=attention,
         vision=open_vision(bridge, hf_model, processor, image_memory) if processor else None,
     )
+
+
+def say_if_untested(name: str, hf_model: Any) -> None:
+    """Warn of a class that the tests do not cover; its sites are still checked."""
+    kind = type(hf_model).__name__
+    if not any(kind == architecture.name for architecture in ARCHITECTURES):
+        warnings.warn(
+            f"the architecture {kind} of {name!r} is not covered by the tests: check counts and "
+            f"edits on it before you rely on them. Covered are: {supported()}.",
+            CultureLensWarning,
+            stacklevel=3,
+        )
 
 
 def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> None:

@@ -265,7 +265,7 @@ class NeuronSet:
             InputError: Another model's name, or another number of layers or neurons.
         """
         for site, shape in self.shapes.items():
-            have = (model.n_layers, model.widths.get(site, 0))
+            have = model.shape(site)
             if tuple(shape) != have:
                 raise InputError(
                     f"these neurons are of a model with {shape[0]} layers of {shape[1]} neurons "

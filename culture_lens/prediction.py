@@ -88,7 +88,7 @@ def set_effects(
         P(gold), and the sums, in float64.
     """
     weights = {
-        site: torch.stack([row.mask(site, (model.n_layers, model.widths[site])) for row in sets], 2)
+        site: torch.stack([row.mask(site, model.shape(site)) for row in sets], 2)
         for site in dict.fromkeys(site for row in sets for site in row.places)
     }
     places = [
@@ -96,7 +96,7 @@ def set_effects(
         for site, mask in weights.items()
         for layer in mask.any(2).any(1).nonzero()[:, 0].tolist()
     ]
-    mask = batch.attention_mask.bool()
+    masks = {site: model.token_mask(batch, site).bool() for site in weights}
     effects = torch.zeros(len(batch.prompts), len(sets), dtype=torch.float64)
 
     def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
@@ -104,7 +104,7 @@ def set_effects(
         here = used.to(values.device)
         wide = torch.promote_types(values.dtype, torch.float32)
         products = values[..., here].to(wide) * gradient[..., here].to(wide)
-        kept = mask.to(values.device)[..., None]
+        kept = masks[site].to(values.device)[..., None]
         summed = torch.where(kept, products, 0).sum(1, dtype=torch.float64).cpu()
         effects.add_(summed @ weights[site][layer][used].double())
 
@@ -194,7 +194,7 @@ def predicted_ablation_matrix(
 
     found.check_model(model)
     asked = unseen(found, questions, seen)
-    prompts, _ = prepare(model, asked, "letter", too_long=too_long)
+    prompts, _ = prepare(model, asked, "letter", too_long=too_long, progress=progress)
     p_gold, changes = predicted_effects(
         model, prompts, list(found.neurons.values()), batch_size=batch_size, progress=progress
     )

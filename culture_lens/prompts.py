@@ -20,6 +20,7 @@ from typing import Any
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, PromptFormat, Question, Role
 from culture_lens.processors import VisionProcessor
+from culture_lens.seq2seq import Seq2SeqReader, answer_ids, for_both_sides
 
 Span = tuple[int, int, Role]
 FIELD = re.compile(r"\{(question|instruction|options)\}")
@@ -81,8 +82,9 @@ def fill_layout(question: Question, style: str) -> tuple[str, list[Span]]:
 
 
 def tokenizer_of(processor: Any) -> Any:
-    """Give the tokenizer of what a model reads with: itself, or that of a ``VisionProcessor``."""
-    return processor.tokenizer if isinstance(processor, VisionProcessor) else processor
+    """Give the tokenizer of what a model reads with: itself, or that of what wraps it."""
+    wrapped = isinstance(processor, (VisionProcessor, Seq2SeqReader))
+    return processor.tokenizer if wrapped else processor
 
 
 def render(question: Question, processor: Any, style: str) -> tuple[str, list[Span]]:
@@ -93,7 +95,9 @@ def render(question: Question, processor: Any, style: str) -> tuple[str, list[Sp
             and the model reads text only, or a text holds the placeholder of a picture.
     """
     message, spans = fill_layout(question, style)
-    prefix = question.prompt.answer_prefix if style == "choices" else ""
+    # An encoder-decoder is given it on the other side.
+    begun = style == "choices" and not isinstance(processor, Seq2SeqReader)
+    prefix = question.prompt.answer_prefix if begun else ""
     vision = processor if isinstance(processor, VisionProcessor) else None
     pictured = question.image is not None
     if pictured and vision is None:
@@ -111,7 +115,7 @@ def render(question: Question, processor: Any, style: str) -> tuple[str, list[Sp
         if vision is not None:
             text = vision.apply_chat_template(message, pictured, **options)
         else:
-            text = processor.apply_chat_template(
+            text = tokenizer_of(processor).apply_chat_template(
                 [{"role": "user", "content": message}],
                 tokenize=False,
                 add_generation_prompt=True,
@@ -231,7 +235,7 @@ def build_prompt(question: Question, processor: Any, style: str = "choices") -> 
     Args:
         question: What to ask; its ``prompt`` says in which words.
         processor: What the model reads with, ``model.processor``: a fast Hugging Face tokenizer,
-            with or without a chat template, or a ``VisionProcessor``.
+            with or without a chat template, a ``VisionProcessor``, or a ``Seq2SeqReader``.
         style: ``"choices"`` shows the options; ``"cloze"`` does not, and the options are scored
             as continuations.
 
@@ -256,6 +260,8 @@ def build_prompt(question: Question, processor: Any, style: str = "choices") -> 
         roles = [int(Role.IMAGE) if i == picture else r for i, r in zip(ids, roles, strict=True)]
         check_picture(roles, question, processor)
     prompt = Prompt(question, text, tuple(ids), tuple(roles), style, tail=tail)
+    if isinstance(processor, Seq2SeqReader):
+        prompt = for_both_sides(prompt, processor)
     if style == "choices":
         return prompt
     options = (joined(prompt, option.strip()) for option in question.options)
@@ -286,6 +292,8 @@ def continuation_ids(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple
     Example:
         ``continuation_ids(prompt, "Tokyo", model.tokenizer)``
     """
+    if prompt.decoder_ids:
+        return answer_ids(prompt, continuation, tokenizer)
     if prompt.tail:  # thousands of image tokens need not be written out again for every option
         own = tokenizer(prompt.text[prompt.tail :], add_special_tokens=False).input_ids
         text = prompt.text[prompt.tail :] + continuation
@@ -307,7 +315,7 @@ def joined(prompt: Prompt, answer: str, form: str = "auto") -> str:
         After ``Answer:`` comes ``" A"``; after a line break or a quotation mark ``"A"``.
     """
     if form == "auto":
-        form = "bare" if prompt.text[-1:] in {"", "\n", '"', "'", " ", ">"} else "space"
+        form = "bare" if prompt.before_answer[-1:] in {"", "\n", '"', "'", " ", ">"} else "space"
     return answer if form == "bare" else f" {answer}"
 
 
@@ -328,8 +336,8 @@ def label_ids(prompt: Prompt, tokenizer: Any) -> tuple[int, ...]:
             pieces = tokenizer.convert_ids_to_tokens(list(tokens))
             raise InputError(
                 f"question {prompt.question.id!r}: the label {label!r} is not one token after "
-                f"{prompt.text[-20:]!r} but {len(tokens)} ({pieces}); set the prompt format's "
-                "label_form or answer_prefix, or score by option_likelihood."
+                f"{prompt.before_answer[-20:]!r} but {len(tokens)} ({pieces}); set the prompt "
+                "format's label_form or answer_prefix, or score by option_likelihood."
             )
         ids.append(tokens[0])
     if len(set(ids)) < len(ids):

@@ -19,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.batches import batches, run_batches
-from culture_lens.items import CONTENT_ROLES, Batch, Prompt
+from culture_lens.items import Batch, Prompt, roles_of
 from culture_lens.models import LensModel, check_logits
-from culture_lens.sites import DEFAULT_SITE, check_sites
+from culture_lens.sites import check_sites
 from culture_lens.statistics import ActivationStatistics, ItemStatistics, check_finite
 
 
@@ -79,10 +79,10 @@ def part_statistics(
     magnitudes: bool,
 ) -> tuple[ItemStatistics, Any]:
     """Reduce every site's activations during a forward to a row per item; its result beside it."""
-    mask = part.role_mask(roles)[:, part.start :].to(model.device)
+    mask = model.counted(part, sites, roles).to(model.device)
     # Counts of up to 2^24 tokens are exact in float32.
     weights = mask.float()
-    found: dict[str, list[list[Tensor]]] = {site: [[]] * model.n_layers for site in sites}
+    found: dict[str, list[list[Tensor]]] = {site: [[]] * model.layers(site) for site in sites}
 
     def take(activation: Tensor, hook: Any, *, site: str, layer: int) -> None:
         found[site][layer] = reduce_tokens(activation, weights.to(activation.device), magnitudes)
@@ -90,7 +90,7 @@ def part_statistics(
     hooks = [
         (model.hook_name(site, layer), partial(take, site=site, layer=layer))
         for site in sites
-        for layer in range(model.n_layers)
+        for layer in range(model.layers(site))
     ]
     with model.hooks(hooks):
         result = forward()
@@ -117,8 +117,8 @@ def record_activations(
     model: LensModel,
     prompts: Sequence[Prompt],
     *,
-    sites: str | Sequence[str] = DEFAULT_SITE,
-    roles: Sequence[int] = CONTENT_ROLES,
+    sites: str | Sequence[str] | None = None,
+    roles: str | Sequence[int] = "content",
     magnitudes: bool = True,
     batch_size: int = 16,
     progress: bool = True,
@@ -129,8 +129,11 @@ def record_activations(
     Args:
         model: The model.
         prompts: What to run, at least one; each counts for its question's culture.
-        sites: One site or several; all are recorded in the same pass.
-        roles: Token roles that count.
+        sites: One site or several, recorded in the same pass; the model's default, paper A's
+            neuron, where not given. Of an encoder-decoder, sites over the encoder's tokens or
+            sites over the decoder's, which count the last one, whatever the roles.
+        roles: Tokens that count: ``"content"``, ``"text"``, ``"image"``, or roles; see
+            ``COUNTED``.
         magnitudes: Record sums and squares too, which MAD and mean ablation need.
         batch_size: Prompts per forward; halved where memory runs out.
         progress: Show a progress bar.
@@ -141,18 +144,20 @@ def record_activations(
         The accumulator.
 
     Raises:
-        InputError: An unknown site, or activations that are NaN or infinite.
+        InputError: An unknown site, sites of an encoder-decoder that have no number of tokens in
+            common, or activations that are NaN or infinite.
 
     Example:
         ``summary = record_activations(model, prompts).summary()``
     """
     statistics = into if into is not None else ActivationStatistics()
-    chosen = check_sites(sites, model.sites)
+    chosen = check_sites(model.default_site if sites is None else sites, model.sites)
+    model.check_together(chosen)
     step = partial(
         item_statistics,
         model,
         sites=chosen,
-        roles=roles,
+        roles=roles_of(roles),
         magnitudes=magnitudes,
     )
     work = batches(prompts, batch_size, model.pad_id, share=model.shares(prompts))

@@ -15,11 +15,15 @@ z       the input of o_proj                             batch pos heads d_head
 
 Models without a gate (GPT-2) have no ``up``; there ``gate`` is the pre-activation and ``act`` and
 ``post`` are the same tensor.
+
+An encoder-decoder (T5) has them in either stack, ``encoder.act`` and ``decoder.act``, and those of
+attention between the stacks: ``cross.q`` and ``cross.z`` over the decoder's positions, ``cross.k``
+and ``cross.v`` over the encoder's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from culture_lens.errors import unknown
 
@@ -39,27 +43,91 @@ UNGATED_HOOKS = {
 }
 ENTRY_HOOK = "blocks.0.hook_in"
 """Where the residual stream enters the first layer."""
+STACK_ENTRY_HOOKS = ("encoder_blocks.0.hook_in", "decoder_blocks.0.hook_in")
+"""Where the two residual streams of an encoder-decoder enter their first layers."""
 SITES = tuple(GATED_HOOKS)
 RAW_SITES = ("gate", "up", "q", "k", "v")
 """Sites that are the raw output of a projection, where paper B reads and edits."""
 DEFAULT_SITE = "act"
+PROJECTIONS = ("gate", "q", "k", "v")
+"""The sites that paper B selects from: raw outputs of the projections."""
 
 
-def hook_name(site: str, layer: int, *, gated: bool = True) -> str:
+def hooks_of(gated: bool = True, encoder_decoder: bool = False) -> dict[str, str]:
+    """Give the hook point of every site of a model, with a place for the layer.
+
+    Example:
+        >>> hooks_of(encoder_decoder=True)["cross.k"]
+        'decoder_blocks.{layer}.cross_attn.k.hook_out'
+    """
+    plain = GATED_HOOKS if gated else UNGATED_HOOKS
+    if not encoder_decoder:
+        return dict(plain)
+    hooks = {f"encoder.{site}": f"encoder_{hook}" for site, hook in plain.items()}
+    for stem, attention in (("decoder", "self_attn"), ("cross", "cross_attn")):
+        for site, hook in plain.items():
+            if stem == "decoder" or ".attn." in hook:
+                hooks[f"{stem}.{site}"] = "decoder_" + hook.replace(".attn.", f".{attention}.")
+    return hooks
+
+
+def hook_name(site: str, layer: int, *, gated: bool = True, encoder_decoder: bool = False) -> str:
     """Name the hook point of a site at a layer.
 
     Raises:
-        InputError: The site does not exist, or not on a model without a gate.
+        InputError: The site does not exist, or not on a model without a gate, or its name does not
+            say which stack of an encoder-decoder.
 
     Example:
         >>> hook_name("gate", 3)
         'blocks.3.mlp.gate.hook_out'
     """
-    hooks = GATED_HOOKS if gated else UNGATED_HOOKS
+    hooks = hooks_of(gated, encoder_decoder)
     if site not in hooks:
-        remedy = "This model's MLP has no gate, so it has no 'up'." if site in SITES else ""
-        raise unknown("site", site, hooks, remedy)
+        raise unknown("site", site, hooks, remedy_for(site, gated, encoder_decoder))
     return hooks[site].format(layer=layer)
+
+
+def remedy_for(site: str, gated: bool, encoder_decoder: bool) -> str:
+    """Say why a model lacks a site that others have."""
+    if part_of(site) == "up" and not gated:
+        return "This model's MLP has no gate, so it has no 'up'."
+    if site in SITES and encoder_decoder:
+        return f"This model has two stacks: say which, such as 'encoder.{site}'."
+    if site in hooks_of(encoder_decoder=True) and not encoder_decoder:
+        return f"This model has one stack: give {part_of(site)!r}."
+    return ""
+
+
+def part_of(site: str) -> str:
+    """Give what a site reads, without the stack.
+
+    Example:
+        >>> part_of("encoder.gate"), part_of("gate")
+        ('gate', 'gate')
+    """
+    return site.rpartition(".")[2]
+
+
+def sites_reading(parts: Sequence[str], sites: Iterable[str]) -> list[str]:
+    """Choose the sites that read certain parts, in the order of the parts, then of the sites.
+
+    Example:
+        >>> sites_reading(("gate", "q"), ["encoder.q", "decoder.q", "up", "encoder.gate"])
+        ['encoder.gate', 'encoder.q', 'decoder.q']
+    """
+    known = list(sites)
+    return [site for part in parts for site in known if part_of(site) == part]
+
+
+def on_encoder(site: str) -> bool:
+    """Say whether a site of an encoder-decoder runs over the encoder's positions.
+
+    Example:
+        >>> on_encoder("cross.k"), on_encoder("cross.q")
+        (True, False)
+    """
+    return site.startswith("encoder.") or site in ("cross.k", "cross.v")
 
 
 def check_sites(sites: str | Iterable[str], known: Iterable[str] = SITES) -> tuple[str, ...]:

@@ -510,13 +510,13 @@ def test_weights_of_another_model(damaged):
 
 
 def test_other_kinds_of_models():
-    config = transformers.T5Config(
+    config = transformers.LongT5Config(
         vocab_size=400, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2,
-        architectures=["T5ForConditionalGeneration"],
+        architectures=["LongT5ForConditionalGeneration"],
     )  # fmt: skip
-    hf = transformers.T5ForConditionalGeneration(config)
-    with pytest.raises(InputError, match="T5ForConditionalGeneration"):
-        load_model("tiny-t5", hf_model=hf, tokenizer=tiny_tokenizer("gpt2"))
+    hf = transformers.LongT5ForConditionalGeneration(config)
+    with pytest.raises(InputError, match="LongT5ForConditionalGeneration"):
+        load_model("tiny-long-t5", hf_model=hf, tokenizer=tiny_tokenizer("gpt2"))
 
 
 def test_options_that_do_not_fit(folder):

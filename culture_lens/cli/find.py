@@ -71,6 +71,10 @@ def find(
     only_correct: Annotated[
         bool | None, typer.Option("--only-correct", help="Count only items answered right.")
     ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(help="Tokens that activation selectors count: content, text or image."),
+    ] = None,
     per_culture: Annotated[
         int | None, typer.Option(help="Count at most so many items of each culture.")
     ] = None,
@@ -104,10 +108,10 @@ def find(
     plans = [plan(name, share, k, own) for name, own in methods.items()]
     by_gradient = [selection for selection in plans if selection.gradient]
     by_activation = [selection for selection in plans if not selection.gradient]
-    if not by_activation and (only_correct or scoring):
+    if not by_activation and (only_correct or scoring or tokens):
         raise InputError(
-            "--only-correct and --scoring are of activation selectors; CULNIG weighs items by the "
-            "probability of the right letter instead."
+            "--only-correct, --scoring and --tokens are of activation selectors; CULNIG weighs "
+            "items by the probability of the right letter and takes the best token of all."
         )
     if not by_gradient and (country or countryrc):
         raise InputError("--country and --countryrc are of the CULNIG selectors.")
@@ -130,7 +134,7 @@ def find(
         check_fits(selection, shapes_of(lens, site or default_sites(lens, selection)))
     folder = Run.open(run)
     both = given(sites=site, per_culture=per_culture, too_long=too_long, batch_size=batch_size)
-    activation = given(only_correct=only_correct, scoring=scoring)
+    activation = given(only_correct=only_correct, scoring=scoring, roles=tokens)
     gradient = given(countries=country, countryrc=countryrc)
     loading = {"model": lens.name, "benchmark": questions[0].benchmark, **loading}
     numbers = {"share": share, "k": k, "option": option}

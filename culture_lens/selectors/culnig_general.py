@@ -14,6 +14,7 @@ from culture_lens.culnig import CulnigScores
 from culture_lens.errors import InputError
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.scores import pooled_top
+from culture_lens.sites import sites_reading
 
 GENERAL = "general"
 """The one label in a set of culture-general neurons."""
@@ -56,7 +57,7 @@ def culnig_general(
     }
     chosen = Neurons({})
     for family, sites in FAMILIES.items():
-        present = [site for site in sites if site in contrast]
+        present = sites_reading(sites, contrast)
         if present:
             share, reading_share = shares[family]
             best = pooled_top({site: contrast[site] for site in present}, share)

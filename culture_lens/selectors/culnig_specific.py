@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.attribution import PROJECTIONS
 from culture_lens.culnig import CulnigScores
 from culture_lens.errors import InputError
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.scores import pooled_top
+from culture_lens.sites import PROJECTIONS, sites_reading
 
 
 def standard_scores(
@@ -65,7 +65,7 @@ def culnig_specific(
         ``culnig_specific(scores, z=1.0)["Japan"]``
     """
     every = scores.contrast()
-    contrast = {site: every[site] for site in PROJECTIONS if site in every}
+    contrast = {site: every[site] for site in sites_reading(PROJECTIONS, every)}
     if not contrast:
         raise InputError(
             f"culture-specific neurons are chosen at gate, q, k, v; not {scores.sites}."

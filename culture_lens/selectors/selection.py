@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from culture_lens.attribution import PROJECTIONS
 from culture_lens.culnig import CulnigScores
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons import NeuronSet
@@ -21,7 +20,6 @@ from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import lape
 from culture_lens.selectors.mad import mad, mad_probability
 from culture_lens.selectors.random import random
-from culture_lens.sites import DEFAULT_SITE
 from culture_lens.statistics import ActivationSummary
 
 SELECTORS: Mapping[str, Callable[..., NeuronScores]] = {
@@ -72,11 +70,6 @@ class Selection:
     def gradient(self) -> bool:
         """Whether it chooses from CulnigScores and not from an ActivationSummary."""
         return self.name in GRADIENT_SELECTORS
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites it chooses from by default."""
-        return PROJECTIONS if self.gradient else (DEFAULT_SITE,)
 
 
 def get_selector(name: str) -> Callable[..., Any]:
