@@ -131,6 +131,8 @@ def use_native_attention(bridge: Any, implementation: str) -> None:
             if module.requires_relative_position_bias:
                 module.__dict__["forward"] = MethodType(plain_attention, module)
                 replaced = True
+            # Qwen2.5-VL's already runs Hugging Face's own; booting has only made that eager.
+            replaced = replaced or type(module) is attention.AttentionBridge
     if replaced and implementation != "eager":
         bridge.original_model.set_attn_implementation(implementation)
 

@@ -453,6 +453,8 @@ def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> N
     Raises:
         InputError: Says what to give.
     """
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
     kind = type(hf_model).__name__
     if not reads_pictures(hf_model):
         if processor is not None:
@@ -467,6 +469,12 @@ def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> N
         raise InputError(
             f"{name!r} ({kind}) reads pictures, which takes a processor: pass processor=... with "
             "it, such as AutoProcessor.from_pretrained of the same checkpoint."
+        )
+    own = PROCESSOR_MAPPING_NAMES[hf_model.config.model_type]
+    if own not in (base.__name__ for base in type(processor).__mro__):
+        raise InputError(
+            f"{type(processor).__name__} is not the {own} that {name!r} ({kind}) takes: the "
+            "processor does not belong to the model; give that of its own checkpoint."
         )
     token = processor.tokenizer.convert_tokens_to_ids(image_token(processor))
     if token != hf_model.config.image_token_id:

@@ -19,7 +19,7 @@ from typing import Any
 
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, PromptFormat, Question, Role
-from culture_lens.processors import VisionProcessor
+from culture_lens.processors import VisionProcessor, image_token
 from culture_lens.seq2seq import Seq2SeqReader, answer_ids, for_both_sides
 
 Span = tuple[int, int, Role]
@@ -105,9 +105,10 @@ def render(question: Question, processor: Any, style: str) -> tuple[str, list[Sp
             f"question {question.id!r} has an image, but this model reads text only: load a "
             "vision-language model, or ask questions without images."
         )
-    if vision is not None and vision.placeholder in message:
+    marks = (vision.placeholder, image_token(vision.processor)) if vision is not None else ()
+    if found := next((mark for mark in marks if mark in message), None):
         raise InputError(
-            f"question {question.id!r}: its text holds {vision.placeholder!r}, which stands for a "
+            f"question {question.id!r}: its text holds {found!r}, which stands for a "
             "picture in this model's prompts: take it out of the question and its options."
         )
     if processor.chat_template:

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from culture_lens.batches import picture_key
+from culture_lens.batches import out_of_memory, picture_key
 from culture_lens.errors import InputError
 from culture_lens.images import LazyImage
 from culture_lens.items import Batch, Prompt, Role
@@ -135,7 +135,17 @@ class Vision:
             wide = value.is_floating_point()
             inputs[name] = value.to(self.device, self.hf_model.dtype if wide else value.dtype)
         self.runs += 1
-        made = self.hf_model.get_image_features(**inputs, return_dict=True).pooler_output
+        try:
+            made = self.hf_model.get_image_features(**inputs, return_dict=True).pooler_output
+        except (ValueError, TypeError, IndexError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise
+            kind = type(self.processor.processor).__name__
+            raise InputError(
+                f"{image.where}: the vision tower cannot take the picture as {kind} prepares it "
+                f"({error}): this processor does not belong to the model; give load_model the "
+                "processor of its own checkpoint."
+            ) from error
         pieces = made if isinstance(made, (list, tuple)) else [made]
         rows: Tensor = torch.cat([piece.reshape(-1, piece.shape[-1]) for piece in pieces])
         if not torch.isfinite(rows).all():

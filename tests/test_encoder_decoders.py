@@ -13,6 +13,7 @@ from culture_lens.ablation import ablated, ablation_hooks, enhance, steered, sup
 from culture_lens.agreement import fidelity, matrix_fidelity
 from culture_lens.attribution import attribute, gold_tokens
 from culture_lens.batches import batches, build_prompts, collate, starts_of
+from culture_lens.culnig import culnig_scores
 from culture_lens.encoder_decoders import EncoderDecoder
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import evaluate
@@ -25,7 +26,7 @@ from culture_lens.prediction import predicted_ablation_matrix, predicted_effects
 from culture_lens.prompts import continuation_ids, label_ids, with_format
 from culture_lens.record import record_activations
 from culture_lens.scoring import SCORINGS
-from culture_lens.selectors import matched_random
+from culture_lens.selectors import matched_random, select
 from tests import reference_t5 as reference
 from tests.conftest import lens as decoder_only
 from tests.conftest import toy_questions
@@ -554,22 +555,35 @@ def test_stacks_of_different_depth_in_one_set():
         model.logits(collate(prompts_of(model), model.pad_id))
 
 
-@pytest.mark.parametrize("method", ["culnig_specific", "culnig_general"])
-def test_culnig_over_both_stacks(method):
-    model = lens("flan")
+def test_culnig_pools_the_sites_of_all_stacks():
+    """Shares are of the gates of both stacks together, and of every q, k and v."""
+    model, questions = lens("flan"), toy_questions()
+    gates, attention = D_MLP * (3 + 2), 3 * N_HEADS * D_HEAD * (3 + 2 + 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CultureLensWarning)
-        options = {"share": 0.03} if method == "culnig_specific" else {"attention_share": 0.03}
-        found = find_culture_neurons(
-            model, toy_questions(), method=method, progress=False, **options
-        )
+        scores = culnig_scores(model, questions, progress=False)
+    assert set(scores.sites) == set(model.projections)
+    found = select(scores, "culnig_specific", share=0.03, countryrc_share=0, z=None)
     assert set(found.shapes) == set(model.projections)
-    chosen = {site for culture in found for site, *_ in found[culture].members()}
-    assert {site.split(".")[0] for site in chosen} >= {"encoder", "decoder"}
-    if method == "culnig_general":
-        gates = [found["general"].places[f"{stack}.gate"] for stack in ("encoder", "decoder")]
-        scored = 48 * 5  # gates of both stacks, chosen together
-        assert 0 < sum(map(len, gates)) <= int(0.01 * scored)
+    assert [len(found[c]) for c in found] == [int(0.03 * (gates + attention))] * len(found)
+    whole = select(
+        scores,
+        "culnig_general",
+        mlp_share=0.05,
+        attention_share=0.03,
+        countryrc_mlp_share=0,
+        countryrc_attention_share=0,
+    )["general"]
+    at_gates = sum(len(places) for site, places in whole.places.items() if "gate" in site)
+    assert (at_gates, len(whole) - at_gates) == (int(0.05 * gates), int(0.03 * attention))
+
+
+@pytest.mark.parametrize("method", ["culnig_specific", "culnig_general"])
+def test_culnig_needs_no_sites_named(method):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CultureLensWarning)
+        found = find_culture_neurons(lens("t5"), toy_questions(), method=method, progress=False)
+    assert set(found.shapes) == set(lens("t5").projections)
 
 
 def test_a_run_goes_on_and_knows_the_answer_prefix(tmp_path, monkeypatch):
@@ -653,18 +667,11 @@ def test_beginnings_are_refused():
 
 def test_an_answer_that_melts_into_the_prefix():
     model = lens("flan")
-    melts = next(
-        piece[1:-1] for piece in model.tokenizer.get_vocab()
-        if piece.startswith("▁") and len(piece) > 2 and piece[-1] in "abcdefgh"
-        and model.tokenizer.tokenize(piece[1:]) == [piece]
-    )  # fmt: skip
-    question = with_format(toy_questions()[:1], PromptFormat(answer_prefix=melts))
+    assert model.tokenizer.tokenize("the") == ["▁the"]
+    question = with_format(toy_questions()[:1], PromptFormat(answer_prefix="th"))
     prompt = prompts_of(model, question)[0]
-    last = next(
-        letter for letter in "abcdefgh" if len(model.tokenizer.tokenize(melts + letter)) == 1
-    )
     with pytest.raises(InputError, match="melts into the end of the answer prefix"):
-        continuation_ids(prompt, last, model.tokenizer)
+        continuation_ids(prompt, "e", model.tokenizer)
 
 
 def test_a_decoder_that_starts_from_nothing():
