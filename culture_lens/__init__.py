@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from culture_lens.find import find_culture_neurons, split_questions, summarise
     from culture_lens.images import LazyImage, as_image, readable
     from culture_lens.items import Prompt, PromptFormat, Question, Role
+    from culture_lens.lens import LensModel
     from culture_lens.matrix import AblationMatrix, ablation_matrix
-    from culture_lens.models import LensModel, load_model
+    from culture_lens.models import load_model
     from culture_lens.neurons import Neurons, NeuronSet
     from culture_lens.prediction import PredictedMatrix, predicted_ablation_matrix
     from culture_lens.prompts import control_twin, with_format
@@ -77,7 +78,7 @@ _PLACES = {
     "Role": "items",
     "AblationMatrix": "matrix",
     "ablation_matrix": "matrix",
-    "LensModel": "models",
+    "LensModel": "lens",
     "load_model": "models",
     "Neurons": "neurons",
     "NeuronScores": "scores",

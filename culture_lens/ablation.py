@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from culture_lens.errors import InputError
-from culture_lens.models import HookList, LensModel
+from culture_lens.lens import HookList, LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.sites import RAW_SITES, part_of
 

@@ -26,8 +26,8 @@ from culture_lens.culnig import CulnigScores
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import answer_masks, prepare
 from culture_lens.items import Question, benchmarks_of
+from culture_lens.lens import LensModel
 from culture_lens.matrix import BASE, FOUND, AblationMatrix
-from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.prediction import PredictedMatrix, item_frame, predicted_effects
 from culture_lens.runs import Run

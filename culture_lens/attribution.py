@@ -31,7 +31,7 @@ from torch import Tensor
 from culture_lens.batches import batches, build_prompts, picture_key, run_batches
 from culture_lens.errors import InputError, unknown
 from culture_lens.items import Batch, Prompt, Question, benchmarks_of, check_questions
-from culture_lens.models import LensModel, check_logits
+from culture_lens.lens import LensModel, check_logits
 from culture_lens.prompts import control_twin, label_ids
 from culture_lens.runs import Run, check_unhooked, content_key, versions
 from culture_lens.scores import NeuronScores

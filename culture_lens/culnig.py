@@ -26,7 +26,7 @@ from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.items import Question, at_most, check_questions
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.runs import Run
 from culture_lens.scores import NeuronScores
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.items import Batch, Prompt
-from culture_lens.models import LensModel, Place
+from culture_lens.lens import LensModel, Place
 from culture_lens.seq2seq import Seq2SeqReader
 from culture_lens.sites import (
     DEFAULT_SITE,

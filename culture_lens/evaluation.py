@@ -14,7 +14,7 @@ from culture_lens.batches import batches, build_prompts, picture_key, run_batche
 from culture_lens.confidence import Estimate, mean_estimate
 from culture_lens.errors import InputError
 from culture_lens.items import Prompt, Question, check_questions
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.runs import Run, check_unhooked, content_key
 from culture_lens.scoring import Answer, Scoring, get_scoring

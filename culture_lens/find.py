@@ -21,7 +21,7 @@ from culture_lens.items import (
     roles_of,
     stable_hash,
 )
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.neurons import NeuronSet
 from culture_lens.record import record_activations
 from culture_lens.runs import Run, check_unhooked, content_key, versions

@@ -17,22 +17,20 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from culture_lens.downloads import SCHEME, allowed, fetch
 from culture_lens.errors import CultureLensWarning, InputError
 
 if TYPE_CHECKING:
-    import tempfile
-
     from PIL import Image
 
     from culture_lens.items import Question
@@ -42,9 +40,6 @@ Source: TypeAlias = "Path | bytes | str | Image.Image | Callable[[], bytes]"
 MAX_PIXELS = 100_000_000
 """Images of more pixels are refused: a small file can unpack to more than the memory holds."""
 
-MAX_DOWNLOAD = 50 * 2**20
-TIMEOUT = 30.0
-SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 ORIENTATION = 0x0112
 STRICT = threading.RLock()
 
@@ -272,74 +267,6 @@ def existing(path: Path, where: str) -> Path:
         f"{where}: the image file {str(path)[:300]} {kind}; correct the path, which is relative to "
         f"{str(path.parent)[:300]!r} or absolute."
     )
-
-
-def allowed(address: str, where: str, allow_urls: bool) -> str:
-    """Refuse an address that is not of the web, or that nobody allowed."""
-    scheme = SCHEME.match(address)
-    if scheme is None or scheme[1].lower() not in ("http", "https"):
-        raise InputError(
-            f"{where}: the image address {address[:300]} is neither http nor https; save the "
-            "picture to a file and give its path."
-        )
-    if not allow_urls:
-        raise InputError(
-            f"{where}: the image is the address {address[:300]}, and nothing is fetched unasked; "
-            "give allow_urls=True to fetch it, or a path to a local copy."
-        )
-    return address
-
-
-@cache
-def downloads() -> tempfile.TemporaryDirectory[str]:
-    """Make the folder of fetched pictures, which goes when the program ends."""
-    import tempfile
-
-    return tempfile.TemporaryDirectory(prefix="culture_lens-")
-
-
-@cache
-def fetch(address: str) -> Path:
-    """Fetch a picture from the web once in the life of the program.
-
-    Raises:
-        InputError: It cannot be had within ``TIMEOUT``, or is larger than ``MAX_DOWNLOAD``.
-
-    Example:
-        ``fetch("https://example.org/photo.jpg").read_bytes()``
-    """
-    from urllib import request
-
-    # Without the handlers of ftp, data and file, a redirection cannot lead there.
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler,
-        request.HTTPHandler,
-        request.HTTPSHandler,
-        request.HTTPRedirectHandler,
-        request.HTTPDefaultErrorHandler,
-        request.HTTPErrorProcessor,
-        request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    wanted = request.Request(address, headers={"User-Agent": "culture_lens"})
-    try:
-        with opener.open(wanted, timeout=TIMEOUT) as answer:
-            data = answer.read(MAX_DOWNLOAD + 1)
-    # urllib raises OSError, ValueError and the errors of http.client, which share nothing.
-    except Exception as error:
-        raise InputError(
-            f"cannot fetch the image {address}: {error}; check the address and the connection, or "
-            "give a path to a local copy."
-        ) from error
-    if len(data) > MAX_DOWNLOAD:
-        raise InputError(
-            f"the image {address} is larger than {MAX_DOWNLOAD} bytes: give a path to a smaller "
-            "copy."
-        )
-    path = Path(downloads().name, hashlib.sha256(address.encode()).hexdigest())
-    path.write_bytes(data)
-    return path
 
 
 def is_pil(value: object) -> bool:

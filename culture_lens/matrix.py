@@ -30,7 +30,7 @@ from culture_lens.confidence import Estimate, interval, value_and_draws
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import answer_masks, prepare
 from culture_lens.items import Question, benchmarks_of
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.runs import Run, versions
 from culture_lens.selectors import matched_random

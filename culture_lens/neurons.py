@@ -23,7 +23,7 @@ from culture_lens.storage import load_tensors, save_tensors
 if TYPE_CHECKING:
     import pandas as pd
 
-    from culture_lens.models import LensModel
+    from culture_lens.lens import LensModel
 
 Shape = tuple[int, int]
 

@@ -25,8 +25,8 @@ from culture_lens.batches import batches, run_batches
 from culture_lens.errors import InputError
 from culture_lens.evaluation import prepare
 from culture_lens.items import Batch, Prompt, Question, benchmarks_of
+from culture_lens.lens import LensModel
 from culture_lens.matrix import unseen
-from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.storage import load_table, save_table
 

@@ -27,7 +27,7 @@ from culture_lens.errors import InputError
 from culture_lens.storage import load_json, save_json
 
 if TYPE_CHECKING:
-    from culture_lens.models import LensModel
+    from culture_lens.lens import LensModel
 
 PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
 

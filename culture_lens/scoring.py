@@ -25,7 +25,7 @@ import torch
 
 from culture_lens.errors import unknown
 from culture_lens.items import Batch
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.prompts import label_ids
 
 NO_OPTION = -1

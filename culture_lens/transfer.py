@@ -24,8 +24,8 @@ from culture_lens.confidence import Estimate
 from culture_lens.errors import InputError, unknown
 from culture_lens.find import find_culture_neurons, split_questions
 from culture_lens.items import Question
+from culture_lens.lens import LensModel
 from culture_lens.matrix import AblationMatrix, ablation_matrix
-from culture_lens.models import LensModel
 from culture_lens.neurons import NeuronSet, jaccard
 from culture_lens.runs import Run, versions
 from culture_lens.storage import load_table, save_table

@@ -39,7 +39,8 @@ from culture_lens.ablation import ablated
 from culture_lens.batches import build_prompts, collate
 from culture_lens.evaluation import answer_masks
 from culture_lens.items import Prompt, Question
-from culture_lens.models import LensModel, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model
 from culture_lens.neurons import Neurons
 from culture_lens.record import item_statistics
 from culture_lens.scoring import get_scoring
@@ -116,7 +117,7 @@ def picture(seed: int) -> Image.Image:
 
 
 def prompts_of(model: LensModel, pictures: int, each: int, tokens: int) -> list[Prompt]:
-    """Prompts of exactly so many tokens, several for each picture."""
+    """Prompts of so many tokens, several for each picture."""
     found = []
     for number in range(pictures):
         image = picture(number)
@@ -131,10 +132,10 @@ def prompts_of(model: LensModel, pictures: int, each: int, tokens: int) -> list[
                     answer=0,
                     image=image,
                 )
-                (prompt,) = build_prompts([question], model.processor)
+                (prompt,) = build_prompts([question], model.processor, progress=False)
                 if len(prompt.ids) >= tokens:
                     break
-                words += max(1, tokens - len(prompt.ids))
+                words += max(1, (tokens - len(prompt.ids)) // 3)
             found.append(prompt)
     return found
 

@@ -28,7 +28,7 @@ from culture_lens.architectures import ARCHITECTURES, Architecture
 from culture_lens.attribution import gold_tokens, item_scores
 from culture_lens.batches import build_prompts, collate
 from culture_lens.items import CONTENT_ROLES, Prompt, Role
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.prompts import adds_bos, label_ids
 from culture_lens.record import item_statistics

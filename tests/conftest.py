@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from culture_lens.items import Question
-from culture_lens.models import LensModel, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model
 from tests.tiny import tiny_model, tiny_tokenizer
 
 

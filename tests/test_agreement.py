@@ -26,8 +26,9 @@ from culture_lens.confidence import correlation, ranks
 from culture_lens.culnig import CulnigScores
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import evaluate
+from culture_lens.lens import LensModel
 from culture_lens.matrix import AblationMatrix, ablation_matrix
-from culture_lens.models import LensModel, load_model
+from culture_lens.models import load_model
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.prediction import PredictedMatrix, predicted_ablation_matrix, predicted_effects
 from culture_lens.scores import NeuronScores, pooled_top

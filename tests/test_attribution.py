@@ -15,7 +15,8 @@ from culture_lens.attribution import AttributionSums, attribute, gold_tokens, it
 from culture_lens.batches import build_prompts, collate
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.items import Batch, PromptFormat, Question
-from culture_lens.models import LensModel, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model
 from culture_lens.neurons import Neurons
 from culture_lens.prompts import control_twin, label_ids
 from culture_lens.scores import NeuronScores

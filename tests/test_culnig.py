@@ -14,7 +14,8 @@ from culture_lens.culnig import CulnigScores, culnig_scores
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.find import find_culture_neurons, split_questions
 from culture_lens.items import PromptFormat, Question
-from culture_lens.models import LensModel, embedded_path, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import embedded_path, load_model
 from culture_lens.scores import NeuronScores
 from culture_lens.selectors import select
 from tests import reference_culnig as reference

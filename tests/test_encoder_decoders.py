@@ -563,7 +563,7 @@ def test_culnig_pools_the_sites_of_all_stacks():
         warnings.simplefilter("ignore", CultureLensWarning)
         scores = culnig_scores(model, questions, progress=False)
     assert set(scores.sites) == set(model.projections)
-    found = select(scores, "culnig_specific", share=0.03, countryrc_share=0, z=None)
+    found = select(scores, "culnig_specific", share=0.03, countryrc_share=0.0, z=None)
     assert set(found.shapes) == set(model.projections)
     assert [len(found[c]) for c in found] == [int(0.03 * (gates + attention))] * len(found)
     whole = select(
@@ -571,8 +571,8 @@ def test_culnig_pools_the_sites_of_all_stacks():
         "culnig_general",
         mlp_share=0.05,
         attention_share=0.03,
-        countryrc_mlp_share=0,
-        countryrc_attention_share=0,
+        countryrc_mlp_share=0.0,
+        countryrc_attention_share=0.0,
     )["general"]
     at_gates = sum(len(places) for site, places in whole.places.items() if "gate" in site)
     assert (at_gates, len(whole) - at_gates) == (int(0.05 * gates), int(0.03 * attention))

@@ -9,7 +9,7 @@ from culture_lens.confidence import mean_estimate
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import Evaluation, evaluate, prepare
 from culture_lens.items import PromptFormat, Question
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.prompts import continuation_ids, joined, label_ids, with_format
 from culture_lens.scoring import SCORINGS

@@ -20,7 +20,7 @@ from culture_lens.find import (
     summarise,
 )
 from culture_lens.items import Question, Role
-from culture_lens.models import LensModel
+from culture_lens.lens import LensModel
 from culture_lens.record import record_activations
 from culture_lens.selectors import select
 from culture_lens.statistics import ActivationSummary

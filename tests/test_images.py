@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from culture_lens import images
+from culture_lens import downloads, images
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.images import LazyImage, as_image, readable, to_rgb
 from culture_lens.items import Question
@@ -528,7 +528,7 @@ def test_what_cannot_be_fetched_is_named(web, monkeypatch):
         lazy(f"{web.at}/gone", allow_urls=True).open()
     with pytest.raises(InputError, match="cannot fetch.*ftp"):
         lazy(f"{web.at}/away", allow_urls=True).open()
-    monkeypatch.setattr(images, "MAX_DOWNLOAD", 100)
+    monkeypatch.setattr(downloads, "MAX_DOWNLOAD", 100)
     with pytest.raises(InputError, match="/large is larger than 100 bytes"):
         lazy(f"{web.at}/large", allow_urls=True).open()
 

@@ -11,8 +11,8 @@ import pytest
 from culture_lens.confidence import group_weights
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import evaluate
+from culture_lens.lens import LensModel
 from culture_lens.matrix import READINGS, AblationMatrix, ablation_matrix, unseen
-from culture_lens.models import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.selectors import matched_random
 from tests.conftest import lens, toy_questions

@@ -14,7 +14,8 @@ from torch import nn
 from culture_lens.batches import build_prompts, collate, common_start, starts_of
 from culture_lens.errors import InputError
 from culture_lens.items import PromptFormat
-from culture_lens.models import LensModel, load_model, resolve_dtype
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model, resolve_dtype
 from culture_lens.prompts import with_format
 from culture_lens.sites import SITES, check_sites, hook_name
 from tests import reference

@@ -11,8 +11,9 @@ from culture_lens.ablation import ablated, steered
 from culture_lens.attribution import attribute, gold_tokens
 from culture_lens.batches import build_prompts, collate
 from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.lens import LensModel
 from culture_lens.matrix import ablation_matrix
-from culture_lens.models import LensModel, load_model
+from culture_lens.models import load_model
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.prediction import predicted_ablation_matrix, predicted_effects
 from tests import reference

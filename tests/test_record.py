@@ -10,7 +10,8 @@ from culture_lens.batches import build_prompts, collate
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.items import CONTENT_ROLES, PromptFormat, Role
-from culture_lens.models import LensModel, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model
 from culture_lens.prompts import with_format
 from culture_lens.record import item_statistics, record_activations, reduce_tokens
 from culture_lens.statistics import ActivationStatistics

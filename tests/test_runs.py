@@ -12,8 +12,9 @@ from culture_lens.errors import InputError
 from culture_lens.evaluation import evaluate
 from culture_lens.find import summarise
 from culture_lens.items import PromptFormat, Role
+from culture_lens.lens import LensModel
 from culture_lens.matrix import ablation_matrix
-from culture_lens.models import LensModel, load_model
+from culture_lens.models import load_model
 from culture_lens.neurons import Neurons
 from culture_lens.prompts import with_format
 from culture_lens.runs import Run, content_key, versions

@@ -10,7 +10,8 @@ import pytest
 from culture_lens import TransferMatrix, ablation_matrix, find_culture_neurons, transfer_matrix
 from culture_lens.errors import InputError
 from culture_lens.find import split_questions
-from culture_lens.models import LensModel, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model
 from culture_lens.plots import transfer_heatmap
 from culture_lens.report import build_report, report_context
 from culture_lens.transfer import same_labels

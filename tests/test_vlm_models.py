@@ -18,7 +18,8 @@ from culture_lens.batches import batches, build_prompts, collate, starts_of
 from culture_lens.errors import InputError
 from culture_lens.evaluation import evaluate
 from culture_lens.items import CONTENT_ROLES, Role
-from culture_lens.models import LensModel, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model
 from culture_lens.neurons import Neurons
 from culture_lens.record import record_activations
 from tests.reference_vlm import (

@@ -14,7 +14,8 @@ import torch
 
 from culture_lens.batches import build_prompts
 from culture_lens.items import PromptFormat, Question
-from culture_lens.models import LensModel, load_model
+from culture_lens.lens import LensModel
+from culture_lens.models import load_model
 from tests.conftest import toy_questions
 from tests.reference_culnig import norms_in_own_dtype
 from tests.reference_vlm import Item, processed

@@ -57,7 +57,10 @@ def find(
         list[str] | None,
         typer.Option(help="An option of the selector, such as z=1 or mlp_share=0.02."),
     ] = None,
-    site: Annotated[list[str] | None, typer.Option(help="act, gate, up, post, q, k, v, z.")] = None,
+    site: Annotated[
+        list[str] | None,
+        typer.Option(help="act, gate, up, post, q, k, v, z; encoder.act and so on."),
+    ] = None,
     country: Annotated[
         list[str] | None,
         typer.Option(help="CULNIG: a culture that CountryRC names; may be given several times."),

@@ -15,7 +15,7 @@ from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
     from culture_lens.items import Question
-    from culture_lens.models import LensModel
+    from culture_lens.lens import LensModel
     from culture_lens.runs import Run
 
 ModelOption = Annotated[str | None, typer.Option(help="Name, folder or hub id of the model.")]

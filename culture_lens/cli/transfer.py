@@ -53,7 +53,10 @@ def transfer(
     method: Annotated[str | None, typer.Option(help="The selector; conact by default.")] = None,
     share: Annotated[float | None, typer.Option(help="Share of the neurons at a site.")] = None,
     k: Annotated[int | None, typer.Option(help="Or how many neurons at a site.")] = None,
-    site: Annotated[list[str] | None, typer.Option(help="act, gate, up, post, q, k, v, z.")] = None,
+    site: Annotated[
+        list[str] | None,
+        typer.Option(help="act, gate, up, post, q, k, v, z; encoder.act and so on."),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(help="Another label for a culture, such as UK='United Kingdom'."),
