@@ -97,6 +97,16 @@ ARCHITECTURES = (
 )
 
 
+def is_tested(name: str) -> bool:
+    """Say whether the tests cover a model class.
+
+    Example:
+        >>> is_tested("LlamaForCausalLM"), is_tested("OPTForCausalLM")
+        (True, False)
+    """
+    return any(name == architecture.name for architecture in ARCHITECTURES)
+
+
 def supported() -> str:
     """List the classes that work, for messages."""
     return ", ".join(architecture.name for architecture in ARCHITECTURES)

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from culture_lens.architectures import ARCHITECTURES, supported
+from culture_lens.architectures import is_tested, supported
 from culture_lens.errors import InputError
 from culture_lens.processors import load_processor
 from culture_lens.vision import KINDS
@@ -172,9 +172,8 @@ def check_class(source: str, name: str, config: Any) -> None:
     Raises:
         InputError: Names the class and those that are supported.
     """
-    known = any(name == architecture.name for architecture in ARCHITECTURES)
     more = [part for part in ("vision_config", "audio_config") if hasattr(config, part)]
-    if not known and (more or config.is_encoder_decoder):
+    if not is_tested(name) and (more or config.is_encoder_decoder):
         raise InputError(
             f"the architecture {name} of {source!r} is not supported. Supported are: {supported()}."
         )

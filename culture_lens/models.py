@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from culture_lens.architectures import ARCHITECTURES, supported
+from culture_lens.architectures import is_tested, supported
 from culture_lens.bridges import boot, has_gate, site_widths
 from culture_lens.checkpoints import check_class, embedded_path, load_checkpoint
 from culture_lens.encoder_decoders import encoder_decoder
@@ -111,7 +111,7 @@ def load_model(
 def say_if_untested(name: str, hf_model: Any) -> None:
     """Warn of a class that the tests do not cover; its sites are still checked."""
     kind = type(hf_model).__name__
-    if not any(kind == architecture.name for architecture in ARCHITECTURES):
+    if not is_tested(kind):
         warnings.warn(
             f"the architecture {kind} of {name!r} is not covered by the tests: check counts and "
             f"edits on it before you rely on them. Covered are: {supported()}.",

@@ -2,7 +2,6 @@
 
 import copy
 import shutil
-import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,6 +18,7 @@ from culture_lens.models import load_model, resolve_dtype
 from culture_lens.prompts import with_format
 from culture_lens.sites import SITES, check_sites, hook_name
 from tests import reference
+from tests.audit import audited
 from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.tiny import ARCHITECTURES, N_LAYERS, tiny_model, tiny_tokenizer
 
@@ -387,25 +387,12 @@ def damaged(folder, tmp_path):
     return copied
 
 
-FORBIDDEN = ("socket.", "subprocess.Popen", "os.system", "os.fork", "os.posix_spawn", "os.exec")
-watching: list[list[str]] = []
-
-
-def audit(event, _args):
-    if watching and event.startswith(FORBIDDEN):
-        watching[-1].append(event)
-
-
 @pytest.fixture
 def events(monkeypatch):
     """What happens while the fixture lives: sockets and processes, by the interpreter's audit."""
-    if not getattr(sys, "_culture_lens_audit", False):
-        sys.addaudithook(audit)  # cannot be taken off again
-        sys._culture_lens_audit = True
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    watching.append([])
-    yield watching[-1]
-    watching.pop()
+    with audited() as opened:
+        yield opened
 
 
 def test_the_audit_sees_sockets_and_processes(events):

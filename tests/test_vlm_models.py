@@ -22,6 +22,7 @@ from culture_lens.lens import LensModel
 from culture_lens.models import load_model
 from culture_lens.neurons import Neurons
 from culture_lens.record import record_activations
+from tests.audit import audited
 from tests.reference_vlm import (
     at_site,
     vlm_attribution,
@@ -35,7 +36,6 @@ from tests.vlm_helpers import (
     NAMES,
     SHARING,
     SITES,
-    audited,
     bare,
     continued,
     fresh,

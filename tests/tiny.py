@@ -19,6 +19,7 @@ from disk or from the network. `save_pretrained(folder)` of both gives a loadabl
 """
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -135,29 +136,36 @@ FAMILIES = {
 }  # fmt: skip
 
 
-@functools.cache
-def _trained(architecture: str) -> str:
-    """The tokenizer of the `tokenizers` library as JSON; special tokens come first, from id 0."""
-    family = FAMILIES[architecture]
-    special = [family.pad, family.bos, family.eos, *family.marks]
+def trained(special: Iterable[str | None], vocab_size: int, added_bos: str | None) -> str:
+    """A byte-level BPE tokenizer of the `tokenizers` library as JSON.
+
+    Special tokens come first, from id 0; `added_bos` is put before every text.
+    """
     special = list(dict.fromkeys(token for token in special if token is not None))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=N_VOCAB,
+        vocab_size=vocab_size,
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     steps = [processors.ByteLevel(trim_offsets=False)]
-    if family.tokenizer_adds_bos:
-        bos = (family.bos, tokenizer.token_to_id(family.bos))
+    if added_bos is not None:
+        bos = (added_bos, tokenizer.token_to_id(added_bos))
         template = {"single": f"{bos[0]} $A", "pair": f"{bos[0]} $A {bos[0]}:1 $B:1"}
         steps.append(processors.TemplateProcessing(**template, special_tokens=[bos]))
     tokenizer.post_processor = processors.Sequence(steps) if len(steps) > 1 else steps[0]
     return tokenizer.to_str()
+
+
+@functools.cache
+def _trained(architecture: str) -> str:
+    family = FAMILIES[architecture]
+    special = (family.pad, family.bos, family.eos, *family.marks)
+    return trained(special, N_VOCAB, family.bos if family.tokenizer_adds_bos else None)
 
 
 def tiny_tokenizer(architecture: str = "llama") -> PreTrainedTokenizerFast:

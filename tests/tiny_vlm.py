@@ -30,11 +30,20 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.models.smolvlm import processing_smolvlm
 
-from tests.tiny import CORPUS, D_MLP, D_MODEL, GEMMA_WINDOW, N_CTX, N_HEADS, N_KV_HEADS, N_LAYERS
+from tests.tiny import (
+    D_MLP,
+    D_MODEL,
+    GEMMA_WINDOW,
+    N_CTX,
+    N_HEADS,
+    N_KV_HEADS,
+    N_LAYERS,
+    trained,
+)
 
 N_VOCAB = 450
 VISION = {  # of every vision tower
@@ -309,27 +318,9 @@ VLM_ARCHITECTURES = tuple(FAMILIES)
 
 @functools.cache
 def _trained(architecture: str) -> str:
-    """The tokenizer of the `tokenizers` library as JSON; special tokens come first, from id 0."""
     family = FAMILIES[architecture]
-    special = [family.pad, family.bos, family.eos, *family.marks, *family.named.values()]
-    special = list(dict.fromkeys(token for token in special if token is not None))
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=N_VOCAB,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    steps = [processors.ByteLevel(trim_offsets=False)]
-    if family.tokenizer_adds_bos:
-        bos = (family.bos, tokenizer.token_to_id(family.bos))
-        template = {"single": f"{bos[0]} $A", "pair": f"{bos[0]} $A {bos[0]}:1 $B:1"}
-        steps.append(processors.TemplateProcessing(**template, special_tokens=[bos]))
-    tokenizer.post_processor = processors.Sequence(steps) if len(steps) > 1 else steps[0]
-    return tokenizer.to_str()
+    special = (family.pad, family.bos, family.eos, *family.marks, *family.named.values())
+    return trained(special, N_VOCAB, family.bos if family.tokenizer_adds_bos else None)
 
 
 def tiny_vlm_tokenizer(architecture: str) -> PreTrainedTokenizerFast:

@@ -5,9 +5,6 @@ go through the Hugging Face processor, and all that it returns goes to the raw m
 """
 
 import functools
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -128,28 +125,3 @@ def continued(item: Item, tokens) -> Item:
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     """The largest difference over the largest expected value."""
     return float((found - expected).abs().max() / expected.abs().max())
-
-
-FORBIDDEN = ("socket.", "subprocess.Popen", "os.system", "os.fork", "os.posix_spawn", "os.exec")
-_watching: list[list[str]] = []
-
-
-def _audit(event, _args):
-    if _watching and event.startswith(FORBIDDEN):
-        _watching[-1].append(event)
-
-
-@functools.cache
-def _start_audit() -> None:
-    sys.addaudithook(_audit)  # cannot be taken off again
-
-
-@contextmanager
-def audited() -> Iterator[list[str]]:
-    """List the sockets and processes that are opened in the block."""
-    _start_audit()
-    _watching.append([])
-    try:
-        yield _watching[-1]
-    finally:
-        _watching.pop()
