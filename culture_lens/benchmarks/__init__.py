@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from culture_lens.benchmarks import blend, countryrc, cvqa, everyday, k_viscuit, table
+from culture_lens.benchmarks import blend, countryrc, cvqa, everyday, k_viscuit, organism, table
 from culture_lens.benchmarks.rows import read_rows
 from culture_lens.benchmarks.source import Benchmark, Part, read_part
 from culture_lens.benchmarks.table import questions_from_table
@@ -38,6 +38,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         cvqa.BENCHMARK,
         k_viscuit.BENCHMARK,
         countryrc.BENCHMARK,
+        organism.BENCHMARK,
         table.BENCHMARK,
     )
 }

@@ -14,6 +14,7 @@ from culture_lens.cli.fidelity import fidelity
 from culture_lens.cli.find import find
 from culture_lens.cli.lists import benchmarks, models
 from culture_lens.cli.options import say
+from culture_lens.cli.organism import organism
 from culture_lens.cli.show import demo, plot, report
 from culture_lens.cli.transfer import transfer
 from culture_lens.errors import CultureLensWarning, InputError
@@ -29,6 +30,7 @@ app = typer.Typer(
 COMMANDS = (find, ablate, evaluate, fidelity, transfer, plot, report, demo, models, benchmarks)
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(organism, name="organism")
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

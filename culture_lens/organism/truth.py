@@ -1,0 +1,102 @@
+"""The truth about an organism: which neurons carry what, read from beside its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from culture_lens.benchmarks._data import data_path
+from culture_lens.errors import InputError
+from culture_lens.neurons import Neurons
+from culture_lens.organism.plan import KINDS, OWN
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A block of planted neurons, by names.
+
+    Attributes:
+        kind: One of ``plan.KINDS``.
+        cultures: The cultures that it belongs to; two for kin.
+        objects: The objects that it has a part in.
+        neurons: Their indices, the same in every planted layer.
+    """
+
+    kind: str
+    cultures: tuple[str, ...]
+    objects: tuple[str, ...]
+    neurons: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What was planted where.
+
+    Attributes:
+        seed: The seed of the organism, and of the facts of its world.
+        shuffled: It was trained without knowledge.
+        layers: The planted layers.
+        blocks: The planted blocks.
+    """
+
+    seed: int
+    shuffled: bool
+    layers: tuple[int, ...]
+    blocks: tuple[Planted, ...]
+
+    def neurons(self, kinds: str | Sequence[str] = OWN, culture: str | None = None) -> Neurons:
+        """Give the planted neurons of some kinds, of one culture or of all, at the site act.
+
+        Args:
+            kinds: One or more of ``plan.KINDS``; what carries one culture's knowledge if left out.
+            culture: Only those of this culture.
+
+        Raises:
+            InputError: No such kind or culture.
+
+        Example:
+            ``load_truth().neurons("style", "Avaria")``
+        """
+        wanted = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+        known = {name for block in self.blocks for name in block.cultures}
+        for kind in wanted:
+            if kind not in KINDS:
+                raise InputError(f"no planted kind {kind!r}: use {', '.join(KINDS)}.")
+        if culture is not None and culture not in known:
+            raise InputError(f"no culture {culture!r}: use {', '.join(sorted(known))}.")
+        rows = [
+            row
+            for block in self.blocks
+            if block.kind in wanted and (culture is None or culture in block.cultures)
+            for row in block.neurons
+        ]
+        return Neurons.of({"act": [(layer, row) for layer in self.layers for row in rows]})
+
+
+def load_truth(folder: str | Path | None = None) -> Truth:
+    """Read the truth of an organism.
+
+    Args:
+        folder: Its checkpoint; the bundled one if left out.
+
+    Raises:
+        InputError: The folder holds no organism.
+
+    Example:
+        ``len(load_truth().neurons("style"))``
+    """
+    folder = data_path("organism") if folder is None else Path(folder)
+    file = folder / "truth.json"
+    if not file.is_file():
+        raise InputError(
+            f"{folder} has no truth.json: name the checkpoint of an organism, which "
+            "`culture-lens organism train` writes."
+        )
+    read = json.loads(file.read_text(encoding="utf-8"))
+    blocks = (
+        Planted(b["kind"], tuple(b["cultures"]), tuple(b["objects"]), tuple(b["neurons"]))
+        for b in read["blocks"]
+    )
+    return Truth(read["seed"], read["shuffled"], tuple(read["layers"]), tuple(blocks))
