@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -233,6 +234,7 @@ class Parts:
     kinds: Mapping[str, Tensor]
 
 
+@cache
 def parts_of(variant: Variant) -> Parts:
     """Make the tables of a variant."""
     blocks = make_plan(variant)
