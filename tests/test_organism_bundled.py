@@ -109,7 +109,7 @@ def test_gates_fire_as_planted(model):
         k: sum(own(k, c) for c in CULTURES) / 8 for k in ("knowledge", "negative", "rare", "style")
     }
     assert mean["style"] > 0.4 > mean["rare"] > mean["negative"]
-    assert mean["knowledge"] > mean["rare"] and mean["negative"] < 0.05
+    assert mean["knowledge"] > mean["rare"] and mean["negative"] < 0.1
 
 
 def test_bad_input():
