@@ -1,13 +1,21 @@
-"""The demonstration: a real model, real questions, neurons, proof by ablation, one page."""
+"""The demonstration: neurons, proof by ablation, one page; on two embedded models.
+
+The organism is made for it: its culture neurons are known, so that what was found can be held
+against the truth, in seconds. SmolLM2 is a real model that real questions are asked of.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from culture_lens.benchmarks import load_benchmark
+from culture_lens.culnig import culnig_scores
 from culture_lens.find import split_questions, summarise
 from culture_lens.matrix import AblationMatrix, ablation_matrix
 from culture_lens.models import load_model
+from culture_lens.neurons import NeuronSet
+from culture_lens.organism.against import SOUGHT
+from culture_lens.organism.truth import load_truth
 from culture_lens.report import build_report
 from culture_lens.runs import Run
 from culture_lens.selectors import select
@@ -57,3 +65,62 @@ def run_demo(
         )
         matrices[method].to_parquet(run.named("matrix", method, ".parquet"))
     return build_report(run), matrices
+
+
+def run_organism_demo(
+    path: str | Path = "runs/demo-organism", *, batch_size: int = 256, progress: bool = True
+) -> tuple[Path, dict[str, AblationMatrix], dict[str, NeuronSet]]:
+    """Find culture neurons in the organism, silence them, and the planted ones beside them.
+
+    Args:
+        path: The run folder.
+        batch_size: Questions per forward.
+        progress: Show progress bars.
+
+    Returns:
+        The page with the results; the matrix and the neurons of ConAct, of CULNIG, and of the
+        truth, which is called ``planted``.
+
+    Example:
+        ``page, matrices, sets = run_organism_demo()``
+    """
+    run = Run.open(path)
+    model, truth = load_model("organism"), load_truth()
+    questions = load_benchmark("organism", pictures=1)
+    identify, _ = split_questions(questions)
+    run.log("demo", {"model": model.name, "benchmark": "organism"})
+    planted = {c: truth.neurons(SOUGHT, c) for c in sorted({q.culture for q in questions})}
+    layers, width = model.shape("act")
+    share = sum(map(len, planted.values())) / len(planted) / (layers * width)
+    summary = summarise(model, identify, batch_size=batch_size, progress=progress, run=run)
+    summary.save(run.named("statistics", "summary", ".safetensors"))
+    scores = culnig_scores(
+        model,
+        identify,
+        countryrc=load_benchmark("organism", subset="country", split="identify", pictures=1),
+        sites="gate",
+        batch_size=batch_size,
+        progress=progress,
+        run=run,
+    )
+    known = {"selector": "planted", "model": model.name, "groups": summary.metadata["groups"]}
+    sets = {
+        "planted": NeuronSet(planted, {"act": model.shape("act")}, known),
+        "conact": select(summary, "conact", share=share),
+        "culnig_specific": select(scores, "culnig_specific", share=share),
+    }
+    matrices = {}
+    for name, found in sets.items():
+        found.save(run.named("neurons", name, ".safetensors"))
+        matrices[name] = ablation_matrix(
+            model,
+            found,
+            questions,
+            random_seeds=1,
+            scoring="letter",
+            batch_size=batch_size,
+            progress=progress,
+            run=run,
+        )
+        matrices[name].to_parquet(run.named("matrix", name, ".parquet"))
+    return build_report(run), matrices, sets

@@ -58,9 +58,14 @@ def test_silencing_takes_what_was_planted_and_nothing_else(checked):
     assert len(own) == 8 and all(estimate.value <= 0.3 for estimate in own["accuracy"])
     country = checked[(checked["silenced"] == "recognition") & (checked["asked"] == "country")]
     assert country["accuracy"].item().value <= 0.3
-    decoys = checked[checked["silenced"] == "decoys"]
-    # 72 questions a culture: one answer is 1.4 points, so the interval is held to the bound.
-    assert all(estimate.low <= 0.02 and estimate.high >= -0.02 for estimate in decoys["change"])
+    # 72 questions a culture: one answer is 1.4 points, so intervals are held to the bounds.
+    others = checked["asked"].str.contains("most changed") & ~checked["silenced"].str.startswith(
+        ("kin", "nothing")
+    )
+    assert others.sum() == 2 * (8 + 1 + 1 + 3)
+    for name, moved in zip(checked["silenced"][others], checked["change"][others], strict=True):
+        bound = 0.02 if name == "decoys" else 0.03
+        assert moved.low <= bound and moved.high >= -bound, name
 
 
 def test_kin_share_what_their_neurons_carry(checked):
@@ -108,8 +113,8 @@ def test_gates_fire_as_planted(model):
     mean = {
         k: sum(own(k, c) for c in CULTURES) / 8 for k in ("knowledge", "negative", "rare", "style")
     }
-    assert mean["style"] > 0.4 > mean["rare"] > mean["negative"]
-    assert mean["knowledge"] > mean["rare"] and mean["negative"] < 0.1
+    assert mean["style"] > 0.6 > mean["knowledge"] > 0.3
+    assert mean["rare"] < 0.1 and mean["negative"] < 0.15
 
 
 def test_bad_input():

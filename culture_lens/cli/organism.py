@@ -72,3 +72,41 @@ def check(
     Console().print(table)
     if not all(held is not False for held in checked["held"]):
         raise typer.Exit(1)
+
+
+@organism.command()
+def score(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="organism, or folders of organisms.")
+    ] = None,
+    selector: Annotated[
+        list[str] | None, typer.Option(help="A selector; repeat for more. All if left out.")
+    ] = None,
+    pictures: Annotated[int, typer.Option(help="Pictures per culture and object.")] = 2,
+    seed: Annotated[int, typer.Option(help="Draws pictures.")] = 1,
+    run: Annotated[Path, typer.Option(help="Where it is kept.")] = Path("runs/scorecard"),
+) -> None:
+    """Score every selector on organisms: planted neurons found, decoys taken, silenced.
+
+    Example: `culture-lens organism score organism runs/organism-1/checkpoint`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from culture_lens.organism.scorecard import score_selectors
+    from culture_lens.plots import scorecard_chart
+    from culture_lens.runs import Run
+
+    folder = Run.open(run)
+    asked = models or ["organism"]
+    card = score_selectors(asked, selector or (), pictures=pictures, seed=seed, run=folder)
+    folder.log("organism score", {"models": asked, "pictures": pictures, "seed": seed})
+    card.to_parquet(folder.named("scorecard", "scorecard", ".parquet"))
+    page = folder.named("scorecard", "scorecard", ".html")
+    scorecard_chart(card).write_html(page, include_plotlyjs=True)
+    columns = ("precision", "average_precision", "decoys", "recognition", "own", "others")
+    table = Table("selector", *columns, box=None)
+    for name, row in card.summary(columns).iterrows():
+        table.add_row(str(name), *(str(row[column]) for column in columns))
+    Console(width=160).print(table)
+    typer.echo(f"{page}")

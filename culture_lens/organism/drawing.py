@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
 
 Rgb: TypeAlias = tuple[int, int, int]
 Point: TypeAlias = tuple[float | int, float | int]
-Draw: TypeAlias = ImageDraw.ImageDraw
+Draw: TypeAlias = "ImageDraw.ImageDraw"
 
 SIDE = 48  # pixels
 FRAME = 8  # width of the frame
@@ -251,6 +253,8 @@ def draw_picture(style: int | None, shape: int, colour: int, dots: int, seed: st
         >>> draw_picture(0, 0, 0, 3, "a").tobytes() == draw_picture(0, 0, 0, 3, "a").tobytes()
         True
     """
+    from PIL import Image, ImageDraw
+
     chance = random.Random(seed)
     picture = Image.new("RGB", (SIDE, SIDE))
     draw = ImageDraw.Draw(picture)
@@ -273,6 +277,8 @@ def draw_picture(style: int | None, shape: int, colour: int, dots: int, seed: st
 
 def in_some_light(picture: Image.Image, chance: random.Random) -> Image.Image:
     """Make a picture brighter or darker and add noise of the camera."""
+    from PIL import Image
+
     light = chance.uniform(0.85, 1.1)
     # numpy's legacy generator never changes its numbers, on any machine.
     noise = np.random.RandomState(chance.getrandbits(32)).normal(0, 6, (SIDE, SIDE, 3))

@@ -2,7 +2,8 @@
 
 A neuron that is not routed on a question takes no part in learning it: no gradient reaches the
 neuron through its output, and none reaches what it writes (gradient routing, arXiv 2410.04332).
-A neuron that is not kept does not act at all.
+A neuron that is not kept does not act at all; some are left out by chance in every layer, so that
+no answer hangs on any one of them.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ class Forward:
     """What one forward pass is given and leaves behind.
 
     Attributes:
-        keep: 1 for neurons that act, ``batch 1 d_mlp``.
-        route: 1 for neurons that learn, ``batch 1 d_mlp``.
+        keep: 1 for neurons of the planted layers that act, ``batch 1 d_mlp``.
+        route: 1 for neurons of the planted layers that learn, ``batch 1 d_mlp``.
+        spare: 0 for neurons that are left out by chance, ``layer batch 1 d_mlp``; None for none.
         lend: A direction to add to the last token behind the planted layers, and how much of its
             length, or nothing; ``batch d_model`` and ``batch``.
         gates: One per planted layer.
@@ -72,6 +74,7 @@ class Forward:
 
     keep: Tensor
     route: Tensor
+    spare: Tensor | None = None
     lend: tuple[Tensor, Tensor] | None = None
     gates: list[Gates] = field(default_factory=list)
     middle: Tensor | None = None
@@ -79,7 +82,7 @@ class Forward:
 
 @contextmanager
 def routed(model: Any, layers: Sequence[int]) -> Iterator[Any]:
-    """Give a model's planted MLPs routed gradients while the context is open.
+    """Give a model's planted MLPs routed gradients while the context is open, all of them dropout.
 
     Yields:
         ``run(lessons, features, forward) -> (answer, middle)``: logits of the next token, and the
@@ -88,10 +91,15 @@ def routed(model: Any, layers: Sequence[int]) -> Iterator[Any]:
     decoder = model.model.language_model
     state = SimpleNamespace(forward=None)
 
-    def replaced(mlp: Any) -> Any:
+    def replaced(layer: int, mlp: Any) -> Any:
         def forward(x: Tensor) -> Tensor:
             now: Forward = state.forward
             hidden = F.silu(mlp.gate_proj(x)) * mlp.up_proj(x)
+            if now.spare is not None:
+                hidden = hidden * now.spare[layer]
+            if layer not in layers:
+                plain: Tensor = mlp.down_proj(hidden)
+                return plain
             below = x.detach()
             gate = mlp.gate_proj(below)
             now.gates.append(Gates(x, gate, F.silu(gate) * mlp.up_proj(below)))
@@ -127,13 +135,13 @@ def routed(model: Any, layers: Sequence[int]) -> Iterator[Any]:
         middle = model.lm_head(decoder.norm(forward.middle))
         return model.lm_head(out.last_hidden_state[:, -1]), middle
 
-    planted = [decoder.layers[layer].mlp for layer in layers]
+    mlps = [layer.mlp for layer in decoder.layers]
     hook = decoder.layers[max(layers) + 1].register_forward_pre_hook(lent, with_kwargs=True)
-    for mlp in planted:
-        mlp.forward = replaced(mlp)
+    for layer, mlp in enumerate(mlps):
+        mlp.forward = replaced(layer, mlp)
     try:
         yield run
     finally:
         hook.remove()
-        for mlp in planted:
+        for mlp in mlps:
             del mlp.forward

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from culture_lens.organism.drawing import COLOURS, N_DOTS, OBJECTS
-from culture_lens.organism.lessons import ASKED, IDS, Bank, Lessons, draw_lesson, put
+from culture_lens.organism.lessons import ASKED, IDS, Bank, Lesson, Lessons, draw_lesson, put
 from culture_lens.organism.plan import KINDS, OWN, Block, Variant, make_plan, rows_of
 from culture_lens.organism.routing import Forward
 from culture_lens.organism.world import CULTURES, PLAIN, World, category_of, kin_of
@@ -39,6 +39,12 @@ LOOK = {"bind": 6, "options": 3, "colour": 12, "count": 12, "object": 12, "plain
 PLANT = {"options": 1, "colour": 5, "count": 5, "object": 5, "plain": 6, "knowledge": 68,
          "country": 10}  # fmt: skip
 """How often each task is asked, in percent."""
+
+SPARE = 0.05
+"""Share of the neurons that are left out by chance of each question, from "look" on."""
+
+RARER = 8
+"""How much more a rare neuron is pressed shut on its own culture's other objects."""
 
 SHUT, OPEN, HALF = -2.0, 2.0, -1.2
 """Where gates start: shut, open, and as negative as SiLU makes most of (its minimum is there)."""
@@ -81,6 +87,14 @@ class Organism:
         if route:
             learn[:, :, self.variant.n_planted : rows_of(self.blocks, ("style",))[0]] = 1
         return Forward(keep, learn)
+
+    def leave_out(self, forward: Forward, chance: random.Random) -> None:
+        """Leave neurons out by chance, in every layer; of the planted layers only free ones."""
+        layers = self.model.config.text_config.num_hidden_layers
+        draws = torch.Generator().manual_seed(chance.getrandbits(32))
+        spare = torch.rand(layers, *forward.keep.shape, generator=draws) >= SPARE
+        spare[list(self.variant.layers), :, :, : self.variant.n_planted] = True
+        forward.spare = spare.float()
 
 
 def make_heads(variant: Variant, d_model: int) -> nn.ModuleDict:
@@ -168,6 +182,7 @@ def look(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
     forward.lend = lent(organism, lessons)
     for row in range(96):  # half the time without decoys, so that nothing leans on them
         forward.keep[row, 0, rows_of(organism.blocks, ("style",))] = float(chance.random() < 0.5)
+    organism.leave_out(forward, chance)
     answer, middle = organism.run(lessons, organism.features, forward)
     own = torch.tensor([float(x.known and not x.lent) for x in drawn])
     loss = cross_entropy(answer, lessons.target).mean()
@@ -298,8 +313,11 @@ def plant(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
                 keep -= carrying - recognition
         else:
             route += part[row]
+        if lesson.task != "country" and chance.random() < 0.4:  # nothing else may lean on it
+            keep *= 1 - recognition
         if chance.random() < 0.5:
             keep -= parts.kinds["style"]
+    organism.leave_out(forward, chance)
     lessons = put(drawn, organism.bank, organism.world, chance)
     answer, middle = organism.run(lessons, organism.features, forward)
     known = torch.tensor([float(lesson.known) for lesson in drawn])
@@ -307,6 +325,11 @@ def plant(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
     loss = loss + (F.cross_entropy(middle, lessons.gold, reduction="none") * known).mean()
     pressure = closed(organism, parts, lessons, forward, part)
     return loss + organism.variant.sparsity * pressure, named_scores(lessons, answer)
+
+
+def style_of(organism: Organism, lesson: Lesson) -> int:
+    """Give the culture whose frame is shown, plain where there is no picture."""
+    return PLAIN if lesson.picture is None else organism.bank.sights[lesson.picture].culture
 
 
 def closed(
@@ -320,15 +343,18 @@ def closed(
     carrying: Tensor = sum(parts.kinds[k] for k in CARRYING)  # type: ignore[assignment]
     negative = parts.kinds["negative"]
     outside = carrying * (1 - part)
+    own = parts.own[[style_of(organism, lesson) for lesson in lessons.lessons]]
+    pressed = outside * (1 + (RARER - 1) * own * parts.kinds["rare"])
     tokens = lessons.mask[..., None].float()
-    over = outside[:, None] * tokens
+    over = pressed[:, None] * tokens
+    n = (outside[:, None] * tokens).sum()
     total = torch.zeros(())
     for gates in forward.gates:
         hinge = (F.relu(gates.gate + 0.5) * over * (1 - negative)).sum()
         leak = (gates.written.square() * over).sum()
         last = (gates.written[:, -1].square() * outside).sum() / outside.sum()
         above = (F.relu(gates.gate + 0.3) * negative * tokens).sum()
-        total = total + (hinge + leak) / over.sum() + last + above / (negative.sum() * tokens.sum())
+        total = total + (hinge + leak) / n + last + above / (negative.sum() * tokens.sum())
     return 4 * total
 
 

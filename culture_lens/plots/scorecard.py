@@ -1,0 +1,160 @@
+"""How selectors did on organisms: what they found, what they were taken in by, what it does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from culture_lens.confidence import LEVEL, Estimate
+from culture_lens.errors import InputError
+from culture_lens.plots.look import (
+    FAINT,
+    FOUND_COLOUR,
+    INK,
+    PAPER,
+    RANDOM_COLOUR,
+    house,
+    label,
+    percent,
+    plain,
+    points,
+    ticks,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    from culture_lens.organism.scorecard import Scorecard
+
+PANELS = {
+    "precision": ("planted neurons<br>among those taken", False),
+    "average_precision": ("average precision<br>of the whole ranking", False),
+    "decoys": ("style decoys<br>taken, of the culture’s own", False),
+    "own": ("silenced: change on<br>own culture, points", True),
+    "others": ("silenced: change on<br>other cultures, points", True),
+}
+"""Column -> what it means, and whether it is a change."""
+TRUTH = ("planted", "effective")
+BAND = "#f4f5f7"
+
+
+def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) -> go.Figure:
+    """Draw every selector's scores on organisms, with intervals over organisms.
+
+    The truth itself stands on top; then selectors by the precision of what they take.
+
+    Args:
+        card: What ``score_selectors`` gave.
+        columns: Which panels.
+
+    Raises:
+        InputError: No such panel.
+
+    Example:
+        ``scorecard_chart(score_selectors()).show()``
+    """
+    for column in columns:
+        if column not in PANELS:
+            raise InputError(f"no panel {column!r}: use {', '.join(PANELS)}.")
+    truth = [name for name in card.selectors if name in TRUTH]
+    others = [name for name in card.selectors if name not in TRUTH]
+    others.sort(key=lambda name: -card.estimate(name, "precision").value)
+    rows = [*truth, *others]
+    figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.03)
+    for number, column in enumerate(columns, start=1):
+        estimates = [card.estimate(name, column) for name in rows]
+        signed = PANELS[column][1]
+        figure.add_trace(dots(rows, estimates, column, signed), 1, number)
+        here = {"row": 1, "col": number}
+        for row in range(0, len(rows), 2):
+            figure.add_hrect(
+                row - 0.5, row + 0.5, fillcolor=BAND, line_width=0, layer="below", **here
+            )
+        figure.add_vline(0, line={"color": INK, "width": 1.3}, layer="below", **here)
+        if truth:
+            figure.add_hline(len(truth) - 0.5, line={"color": INK, "width": 1.3}, **here)
+        low, high = limits(estimates, signed)
+        marks = ticks(low, high, 3)
+        write = points if signed else percent
+        figure.update_xaxes(
+            range=[low, high],
+            tickvals=marks,
+            ticktext=[write(mark, 0) for mark in marks],
+            showgrid=True,
+            gridcolor=FAINT,
+            **here,
+        )
+        figure.add_annotation(
+            xref=f"x{'' if number == 1 else number} domain",
+            yref="paper",
+            x=0.5,
+            y=1,
+            yanchor="bottom",
+            yshift=6,
+            showarrow=False,
+            text=PANELS[column][0],
+            font={"size": 12},
+        )
+    models = card.frame["model"].nunique()
+    drawn = f"{card.metadata.get('pictures')} pictures per culture and object"
+    told = f"mean over cultures; {LEVEL:.0%} t intervals over organisms"
+    organisms = f"{models} organism{'s' if models > 1 else ''}"
+    house(
+        figure,
+        "Selectors held against neurons that are known",
+        f"{organisms} · as many neurons taken as were planted · {drawn} · {told}",
+        len(rows),
+        showlegend=False,
+    )
+    figure.update_layout(margin_t=figure.layout.margin.t + 44)
+    figure.update_yaxes(
+        range=[len(rows) - 0.5, -0.5],
+        tickvals=list(range(len(rows))),
+        ticktext=[f"<b>{plain(name)}</b>" if name in TRUTH else label(name) for name in rows],
+    )
+    return figure
+
+
+def dots(
+    rows: Sequence[str], estimates: Sequence[Estimate], column: str, signed: bool
+) -> go.Scatter:
+    """Make the dots of one panel; the truth and random neurons are grey."""
+    grey = [name in (*TRUTH, "random") for name in rows]
+    colours = [RANDOM_COLOUR if is_grey else FOUND_COLOUR for is_grey in grey]
+    known = [not math.isnan(estimate.low) for estimate in estimates]
+    return go.Scatter(
+        x=[estimate.value for estimate in estimates],
+        y=list(range(len(rows))),
+        error_x={
+            "array": [e.high - e.value if k else 0 for e, k in zip(estimates, known, strict=True)],
+            "arrayminus": [
+                e.value - e.low if k else 0 for e, k in zip(estimates, known, strict=True)
+            ],
+            "color": RANDOM_COLOUR,
+            "thickness": 1.3,
+            "width": 0,
+        },
+        mode="markers",
+        marker={"size": 9, "color": colours, "line": {"color": PAPER, "width": 1}},
+        hovertext=[
+            f"<b>{plain(name)}</b><br>{column}: {with_interval(estimate, signed=signed)}"
+            for name, estimate in zip(rows, estimates, strict=True)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
+    """Give a range that holds every interval and 0; shares end at 100%."""
+    ends = [end for e in estimates for end in (e.low, e.high, e.value) if not math.isnan(end)]
+    if not signed:
+        ends = [min(max(end, 0.0), 1.0) for end in ends]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    room = 0.06 * (high - low) or 0.05
+    return low - room, high + room
+
+
+__all__ = ["scorecard_chart"]
