@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from culture_lens.batches import build_prompts, check_batch_size, picture_key
 from culture_lens.culnig import culnig_scores
+from culture_lens.design import PERMUTATIONS, Design, make_design
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import evaluate
 from culture_lens.items import (
@@ -28,6 +29,7 @@ from culture_lens.runs import Run, check_unhooked, content_key, versions
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.sites import check_sites
 from culture_lens.statistics import ActivationStatistics, ActivationSummary
+from culture_lens.strata import strata_of
 
 if TYPE_CHECKING:
     from culture_lens.evaluation import Evaluation
@@ -100,20 +102,40 @@ def check_enough(questions: Sequence[Question], least: int = 2) -> None:
         )
 
 
+def design_of(
+    questions: Sequence[Question],
+    replicates: int,
+    strata: str | Sequence[str] | None,
+    seed: int,
+) -> Design | None:
+    """Draw the design of a pass; nothing where every item counts once and there are none."""
+    if not replicates and not strata:
+        return None
+    cells = strata_of(questions, strata) if strata else None
+    return make_design(
+        questions, permutations=replicates, bootstraps=replicates, strata=cells, seed=seed
+    )
+
+
 def record_in_shards(
-    model: LensModel, prompts: Sequence[Prompt], run: Run | None, **options: Any
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    run: Run | None,
+    design: Design | None,
+    **options: Any,
 ) -> ActivationStatistics:
     """Record prompts; in a run folder with a snapshot after each shard, to go on from."""
     if run is None:
-        return record_activations(model, prompts, **options)
+        return record_activations(model, prompts, into=ActivationStatistics(design), **options)
     check_unhooked(model)
     settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
     asked = [
         (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
     ]
-    key = content_key(model.name, model.fingerprint, str(model.dtype), settings, asked)
+    parts = [model.name, model.fingerprint, str(model.dtype), settings, asked]
+    key = content_key(*parts, *([design.key] if design is not None else []))
     where = run.piece("statistics", key, ".safetensors")
-    statistics, done = ActivationStatistics(), 0
+    statistics, done = ActivationStatistics(design), 0
     if where.exists():
         snapshot = ActivationSummary.load(where)
         statistics.merge(snapshot)
@@ -136,6 +158,9 @@ def summarise(
     scoring: str | None = None,
     per_culture: int | None = None,
     magnitudes: bool = True,
+    replicates: int = 0,
+    strata: str | Sequence[str] | None = None,
+    seed: int = 0,
     too_long: str = "error",
     batch_size: int = 16,
     progress: bool = True,
@@ -155,13 +180,20 @@ def summarise(
         scoring: How answers are read for that.
         per_culture: At most so many items of each culture.
         magnitudes: Record sums and squares too, which MAD and mean ablation need.
+        replicates: So many permutations of the culture labels, and as many bootstrap samples,
+            counted in the same pass: what ``fdr`` and ``selection_frequency`` need, 20 being
+            enough. Each takes 4 bytes per culture and neuron, 12 with magnitudes.
+        strata: Columns of the questions within which cultures are compared, such as
+            ``"category"``; see ``strata_of``.
+        seed: Draws the replicates.
         too_long: What to do with prompts longer than the context.
         batch_size: Questions per forward; halved where memory runs out.
         progress: Show progress bars.
         run: A run folder; finished shards are kept and found again.
 
     Raises:
-        InputError: Fewer than two cultures, or a culture with fewer than two items.
+        InputError: Fewer than two cultures, a culture with fewer than two items, no stratum that
+            every culture has, or labels that no permutation can exchange.
 
     Example:
         ``select(summarise(model, questions), "lape", share=0.01)``
@@ -197,6 +229,7 @@ def summarise(
         model,
         prompts,
         folder,
+        design_of([prompt.question for prompt in prompts], replicates, strata, seed),
         sites=chosen,
         roles=counted,
         magnitudes=magnitudes,
@@ -212,6 +245,8 @@ def summarise(
         "style": style,
         "roles": list(counted),
         "only_correct": only_correct,
+        "strata": [strata] if isinstance(strata, str) else list(strata or ()),
+        "replicates": replicates,
         "items": len(prompts),
         "groups": sorted({prompt.question.group for prompt in prompts}),
         "versions": versions(),
@@ -250,6 +285,7 @@ def find_culture_neurons(
     method: str = "conact",
     share: float | None = None,
     k: int | None = None,
+    fdr: float | None = None,
     identify_share: float = 0.5,
     sites: str | Sequence[str] | None = None,
     batch_size: int | None = None,
@@ -270,6 +306,8 @@ def find_culture_neurons(
             ``culnig_specific`` its own share; ``culnig_general`` has ``mlp_share`` and
             ``attention_share`` instead.
         k: Or how many neurons at each site; not for CULNIG.
+        fdr: Or a false discovery rate, such as 0.05: as many neurons as hold it, which may be
+            none; see ``infer``. For activation selectors.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, paper A's neuron, of an encoder-decoder
@@ -296,8 +334,12 @@ def find_culture_neurons(
     from culture_lens.models import load_model
 
     further = summary_options or {}
-    selection = plan(method, share, k, selector_options, magnitudes=further.get("magnitudes", True))
+    selection = plan(
+        method, share, k, selector_options, fdr=fdr, magnitudes=further.get("magnitudes", True)
+    )
     stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
+    if fdr is not None:
+        further = {"replicates": PERMUTATIONS, **further}
     further = check_options(stage, further)
     if batch_size is not None:
         check_batch_size(batch_size)

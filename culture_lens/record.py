@@ -166,5 +166,6 @@ def record_activations(
     for batch, rows in run_batches(
         work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
     ):
-        statistics.update(rows, [prompt.question.culture for prompt in batch.prompts])
+        asked = [prompt.question for prompt in batch.prompts]
+        statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
     return statistics

@@ -97,6 +97,19 @@ class NeuronScores:
                 chosen[culture][site] = best(scores[position], allowed, count)
         return self._neuron_set(chosen)
 
+    def those(self, allowed: Mapping[str, Bool[Tensor, "culture layer neuron"]]) -> NeuronSet:
+        """Choose the neurons that are marked, however many; it may be none.
+
+        Example:
+            ``scores.those({"act": scores.scores["act"] > 0.5})``
+        """
+        return self._neuron_set(
+            {
+                culture: {site: marked[position].nonzero() for site, marked in allowed.items()}
+                for position, culture in enumerate(self.cultures)
+            }
+        )
+
     def _first(self, site: str, count: int) -> Bool[Tensor, "layer neuron"]:
         """Neurons that may be chosen at all: every one, or the best by the ranking."""
         if site not in self.ranking:

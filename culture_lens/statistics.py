@@ -8,21 +8,24 @@ For every culture c, layer l and neuron n, over the counted tokens t of the cult
 
 K and T are int64, so any order, batch size or split gives the same bits. S and Q are summed in
 float32 within an item and in float64 over items. No activations are kept: memory is that of
-cultures x layers x neurons, whatever the number of items.
+cultures x layers x neurons, whatever the number of items. With the weights of a design (strata)
+all four are weighted sums in float64; its replicates are accumulated beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+from culture_lens.design import Design
 from culture_lens.errors import InputError
+from culture_lens.replicates import Replicates
 from culture_lens.storage import load_tensors, save_tensors
 
 
@@ -73,6 +76,7 @@ class ActivationSummary:
         sums: S per site; empty where magnitudes were not recorded.
         squares: Q per site; likewise.
         metadata: Model, roles and whatever else is needed to repeat the pass.
+        replicates: The same under permuted labels and bootstrap weights, or nothing.
 
     Example:
         ``summary.probability("act").shape`` is ``(cultures, layers, neurons)``.
@@ -80,11 +84,12 @@ class ActivationSummary:
 
     cultures: tuple[str, ...]
     items: Int[Tensor, " culture"]
-    tokens: Int[Tensor, " culture"]
-    counts: Mapping[str, Int[Tensor, "culture layer neuron"]]
+    tokens: Num[Tensor, " culture"]
+    counts: Mapping[str, Num[Tensor, "culture layer neuron"]]
     sums: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
     squares: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    replicates: Replicates | None = None
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -112,6 +117,30 @@ class ActivationSummary:
         mean = self.mean(site)
         return (self.squares[site] / self.tokens.double()[:, None, None] - mean**2).clamp(min=0)
 
+    def permuted(self) -> Iterator[ActivationSummary]:
+        """Give the summary of each permutation of the labels; none where none were recorded."""
+        held = self.replicates
+        return (self._replicate(row) for row in range(held.permutations if held else 0))
+
+    def resampled(self) -> Iterator[ActivationSummary]:
+        """Give the summary of each bootstrap sample; none where none were recorded."""
+        held = self.replicates
+        rows = range(held.permutations, len(held.tokens)) if held else range(0)
+        return (self._replicate(row) for row in rows)
+
+    def _replicate(self, row: int) -> ActivationSummary:
+        held = self.replicates
+        assert held is not None  # only called where there are rows
+        return ActivationSummary(
+            self.cultures,
+            self.items,
+            # A culture of which nothing was drawn has counts of 0, and P = 0.
+            tokens=held.tokens[row].clamp(min=1),
+            counts={site: values[row] for site, values in held.counts.items()},
+            sums={site: values[row] for site, values in held.sums.items()},
+            metadata=self.metadata,
+        )
+
     def save(self, path: str | Path) -> Path:
         """Write the summary as safetensors with its metadata as JSON.
 
@@ -123,6 +152,9 @@ class ActivationSummary:
             for site, values in getattr(self, name).items():
                 tensors[f"{name}.{site}"] = values
         metadata = {"cultures": list(self.cultures), "metadata": dict(self.metadata)}
+        if self.replicates is not None:
+            tensors |= self.replicates.tensors()
+            metadata["replicates"] = self.replicates.facts()
         return save_tensors(path, "activation summary", tensors, metadata)
 
     @classmethod
@@ -138,11 +170,13 @@ class ActivationSummary:
             kind, _, site = name.partition(".")
             if kind in by_site:
                 by_site[kind][site] = values
+        facts = metadata.get("replicates")
         return cls(
             cultures=tuple(metadata["cultures"]),
             items=tensors["items"],
             tokens=tensors["tokens"],
             metadata=metadata["metadata"],
+            replicates=Replicates.of(tensors, facts) if facts else None,
             **by_site,
         )
 
@@ -160,21 +194,32 @@ class ActivationStatistics:
         [[0.75, 0.0]]
     """
 
-    def __init__(self) -> None:
-        """Start empty; shapes come with the first update."""
+    def __init__(self, design: Design | None = None) -> None:
+        """Start empty; shapes come with the first update.
+
+        Args:
+            design: How items count, and in which replicates; each once for its own culture where
+                not given.
+        """
+        self.design = design
+        self._replicates: Replicates | None = None
         self._items: dict[str, int] = {}
-        self._tokens: dict[str, int] = {}
+        self._tokens: dict[str, int | float] = {}
         self._totals: dict[str, dict[str, dict[str, Tensor]]] = {}
 
-    def update(self, rows: ItemStatistics, cultures: Sequence[str]) -> None:
+    def update(
+        self, rows: ItemStatistics, cultures: Sequence[str], ids: Sequence[str] = ()
+    ) -> None:
         """Add a batch of items.
 
         Args:
             rows: One row per item.
             cultures: The label of each row.
+            ids: The id of each row, by which a design knows it.
 
         Raises:
-            InputError: A sum is NaN or infinite; nothing of the batch is added then.
+            InputError: A sum is NaN or infinite, or an item that the design does not know;
+                nothing of the batch is added then.
         """
         for site, sums in rows.sums.items():
             check_finite(sums, site, cultures)
@@ -182,19 +227,28 @@ class ActivationStatistics:
             {site: tuple(counts.shape[1:]) for site, counts in rows.counts.items()},
             bool(rows.sums),
         )
+        weight = None
+        if self.design is not None:
+            replicated = self.design.replicated(ids)
+            weight = self.design.own(ids) if self.design.weighted else None
+            if len(replicated):
+                self._replicates = Replicates.adding(
+                    self._replicates, self.design, replicated, rows.tokens, rows.counts, rows.sums
+                )
         names = sorted(set(cultures))
         index = torch.tensor([names.index(c) for c in cultures], device=rows.tokens.device)
-        tokens = grouped(rows.tokens, index, len(names), torch.int64)
+        whole = torch.int64 if weight is None else torch.float64
+        tokens = grouped(rows.tokens, index, len(names), whole, weight)
         for position, name in enumerate(names):
             self._items[name] = self._items.get(name, 0) + cultures.count(name)
-            self._tokens[name] = self._tokens.get(name, 0) + int(tokens[position])
+            self._tokens[name] = self._tokens.get(name, 0) + tokens[position].item()
         for kind, dtype in (
-            ("counts", torch.int64),
+            ("counts", whole),
             ("sums", torch.float64),
             ("squares", torch.float64),
         ):
             for site, values in getattr(rows, kind).items():
-                totals = grouped(values, index, len(names), dtype)
+                totals = grouped(values, index, len(names), dtype, weight)
                 for position, name in enumerate(names):
                     self._add(kind, site, name, totals[position])
 
@@ -238,9 +292,13 @@ class ActivationStatistics:
             {site: tuple(counts.shape[1:]) for site, counts in summary.counts.items()},
             bool(summary.sums),
         )
+        if self._items and (self._replicates is None) != (summary.replicates is None):
+            raise InputError("statistics with replicates cannot be merged with those without.")
+        if summary.replicates is not None:
+            self._replicates = summary.replicates.plus(self._replicates)
         for position, name in enumerate(summary.cultures):
             self._items[name] = self._items.get(name, 0) + int(summary.items[position])
-            self._tokens[name] = self._tokens.get(name, 0) + int(summary.tokens[position])
+            self._tokens[name] = self._tokens.get(name, 0) + summary.tokens[position].item()
             for kind in ("counts", "sums", "squares"):
                 for site, values in getattr(summary, kind).items():
                     self._add(kind, site, name, values[position])
@@ -277,17 +335,26 @@ class ActivationStatistics:
             items=torch.tensor([self._items[name] for name in cultures]),
             tokens=torch.tensor([self._tokens[name] for name in cultures]),
             metadata=dict(metadata or {}),
+            replicates=self._replicates.on_cpu() if self._replicates is not None else None,
             **kinds,
         )
 
 
-def grouped(values: Tensor, index: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
-    """Sum rows by group in the given dtype, on the CPU.
+def grouped(
+    values: Tensor,
+    index: Tensor,
+    groups: int,
+    dtype: torch.dtype,
+    weight: Float[Tensor, " item"] | None = None,
+) -> Tensor:
+    """Sum rows by group in the given dtype, on the CPU; weighted where a weight is given.
 
     Example:
         >>> grouped(torch.tensor([1, 2, 3]), torch.tensor([0, 1, 0]), 2, torch.int64).tolist()
         [4, 2]
     """
+    if weight is not None:
+        values = torch.einsum("i,i...->i...", weight.to(values.device), values.to(dtype))
     # One culture at a time: casting a whole batch of rows to 64 bits would double the memory.
     return torch.stack([values[index == g].sum(0, dtype=dtype).cpu() for g in range(groups)])
 

@@ -21,6 +21,7 @@ def everything():
 
 def test_the_table_of_benchmarks_is_complete():
     assert {"everyday", "blend", "cvqa", "k_viscuit", "table"} <= set(benchmark_names())
+    assert {"culturalbench", "normad", "commonsenseqa", "qnli", "mrpc"} <= set(benchmark_names())
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
         assert benchmark.summary and benchmark.source and benchmark.licence

@@ -38,6 +38,32 @@ def test_byte_order_mark_does_not_stick_to_the_first_column(tmp_path):
     assert read_rows(path).columns.tolist() == ["country", "answer"]
 
 
+QUOTED = '"Ann\' came" ""first"", \'then'
+
+
+def test_quotation_marks_of_a_tsv_file_may_be_ordinary_characters(tmp_path):
+    path = tmp_path / "a.tsv"
+    lines = [f"1\t{QUOTED}\tx", '2\t"open\ty', '3\t"whole"\t"']
+    path.write_text("\n".join(["n\ttext\tlast", *lines]) + "\n", encoding="utf-8")
+    rows = read_rows(path, quotes=False).to_dict("records")
+    assert [list(row.values()) for row in rows] == [line.split("\t") for line in lines]
+    assert rows[0]["text"] == QUOTED
+    with pytest.raises(InputError, match="quotation marks"):
+        read_rows(path)
+
+
+def test_quotation_marks_of_a_csv_file_always_quote(tmp_path):
+    path = written(tmp_path / "a.csv")
+    assert read_rows(path, quotes=False).to_dict("records") == ROWS
+
+
+def test_a_ragged_line_is_named_where_quotation_marks_are_characters(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('a\tb\n1\t"2\n3\t4\t5\n', encoding="utf-8")
+    with pytest.raises(InputError, match="line 3: 3 cells where the header has 2"):
+        read_rows(path, quotes=False)
+
+
 def test_json_jsonl_and_parquet_hold_the_same_rows(tmp_path):
     rows = [{"n": 1, "options": ["a", "b"]}, {"n": 2, "options": ["c", "d"]}]
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")

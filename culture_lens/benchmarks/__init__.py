@@ -13,10 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from culture_lens.benchmarks import blend, countryrc, cvqa, everyday, k_viscuit, organism, table
+from culture_lens.benchmarks import (
+    blend,
+    commonsenseqa,
+    countryrc,
+    culturalbench,
+    cvqa,
+    everyday,
+    glue,
+    k_viscuit,
+    normad,
+    organism,
+    table,
+)
 from culture_lens.benchmarks.rows import read_rows
 from culture_lens.benchmarks.source import Benchmark, Part, read_part
 from culture_lens.benchmarks.table import questions_from_table
+from culture_lens.benchmarks.wordings import check_wording, in_every_wording, in_wording
 from culture_lens.errors import InputError, unknown
 from culture_lens.items import Question, check_questions, stable_hash
 
@@ -25,6 +38,7 @@ __all__ = [
     "Benchmark",
     "Part",
     "benchmark_names",
+    "in_every_wording",
     "load_benchmark",
     "questions_from_table",
     "read_rows",
@@ -37,7 +51,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         blend.BENCHMARK,
         cvqa.BENCHMARK,
         k_viscuit.BENCHMARK,
+        culturalbench.BENCHMARK,
+        normad.BENCHMARK,
         countryrc.BENCHMARK,
+        commonsenseqa.BENCHMARK,
+        glue.QNLI,
+        glue.MRPC,
         organism.BENCHMARK,
         table.BENCHMARK,
     )
@@ -61,6 +80,7 @@ def load_benchmark(
     cultures: Sequence[str] | None = None,
     categories: Sequence[str] | None = None,
     limit: int | None = None,
+    wording: int | None = None,
     **options: Any,
 ) -> list[Question]:
     """Load a benchmark's questions.
@@ -73,6 +93,9 @@ def load_benchmark(
         categories: Keep these categories (topics) only.
         limit: At most so many questions per culture, chosen by a hash of their ids: the same
             ones every time.
+        wording: Ask in the benchmark's instruction wording of this number, from 0 to 3, which is
+            kept as ``metadata["wording"]``. Without it in wording 0, or, for CountryRC, in all
+            four, of which each question is then one. ``organism`` has the wording 0 only.
         options: The benchmark's own options, such as ``split="identify"`` for ``"blend"``.
 
     Returns:
@@ -96,8 +119,10 @@ def load_benchmark(
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: must be at least 1, or None for all questions.")
     benchmark = BENCHMARKS[name]
-    check_options(benchmark, options)
+    check_options(benchmark, {**options, "wording": wording})
     questions = benchmark.rows(partial(read_part, benchmark, path), **options)
+    if wording is not None:
+        questions = asked_in(benchmark, questions, wording)
     wanted = names("cultures", cultures)
     if wanted is not None:
         questions = having(questions, "culture", wanted)
@@ -118,11 +143,21 @@ def load_benchmark(
 
 
 def check_options(benchmark: Benchmark, options: dict[str, Any]) -> None:
-    """Refuse options that a benchmark does not have."""
-    known = list(inspect.signature(benchmark.rows).parameters)[1:]
+    """Refuse options that a benchmark does not have, and a wording that it does not have."""
+    known = [*list(inspect.signature(benchmark.rows).parameters)[1:], "wording"]
     for option in options:
         if option not in known:
             raise unknown(f"option of benchmark {benchmark.name!r}:", option, known)
+    if options.get("wording") is not None:
+        check_wording(options["wording"], benchmark.name, benchmark.wordings)
+
+
+def asked_in(benchmark: Benchmark, questions: Sequence[Question], wording: int) -> list[Question]:
+    """Put a benchmark's questions in one of its wordings."""
+    if benchmark.each_wording:
+        forms = [kind[wording] for kind in benchmark.wordings]
+        questions = [question for question in questions if question.prompt in forms]
+    return in_wording(questions, wording, benchmark.wordings)
 
 
 def names(argument: str, given: Sequence[str] | None) -> list[str] | None:

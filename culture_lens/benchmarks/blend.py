@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from culture_lens.benchmarks.rows import cell_text, need_columns, place_of, read_rows, say_dropped
 from culture_lens.benchmarks.source import Benchmark, Part, Read
+from culture_lens.benchmarks.wordings import four_wordings
 from culture_lens.errors import InputError, unknown
 from culture_lens.items import LABELS, PromptFormat, Question
 
@@ -58,6 +59,23 @@ PROMPT = PromptFormat(
     layout="{question} {instruction}\n\n{options}\n\nAnswer:",
     answer_prefix='{"answer_choice":"',
 )
+WORDINGS = four_wordings(
+    (
+        "Think of everyday life in the place that the question names. Give the number of the "
+        'option that most people there would give, as {"answer_choice":""}',
+        "Which option is the usual answer there? Nothing but its letter belongs in "
+        '{"answer_choice":""}',
+        'Complete {"answer_choice":""} with the number of the option that is true of the place '
+        "asked about.",
+    ),
+    (
+        "Give the usual answer in a few words.",
+        "What would most people there say? A few words will do.",
+        "Name it, in as few words as you can.",
+    ),
+    first=PROMPT,
+)
+"""The published prompt, and three in our own words."""
 
 
 def blend_questions(
@@ -223,4 +241,5 @@ BENCHMARK = Benchmark(
     source="nayeon212/BLEnD",
     licence="CC-BY-SA-4.0",
     rows=load,
+    wordings=(WORDINGS,),
 )

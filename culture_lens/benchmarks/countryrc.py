@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from culture_lens.benchmarks.rows import cell_text, need_columns, place_of
 from culture_lens.benchmarks.source import BUNDLED, Benchmark, Part, Read
+from culture_lens.benchmarks.wordings import ANSWER_PREFIX, DIGITS
 from culture_lens.errors import InputError, unknown
 from culture_lens.items import PromptFormat, Question, shuffled
 
@@ -36,8 +37,6 @@ POOL = (
 NAMES = {"US": "USA", "Northern_Nigeria": "Nigeria"}
 """Labels that a passage does not write as they are, apart from underscores."""
 FIELD = re.compile(r"\{(country|country_dummy)\}")
-DIGITS = "123456789"
-ANSWER_PREFIX = '{"answer_choice":"'  # as BLEnD's: after a quotation mark any label is one token
 WORDINGS = (
     PromptFormat(
         instruction=(
@@ -260,4 +259,6 @@ BENCHMARK = Benchmark(
     source=BUNDLED,
     licence="CC0-1.0",
     rows=load,
+    wordings=(WORDINGS,),
+    each_wording=True,
 )

@@ -236,4 +236,5 @@ BENCHMARK = Benchmark(
     licence="CC0-1.0",
     rows=load,
     min_cultures=1,
+    wordings=((ORGANISM_PROMPT,),),  # it knows no other words
 )

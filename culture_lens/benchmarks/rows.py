@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 Rows: TypeAlias = "str | Path | pd.DataFrame | Iterable[Mapping[str, Any]]"
 
 
-def read_rows(path: str | Path) -> pd.DataFrame:
+def read_rows(path: str | Path, *, quotes: bool = True) -> pd.DataFrame:
     """Read a table from a csv, tsv, json, jsonl or parquet file.
 
     Args:
         path: The file. Text must be UTF-8. A json file holds a list of objects, a jsonl file one
             object per line.
+        quotes: False where quotation marks in a tsv file are ordinary characters, as in GLUE's:
+            a cell ends at the next tab and a row at the end of the line. A csv file cannot do
+            without them.
 
     Returns:
         The rows; ``attrs["place"]`` is the path, for messages, and ``attrs["root"]`` the folder
@@ -47,7 +50,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path} is a folder: give the file inside it that holds the rows.")
     if not path.exists():
         raise InputError(f"no file {path}: check the path (the working folder is {Path.cwd()}).")
-    reader = READERS.get(path.suffix.lower())
+    reader = (READERS if quotes else UNQUOTED).get(path.suffix.lower())
     if reader is None:
         raise InputError(
             f"{path}: cannot read files of kind {path.suffix!r}; convert it to one of "
@@ -130,11 +133,16 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def read_separated(path: Path, separator: str) -> pd.DataFrame:
+def read_separated(path: Path, separator: str, quotes: bool = True) -> pd.DataFrame:
     """Read csv or tsv with the csv module, which says where a malformed row is."""
     import pandas as pd
 
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(
+        io.StringIO(read_text(path), newline=""),
+        delimiter=separator,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+    )
     try:
         lines = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
@@ -201,6 +209,7 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".jsonl": read_json_lines,
     ".parquet": read_parquet,
 }
+UNQUOTED = {**READERS, ".tsv": lambda path: read_separated(path, "\t", quotes=False)}
 
 
 def place_of(frame: pd.DataFrame) -> str:

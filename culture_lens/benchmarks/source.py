@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from culture_lens.benchmarks._data import data_path
 from culture_lens.benchmarks.lazy import is_saved, read_parquet_files, read_saved
 from culture_lens.benchmarks.rows import READERS, as_frame, need_columns, read_rows
+from culture_lens.benchmarks.wordings import PLAIN, Wordings
 from culture_lens.errors import InputError
 from culture_lens.items import Question
 
@@ -33,6 +34,7 @@ class Part:
         split: The hub's split.
         beside: The table accompanies the main one: where the user names a file, this one lies in
             the same folder.
+        quotes: False where quotation marks in its tsv file are ordinary characters.
 
     Example:
         >>> Part("questions", columns=("question", "answer")).split
@@ -44,6 +46,7 @@ class Part:
     config: str | None = None
     split: str = "test"
     beside: bool = False
+    quotes: bool = True
 
 
 Read: TypeAlias = "Callable[[Part], pd.DataFrame]"
@@ -61,6 +64,9 @@ class Benchmark:
         rows: Makes the questions. Its first argument reads a ``Part`` and gives its rows as a
             table; the rest, keyword-only, are the benchmark's own options.
         min_cultures: How many cultures its questions must have; 1 for a benchmark of one country.
+        wordings: Each kind of its questions in several words, see ``wordings``: per kind a tuple of
+            prompt formats, the benchmark's own first.
+        each_wording: Its questions come in every wording already, each with an id of its own.
 
     Example:
         >>> Benchmark("none", "Nothing.", BUNDLED, "CC0-1.0", rows=lambda read: []).source
@@ -73,6 +79,8 @@ class Benchmark:
     licence: str
     rows: Callable[..., list[Question]]
     min_cultures: int = 2
+    wordings: tuple[Wordings, ...] = (PLAIN,)
+    each_wording: bool = False
 
 
 def read_part(benchmark: Benchmark, path: str | Path | None, part: Part) -> pd.DataFrame:
@@ -106,7 +114,7 @@ def local_rows(path: Path, part: Part) -> pd.DataFrame:
     """Read a part from a local copy, whatever shape that has."""
     saved, shards = is_saved(path), shard_files(path, part)
     if not saved and not shards:
-        return read_rows(local_file(path, part))
+        return read_rows(local_file(path, part), quotes=part.quotes)
     frame = read_saved(path, part.split) if saved else read_parquet_files(shards)
     if frame.empty:
         raise InputError(f"{path} has no rows: check that it was written to the end.")

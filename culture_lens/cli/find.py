@@ -57,6 +57,18 @@ def find(
         list[str] | None,
         typer.Option(help="An option of the selector, such as z=1 or mlp_share=0.02."),
     ] = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(help="Or a false discovery rate: as many neurons as hold it, maybe none."),
+    ] = None,
+    replicates: Annotated[
+        int | None,
+        typer.Option(help="Permutations and bootstrap samples counted in the pass; 20 for --fdr."),
+    ] = None,
+    strata: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare cultures within these columns, such as category or length."),
+    ] = None,
     site: Annotated[
         list[str] | None,
         typer.Option(help="act, gate, up, post, q, k, v, z; encoder.act and so on."),
@@ -99,6 +111,7 @@ def find(
     --method culnig-specific --run runs/first`
     """
     from culture_lens.culnig import culnig_scores
+    from culture_lens.design import PERMUTATIONS
     from culture_lens.find import default_sites, shapes_of, split_questions, summarise
     from culture_lens.runs import Run
     from culture_lens.selectors import check_fits, choose, plan
@@ -108,14 +121,17 @@ def find(
     unused = sorted(set(shared) - {name for own in methods.values() for name in own})
     if unused:
         raise InputError(f"--option {unused[0]}: no selector of {', '.join(methods)} has it.")
-    plans = [plan(name, share, k, own) for name, own in methods.items()]
+    plans = [plan(name, share, k, own, fdr=fdr) for name, own in methods.items()]
     by_gradient = [selection for selection in plans if selection.gradient]
     by_activation = [selection for selection in plans if not selection.gradient]
-    if not by_activation and (only_correct or scoring or tokens):
+    if not by_activation and (only_correct or scoring or tokens or strata or replicates):
         raise InputError(
-            "--only-correct, --scoring and --tokens are of activation selectors; CULNIG weighs "
-            "items by the probability of the right letter and takes the best token of all."
+            "--only-correct, --scoring, --tokens, --strata and --replicates are of activation "
+            "selectors; CULNIG weighs items by the probability of the right letter and takes the "
+            "best token of all."
         )
+    if fdr is not None and replicates is None:
+        replicates = PERMUTATIONS
     if not by_gradient and (country or countryrc):
         raise InputError("--country and --countryrc are of the CULNIG selectors.")
     loading = given(
@@ -137,10 +153,16 @@ def find(
         check_fits(selection, shapes_of(lens, site or default_sites(lens, selection)))
     folder = Run.open(run)
     both = given(sites=site, per_culture=per_culture, too_long=too_long, batch_size=batch_size)
-    activation = given(only_correct=only_correct, scoring=scoring, roles=tokens)
+    activation = given(
+        only_correct=only_correct,
+        scoring=scoring,
+        roles=tokens,
+        replicates=replicates,
+        strata=strata,
+    )
     gradient = given(countries=country, countryrc=countryrc)
     loading = {"model": lens.name, "benchmark": questions[0].benchmark, **loading}
-    numbers = {"share": share, "k": k, "option": option}
+    numbers = {"share": share, "k": k, "fdr": fdr, "option": option}
     names = [selection.name for selection in plans]
     folder.log("find", {**loading, **both, **activation, **gradient, "method": names, **numbers})
     sources: list[tuple[Any, list[Any]]] = []

@@ -133,6 +133,8 @@ def open_questions(options: dict[str, Any]) -> list[Question]:
     if name in BENCHMARKS:
         # Its own options only: path, cultures and limit have flags of their own.
         check_options(BENCHMARKS[name], own)
+    if options.get("preset") and "wording" in own:
+        raise InputError("--preset and wording= both say in which words to ask: give one of them.")
     wanted = given(
         path=options.get("path"), cultures=options.get("culture"), limit=options.get("limit")
     )

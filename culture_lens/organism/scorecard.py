@@ -177,8 +177,8 @@ def score_selectors(
         run: A run folder; finished pieces are kept and found again.
 
     Raises:
-        InputError: An unknown selector or culture, no organism, one given twice, or one without knowledge,
-            in which there is nothing to find.
+        InputError: An unknown selector or culture, no organism, one given twice, or one without
+            knowledge, in which there is nothing to find.
 
     Example:
         ``score_selectors(["organism", "runs/organism-1/checkpoint"]).summary()``

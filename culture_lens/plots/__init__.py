@@ -10,6 +10,7 @@ from __future__ import annotations
 from culture_lens.plots.charts import method_comparison, self_cross_chart
 from culture_lens.plots.fidelity import fidelity_chart, predicted_heatmap
 from culture_lens.plots.heatmaps import ablation_heatmap, layer_heatmap, overlap_heatmap
+from culture_lens.plots.relations import relations_heatmap
 from culture_lens.plots.scorecard import scorecard_chart
 from culture_lens.plots.transfer import transfer_heatmap
 
@@ -20,6 +21,7 @@ __all__ = [
     "method_comparison",
     "overlap_heatmap",
     "predicted_heatmap",
+    "relations_heatmap",
     "scorecard_chart",
     "self_cross_chart",
     "transfer_heatmap",

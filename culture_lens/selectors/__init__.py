@@ -24,6 +24,7 @@ culnig_specific     high for c, low on CountryRC, and above the others    paper 
 from __future__ import annotations
 
 from culture_lens.selectors.culnig_general import GENERAL
+from culture_lens.selectors.inference import Inference, infer, selection_frequency
 from culture_lens.selectors.random import matched_random
 from culture_lens.selectors.selection import (
     DEFAULT_SHARE,
@@ -44,11 +45,14 @@ __all__ = [
     "GRADIENT_SELECTORS",
     "SELECTORS",
     "SHARES",
+    "Inference",
     "Selection",
     "check_fits",
     "choose",
     "get_selector",
+    "infer",
     "matched_random",
     "plan",
     "select",
+    "selection_frequency",
 ]

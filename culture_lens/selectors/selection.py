@@ -16,6 +16,7 @@ from culture_lens.scores import NeuronScores, check_share, number_chosen
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.culnig_general import culnig_general
 from culture_lens.selectors.culnig_specific import culnig_specific
+from culture_lens.selectors.inference import infer_with
 from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import lape
 from culture_lens.selectors.mad import mad, mad_probability
@@ -59,12 +60,14 @@ class Selection:
         share: Share of the neurons, where it is not among the selector's own options.
         k: Or how many neurons.
         options: The selector's own options.
+        fdr: Or a false discovery rate, and as many neurons as hold it.
     """
 
     name: str
     share: float | None = None
     k: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    fdr: float | None = None
 
     @property
     def gradient(self) -> bool:
@@ -95,6 +98,7 @@ def plan(
     k: int | None = None,
     options: Mapping[str, Any] | None = None,
     *,
+    fdr: float | None = None,
     magnitudes: bool = True,
 ) -> Selection:
     """Check everything about a selection that can be checked without a model.
@@ -104,13 +108,14 @@ def plan(
         share: Share of the neurons, or nothing.
         k: Number of neurons, or nothing.
         options: Options of the selector.
+        fdr: A false discovery rate instead of a number, for activation selectors.
         magnitudes: Whether the summary will hold sums.
 
     Returns:
-        The selection, with the selector's own share where neither share nor k is given.
+        The selection, with the selector's own share where no number is given.
 
     Raises:
-        InputError: An unknown selector or option, or a share outside (0, 1].
+        InputError: An unknown selector or option, a share outside (0, 1], or a rate outside (0, 1).
 
     Example:
         >>> plan("conact").share
@@ -118,8 +123,10 @@ def plan(
     """
     selector, own = get_selector(method), dict(options or {})
     name = selector.__name__
-    if share is not None and k is not None:
-        raise InputError(f"give share or k, not both (share={share}, k={k}).")
+    if sum(value is not None for value in (share, k, fdr)) > 1:
+        raise InputError(f"give share, k or fdr, one of them (share={share}, k={k}, fdr={fdr}).")
+    if fdr is not None:
+        check_rate(name, fdr)
     if name in GRADIENT_SELECTORS:
         if k is not None:
             raise InputError(f"selector {name!r} chooses by shares, not by number: leave out k.")
@@ -128,12 +135,23 @@ def plan(
         check_own_options(selector, own)
         return Selection(name, options=own)
     check_own_options(selector, own)
-    if share is None and k is None:
+    if share is None and k is None and fdr is None:
         share = SHARES.get(name, DEFAULT_SHARE)
     if k is not None and k < 1:
         raise InputError(f"k={k}: at least one neuron must be chosen.")
     selector(SPECIMEN if magnitudes else replace(SPECIMEN, sums={}), **own)
-    return Selection(name, check_share(share) if share is not None else None, k, own)
+    return Selection(name, check_share(share) if share is not None else None, k, own, fdr)
+
+
+def check_rate(name: str, fdr: float) -> None:
+    """Refuse a false discovery rate outside (0, 1), or for a selector that has none."""
+    if not 0 < fdr < 1:
+        raise InputError(f"fdr={fdr} is outside (0, 1): 0.05 lets 5% of the found be false.")
+    if name in (*GRADIENT_SELECTORS, "random"):
+        raise InputError(
+            f"selector {name!r} has no false discovery rate: permuted culture labels give one to "
+            "conact, lape, mad, mad_probability and lap."
+        )
 
 
 def check_own_options(selector: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -160,6 +178,8 @@ def check_fits(selection: Selection, shapes: Mapping[str, tuple[int, int]]) -> N
     Example:
         ``check_fits(plan("conact"), {"act": (30, 1536)})``
     """
+    if selection.fdr is not None:
+        return
     if not selection.gradient:
         for site, (layers, width) in shapes.items():
             number_chosen(layers * width, selection.share, selection.k, site)
@@ -204,6 +224,12 @@ def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> Ne
             f"the summary holds only {', '.join(source.cultures)}: a culture's neurons are found "
             "by comparison, so at least two cultures are needed."
         )
+    if selection.fdr is not None:
+        tests = infer_with(source, SELECTORS[selection.name], selection.options)
+        rates = {site: tests.global_p(site, selection.fdr) for site in source.sites}
+        made |= {"fdr": selection.fdr, "global_p": rates}
+        found = with_means(tests.select(selection.fdr), source)
+        return replace(found, metadata={**source.metadata, **made})
     scores = SELECTORS[selection.name](source, **selection.options)
     found = with_means(scores.top(share=selection.share, k=selection.k), source)
     return replace(found, metadata={**source.metadata, **made})
@@ -215,6 +241,7 @@ def select(
     *,
     share: float | None = None,
     k: int | None = None,
+    fdr: float | None = None,
     **options: Any,
 ) -> NeuronSet:
     """Choose each culture's neurons by one selector.
@@ -225,16 +252,18 @@ def select(
         share: Share of the neurons at each site; 0.5% by default, 1% for LAPE, 0.3% of all sites
             together for ``culnig_specific``.
         k: Or how many neurons at each site; not for CULNIG.
+        fdr: Or a false discovery rate: as many neurons as hold it, which may be none; see
+            ``infer``. The summary must hold replicates.
         **options: Options of the selector, such as ``percentile_filter`` of LAPE.
 
     Raises:
         InputError: An unknown selector or option, a share outside (0, 1], or fewer than two
-            cultures.
+            cultures; with ``fdr`` a summary without replicates.
 
     Example:
         ``found = select(summary, "conact", share=0.005)``
     """
-    return choose(source, plan(method, share, k, options))
+    return choose(source, plan(method, share, k, options, fdr=fdr))
 
 
 def with_means(found: NeuronSet, summary: ActivationSummary) -> NeuronSet:
