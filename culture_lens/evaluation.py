@@ -223,7 +223,7 @@ def answer_masks(
 
 def evaluate(
     model: LensModel,
-    questions: Sequence[Question],
+    questions: Sequence[Question] | str,
     neurons: Neurons | None = None,
     *,
     scoring: str | None = None,
@@ -237,7 +237,7 @@ def evaluate(
 
     Args:
         model: The model.
-        questions: What to ask.
+        questions: What to ask, or a name for ``load_benchmark``.
         neurons: Neurons to silence, such as ``found["Japan"]``.
         scoring: How answers are read: ``"letter"``, ``"letter_options"``,
             ``"option_likelihood"`` or ``"option_likelihood_sum"``; the model's own by default.
@@ -254,6 +254,10 @@ def evaluate(
     Example:
         ``print(evaluate(model, questions).accuracy())``
     """
+    if isinstance(questions, str):
+        from culture_lens.benchmarks import load_benchmark
+
+        questions = load_benchmark(questions)
     prompts, way = prepare(model, questions, scoring, too_long=too_long, progress=progress)
     frame = answer_prompts(
         model,
