@@ -2,9 +2,9 @@
 
 * Once for its own culture, or with the weight that balances strata (``strata.py``).
 * In each **permutation** for another culture: what would be seen if cultures did not differ. Labels
-  are exchanged within a question group that has several cultures; groups of one culture exchange
-  their labels as wholes, for items of one group are alike whatever their culture. Exchanges stay
-  within a stratum.
+  are exchanged within a question group that has several cultures, between items of one stratum;
+  groups of one culture exchange their labels as wholes, for items of one group are alike whatever
+  their culture, with groups that have items in the same strata.
 * In each **bootstrap sample** as often as its question group is drawn, a Poisson number of mean 1.
 
 What is drawn depends on seed, ids and groups only: not on the order of items, batches or machines.
@@ -155,30 +155,32 @@ def blocks_of(questions: Sequence[Question], cells: Sequence[str]) -> Blocks:
     """List the items of each question group in each stratum, sorted by id."""
     blocks: Blocks = {}
     for row in sorted(range(len(questions)), key=lambda row: questions[row].id):
-        block = blocks.setdefault(cells[row], {}).setdefault(questions[row].group, [])
+        block = blocks.setdefault(questions[row].group, {}).setdefault(cells[row], [])
         block.append(row)
-    return blocks
+    return dict(sorted(blocks.items()))
 
 
 def permute(labels: Int[np.ndarray, " item"], blocks: Blocks, key: str) -> np.ndarray:
     """Exchange labels within groups of several cultures, and between groups of one.
 
     Example:
-        >>> permute(np.array([0, 1]), {"": {"g": [0, 1]}}, "1").tolist() in ([0, 1], [1, 0])
+        >>> permute(np.array([0, 1]), {"g": {"": [0, 1]}}, "1").tolist() in ([0, 1], [1, 0])
         True
     """
     changed: np.ndarray = labels.copy()
-    for cell, groups in sorted(blocks.items()):
-        pure = []
-        for group, rows in sorted(groups.items()):
-            if len(set(labels[rows])) > 1:
-                chance = np.random.RandomState(seed_of(f"{key}/{cell}/{group}"))
-                changed[rows] = chance.permutation(labels[rows])
-            else:
-                pure.append(rows)
-        chance = np.random.RandomState(seed_of(f"{key}/{cell}"))
-        of_groups = chance.permutation([labels[rows[0]] for rows in pure])
-        for rows, label in zip(pure, of_groups, strict=True):
+    alike: dict[tuple[str, ...], list[list[int]]] = {}
+    for group, strata in blocks.items():
+        rows = [row for block in strata.values() for row in block]
+        if len(set(labels[rows])) == 1:
+            alike.setdefault(tuple(sorted(strata)), []).append(rows)
+            continue
+        for cell, block in sorted(strata.items()):
+            chance = np.random.RandomState(seed_of(f"{key}/{cell}/{group}"))
+            changed[block] = chance.permutation(labels[block])
+    for cells, groups in sorted(alike.items()):
+        chance = np.random.RandomState(seed_of(f"{key}/{'/'.join(cells)}"))
+        of_groups = chance.permutation([labels[rows[0]] for rows in groups])
+        for rows, label in zip(groups, of_groups, strict=True):
             changed[rows] = label
     return changed
 
@@ -193,7 +195,8 @@ def balancing_weights(
     for all; see ``strata_of``, which says so.
 
     Example:
-        >>> balancing_weights(np.array([0, 0, 0, 1, 1]), ["a", "a", "b", "a", "b"]).tolist()
+        >>> weights = balancing_weights(np.array([0, 0, 0, 1, 1]), ["a", "a", "b", "a", "b"])
+        >>> weights.round(9).tolist()
         [0.9, 0.9, 1.2, 1.2, 0.8]
     """
     names, at = np.unique(np.asarray(cells), return_inverse=True)

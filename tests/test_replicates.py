@@ -49,6 +49,28 @@ def test_labels_stay_within_strata():
         assert np.bincount(food, minlength=4).tolist() == [3] * 4
 
 
+def test_a_picture_keeps_its_questions_together_across_strata():
+    """Questions of one group in several strata move together, with groups like theirs."""
+    questions = questions_of(9, per_group=2)
+    cells = [
+        "both" if number % 3 == 2 else "ab"[number % 2]
+        for number in (int(q.id.split("/")[0]) for q in questions)
+    ]
+    cells = [
+        ("a" if q.id.endswith("0") else "b") if cell == "both" else cell
+        for q, cell in zip(questions, cells, strict=True)
+    ]
+    design = make_design(questions, permutations=20, strata=cells)
+    sets = {}
+    for question, cell in zip(questions, cells, strict=True):
+        sets.setdefault(question.group, set()).add(cell)
+    for labels in design.permuted:
+        assert (labels[::2] == labels[1::2]).all()  # both items of a group
+        for kind in ({"a"}, {"b"}, {"a", "b"}):
+            rows = [i for i, q in enumerate(questions) if sets[q.group] == kind]
+            assert sorted(labels[rows]) == sorted(design.labels[rows])
+
+
 def test_permutations_are_uniform():
     """Each of two groups has each label half the time."""
     questions = questions_of(1, cultures=("a", "b"))
