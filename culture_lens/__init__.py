@@ -28,11 +28,13 @@ if TYPE_CHECKING:
         load_benchmark,
         questions_from_table,
     )
+    from culture_lens.comparison import Comparison, compare_selectors
     from culture_lens.confidence import Estimate
     from culture_lens.culnig import CulnigScores, culnig_scores
     from culture_lens.errors import CultureLensWarning, InputError
     from culture_lens.evaluation import Evaluation, evaluate
     from culture_lens.find import find_culture_neurons, split_questions, summarise
+    from culture_lens.fusion import VarianceShares, fuse, variance_shares
     from culture_lens.images import LazyImage, as_image, readable
     from culture_lens.items import Prompt, PromptFormat, Question, Role
     from culture_lens.lens import LensModel
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from culture_lens.neurons import Neurons, NeuronSet
     from culture_lens.organism.scorecard import Scorecard, score_selectors
     from culture_lens.organism.truth import Truth, load_truth
+    from culture_lens.outgoing import outgoing_norms
     from culture_lens.prediction import PredictedMatrix, predicted_ablation_matrix
     from culture_lens.prompts import control_twin, with_format
     from culture_lens.record import record_activations
@@ -88,6 +91,8 @@ _PLACES = {
     "in_every_wording": "benchmarks",
     "load_benchmark": "benchmarks",
     "questions_from_table": "benchmarks",
+    "Comparison": "comparison",
+    "compare_selectors": "comparison",
     "Estimate": "confidence",
     "CulnigScores": "culnig",
     "culnig_scores": "culnig",
@@ -98,6 +103,9 @@ _PLACES = {
     "find_culture_neurons": "find",
     "split_questions": "find",
     "summarise": "find",
+    "VarianceShares": "fusion",
+    "fuse": "fusion",
+    "variance_shares": "fusion",
     "LazyImage": "images",
     "as_image": "images",
     "readable": "images",
@@ -115,6 +123,7 @@ _PLACES = {
     "score_selectors": "organism.scorecard",
     "Truth": "organism.truth",
     "load_truth": "organism.truth",
+    "outgoing_norms": "outgoing",
     "PredictedMatrix": "prediction",
     "predicted_ablation_matrix": "prediction",
     "control_twin": "prompts",
@@ -162,6 +171,7 @@ __all__ = [
     "AblationMatrix",
     "ActivationStatistics",
     "ActivationSummary",
+    "Comparison",
     "CulnigScores",
     "CultureLensWarning",
     "Estimate",
@@ -189,6 +199,7 @@ __all__ = [
     "TransferMatrix",
     "Truth",
     "ValueAlignment",
+    "VarianceShares",
     "ablated",
     "ablation_matrix",
     "against_random",
@@ -200,6 +211,7 @@ __all__ = [
     "build_prompts",
     "build_report",
     "cell_tests",
+    "compare_selectors",
     "control_twin",
     "culnig_scores",
     "diagonal_test",
@@ -210,6 +222,7 @@ __all__ = [
     "evaluate_values",
     "fidelity",
     "find_culture_neurons",
+    "fuse",
     "halves",
     "in_every_wording",
     "infer",
@@ -222,6 +235,7 @@ __all__ = [
     "matched_random",
     "matrix_fidelity",
     "minimum_detectable_effect",
+    "outgoing_norms",
     "overlap_with_chance",
     "plots",
     "predicted_ablation_matrix",
@@ -242,6 +256,7 @@ __all__ = [
     "summarise",
     "suppress",
     "transfer_matrix",
+    "variance_shares",
     "with_format",
 ]
 

@@ -32,8 +32,10 @@ from culture_lens.evaluation import answer_masks, prepare
 from culture_lens.items import Question, benchmarks_of
 from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons, NeuronSet
+from culture_lens.outgoing import outgoing_norms, writes
 from culture_lens.runs import Run, versions
 from culture_lens.selectors import matched_random
+from culture_lens.statistics import ActivationSummary
 from culture_lens.storage import load_table, save_table
 
 if TYPE_CHECKING:
@@ -336,6 +338,7 @@ def ablation_matrix(
     *,
     random_seeds: int = 5,
     random_match: str = "layer",
+    random_summary: ActivationSummary | None = None,
     scoring: str | None = None,
     value: Value = "zero",
     seen: bool = False,
@@ -352,7 +355,9 @@ def ablation_matrix(
         questions: What to ask. Questions whose group identified the neurons are left out.
         random_seeds: Sets of random neurons beside each culture's; paper B takes 10.
         random_match: ``"layer"``: as many random neurons in each layer; ``"pool"``: as many in
-            all; see ``matched_random``.
+            all; ``"activity"``: of the same layer, firing rate and norm of outgoing weights; see
+            ``matched_random``.
+        random_summary: For ``"activity"``, a summary of the sites at which the neurons are.
         scoring: How answers are read; the model's own way by default.
         value: What silenced neurons are set to; see ``ablation_hooks``.
         seen: Evaluate on the questions used to identify too, and say so.
@@ -375,8 +380,11 @@ def ablation_matrix(
     folder = Run.open(run) if run is not None else None
     masks: list[tuple[str, str, int, Neurons | None]] = [(BASE, "", 0, None)]
     masks += [(FOUND, culture, 0, found[culture]) for culture in found]
+    norms = None
+    if random_match == "activity":
+        norms = {site: outgoing_norms(model, site) for site in found.shapes if writes(site)}
     for seed in range(random_seeds):
-        drawn = matched_random(found, seed, match=random_match)
+        drawn = matched_random(found, seed, match=random_match, summary=random_summary, norms=norms)
         masks += [(RANDOM, culture, seed, drawn[culture]) for culture in drawn]
     records = answer_masks(
         model,

@@ -8,6 +8,7 @@ benchmark, selector, number of items, and how intervals were made.
 from __future__ import annotations
 
 from culture_lens.plots.charts import method_comparison, self_cross_chart
+from culture_lens.plots.comparison import comparison_chart, layer_profile_chart
 from culture_lens.plots.fidelity import fidelity_chart, predicted_heatmap
 from culture_lens.plots.heatmaps import ablation_heatmap, layer_heatmap, overlap_heatmap
 from culture_lens.plots.relations import relations_heatmap
@@ -16,8 +17,10 @@ from culture_lens.plots.transfer import transfer_heatmap
 
 __all__ = [
     "ablation_heatmap",
+    "comparison_chart",
     "fidelity_chart",
     "layer_heatmap",
+    "layer_profile_chart",
     "method_comparison",
     "overlap_heatmap",
     "predicted_heatmap",

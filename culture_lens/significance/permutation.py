@@ -57,7 +57,7 @@ class PermutationResult:
     def __str__(self) -> str:
         """Write statistic, interval, p, and how it was found."""
         tried = "all" if self.exact else "drawn:"
-        return f"{self.estimate}, p = {self.p:.3f} ({tried} {self.permutations} permutations)"
+        return f"{self.estimate}, p = {self.p:.2g} ({tried} {self.permutations} permutations)"
 
 
 def contrasts(counts: Int[np.ndarray, "group run"]) -> Int[np.ndarray, "group run"]:

@@ -1,0 +1,9 @@
+"""Selectors side by side: effect against collateral damage, at equal numbers of neurons.
+
+``compare`` ranks, takes and silences; ``compared`` is the result with its intervals.
+"""
+
+from culture_lens.comparison.compare import compare_selectors
+from culture_lens.comparison.compared import Comparison
+
+__all__ = ["Comparison", "compare_selectors"]
