@@ -11,6 +11,7 @@ import pytest
 from culture_lens.confidence import group_weights
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import evaluate
+from culture_lens.find import summarise
 from culture_lens.lens import LensModel
 from culture_lens.matrix import READINGS, AblationMatrix, ablation_matrix, unseen
 from culture_lens.neurons import Neurons, NeuronSet
@@ -291,6 +292,24 @@ def test_random_masks_have_the_numbers_of_every_layer(monkeypatch):
         assert neurons.per_layer("act", 3).tolist() == own
         assert neurons != found[culture]
     assert len({frozenset(n.members()) for _, n in random}) == 12
+
+
+def test_random_masks_of_the_same_activity():
+    """The masks are those of ``matched_random``, given the same summary and model."""
+    model, found = lens("llama"), found_set()
+    few = {c: Neurons.of({"act": [tuple(p) for p in found[c].places["act"][:6].tolist()]})
+           for c in found}  # fmt: skip
+    found = NeuronSet(few, found.shapes, found.metadata)
+    summary = summarise(model, toy_questions(), progress=False)
+    matched = {"random_match": "activity", "random_summary": summary}
+    matrix = ablation_matrix(model, found, toy_questions(), random_seeds=1, **matched, **QUIET)
+    drawn = matched_random(found, 0, match="activity", summary=summary, model=model)
+    for culture in ("France", "Japan"):
+        alone = evaluate(model, toy_questions(), drawn[culture], **QUIET).frame
+        part = matrix.frame[(matrix.frame["kind"] == "random") & (matrix.frame["mask"] == culture)]
+        assert part["p_gold"].tolist() == pytest.approx(alone["p_gold"].tolist(), rel=1e-5)
+    with pytest.raises(InputError, match="summary"):
+        ablation_matrix(model, found, toy_questions(), random_match="activity", **QUIET)
 
 
 def test_metadata(real):

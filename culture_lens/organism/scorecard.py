@@ -35,6 +35,7 @@ from culture_lens.organism.truth import Truth, load_truth
 from culture_lens.organism.world import CULTURES, World, make_world
 from culture_lens.ranking import RANKINGS, Sources, get_ranking, in_order
 from culture_lens.runs import Run, versions
+from culture_lens.selectors.random import random
 from culture_lens.storage import load_table, save_table
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ def score_one(examined: Examined, names: Sequence[str]) -> list[dict[str, Any]]:
     }
     sources = sources_of(examined)
     tables = {name: get_ranking(name)(sources) for name in names}
+    if "random" in tables and sources.summary is not None:  # others for each organism
+        tables["random"] = random(sources.summary, seed=truth.seed)
     records, masks = [], []
     for culture in examined.cultures:
         sought = mlp_places(truth.neurons(SOUGHT, culture).members())
