@@ -12,6 +12,7 @@ from culture_lens.cli.ablate import ablate
 from culture_lens.cli.evaluate import evaluate
 from culture_lens.cli.fidelity import fidelity
 from culture_lens.cli.find import find
+from culture_lens.cli.finetune import finetune, modules
 from culture_lens.cli.lists import benchmarks, models
 from culture_lens.cli.options import say
 from culture_lens.cli.organism import organism
@@ -27,7 +28,20 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (find, ablate, evaluate, fidelity, transfer, plot, report, demo, models, benchmarks)
+COMMANDS = (
+    find,
+    ablate,
+    evaluate,
+    fidelity,
+    transfer,
+    modules,
+    finetune,
+    plot,
+    report,
+    demo,
+    models,
+    benchmarks,
+)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(organism, name="organism")

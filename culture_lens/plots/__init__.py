@@ -10,6 +10,7 @@ from __future__ import annotations
 from culture_lens.plots.charts import method_comparison, self_cross_chart
 from culture_lens.plots.comparison import comparison_chart, layer_profile_chart
 from culture_lens.plots.fidelity import fidelity_chart, predicted_heatmap
+from culture_lens.plots.forgetting import forgetting_chart
 from culture_lens.plots.heatmaps import ablation_heatmap, layer_heatmap, overlap_heatmap
 from culture_lens.plots.relations import relations_heatmap
 from culture_lens.plots.scorecard import scorecard_chart
@@ -19,6 +20,7 @@ __all__ = [
     "ablation_heatmap",
     "comparison_chart",
     "fidelity_chart",
+    "forgetting_chart",
     "layer_heatmap",
     "layer_profile_chart",
     "method_comparison",

@@ -1,0 +1,179 @@
+"""forgetting: a task and culture benchmarks before and after training, item by item.
+
+The change of an item is right after (0 or 1) minus right before; the change of a culture is the
+mean over its items, with an interval clustered by question group. Since both models are asked the
+same items, the difference is paired: what is hard for both does not widen the interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from culture_lens.confidence import Estimate, mean_estimate
+from culture_lens.errors import InputError, unknown
+from culture_lens.evaluation import Evaluation
+from culture_lens.storage import load_table, save_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TASK, CULTURE = "task", "culture"
+ALL = "all"
+READINGS = {
+    "before": ("before", None),
+    "after": ("after", None),
+    "change": ("after", "before"),
+    "p_change": ("p_after", "p_before"),
+}
+"""Reading -> the column, and the column that is taken off."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forgetting:
+    """Items before and after training.
+
+    Attributes:
+        frame: Columns asked (``"task"``, ``"culture"`` or another name), id, culture, group,
+            before and after (whether the answer was right), p_before and p_after (probability of
+            the right answer).
+        metadata: Models and scoring.
+
+    Example:
+        ``forgetting({"culture": before}, {"culture": after}).summary()``
+    """
+
+    frame: pd.DataFrame
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What was asked, in order."""
+        return tuple(dict.fromkeys(self.frame["asked"]))
+
+    def estimate(
+        self, asked: str = CULTURE, culture: str | None = None, reading: str = "change"
+    ) -> Estimate:
+        """Estimate a reading over items, clustered by question group.
+
+        Args:
+            asked: What was asked.
+            culture: Of this culture only.
+            reading: ``"before"``, ``"after"``, ``"change"`` of accuracy, or ``"p_change"``, that
+                of the probability of the right answer.
+
+        Raises:
+            InputError: No such reading, culture, or nothing asked under that name.
+
+        Example:
+            ``changes.estimate("task")``
+        """
+        if reading not in READINGS:
+            raise unknown("reading", reading, READINGS)
+        if asked not in self.asked:
+            raise unknown("set of questions", asked, self.asked)
+        part = self.frame[self.frame["asked"] == asked]
+        if culture is not None:
+            if culture not in set(part["culture"]):
+                raise unknown("culture", culture, set(part["culture"]))
+            part = part[part["culture"] == culture]
+        column, base = READINGS[reading]
+        values = part[column].astype(float)
+        if base is not None:
+            values = values - part[base].astype(float)
+        return mean_estimate(values.tolist(), part["group"].tolist())
+
+    def summary(self) -> pd.DataFrame:
+        """Lay out before, after and the changes, per culture and over all of what was asked.
+
+        Returns:
+            One row per set of questions and culture, ``"all"`` first; items, and each reading as
+            an Estimate.
+        """
+        import pandas as pd
+
+        rows = []
+        for asked in self.asked:
+            part = self.frame[self.frame["asked"] == asked]
+            cultures = sorted(part["culture"].unique())
+            for culture in [None, *(cultures if len(cultures) > 1 else [])]:
+                own = part if culture is None else part[part["culture"] == culture]
+                row = {"asked": asked, "culture": culture or ALL, "items": len(own)}
+                readings = {name: self.estimate(asked, culture, name) for name in READINGS}
+                rows.append(row | readings)
+        return pd.DataFrame(rows)
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write records and metadata into one parquet file."""
+        return save_table(path, self.frame, self.metadata)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Forgetting:
+        """Read records that ``to_parquet`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, or something else.
+        """
+        return cls(*load_table(path, "a table of what was forgotten"))
+
+
+def forgetting(
+    before: Evaluation | Mapping[str, Evaluation], after: Evaluation | Mapping[str, Evaluation]
+) -> Forgetting:
+    """Hold evaluations before training against those of the same questions after it.
+
+    Args:
+        before: Evaluations by name, such as ``{"task": ..., "culture": ...}``; one by itself is
+            ``"culture"``.
+        after: The same of the trained model.
+
+    Raises:
+        InputError: Other names, other questions, or another way of scoring.
+
+    Example:
+        ``forgetting(evaluate(model, asked), evaluate(tuned.model, asked)).summary()``
+    """
+    import pandas as pd
+
+    one = {CULTURE: before} if isinstance(before, Evaluation) else dict(before)
+    two = {CULTURE: after} if isinstance(after, Evaluation) else dict(after)
+    if one.keys() != two.keys() or not one:
+        raise InputError(
+            f"before has {', '.join(one) or 'nothing'} and after {', '.join(two) or 'nothing'}: "
+            "give the same evaluations of both."
+        )
+    frames = [paired(name, one[name], two[name]) for name in one]
+    first = next(iter(one))
+    metadata = {
+        "before": one[first].metadata.get("model"),
+        "after": two[first].metadata.get("model"),
+        "scoring": {name: held.metadata.get("scoring") for name, held in one.items()},
+    }
+    return Forgetting(pd.concat(frames, ignore_index=True), metadata)
+
+
+def paired(name: str, before: Evaluation, after: Evaluation) -> pd.DataFrame:
+    """Put the records of the same items side by side.
+
+    Raises:
+        InputError: Other questions, or another way of scoring.
+    """
+    ways = [held.metadata.get("scoring") for held in (before, after)]
+    if ways[0] != ways[1]:
+        raise InputError(f"{name}: scored by {ways[0]} before and {ways[1]} after.")
+    one, two = before.frame.set_index("id"), after.frame.set_index("id")
+    if set(one.index) != set(two.index) or (one["gold"] != two["gold"].loc[one.index]).any():
+        raise InputError(
+            f"{name}: before and after are not of the same questions; ask both models the same."
+        )
+    two = two.loc[one.index]
+    frame = one.reset_index()[["id", "culture", "group"]]
+    frame.insert(0, "asked", name)
+    return frame.assign(
+        before=one["correct"].tolist(),
+        after=two["correct"].tolist(),
+        p_before=one["p_gold"].tolist(),
+        p_after=two["p_gold"].tolist(),
+    )

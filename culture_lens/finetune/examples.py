@@ -1,0 +1,185 @@
+"""Questions -> training examples: a prompt with its answer behind it, the loss on the answer only.
+
+The answer is what the way of scoring reads: the token of the right option's label, or the tokens
+of the option's text where options are not shown. The loss of a batch is
+
+    - 1/N sum_i sum_t log P(a_{i,t} | prompt_i, a_{i,<t})
+
+over the N answer tokens of its rows; nothing of a prompt is trained on (paper B, section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from culture_lens.batches import build_prompts, collate
+from culture_lens.benchmarks.rows import as_frame
+from culture_lens.benchmarks.table import questions_from_table
+from culture_lens.encoder_decoders import decoder_inputs
+from culture_lens.errors import InputError
+from culture_lens.items import Batch, Prompt, Question, Role, check_questions
+from culture_lens.lens import LensModel
+from culture_lens.prompts import label_ids
+from culture_lens.scoring import get_scoring
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A prompt that ends before the last token of its answer, and the answer's tokens.
+
+    Attributes:
+        prompt: The prompt with all but the last token of the answer.
+        answer: The answer's token ids.
+    """
+
+    prompt: Prompt
+    answer: tuple[int, ...]
+
+
+def as_questions(dataset: Any) -> list[Question]:
+    """Take questions as they are, and make those of a table.
+
+    A table needs a question, options and an answer in each row; without a column for the culture
+    every row belongs to ``"task"``.
+
+    Args:
+        dataset: Questions, or what ``questions_from_table`` reads: a file, a DataFrame, a
+            ``datasets.Dataset`` or dicts.
+
+    Raises:
+        InputError: Nothing in it, a question twice, or a row without an answer.
+
+    Example:
+        >>> rows = [{"question": "2 + 2?", "options": ["3", "4"], "answer": "4"}]
+        >>> as_questions(rows)[0].culture
+        'task'
+    """
+    if isinstance(dataset, (list, tuple)) and all(isinstance(q, Question) for q in dataset):
+        questions = list(dataset)
+    else:
+        frame = as_frame(dataset)
+        if "culture" not in frame:
+            frame = frame.assign(culture="task")
+        questions = questions_from_table(frame, benchmark="task")
+    check_questions(questions, min_cultures=1)
+    return questions
+
+
+def make_examples(
+    model: LensModel,
+    questions: Sequence[Question],
+    scoring: str | None = None,
+    *,
+    too_long: str = "error",
+    progress: bool = True,
+) -> list[Example]:
+    """Turn questions into training examples.
+
+    Args:
+        model: The model that is to be trained.
+        questions: What to ask.
+        scoring: How its answers are read, which decides what the answer is.
+        too_long: What to do with prompts longer than the context; see ``build_prompts``.
+        progress: Show a progress bar where pictures are read.
+
+    Raises:
+        InputError: Labels that are not single tokens, or prompts that are too long.
+
+    Example:
+        ``make_examples(model, questions, "letter")[0].answer``
+    """
+    style = get_scoring(scoring or model.scoring).style
+    prompts = build_prompts(
+        questions,
+        model.processor,
+        style=style,
+        context=model.context,
+        too_long=too_long,
+        progress=progress,
+    )
+    if not prompts:
+        raise InputError("every question was too long for the model's context and left out.")
+    return [make_example(prompt, model.tokenizer) for prompt in prompts]
+
+
+def make_example(prompt: Prompt, tokenizer: Any) -> Example:
+    """Put the right answer behind a prompt."""
+    gold = prompt.question.answer
+    if prompt.style == "choices":
+        answer: tuple[int, ...] = (label_ids(prompt, tokenizer)[gold],)
+    else:
+        answer = prompt.continuations[gold]
+    begun = answer[:-1]
+    if prompt.decoder_ids:
+        return Example(replace(prompt, decoder_ids=prompt.decoder_ids + begun), answer)
+    roles = prompt.roles + (int(Role.ANSWER_PREFIX),) * len(begun)
+    return Example(replace(prompt, ids=prompt.ids + begun, roles=roles), answer)
+
+
+def to_batch(examples: Sequence[Example], pad_id: int) -> dict[str, Any]:
+    """Pad examples on the left into a batch; answers are aligned at the right.
+
+    Returns:
+        The batch, and ``answers``: token ids, ``row pos``, -100 where there is none.
+    """
+    width = max(len(example.answer) for example in examples)
+    answers = torch.full((len(examples), width), IGNORED)
+    for row, example in enumerate(examples):
+        answers[row, width - len(example.answer) :] = torch.tensor(example.answer)
+    return {"batch": collate([example.prompt for example in examples], pad_id), "answers": answers}
+
+
+def last_logits(
+    model: LensModel, plain: Any, batch: Batch, width: int
+) -> Float[Tensor, "row pos vocab"]:
+    """Run a batch through a plain model and give the logits at its last positions.
+
+    Pictures go through the tower of the loaded model, which training leaves alone, so that each
+    goes through it once.
+
+    Args:
+        model: The loaded model, which knows how its prompts and pictures are read.
+        plain: The plain model that is trained.
+        batch: The batch.
+        width: How many positions from the end.
+    """
+    device = next(plain.parameters()).device
+    ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
+    options: dict[str, Any] = {"attention_mask": mask, "use_cache": False}
+    if plain.config.is_encoder_decoder:
+        decoder_ids, decoder_mask = decoder_inputs(batch, model.pad_id)
+        options["decoder_input_ids"] = decoder_ids.to(device)
+        options["decoder_attention_mask"] = decoder_mask.to(device)
+    else:
+        options["logits_to_keep"] = width
+        options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+    if model.vision is not None:
+        options |= model.vision.arguments(batch)
+        positions = model.vision.positions(batch)
+        if positions is not None:
+            options["position_ids"] = positions
+    logits: Tensor = plain(input_ids=ids, **options).logits
+    return logits[:, -width:]
+
+
+def answer_loss(
+    logits: Float[Tensor, "row pos vocab"], answers: Int[Tensor, "row pos"]
+) -> Float[Tensor, ""]:
+    """Average the cross-entropy over the answer tokens of a batch, in float32 at least.
+
+    Example:
+        >>> round(float(answer_loss(torch.zeros(1, 1, 4), torch.tensor([[2]]))), 3)
+        1.386
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return torch.nn.functional.cross_entropy(
+        wide.flatten(0, 1), answers.to(logits.device).flatten(), ignore_index=IGNORED
+    )

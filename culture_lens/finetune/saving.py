@@ -1,0 +1,153 @@
+"""A fine-tuned model on disk: an ordinary Hugging Face checkpoint with a card.
+
+    config.json, model.safetensors, tokenizer or processor    any tool can load these
+    README.md                                                 what was done, for people
+    finetune.json                                             the same, for programs
+    checkpoints/                                              while training only
+
+``finetune.json`` is written twice: with the settings when training begins, so that it can go on
+after an interruption, and with what came out when all is done. Of a checkpoint of the training
+only safetensors, JSON and tensors (torch's ``weights_only``) are read, and all of it is deleted at
+the end.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from culture_lens.errors import InputError
+from culture_lens.lens import LensModel
+from culture_lens.storage import load_json, save_json, write_whole
+
+RECORD = "finetune.json"
+CHECKPOINTS = "checkpoints"
+WORDS = {
+    "protect": "neurons whose weights were left alone",
+    "only": "neurons whose weights alone were trained",
+    "keep": "neurons whose activations were kept",
+    "weights": "fingerprint of the weights before",
+}
+"""What the card calls some settings."""
+FILES = ("trainable.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+"""What a checkpoint of the training must have to go on from."""
+
+
+def open_folder(folder: str | Path, settings: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Open the folder of a fine-tuning, made where there is none.
+
+    Args:
+        folder: Where.
+        settings: All that decides what comes out.
+
+    Returns:
+        The folder, and what its record says; nothing but the settings while unfinished.
+
+    Raises:
+        InputError: The folder holds something else, or a training with other settings.
+    """
+    where = Path(folder)
+    if where.exists() and not where.is_dir():
+        raise InputError(f"{where} is a file; a fine-tuned model needs a folder.")
+    record = where / RECORD
+    if record.exists():
+        held: dict[str, Any] = load_json(record)
+        if held.get("settings") != settings:
+            known = held.get("settings", {})
+            other = sorted(k for k in {*known, *settings} if known.get(k) != settings.get(k))
+            raise InputError(
+                f"{where} holds a fine-tuning with other settings ({', '.join(other)}): give "
+                "another folder, or delete this one."
+            )
+        return where, held
+    if where.exists() and any(where.iterdir()):
+        raise InputError(f"{where} is not empty and holds no fine-tuning: give another folder.")
+    held = {"settings": dict(settings)}
+    save_json(record, held)
+    return where, held
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """Find the latest checkpoint of a training that is whole."""
+    found = [
+        (int(path.name.rpartition("-")[2]), path)
+        for path in (folder / CHECKPOINTS).glob("checkpoint-*")
+        if path.name.rpartition("-")[2].isdigit() and all((path / name).is_file() for name in FILES)
+    ]
+    return str(max(found)[1]) if found else None
+
+
+def save_checkpoint(folder: Path, plain: Any, model: LensModel, record: Mapping[str, Any]) -> None:
+    """Write model, tokenizer or processor, card and record; the record comes last.
+
+    Args:
+        folder: Where.
+        plain: The plain model.
+        model: The model that it was made of, which has the tokenizer and the processor.
+        record: Settings and what came out.
+    """
+    plain.save_pretrained(folder)
+    reader = model.tokenizer if model.vision is None else model.vision.processor.processor
+    reader.save_pretrained(folder)
+    write_whole(folder / "README.md", lambda part: part.write_text(card(record), encoding="utf-8"))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    save_json(folder / RECORD, record)
+
+
+def card(record: Mapping[str, Any]) -> str:
+    """Write the card of a fine-tuned model in Markdown.
+
+    Example:
+        >>> card({"settings": {"model": "m"}, "result": {}}).splitlines()[0]
+        '# m, fine-tuned'
+    """
+    settings, result = record["settings"], record["result"]
+    lines = [
+        f"# {settings['model']}, fine-tuned",
+        "",
+        "Made with culture_lens: some modules or neurons were trained on a task, the others left "
+        "exactly as they were. The licence of the base model applies.",
+        "",
+        "## What was done",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
+    rows = {name: value for name, value in settings.items() if name not in ("modules", "hashes")}
+    rows |= {name: value for name, value in result.items() if name not in ("log", "versions")}
+    lines += [
+        f"| {WORDS.get(name, name.replace('_', ' '))} | {cell(value)} |"
+        for name, value in rows.items()
+    ]
+    modules = settings.get("modules") or []
+    if modules:
+        lines += [
+            "",
+            "## Modules trained",
+            "",
+            "| module | projection | layer | outputs | neurons of the culture |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{m['path']}` | {m['name']} | {m['layer']} | {m['start']} to {m['stop'] - 1} | "
+            f"{m['neurons']} |"
+            for m in modules
+        ]
+    versions = ", ".join(f"{name} {v}" for name, v in result.get("versions", {}).items())
+    lines += ["", "## Versions", "", versions or "not recorded", ""]
+    return "\n".join(lines)
+
+
+def cell(value: Any) -> str:
+    """Write a value into a cell of a Markdown table.
+
+    Example:
+        >>> cell(None), cell(0.00003), cell("a|b")
+        ('none', '3e-05', 'a/b')
+    """
+    if value in (None, "", [], {}):
+        return "none"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "/").replace("\n", " ")

@@ -1,0 +1,173 @@
+"""What fine-tuning gained on a task against what it did to culture: one point per training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from culture_lens.confidence import LEVEL, Estimate
+from culture_lens.finetune.changes import CULTURE, TASK
+from culture_lens.plots.look import (
+    FAINT,
+    FOUND_COLOUR,
+    INK,
+    PAPER,
+    RANDOM_COLOUR,
+    house,
+    plain,
+    points,
+    ticks,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    from culture_lens.finetune.study import ForgettingStudy
+
+# Okabe and Ito's colours, told apart with every kind of colour blindness, and a shape for each.
+LOOKS = {
+    "top": (FOUND_COLOUR, "circle"),
+    "bottom": ("#0072b2", "square"),
+    "random": (RANDOM_COLOUR, "diamond"),
+    "all": (INK, "x"),
+    "lora": ("#cc79a7", "triangle-up"),
+    "protected": ("#009e73", "star"),
+    "only": ("#e69f00", "triangle-down"),
+    "kept": ("#56b4e9", "hexagon"),
+}
+OTHER = (RANDOM_COLOUR, "circle-open")
+MEANING = {
+    "top": "modules with most of the neurons",
+    "bottom": "modules with fewest",
+    "random": "random modules",
+    "all": "all parameters",
+    "lora": "LoRA",
+    "protected": "all but the neurons",
+    "only": "the neurons only",
+    "kept": "all, activations kept",
+}
+SMALL, LARGE = 7, 13
+ROWS = 12
+"""How tall the figure is, in rows of names."""
+
+
+def forgetting_chart(study: ForgettingStudy) -> go.Figure:
+    """Draw task gained against culture changed: small points are trainings, large ones their means.
+
+    Args:
+        study: What ``compare_strategies`` gave.
+
+    Example:
+        ``forgetting_chart(organism_study(seeds=(1, 2))).show()``
+    """
+    figure = go.Figure()
+    for name in study.strategies:
+        figure.add_trace(trainings(study, name))
+        figure.add_trace(mean(study, name))
+    line = {"color": INK, "width": 1.3}
+    figure.add_hline(0, line=line, layer="below")
+    figure.add_vline(0, line=line, layer="below")
+    known = study.metadata
+    items = known.get("items", {})
+    share = known.get("parameter_share")
+    parts = [
+        str(known.get("model") or "model not recorded").rstrip("/").rsplit("/", 1)[-1],
+        f"task: {known.get('task') or 'not recorded'}, {items.get(TASK, '?')} items",
+        f"culture: {known.get('benchmark') or 'not recorded'}, {items.get(CULTURE, '?')} items",
+        "" if share is None else f"modules up to {100 * share:g}% of the parameters",
+        f"{len(study.seeds)} seeds",
+        f"crosses: {LEVEL:.0%} t intervals over seeds",
+    ]
+    house(
+        figure,
+        "What fine-tuning gains on a task, and what it does to culture",
+        " · ".join(part for part in parts if part),
+        ROWS,
+        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yref": "container"},
+    )
+    figure.update_layout(margin_b=120)
+    for update, asked, title in (
+        (figure.update_xaxes, TASK, "task: change in accuracy, percentage points"),
+        (figure.update_yaxes, CULTURE, "culture: change in accuracy, percentage points"),
+    ):
+        low, high = limits(study, asked)
+        marks = ticks(low, high)
+        update(
+            range=[low, high],
+            tickvals=marks,
+            ticktext=[points(mark, 0) for mark in marks],
+            showgrid=True,
+            gridcolor=FAINT,
+            title_text=title,
+        )
+    return figure
+
+
+def trainings(study: ForgettingStudy, name: str) -> go.Scatter:
+    """Make the points of one strategy, one per seed."""
+    colour, symbol = LOOKS.get(name, OTHER)
+    task, culture = (study.per_seed(name, asked) for asked in (TASK, CULTURE))
+    return go.Scatter(
+        x=[task[seed] for seed in task],
+        y=[culture[seed] for seed in task],
+        mode="markers",
+        legendgroup=name,
+        showlegend=False,
+        opacity=0.55,
+        marker={"size": SMALL, "color": colour, "symbol": symbol},
+        hovertext=[
+            f"<b>{plain(name)}</b>, seed {seed}<br>task "
+            f"{with_interval(study.one(name, seed).estimate(TASK))}<br>culture "
+            f"{with_interval(study.one(name, seed).estimate(CULTURE))}"
+            for seed in task
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def mean(study: ForgettingStudy, name: str) -> go.Scatter:
+    """Make the point of one strategy's mean over seeds, with intervals both ways."""
+    colour, symbol = LOOKS.get(name, OTHER)
+    x, y = study.estimate(name, TASK), study.estimate(name, CULTURE)
+
+    def reach(estimate: Estimate) -> dict[str, object]:
+        size = 0.0 if math.isnan(estimate.low) else estimate.value - estimate.low  # symmetric
+        return {"array": [size], "color": colour, "thickness": 1.3, "width": 0}
+
+    words = MEANING.get(name)
+    return go.Scatter(
+        x=[x.value],
+        y=[y.value],
+        error_x=reach(x),
+        error_y=reach(y),
+        mode="markers",
+        name=plain(name) if words is None else f"<b>{plain(name)}</b>: {words}",
+        legendgroup=name,
+        marker={
+            "size": LARGE,
+            "color": colour,
+            "symbol": symbol,
+            "line": {"color": PAPER, "width": 1},
+        },
+        hovertext=[
+            f"<b>{plain(name)}</b>, mean over seeds<br>task {with_interval(x)}<br>culture "
+            f"{with_interval(y)}"
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def limits(study: ForgettingStudy, asked: str) -> tuple[float, float]:
+    """Give a range that holds every training, every interval and 0, with a little room."""
+    ends = [0.0]
+    for name in study.strategies:
+        ends += study.per_seed(name, asked).values()
+        estimate = study.estimate(name, asked)
+        ends += [end for end in (estimate.low, estimate.high) if not math.isnan(end)]
+    low, high = min(ends), max(ends)
+    room = 0.08 * (high - low) or 0.05
+    return low - room, high + room
+
+
+__all__ = ["forgetting_chart"]
