@@ -27,6 +27,7 @@ from culture_lens.neurons import NeuronSet
 from culture_lens.record import record_activations
 from culture_lens.runs import Run, check_unhooked, content_key, versions
 from culture_lens.selectors import Selection, check_fits, choose, plan
+from culture_lens.selectors.inference import check_permutations
 from culture_lens.sites import check_sites
 from culture_lens.statistics import ActivationStatistics, ActivationSummary
 from culture_lens.strata import strata_of
@@ -340,6 +341,7 @@ def find_culture_neurons(
     stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
     if fdr is not None:
         further = {"replicates": PERMUTATIONS, **further}
+        check_permutations(further["replicates"])
     further = check_options(stage, further)
     if batch_size is not None:
         check_batch_size(batch_size)

@@ -186,7 +186,7 @@ def test_frequencies_count_the_samples_that_choose_a_neuron_again():
 def test_bad_input():
     summary = drawn(0)
     bare = summary_of(*_bare(), permutations=0, bootstraps=0)
-    with pytest.raises(InputError, match="0 permutations, and at least 19"):
+    with pytest.raises(InputError, match="at least 19 permutations, and there are 0"):
         infer(bare)
     with pytest.raises(InputError, match="no bootstrap samples"):
         selection_frequency(bare, select(bare, "conact", k=2))

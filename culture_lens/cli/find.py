@@ -115,6 +115,7 @@ def find(
     from culture_lens.find import default_sites, shapes_of, split_questions, summarise
     from culture_lens.runs import Run
     from culture_lens.selectors import check_fits, choose, plan
+    from culture_lens.selectors.inference import check_permutations
 
     shared = named_values(option or [])
     methods = {name: own_options(name, shared) for name in method or ["conact"]}
@@ -130,8 +131,9 @@ def find(
             "selectors; CULNIG weighs items by the probability of the right letter and takes the "
             "best token of all."
         )
-    if fdr is not None and replicates is None:
-        replicates = PERMUTATIONS
+    if fdr is not None:
+        replicates = PERMUTATIONS if replicates is None else replicates
+        check_permutations(replicates)
     if not by_gradient and (country or countryrc):
         raise InputError("--country and --countryrc are of the CULNIG selectors.")
     loading = given(

@@ -132,11 +132,7 @@ def infer_with(
             "mad, mad_probability or lap."
         )
     held = summary.replicates.permutations if summary.replicates is not None else 0
-    if held < FEWEST:
-        raise InputError(
-            f"the summary holds {held} permutations, and at least {FEWEST} are needed: record "
-            "with summarise(..., replicates=20)."
-        )
+    check_permutations(held)
     data = statistics_of(summary, selector, options)
     null = [statistics_of(one, selector, options) for one in summary.permuted()]
     p, q, nulls = {}, {}, {}
@@ -147,6 +143,22 @@ def infer_with(
         q[site] = torch.from_numpy(q_data).view(observed.shape)
     metadata = {"selector": name, "options": dict(options), "permutations": held}
     return Inference(summary.cultures, p, q, selector(summary, **options), nulls, metadata)
+
+
+def check_permutations(number: int) -> None:
+    """Refuse too few permutations for a false discovery rate.
+
+    Raises:
+        InputError: Fewer than 19.
+
+    Example:
+        >>> check_permutations(20)
+    """
+    if number < FEWEST:
+        raise InputError(
+            f"a false discovery rate needs at least {FEWEST} permutations, and there are {number}: "
+            "record with summarise(..., replicates=20)."
+        )
 
 
 def statistics_of(
