@@ -280,7 +280,7 @@ def test_the_prompt_holds_question_and_instruction_and_no_option(small, monkeypa
         seen.extend(prompts)
         return {prompt.question.id: "tea" for prompt in prompts}
 
-    monkeypatch.setattr("culture_lens.short_answers.write_answers", keep)
+    monkeypatch.setattr("culture_lens.short_answers.answers.write_answers", keep)
     questions = load_short_answers(small, regions=["UK"], wordings=[1])
     assert evaluate_short_answers(lens("llama"), questions, **QUIET).accuracy().value == 0.5
     for prompt, question in zip(seen, questions, strict=True):
