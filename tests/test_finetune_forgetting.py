@@ -1,5 +1,6 @@
 """Forgetting by hand, a small study, its chart and the command line."""
 
+import importlib
 import re
 
 import pandas as pd
@@ -315,7 +316,9 @@ def run_folder(tmp_path, monkeypatch):
     run = Run.open(tmp_path / "run")
     found_on(model).save(run.named("neurons", "culnig-general", ".safetensors"))
     run.log("find", {"model": "tiny-llama"})
-    monkeypatch.setattr("culture_lens.cli.finetune.open_model", lambda options: model)
+    # The package's attribute of this name is the command, not the module.
+    module = importlib.import_module("culture_lens.cli.finetune")
+    monkeypatch.setattr(module, "open_model", lambda options: model)
     return tmp_path
 
 
