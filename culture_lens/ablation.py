@@ -194,6 +194,14 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
     return edit_hooks(model, neurons, replaced, values)
 
 
+def described(neurons: Neurons | None, value: Value) -> tuple[Any, Any]:
+    """Give which neurons are silenced and to what, as plain data for the key of a kept piece."""
+    members = sorted(neurons.members()) if neurons is not None else None
+    given: Any = neurons.means if neurons is not None and value == "mean" else value
+    how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
+    return members, how
+
+
 def steering_hooks(model: LensModel, neurons: Rows, alpha: float = 0.5) -> HookList:
     """Make the hooks that scale neurons by 1 + alpha (paper A, steering).
 

@@ -6,6 +6,7 @@ against the truth, in seconds. SmolLM2 is a real model that real questions are a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from culture_lens.benchmarks import load_benchmark
@@ -14,7 +15,7 @@ from culture_lens.find import split_questions, summarise
 from culture_lens.matrix import AblationMatrix, ablation_matrix
 from culture_lens.models import load_model
 from culture_lens.neurons import NeuronSet
-from culture_lens.organism.against import SOUGHT
+from culture_lens.organism.against import planted
 from culture_lens.organism.truth import load_truth
 from culture_lens.report import build_report
 from culture_lens.runs import Run
@@ -89,9 +90,9 @@ def run_organism_demo(
     questions = load_benchmark("organism", pictures=1)
     identify, _ = split_questions(questions)
     run.log("demo", {"model": model.name, "benchmark": "organism"})
-    planted = {c: truth.neurons(SOUGHT, c) for c in sorted({q.culture for q in questions})}
+    known = planted(truth, model)
     layers, width = model.shape("act")
-    share = sum(map(len, planted.values())) / len(planted) / (layers * width)
+    share = sum(map(len, known.neurons.values())) / len(known) / (layers * width)
     summary = summarise(model, identify, batch_size=batch_size, progress=progress, run=run)
     summary.save(run.named("statistics", "summary", ".safetensors"))
     scores = culnig_scores(
@@ -103,9 +104,9 @@ def run_organism_demo(
         progress=progress,
         run=run,
     )
-    known = {"selector": "planted", "model": model.name, "groups": summary.metadata["groups"]}
+    made = {"model": model.name, "groups": summary.metadata["groups"]}
     sets = {
-        "planted": NeuronSet(planted, {"act": model.shape("act")}, known),
+        "planted": replace(known, metadata={**known.metadata, **made}),
         "conact": select(summary, "conact", share=share),
         "culnig_specific": select(scores, "culnig_specific", share=share),
     }

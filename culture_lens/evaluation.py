@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from culture_lens.ablation import Value, ablation_hooks
+from culture_lens.ablation import Value, ablation_hooks, described
 from culture_lens.batches import batches, build_prompts, picture_key, run_batches
 from culture_lens.confidence import Estimate, mean_estimate
 from culture_lens.errors import InputError
@@ -136,13 +136,9 @@ def answer_prompts(
     where = None
     if run is not None:
         check_unhooked(model)
-        members = sorted(neurons.members()) if neurons is not None else None
-        given = neurons.means if neurons is not None and value == "mean" else value
-        how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
         asked = [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
-        key = content_key(
-            model.name, model.fingerprint, str(model.dtype), scoring.name, asked, members, how
-        )
+        facts = (model.name, model.fingerprint, str(model.dtype), scoring.name, asked)
+        key = content_key(*facts, *described(neurons, value))
         where = run.piece("records", key, ".parquet")
         if where.exists():
             return read_parquet(where)

@@ -10,13 +10,13 @@ Prompts hold text only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from culture_lens.ablation import Value, ablation_hooks
+from culture_lens.ablation import Value, ablation_hooks, described
 from culture_lens.batches import batches, run_batches
 from culture_lens.encoder_decoders import EncoderDecoder, decoder_inputs
 from culture_lens.errors import InputError
@@ -182,16 +182,12 @@ def writing_key(
     max_new_tokens: int,
 ) -> str:
     """Hash everything that decides what is written."""
-    members = sorted(neurons.members()) if neurons is not None else None
-    given: Any = neurons.means if neurons is not None and value == "mean" else value
-    how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
     return content_key(
         model.name,
         model.fingerprint,
         str(model.dtype),
         stop_ids(model),
         [(prompt.question.id, prompt.all_ids) for prompt in prompts],
-        members,
-        how,
+        *described(neurons, value),
         max_new_tokens,
     )

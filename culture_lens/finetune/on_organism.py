@@ -16,26 +16,15 @@ from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.errors import InputError
 from culture_lens.finetune.study import COMPARED, ForgettingStudy, compare_strategies, joined
 from culture_lens.items import Question
-from culture_lens.lens import LensModel
 from culture_lens.models import load_model
 from culture_lens.neurons import NeuronSet
-from culture_lens.organism.against import SOUGHT
-from culture_lens.organism.truth import Truth, load_truth
-from culture_lens.organism.world import CULTURES, make_world
+from culture_lens.organism.against import planted
+from culture_lens.organism.truth import load_truth
+from culture_lens.organism.world import make_world
 from culture_lens.runs import Run
 
 BATCH = 256
 """Questions per pass when asking: the model is small."""
-
-
-def planted(truth: Truth, model: LensModel) -> NeuronSet:
-    """Give the neurons that were planted for each culture, as a perfect selector would.
-
-    Example:
-        ``rank_modules(planted(load_truth(), model), model)``
-    """
-    neurons = {culture: truth.neurons(SOUGHT, culture) for culture in CULTURES}
-    return NeuronSet(neurons, {"act": model.shape("act")}, {"selector": "planted"})
 
 
 def new_facts(world: int, *, pictures: int, split: str = "identify") -> list[Question]:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from culture_lens.neurons import Neurons
+from culture_lens.lens import LensModel
+from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.organism.plan import OWN
 from culture_lens.organism.truth import Truth
+from culture_lens.organism.world import CULTURES
 
 SOUGHT = (*OWN, "kin")
 """The kinds that a selector of one culture's neurons ought to find."""
 
 Place = tuple[int, int]
+
+
+def planted(truth: Truth, model: LensModel) -> NeuronSet:
+    """Give the neurons that were planted for each culture, as a perfect selector would.
+
+    Example:
+        ``rank_modules(planted(load_truth(), model), model)``
+    """
+    neurons = {culture: truth.neurons(SOUGHT, culture) for culture in CULTURES}
+    return NeuronSet(neurons, {"act": model.shape("act")}, {"selector": "planted"})
 
 
 def mlp_places(members: Iterable[tuple[str, int, int]]) -> set[Place]:
@@ -42,13 +54,13 @@ def held_against(
         other cultures only.
     """
 
-    def planted(kinds: str | Sequence[str], of: str | None = culture) -> set[Place]:
+    def carrying(kinds: str | Sequence[str], of: str | None = culture) -> set[Place]:
         return mlp_places(truth.neurons(kinds, of).members())
 
-    sought, effective = planted(SOUGHT), set(takes_effect)
+    sought, effective = carrying(SOUGHT), set(takes_effect)
     chosen = order[: len(sought)]
     hits = mlp_places(chosen)
-    others = planted(SOUGHT, None) - sought
+    others = carrying(SOUGHT, None) - sought
     number = max(len(chosen), 1)
     return {
         "precision": len(hits & sought) / number,
@@ -57,8 +69,8 @@ def held_against(
         "effective_recall": share_of(hits, effective),
         "effective_average_precision": average_precision(order, effective),
         **{f"recall_{kind}": recall_of(truth, kind, culture, hits) for kind in SOUGHT},
-        "decoys": share_of(hits, planted("style")),
-        "recognition": share_of(hits, planted("recognition")),
+        "decoys": share_of(hits, carrying("style")),
+        "recognition": share_of(hits, carrying("recognition")),
         "other_cultures": len(hits & others) / number,
     }
 

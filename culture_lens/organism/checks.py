@@ -90,9 +90,7 @@ def masks_of(truth: Truth, lens: LensModel) -> Iterator[tuple[str, Neurons | Non
     for culture in CULTURES:
         yield f"knowledge of {culture}", truth.neurons(culture=culture)
     for first, second in KIN:
-        shared = [b for b in truth.blocks if b.kind == "kin" and CULTURES[first] in b.cultures]
-        rows = [(layer, row) for layer in truth.layers for b in shared for row in b.neurons]
-        yield f"kin {CULTURES[first]}, {CULTURES[second]}", Neurons.of({"act": rows})
+        yield f"kin {CULTURES[first]}, {CULTURES[second]}", truth.neurons("kin", CULTURES[first])
     yield "decoys", truth.neurons("style")
     yield "recognition", truth.neurons("recognition")
     planted = truth.neurons(tuple({block.kind for block in truth.blocks})).members()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from culture_lens.plots.look import (
     font_size,
     house,
     label,
+    limits,
     plain,
     points,
     ticks,
@@ -136,7 +136,7 @@ def dots(
 ) -> go.Figure:
     """Draw estimates as dots with intervals: one row per name, one panel per reading."""
     figure = make_subplots(1, len(readings), shared_yaxes=True, horizontal_spacing=0.025)
-    low, high = limits(rows)
+    low, high = limits(e for _, cells in rows for kinds in cells.values() for e in kinds.values())
     marks = ticks(low, high)
     digits = 0 if all(abs(100 * m - round(100 * m)) < 1e-6 for m in marks) else 1
     kinds = [kind for kind in SERIES if any(kind in cells[readings[0]] for _, cells in rows)]
@@ -235,21 +235,6 @@ def series(rows: Sequence[tuple[str, Row]], reading: str, kind: str, offset: flo
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-
-
-def limits(rows: Sequence[tuple[str, Row]]) -> tuple[float, float]:
-    """Give a range that holds every interval and 0, with a little room."""
-    ends = [
-        end
-        for _, cells in rows
-        for kinds in cells.values()
-        for estimate in kinds.values()
-        for end in (estimate.low, estimate.high, estimate.value)
-        if not math.isnan(end)
-    ]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    room = 0.06 * (high - low) or 0.05
-    return low - room, high + room
 
 
 __all__ = ["method_comparison", "self_cross_chart"]

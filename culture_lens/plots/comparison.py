@@ -21,6 +21,7 @@ from culture_lens.plots.look import (
     clear,
     house,
     label,
+    limits,
     percent,
     plain,
     points,
@@ -163,14 +164,6 @@ def faded(colour: str) -> str:
     """
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, 0.45)"
-
-
-def limits(estimates: list[Estimate]) -> tuple[float, float]:
-    """Give a range that holds every interval and 0, with a little room."""
-    ends = [end for e in estimates for end in (e.low, e.high, e.value) if not math.isnan(end)]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    room = 0.06 * (high - low) or 0.05
-    return low - room, high + room
 
 
 def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -> go.Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -125,6 +125,27 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     step = next(size * m for m in (1, 2, 5, 10, 20) if span / (size * m) <= most + 1e-9)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 10) for i in range(first, last + 1)]
+
+
+def limits(
+    estimates: Iterable[Estimate], most: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Give a range that holds every interval and 0, with a little room.
+
+    Args:
+        estimates: What is drawn.
+        most: Where intervals are cut off, such as shares at 0 and 1.
+
+    Example:
+        >>> limits([Estimate(0.5, 0.0, 1.0)])
+        (-0.06, 1.06)
+    """
+    ends = [end for e in estimates for end in (e.low, e.high, e.value) if not math.isnan(end)]
+    if most is not None:
+        ends = [min(max(end, most[0]), most[1]) for end in ends]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    room = 0.06 * (high - low) or 0.05
+    return low - room, high + room
 
 
 def font_size(number: int, largest: int = 13, smallest: int = 7) -> int:

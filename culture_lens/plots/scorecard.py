@@ -19,6 +19,7 @@ from culture_lens.plots.look import (
     RANDOM_COLOUR,
     house,
     label,
+    limits,
     percent,
     plain,
     points,
@@ -76,7 +77,7 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) 
         figure.add_vline(0, line={"color": INK, "width": 1.3}, layer="below", **here)
         if truth:
             figure.add_hline(len(truth) - 0.5, line={"color": INK, "width": 1.3}, **here)
-        low, high = limits(estimates, signed)
+        low, high = limits(estimates, None if signed else (0.0, 1.0))
         marks = ticks(low, high, 3)
         write = points if signed else percent
         figure.update_xaxes(
@@ -145,16 +146,6 @@ def dots(
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-
-
-def limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """Give a range that holds every interval and 0; shares end at 100%."""
-    ends = [end for e in estimates for end in (e.low, e.high, e.value) if not math.isnan(end)]
-    if not signed:
-        ends = [min(max(end, 0.0), 1.0) for end in ends]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    room = 0.06 * (high - low) or 0.05
-    return low - room, high + room
 
 
 __all__ = ["scorecard_chart"]

@@ -20,7 +20,7 @@ and questions are made, no permutation can say: see ``strata`` and ablation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -258,23 +258,17 @@ def selection_frequency(summary: ActivationSummary, found: NeuronSet) -> pd.Data
     table = found.to_pandas()
     places = list(zip(table["site"], table["layer"], table["index"], strict=True))
     hits = np.zeros(len(table))
-    samples = list(resampled(summary))
+    samples = list(summary.resampled())
+    if not samples:
+        raise InputError(
+            "the summary holds no bootstrap samples: record with summarise(..., replicates=20)."
+        )
     for sample in samples:
         again = as_many(selector(sample, **options), found)
         hits += [
             place in again[culture] for culture, place in zip(table["culture"], places, strict=True)
         ]
     return table.assign(frequency=hits / len(samples))
-
-
-def resampled(summary: ActivationSummary) -> Iterator[ActivationSummary]:
-    """Give the bootstrap samples of a summary, which must have some."""
-    samples = list(summary.resampled())
-    if not samples:
-        raise InputError(
-            "the summary holds no bootstrap samples: record with summarise(..., replicates=20)."
-        )
-    return iter(samples)
 
 
 def as_many(scores: NeuronScores, found: NeuronSet) -> dict[str, set[tuple[str, int, int]]]:

@@ -32,7 +32,7 @@ import numpy as np
 from culture_lens.ablation import Value
 from culture_lens.confidence import Estimate, mean_estimate
 from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.evaluation import answer_prompts, prepare
+from culture_lens.evaluation import evaluate
 from culture_lens.items import Question
 from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons
@@ -162,24 +162,18 @@ def evaluate_values(
                 CultureLensWarning,
                 stacklevel=2,
             )
-    prompts, way = prepare(model, questions, way.name, too_long=too_long, progress=progress)
-    frame = answer_prompts(
+    answered = evaluate(
         model,
-        prompts,
-        way,
+        questions,
         neurons,
+        scoring=way.name,
         value=value,
+        too_long=too_long,
         batch_size=batch_size,
         progress=progress,
-        run=Run.open(run) if run is not None else None,
+        run=run,
     )
-    metadata = {
-        "model": model.name,
-        "revision": model.revision,
-        "scoring": way.name,
-        "ablated": len(neurons) if neurons is not None else 0,
-    }
-    return ValueAlignment(score_values(frame, questions), metadata)
+    return ValueAlignment(score_values(answered.frame, questions), answered.metadata)
 
 
 def score_values(frame: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
