@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.confidence import LEVEL, Estimate
@@ -11,6 +10,8 @@ from culture_lens.matrix import BASE, RANDOM, AblationMatrix
 from culture_lens.neurons import NeuronSet
 from culture_lens.plots.heatmaps import check_matrix
 from culture_lens.plots.look import clear, percent, points, with_interval
+from culture_lens.sentences import join, lost, sentence, spoken
+from culture_lens.significance.in_words import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         ],
         "findings": findings,
         "cautions": cautions(matrix, own, gap, base, chance),
+        "tests": in_words(matrix),
         "readings": readings_table(matrix),
         "values": {
             "self": own,
@@ -124,6 +126,7 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
             "Culture-general neurons have no own culture to compare with others: whether the loss "
             "is one of cultural knowledge takes a benchmark that asks for none."
         ],
+        "tests": in_words(matrix),
         "readings": {
             "columns": [
                 {"name": EFFECTS[column][1], "meaning": EFFECTS[column][2]} for column in effects
@@ -219,51 +222,6 @@ def at_chance(matrix: AblationMatrix) -> list[str]:
         for culture in base.index
         if not base[culture].low > chance_level(frame[frame["culture"] == culture])
     ]
-
-
-def lost(estimate: Estimate) -> bool:
-    """Say whether the whole interval is a loss.
-
-    Example:
-        >>> lost(Estimate(-0.1, -0.2, -0.05))
-        True
-    """
-    return clear(estimate) and estimate.high < 0
-
-
-def spoken(estimate: Estimate) -> str:
-    """Write points and interval for a sentence.
-
-    Example:
-        >>> spoken(Estimate(0.1, 0.05, 0.2))
-        '+10.0 points (+5.0 to +20.0)'
-    """
-    low, high = points(estimate.low), points(estimate.high)
-    return f"{points(estimate.value)} points ({low} to {high})"
-
-
-def sentence(words: str, estimate: Estimate) -> str:
-    """Say an estimate, and whether its interval excludes 0.
-
-    Example:
-        >>> sentence("Self:", Estimate(0.1, 0.05, 0.2))
-        'Self: +10.0 points (+5.0 to +20.0); the interval excludes 0.'
-    """
-    if math.isnan(estimate.low + estimate.high):
-        return f"{words} {points(estimate.value)} points; no interval could be made."
-    held = "excludes" if clear(estimate) else "includes"
-    return f"{words} {spoken(estimate)}; the interval {held} 0."
-
-
-def join(names: Sequence[str]) -> str:
-    """Write names as a list in a sentence.
-
-    Example:
-        >>> join(["a", "b", "c"])
-        'a, b and c'
-    """
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def readings_table(matrix: AblationMatrix) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from typing import Any, TypeAlias
 
 from culture_lens.confidence import LEVEL
 from culture_lens.errors import InputError
-from culture_lens.evidence import evidence, join, neuron_table
+from culture_lens.evidence import evidence, neuron_table
 from culture_lens.matrix import BASE, RANDOM, AblationMatrix
 from culture_lens.neurons import NeuronSet
 from culture_lens.plots.look import percent
 from culture_lens.runs import Run
+from culture_lens.sentences import join
 from culture_lens.storage import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -197,6 +198,7 @@ def describe(name: str, found: NeuronSet | None, matrix: AblationMatrix | None) 
         "outcome": [],
         "findings": [],
         "cautions": [],
+        "tests": None,
         "readings": None,
         "neurons": neuron_table(found) if found is not None else None,
         "missing": missing,

@@ -2,7 +2,7 @@
 
 ``cells`` tests cells, the diagonal, and found against random neurons; ``power`` says what could
 have been found at all; ``paired`` brings answers into pairs, ``permutation`` has the exact tests
-and the corrections for many of them.
+and the corrections for many of them; ``in_words`` says it all for the page.
 """
 
 from culture_lens.significance.cells import against_random, cell_tests, diagonal_test
