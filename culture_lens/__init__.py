@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from culture_lens.lens import LensModel
     from culture_lens.matrix import AblationMatrix, ablation_matrix
     from culture_lens.models import load_model
+    from culture_lens.naming import align_cultures, same_culture
     from culture_lens.neurons import Neurons, NeuronSet
     from culture_lens.organism.scorecard import Scorecard, score_selectors
     from culture_lens.organism.truth import Truth, load_truth
@@ -139,6 +140,8 @@ _PLACES = {
     "AblationMatrix": "matrix",
     "ablation_matrix": "matrix",
     "load_model": "models",
+    "align_cultures": "naming",
+    "same_culture": "naming",
     "NeuronSet": "neurons",
     "Neurons": "neurons",
     "Scorecard": "organism.scorecard",
@@ -231,6 +234,7 @@ __all__ = [
     "ablation_matrix",
     "against_random",
     "agreement_with_table",
+    "align_cultures",
     "as_image",
     "attribute",
     "balance_table",
@@ -277,6 +281,7 @@ __all__ = [
     "record_activations",
     "relabelled",
     "related_cultures",
+    "same_culture",
     "score_selectors",
     "select",
     "selection_frequency",

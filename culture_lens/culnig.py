@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.items import Question, at_most, check_questions
 from culture_lens.lens import LensModel
+from culture_lens.naming import align_questions, match_cultures, renamed_tables
 from culture_lens.runs import Run
 from culture_lens.scores import NeuronScores
 
@@ -40,7 +41,8 @@ class CulnigScores:
     Attributes:
         task: Sums over the items of a cultural benchmark.
         control: The same over their control twins, clamped at 0.
-        countryrc: Sums over CountryRC, for some or all of the task's cultures.
+        countryrc: Sums over CountryRC, for some or all of the task's cultures. Cultures that the
+            task names otherwise take the task's names.
 
     Raises:
         InputError: The control's items are not the task's, CountryRC has a culture that the task
@@ -57,12 +59,15 @@ class CulnigScores:
     def __post_init__(self) -> None:
         """Check that the three can be contrasted."""
         check_same_items(self.task, self.control)
+        names = match_cultures(self.countryrc.cultures, self.task.cultures, "CountryRC's scores")
+        if names:
+            object.__setattr__(self, "countryrc", renamed(self.countryrc, names))
         lacking = [name for name in self.countryrc.cultures if name not in self.task.cultures]
         if lacking:
             raise InputError(
                 f"CountryRC was scored for {', '.join(lacking)}, which the task lacks (it has "
                 f"{', '.join(self.task.cultures)}): give countries= with the task's own labels, "
-                'such as {"South_Korea": "South Korea"}.'
+                'such as {"Northern_Nigeria": "Nigeria"}.'
             )
         for name in ("control", "countryrc"):
             check_same_model(self.task, getattr(self, name), name)
@@ -100,6 +105,12 @@ class CulnigScores:
         kept = {name: value for name, value in self.task.metadata.items() if name != "ids"}
         both = {*self.task.metadata.get("groups", ()), *self.countryrc.metadata.get("groups", ())}
         return {**kept, "items": len(set(self.task.metadata["ids"])), "groups": sorted(both)}
+
+
+def renamed(scores: NeuronScores, names: Mapping[str, str]) -> NeuronScores:
+    """Give cultures of scores other names."""
+    cultures = tuple(names.get(culture, culture) for culture in scores.cultures)
+    return replace(scores, cultures=cultures, metadata=renamed_tables(scores.metadata, names))
 
 
 def check_same_items(task: NeuronScores, control: NeuronScores) -> None:
@@ -164,8 +175,9 @@ def culnig_scores(
         model: The model; it must be able to answer by letter.
         questions: The questions that identify.
         countries: The cultures that CountryRC asks about, as labels of the questions or as
-            ``{label: name in the passage}``. By default paper B's eight where the questions have
-            them all, else every culture of the questions.
+            ``{label: name in the passage}``; labels that the questions write otherwise, such as
+            UK and United Kingdom, become theirs. By default paper B's eight where the questions
+            have them all as it labels them, else every culture of the questions.
         countryrc: A file of templates instead of the bundled one, such as the published one, or
             CountryRC questions.
         sites: Sites to score; by default the model's projections.
@@ -188,7 +200,8 @@ def culnig_scores(
     if countryrc is None or isinstance(countryrc, (str, Path)):
         reading = countryrc_for(questions, countries, countryrc)
     else:
-        reading = list(countryrc)
+        asked = {question.culture for question in questions}
+        reading = align_questions(countryrc, asked, "CountryRC's questions")
     check_countries(reading, questions)
     questions = answerable(model, questions, too_long, progress)
     reading = answerable(model, reading, too_long, progress)
@@ -245,6 +258,11 @@ def countryrc_for(
     cultures = sorted({question.culture for question in questions})
     if countries is None:
         countries = COUNTRIES if set(COUNTRIES) <= set(cultures) else cultures
+    elif names := match_cultures(countries, cultures, "countries="):
+        if isinstance(countries, Mapping):
+            countries = {names.get(label, label): name for label, name in countries.items()}
+        else:
+            countries = [names.get(label, label) for label in countries]
     # Wrong options from the task's own cultures; of fewer than four, from CountryRC's as well.
     pool = cultures if len(cultures) >= N_OPTIONS else None
     return load_benchmark(

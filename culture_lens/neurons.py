@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.naming import renamed_tables
 from culture_lens.sites import check_sites
 from culture_lens.storage import load_tensors, save_tensors
 
@@ -188,6 +189,33 @@ class NeuronSet:
     def top(self, k: int) -> NeuronSet:
         """Keep each culture's k best neurons at each site."""
         return replace(self, neurons={c: n.top(k) for c, n in self.neurons.items()})
+
+    def renamed(self, names: Mapping[str, str]) -> NeuronSet:
+        """Give cultures other names; those that are not mentioned keep theirs.
+
+        Args:
+            names: Culture -> its other name. See ``align_cultures`` for those of a benchmark.
+
+        Raises:
+            InputError: No such culture, or two cultures would have one name.
+
+        Example:
+            ``found.renamed({"Northern_Nigeria": "Nigeria"})``
+        """
+        for culture in names:
+            if culture not in self.neurons:
+                raise unknown("culture", culture, self.neurons)
+        owner: dict[str, str] = {}
+        for culture in self.neurons:
+            name = names.get(culture, culture)
+            if name in owner:
+                raise InputError(
+                    f"{owner[name]!r} and {culture!r} would both be called {name!r}: give names "
+                    "that differ, or join their neurons with union()."
+                )
+            owner[name] = culture
+        neurons = {name: self.neurons[culture] for name, culture in owner.items()}
+        return replace(self, neurons=neurons, metadata=renamed_tables(self.metadata, names))
 
     def union(self, *cultures: str) -> Neurons:
         """Join the neurons of some cultures, or of all."""

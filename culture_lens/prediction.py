@@ -27,6 +27,7 @@ from culture_lens.evaluation import prepare
 from culture_lens.items import Batch, Prompt, Question, benchmarks_of
 from culture_lens.lens import LensModel
 from culture_lens.matrix import unseen
+from culture_lens.naming import align_cultures
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.storage import load_table, save_table
 
@@ -194,6 +195,7 @@ def predicted_ablation_matrix(
 
     found.check_model(model)
     asked = unseen(found, questions, seen)
+    found = align_cultures(found, asked)
     prompts, _ = prepare(model, asked, "letter", too_long=too_long, progress=progress)
     p_gold, changes = predicted_effects(
         model, prompts, list(found.neurons.values()), batch_size=batch_size, progress=progress

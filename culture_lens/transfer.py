@@ -26,6 +26,7 @@ from culture_lens.find import find_culture_neurons, split_questions
 from culture_lens.items import Question
 from culture_lens.lens import LensModel
 from culture_lens.matrix import AblationMatrix, ablation_matrix
+from culture_lens.naming import align_questions
 from culture_lens.neurons import NeuronSet, jaccard
 from culture_lens.runs import Run, versions
 from culture_lens.storage import load_table, save_table
@@ -148,8 +149,10 @@ def same_labels(
 
     Args:
         benchmarks: Questions by name.
-        labels: Other labels for some cultures, such as ``{"UK": "United Kingdom"}``. Underscores
-            count as spaces: BLEnD writes ``South_Korea``.
+        labels: Other labels for some cultures, such as ``{"Northern_Nigeria": "Nigeria"}``.
+            Underscores count as spaces: BLEnD writes ``South_Korea``. Of the labels that then
+            still differ, those that mean the same, such as UK and United Kingdom, become the
+            first benchmark's; see ``naming``.
 
     Returns:
         The questions of the cultures that every benchmark has.
@@ -157,6 +160,9 @@ def same_labels(
     Raises:
         InputError: Fewer than two benchmarks, a name that no file can have, or fewer than two
             cultures in common.
+
+    Warns:
+        CultureLensWarning: Which labels are taken for which others.
     """
     if len(benchmarks) < 2:
         raise InputError("transfer needs at least two benchmarks, such as one of text and images.")
@@ -179,6 +185,10 @@ def same_labels(
         )
 
     named = {name: [told_apart(name, q) for q in asked] for name, asked in benchmarks.items()}
+    first, *others = named
+    labelled = {question.culture for question in named[first]}
+    for name in others:
+        named[name] = align_questions(named[name], labelled, f"benchmark {name!r}")
     common = set.intersection(*({q.culture for q in asked} for asked in named.values()))
     if len(common) < 2:
         have = "; ".join(
@@ -187,7 +197,7 @@ def same_labels(
         )
         raise InputError(
             f"the benchmarks have {len(common)} cultures in common, two are needed ({have}): map "
-            "their labels with labels={'UK': 'United Kingdom'}, or choose other benchmarks."
+            "their labels with labels={'Northern_Nigeria': 'Nigeria'}, or choose other benchmarks."
         )
     return {name: [q for q in asked if q.culture in common] for name, asked in named.items()}
 
