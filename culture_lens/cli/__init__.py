@@ -9,6 +9,8 @@ from typing import Any
 import typer
 
 from culture_lens.cli.ablate import ablate
+from culture_lens.cli.answers import answers
+from culture_lens.cli.compare import compare
 from culture_lens.cli.evaluate import evaluate
 from culture_lens.cli.fidelity import fidelity
 from culture_lens.cli.find import find
@@ -17,7 +19,9 @@ from culture_lens.cli.lists import benchmarks, models
 from culture_lens.cli.options import say
 from culture_lens.cli.organism import organism
 from culture_lens.cli.show import demo, plot, report
+from culture_lens.cli.suite import suite
 from culture_lens.cli.transfer import transfer
+from culture_lens.cli.values import values
 from culture_lens.errors import CultureLensWarning, InputError
 
 app = typer.Typer(
@@ -32,6 +36,10 @@ COMMANDS = (
     find,
     ablate,
     evaluate,
+    suite,
+    values,
+    answers,
+    compare,
     fidelity,
     transfer,
     modules,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from culture_lens.cli.neurons import named_sets
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     BatchOption,
@@ -19,28 +18,26 @@ from culture_lens.cli.options import (
     ModelOption,
     PathOption,
     PresetOption,
+    RandomSeedsOption,
     RevisionOption,
     RunOption,
     ScoringOption,
+    SeenOption,
     TooLongOption,
+    ValueOption,
     given,
     open_model,
     open_questions,
     remembered,
 )
-from culture_lens.errors import InputError
 
 
 def ablate(
     run: RunOption = DEFAULT_RUN,
     method: MethodOption = None,
-    random_seeds: Annotated[
-        int | None, typer.Option(help="Sets of random neurons beside each culture's.")
-    ] = None,
-    value: Annotated[str | None, typer.Option(help="zero, mean or double.")] = None,
-    seen: Annotated[
-        bool | None, typer.Option("--seen", help="Evaluate on items used to identify too.")
-    ] = None,
+    random_seeds: RandomSeedsOption = None,
+    value: ValueOption = None,
+    seen: SeenOption = None,
     model: ModelOption = None,
     benchmark: BenchmarkOption = None,
     preset: PresetOption = None,
@@ -62,14 +59,10 @@ def ablate(
     Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
     """
     from culture_lens.matrix import ablation_matrix
-    from culture_lens.neurons import NeuronSet
     from culture_lens.runs import Run
 
     folder = Run.open(run, create=False)
-    names = method or folder.names("neurons", ".safetensors")
-    if not names:
-        raise InputError(f"no neurons in {folder.path}: run `culture-lens find` first.")
-    sets = {name: NeuronSet.load(folder.named("neurons", name, ".safetensors")) for name in names}
+    sets = named_sets(folder, method)
     loading = remembered(
         folder,
         model=model,
@@ -93,7 +86,7 @@ def ablate(
         too_long=too_long,
         batch_size=batch_size,
     )
-    folder.log("ablate", {**loading, **options, "method": names})
+    folder.log("ablate", {**loading, **options, "method": list(sets)})
     for name, found in sets.items():
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)
         where = matrix.to_parquet(folder.named("matrix", name, ".parquet"))

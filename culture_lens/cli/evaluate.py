@@ -22,7 +22,9 @@ from culture_lens.cli.options import (
     RevisionOption,
     RunOption,
     ScoringOption,
+    SilenceOption,
     TooLongOption,
+    ValueOption,
     given,
     open_model,
     open_questions,
@@ -41,10 +43,8 @@ def evaluate(
     neurons: Annotated[
         Path | None, typer.Option(help="A neuron set to silence; needs --silence.")
     ] = None,
-    silence: Annotated[
-        str | None, typer.Option(help="The culture whose neurons to silence.")
-    ] = None,
-    value: Annotated[str | None, typer.Option(help="zero, mean or double.")] = None,
+    silence: SilenceOption = None,
+    value: ValueOption = None,
     scoring: ScoringOption = None,
     culture: CultureOption = None,
     limit: LimitOption = None,

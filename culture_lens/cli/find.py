@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,17 +12,23 @@ from culture_lens.cli.options import (
     BatchOption,
     BenchmarkOption,
     BenchmarkOptionsOption,
+    CountryOption,
+    CountryRCOption,
     CultureOption,
     DeviceOption,
     DtypeOption,
+    IdentifyShareOption,
     LimitOption,
     MethodOption,
     ModelOption,
+    OnlyCorrectOption,
     PathOption,
+    PerCultureOption,
     PresetOption,
     RevisionOption,
     RunOption,
     ScoringOption,
+    TokensOption,
     TooLongOption,
     given,
     named_values,
@@ -73,26 +78,12 @@ def find(
         list[str] | None,
         typer.Option(help="act, gate, up, post, q, k, v, z; encoder.act and so on."),
     ] = None,
-    country: Annotated[
-        list[str] | None,
-        typer.Option(help="CULNIG: a culture that CountryRC names; may be given several times."),
-    ] = None,
-    countryrc: Annotated[
-        Path | None, typer.Option(help="CULNIG: a CountryRC file instead of the bundled one.")
-    ] = None,
-    identify_share: Annotated[
-        float | None, typer.Option(help="Share of the question groups that identify.")
-    ] = None,
-    only_correct: Annotated[
-        bool | None, typer.Option("--only-correct", help="Count only items answered right.")
-    ] = None,
-    tokens: Annotated[
-        str | None,
-        typer.Option(help="Tokens that activation selectors count: content, text or image."),
-    ] = None,
-    per_culture: Annotated[
-        int | None, typer.Option(help="Count at most so many items of each culture.")
-    ] = None,
+    country: CountryOption = None,
+    countryrc: CountryRCOption = None,
+    identify_share: IdentifyShareOption = None,
+    only_correct: OnlyCorrectOption = None,
+    tokens: TokensOption = None,
+    per_culture: PerCultureOption = None,
     scoring: ScoringOption = None,
     culture: CultureOption = None,
     limit: LimitOption = None,

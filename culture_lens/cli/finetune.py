@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from culture_lens.cli.neurons import MethodName, the_neurons
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     BatchOption,
@@ -31,9 +32,6 @@ from culture_lens.errors import InputError
 
 SHARE, LORA_RANK = 0.10, 8
 WAYS = ("top", "bottom", "random", "all", "lora", "protected", "only", "kept")
-MethodName = Annotated[
-    str | None, typer.Option(help="Whose neurons of the run folder; the only ones if left out.")
-]
 WhoseOption = Annotated[
     str | None, typer.Option(help="Only this culture's neurons; all together if left out.")
 ]
@@ -42,21 +40,6 @@ PartOption = Annotated[str | None, typer.Option(help="all, mlp or attention.")]
 ShareOption = Annotated[
     float | None, typer.Option(help="At most this share of all parameters; 0.10 as in paper B.")
 ]
-
-
-def the_neurons(folder: Any, method: str | None) -> Any:
-    """Read the neuron set of a run folder.
-
-    Raises:
-        InputError: There is none, or several and none is named.
-    """
-    from culture_lens.neurons import NeuronSet
-
-    names = folder.names("neurons", ".safetensors")
-    if method is None and len(names) != 1:
-        found = f"several ({', '.join(names)}): name one" if names else "none: run `find` first"
-        raise InputError(f"--method: neuron sets in {folder.path} are {found}.")
-    return NeuronSet.load(folder.named("neurons", method or names[0], ".safetensors"))
 
 
 def modules(

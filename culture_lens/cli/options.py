@@ -49,6 +49,43 @@ CultureOption = Annotated[
     list[str] | None, typer.Option(help="Only this culture; may be given several times.")
 ]
 LimitOption = Annotated[int | None, typer.Option(help="At most so many questions per culture.")]
+BenchmarksOption = Annotated[
+    list[str],
+    typer.Option(
+        help="A benchmark as name, name=path or name=path,option=value; once for each of them."
+    ),
+]
+ValueOption = Annotated[str | None, typer.Option(help="zero, mean or double.")]
+RandomSeedsOption = Annotated[
+    int | None, typer.Option(help="Sets of random neurons beside each culture's.")
+]
+SeenOption = Annotated[
+    bool | None, typer.Option("--seen", help="Evaluate on items used to identify too.")
+]
+SilenceOption = Annotated[str | None, typer.Option(help="The culture whose neurons to silence.")]
+IdentifyShareOption = Annotated[
+    float | None, typer.Option(help="Share of the question groups that identify.")
+]
+OnlyCorrectOption = Annotated[
+    bool | None, typer.Option("--only-correct", help="Count only items answered right.")
+]
+TokensOption = Annotated[
+    str | None,
+    typer.Option(help="Tokens that activation selectors count: content, text or image."),
+]
+PerCultureOption = Annotated[
+    int | None, typer.Option(help="Count at most so many items of each culture.")
+]
+CountryOption = Annotated[
+    list[str] | None,
+    typer.Option(help="CULNIG: a culture that CountryRC names; may be given several times."),
+]
+CountryRCOption = Annotated[
+    Path | None, typer.Option(help="CULNIG: a CountryRC file instead of the bundled one.")
+]
+WordingOption = Annotated[
+    list[int] | None, typer.Option(help="Only this wording, from 0 to 3; all where left out.")
+]
 TooLongOption = Annotated[
     str | None, typer.Option(help="Prompts longer than the context: error, skip or truncate.")
 ]
@@ -102,6 +139,48 @@ def named_values(texts: list[str], flag: str = "--option", example: str = "z=1")
         except json.JSONDecodeError:
             values[name.strip()] = value
     return values
+
+
+def recalled(run: Path, **options: Any) -> dict[str, Any]:
+    """Fill options as ``remembered`` does, from a run folder that need not be there yet."""
+    from culture_lens.runs import Run
+
+    # Not made before everything else is known to be right.
+    folder = Run.open(run, create=False) if run.exists() else Run(run)
+    return remembered(folder, **options)
+
+
+def parse_benchmarks(texts: list[str]) -> dict[str, dict[str, Any]]:
+    """Read ``name``, ``name=path`` or ``name=path,option=value,...`` of several benchmarks.
+
+    Example:
+        >>> parse_benchmarks(["everyday", "cvqa=data/cvqa,language=native"])["cvqa"]
+        {'path': PosixPath('data/cvqa'), 'benchmark_option': ['language=native']}
+    """
+    asked: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, _, rest = text.partition("=")
+        path, *own = rest.split(",")
+        if not name.strip():
+            raise InputError(f"--benchmark {text!r}: write it as name or name=path.")
+        if name.strip() in asked:
+            raise InputError(f"--benchmark {name.strip()!r} was given twice.")
+        asked[name.strip()] = given(path=Path(path) if path else None, benchmark_option=own)
+    return asked
+
+
+def check_silencing(value: str | None = None, scoring: str | None = None) -> None:
+    """Refuse words that the model would refuse only when it is there.
+
+    Raises:
+        InputError: An unknown value or way of scoring.
+    """
+    from culture_lens.scoring import get_scoring
+
+    if scoring is not None:
+        get_scoring(scoring)
+    if value not in (None, "zero", "mean", "double"):
+        raise InputError(f"--value {value!r}: use zero, mean or double.")
 
 
 def quiet_loading() -> None:

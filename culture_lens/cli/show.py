@@ -18,8 +18,12 @@ from culture_lens.cli.options import (
 from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from culture_lens.comparison import Comparison
     from culture_lens.matrix import AblationMatrix
     from culture_lens.neurons import NeuronSet
+    from culture_lens.runs import Run
 
 
 def plot(run: RunOption = DEFAULT_RUN) -> None:
@@ -29,6 +33,7 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
     """
     from culture_lens import plots
     from culture_lens.agreement import Fidelity
+    from culture_lens.comparison import Comparison
     from culture_lens.matrix import AblationMatrix
     from culture_lens.neurons import NeuronSet
     from culture_lens.prediction import PredictedMatrix
@@ -59,8 +64,26 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
             figures[f"{name}-transfer-{reading}"] = plots.transfer_heatmap(
                 transferred, reading=reading
             )
+    for name in folder.names("comparison", ".parquet"):
+        compared = Comparison.from_parquet(folder.named("comparison", name, ".parquet"))
+        figures |= comparison_figures(name, compared)
     if not figures:
         raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
+    write_figures(folder, figures)
+
+
+def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
+    """Draw a comparison of selectors, named as its files are."""
+    from culture_lens import plots
+
+    return {
+        f"{name}-comparison": plots.comparison_chart(compared),
+        f"{name}-comparison-layers": plots.layer_profile_chart(compared),
+    }
+
+
+def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:
+    """Write figures as HTML files into the folder `figures` of a run, and print their paths."""
     for name, figure in figures.items():
         where = folder.named("figures", name, ".html")
         where.parent.mkdir(parents=True, exist_ok=True)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     BatchOption,
+    BenchmarksOption,
     CultureOption,
     DeviceOption,
     DtypeOption,
+    IdentifyShareOption,
     LimitOption,
     ModelOption,
+    RandomSeedsOption,
     RevisionOption,
     RunOption,
     ScoringOption,
@@ -22,32 +24,12 @@ from culture_lens.cli.options import (
     named_values,
     open_model,
     open_questions,
+    parse_benchmarks,
 )
-from culture_lens.errors import InputError
-
-
-def parse_benchmark(text: str) -> tuple[str, dict[str, Any]]:
-    """Read ``name``, ``name=path`` or ``name=path,option=value,...``.
-
-    Example:
-        >>> parse_benchmark("cvqa=data/cvqa,language=native")
-        ('cvqa', {'path': PosixPath('data/cvqa'), 'benchmark_option': ['language=native']})
-    """
-    name, _, rest = text.partition("=")
-    path, *own = rest.split(",")
-    wanted = given(path=Path(path) if path else None, benchmark_option=own)
-    if not name.strip():
-        raise InputError(f"--benchmark {text!r}: write it as name or name=path.")
-    return name.strip(), wanted
 
 
 def transfer(
-    benchmark: Annotated[
-        list[str],
-        typer.Option(
-            help="A benchmark as name, name=path or name=path,option=value; give at least two."
-        ),
-    ],
+    benchmark: BenchmarksOption,
     run: RunOption = DEFAULT_RUN,
     model: ModelOption = None,
     method: Annotated[str | None, typer.Option(help="The selector; conact by default.")] = None,
@@ -61,12 +43,8 @@ def transfer(
         list[str] | None,
         typer.Option(help="Another label for a culture, such as UK='United Kingdom'."),
     ] = None,
-    random_seeds: Annotated[
-        int | None, typer.Option(help="Sets of random neurons beside each culture's.")
-    ] = None,
-    identify_share: Annotated[
-        float | None, typer.Option(help="Share of the question groups that identify.")
-    ] = None,
+    random_seeds: RandomSeedsOption = None,
+    identify_share: IdentifyShareOption = None,
     scoring: ScoringOption = None,
     culture: CultureOption = None,
     limit: LimitOption = None,
@@ -86,11 +64,10 @@ def transfer(
     labels = {name: str(value) for name, value in named_values(label or [], "--label").items()}
     loading = given(model=model, dtype=dtype, device=device, revision=revision)
     both = given(culture=culture, limit=limit)
-    asked = {}
-    for name, own in map(parse_benchmark, benchmark):
-        if name in asked:
-            raise InputError(f"--benchmark {name!r} was given twice.")
-        asked[name] = open_questions({"benchmark": name, **both, **own})
+    asked = {
+        name: open_questions({"benchmark": name, **both, **own})
+        for name, own in parse_benchmarks(benchmark).items()
+    }
     lens = open_model(loading)
     folder = Run.open(run)
     find_options = given(share=share, k=k, sites=site)

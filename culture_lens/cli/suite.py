@@ -1,0 +1,224 @@
+"""`culture-lens suite`: the main table, several benchmarks under every set of neurons."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from culture_lens.cli.neurons import (
+    UnionOption,
+    WhoseCulturesOption,
+    check_means,
+    masks_of,
+    named_sets,
+)
+from culture_lens.cli.options import (
+    DEFAULT_RUN,
+    BatchOption,
+    BenchmarksOption,
+    CultureOption,
+    DeviceOption,
+    DtypeOption,
+    LimitOption,
+    MethodOption,
+    ModelOption,
+    RandomSeedsOption,
+    RevisionOption,
+    RunOption,
+    ScoringOption,
+    SeenOption,
+    ValueOption,
+    check_silencing,
+    given,
+    named_values,
+    open_model,
+    open_questions,
+    parse_benchmarks,
+    remembered,
+)
+from culture_lens.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from culture_lens.neurons import NeuronSet
+    from culture_lens.suite import Suite
+
+
+PEOPLE = {"values": "values=FOLDER,answers=FILE", "answers": "answers=FOLDER,asked=english"}
+"""Benchmarks of the commands `values` and `answers`, and how they are written here."""
+
+
+def suite(
+    benchmark: BenchmarksOption,
+    run: RunOption = DEFAULT_RUN,
+    method: MethodOption = None,
+    whose: WhoseCulturesOption = None,
+    union: UnionOption = None,
+    random_seeds: RandomSeedsOption = None,
+    random_match: Annotated[
+        str | None, typer.Option(help="How random neurons match: layer or pool.")
+    ] = None,
+    every_wording: Annotated[
+        bool | None, typer.Option("--every-wording", help="Ask in each of the four wordings.")
+    ] = None,
+    correction: Annotated[
+        str | None, typer.Option(help="Of p, over all cells: holm or benjamini-hochberg.")
+    ] = None,
+    value: ValueOption = None,
+    seen: SeenOption = None,
+    model: ModelOption = None,
+    scoring: ScoringOption = None,
+    culture: CultureOption = None,
+    limit: LimitOption = None,
+    batch_size: BatchOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Evaluate several benchmarks: unmodified, with each culture's neurons silenced, and random.
+
+    The neurons and the model are those of `find` in the run folder. Held-out halves are asked
+    where a benchmark has them, and no question that identified the neurons. Beside the benchmarks
+    of `culture-lens benchmarks` there are values=FOLDER,answers=FILE and answers=FOLDER, see the
+    commands of these names.
+
+    Example: `culture-lens suite --run runs/first --benchmark everyday
+    --benchmark culturalbench=data/CulturalBench-Easy.csv --union --every-wording`
+    """
+    import numpy as np
+
+    from culture_lens.runs import Run
+    from culture_lens.significance.permutation import corrected
+    from culture_lens.suite import evaluate_suite
+
+    folder = Run.open(run, create=False)
+    sets = {
+        name: masks_of(found, whose, union) for name, found in named_sets(folder, method).items()
+    }
+    options = given(
+        random_seeds=random_seeds,
+        random_match=random_match,
+        every_wording=every_wording,
+        scoring=scoring,
+        value=value,
+        seen=seen,
+        batch_size=batch_size,
+    )
+    check_silencing(value, scoring)
+    corrected(np.ones(1), correction or "holm")  # refuses an unknown one
+    check_sets(sets, options)
+    both = given(culture=culture, limit=limit)
+    asked = {name: held_out(name, own, **both) for name, own in parse_benchmarks(benchmark).items()}
+    for name, questions in asked.items():
+        check_left(sets, name, questions, options)
+    loading = remembered(folder, model=model, dtype=dtype, device=device, revision=revision)
+    lens = open_model(loading)
+    # In a record of its own: what `find` asked stays what `ablate` asks in this folder.
+    told = {"benchmark": benchmark, "method": list(sets), "whose": whose, "union": union, **both}
+    folder.log("suite", {**loading, "suite": {**given(**told), **options}})
+    for name, found in sets.items():
+        result = evaluate_suite(lens, found, asked, run=folder, **options)
+        label = f"{name}-union" if union else name
+        where = result.to_parquet(folder.named("suite", label, ".parquet"))
+        typer.echo(f"{label}: {where}")
+        say_suite(result, given(correction=correction))
+
+
+def check_sets(sets: dict[str, NeuronSet], options: dict[str, Any]) -> None:
+    """Refuse masks and options that would fail after the model has run.
+
+    Raises:
+        InputError: No such match, a negative number of seeds, or means that were not recorded.
+    """
+    from culture_lens.selectors.random import matched_random
+
+    seeds, value = options.get("random_seeds", 1), options.get("value")
+    if seeds < 0:
+        raise InputError(f"--random-seeds {seeds}: give 0 or more.")
+    if value == "mean" and seeds:
+        raise InputError("--value mean: random neurons have no means; add --random-seeds 0.")
+    match = options.get("random_match", "layer")
+    if match == "activity":
+        raise InputError("--random-match activity needs a summary of firing rates: use Python.")
+    for found in sets.values():
+        check_means(found, value)
+        matched_random(found, match=match)
+
+
+def held_out(
+    name: str, own: dict[str, Any], culture: list[str] | None = None, limit: int | None = None
+) -> list[Any]:
+    """Open a benchmark as ``evaluate_suite`` does by name: held-out half, CountryRC in one wording.
+
+    Raises:
+        InputError: An unknown benchmark or option, or a file that cannot be used.
+    """
+    from culture_lens.items import at_most
+    from culture_lens.short_answers.answers import as_question
+
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit}: must be at least 1.")
+    if name in PEOPLE:
+        asked = by_people(name, own, culture)
+        plain = [q if name == "values" else as_question(q) for q in asked]
+        kept = {q.id for q in at_most(plain, limit)}
+        return [q for q in asked if q.id in kept]
+    if name == "countryrc":
+        own = {**own, "benchmark_option": ["wording=0", *own.get("benchmark_option", [])]}
+    questions = open_questions({"benchmark": name, **own, **given(culture=culture)})
+    return at_most([q for q in questions if q.split != "identify"] or questions, limit)
+
+
+def by_people(name: str, own: dict[str, Any], culture: list[str] | None) -> list[Any]:
+    """Read the questions of `values` or `answers`, which people's answers come with.
+
+    Raises:
+        InputError: No folder, an option that the reader does not have, or files that it refuses.
+    """
+    from culture_lens.short_answers import load_short_answers
+    from culture_lens.values import load_values
+
+    load: Any = load_values if name == "values" else load_short_answers
+    options = named_values(own.get("benchmark_option", []), "--benchmark", PEOPLE[name])
+    known = list(inspect.signature(load).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of {name}:", option, known)
+    if "path" not in own or (name == "values" and "answers" not in options):
+        raise InputError(f"--benchmark {name}: write it as {PEOPLE[name]}.")
+    labels = "cultures" if name == "values" else "regions"
+    asked: list[Any] = load(own["path"], **options, **given(**{labels: culture}))
+    return asked
+
+
+def check_left(
+    sets: dict[str, NeuronSet], name: str, questions: list[Any], options: dict[str, Any]
+) -> None:
+    """Refuse a benchmark of which nothing is left to ask, or that lacks the wordings asked for.
+
+    Raises:
+        InputError: Names the benchmark and the neurons.
+    """
+    from culture_lens.suite import worded
+
+    for label, found in {} if options.get("seen") else sets.items():
+        try:
+            list(worded(found, questions, options.get("every_wording", False), False))
+        except InputError as error:
+            raise InputError(f"--benchmark {name}, neurons {label}: {error}") from None
+
+
+def say_suite(result: Suite, options: dict[str, Any]) -> None:
+    """Print the main table, the tests of its cells, and every wording by itself."""
+    from culture_lens.suite import RANDOM, UNMODIFIED
+
+    typer.echo(f"\n{result.table(**options).to_string()}")
+    typer.echo("* differs from the unmodified model, ** from random neurons too")
+    for against in (UNMODIFIED, RANDOM):
+        if against in set(result.frame["kind"]):
+            tests = result.tests(against, **options).to_string(index=False)
+            typer.echo(f"\nchange against {against}\n{tests}")
+    if result.frame["wording"].nunique() > 1:
+        typer.echo(f"\nwording by wording\n{result.wordings().to_string(index=False)}")
+    typer.echo("")
