@@ -38,10 +38,12 @@ class Sources:
     Attributes:
         summary: Of a recording pass; the activation selectors read it.
         scores: CULNIG's three scorings; the gradient selectors read them.
+        stratified: Of a pass that counts with the weights of strata, for rankings of its own.
     """
 
     summary: ActivationSummary | None = None
     scores: CulnigScores | None = None
+    stratified: ActivationSummary | None = None
 
 
 def activation_ranking(name: str) -> Callable[[Sources], NeuronScores]:
@@ -142,7 +144,9 @@ RANKINGS: Mapping[str, Callable[[Sources], NeuronScores]] = {
 """Name -> ranking of all neurons of each culture."""
 
 
-def get_ranking(name: str) -> Callable[[Sources], NeuronScores]:
+def get_ranking(
+    name: str, among: Mapping[str, Callable[[Sources], NeuronScores]] = RANKINGS
+) -> Callable[[Sources], NeuronScores]:
     """Find a ranking by name; hyphens and underscores are the same.
 
     Raises:
@@ -153,9 +157,9 @@ def get_ranking(name: str) -> Callable[[Sources], NeuronScores]:
         True
     """
     key = name.lower().replace("-", "_")
-    if key not in RANKINGS:
-        raise unknown("ranking", name, RANKINGS)
-    return RANKINGS[key]
+    if key not in among:
+        raise unknown("ranking", name, among)
+    return among[key]
 
 
 def in_order(scores: NeuronScores, culture: str) -> list[tuple[str, int, int]]:

@@ -7,12 +7,18 @@ import pytest
 from typer.testing import CliRunner
 
 from culture_lens import plots
+from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.cli import app
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.find import summarise
+from culture_lens.models import load_model
 from culture_lens.neurons import Neurons
 from culture_lens.organism.against import at_activations, average_precision, held_against
+from culture_lens.organism.examined import Examined, silenced
 from culture_lens.organism.scorecard import CHANGED, FOUND, TAKEN, Scorecard, score_selectors
-from culture_lens.organism.truth import Planted, Truth
+from culture_lens.organism.truth import Planted, Truth, load_truth
+from culture_lens.organism.world import make_world
+from culture_lens.selectors import select
 
 TRUTH = Truth(
     seed=0,
@@ -51,6 +57,24 @@ def test_a_ranking_is_held_against_the_truth_by_hand():
     assert found["other_cultures"] == 1 / 6
 
 
+def test_a_ranking_is_held_against_the_truth_at_a_number_of_its_own():
+    ranked = order(0, 10, 6, 3, 8, 5, 1, 2, 4)
+    two = held_against(TRUTH, "Avaria", ranked, [(1, 0), (1, 4)], 2)
+    assert two["precision"] == 1 / 2 and two["recall"] == 1 / 6
+    assert two["effective_precision"] == 1 / 2 and two["decoys"] == 1 / 2
+    assert two["recognition"] == two["other_cultures"] == 0
+    # More than the six planted: 0, 3, 5, 1, 2 and 4 of nine.
+    nine = held_against(TRUTH, "Avaria", ranked, [(1, 0), (1, 4)], 9)
+    assert nine["precision"] == 6 / 9 and nine["recall"] == nine["effective_recall"] == 1
+    assert nine["other_cultures"] == 1 / 9
+    assert nine["average_precision"] == two["average_precision"]
+
+
+def test_where_nothing_is_taken_precision_and_recall_are_0():
+    found = held_against(TRUTH, "Avaria", [], [(1, 0)], 0)
+    assert set(found.values()) == {0.0}
+
+
 def test_kinds_that_a_culture_does_not_have_are_not_scored():
     found = held_against(TRUTH, "Borduna", order(6), [])
     assert math.isnan(found["recall_rare"]) and found["recall_knowledge"] == 1 / 2
@@ -73,13 +97,29 @@ def test_gates_are_silenced_where_activations_are():
 
 @pytest.fixture(scope="module")
 def card():
-    names = ["conact", "gradient_contrast", "random"]
-    two = ("Avaria", "Gulmara")  # one with a kin culture, one without
-    return score_selectors(["organism"], names, pictures=1, cultures=two, progress=False)
+    names = ["conact", "gradient_contrast", "random", "conact-stratified", "conact_fdr"]
+    # Of one picture, some cultures lack a number of dots.
+    with pytest.warns(CultureLensWarning, match=r"81 of 288 items .* lack a culture"):
+        return score_selectors(["organism"], names, pictures=1, cultures=TWO, progress=False)
+
+
+TWO = ("Avaria", "Gulmara")
+"""One with a kin culture, one without."""
+
+
+def recorded(**options):
+    asked = organism_questions(make_world(0), split="identify", pictures=1, seed=1)
+    return summarise(load_model("organism"), asked, sites="act", progress=False, **options)
+
+
+def row_of(card, selector, culture):
+    frame = card.frame
+    return frame[(frame["selector"] == selector) & (frame["culture"] == culture)].iloc[0]
 
 
 def test_the_truth_itself_is_found_whole_and_takes_its_culture_away(card):
-    assert card.selectors == ("planted", "effective", "conact", "gradient_contrast", "random")
+    names = ("conact", "gradient_contrast", "random", "conact_stratified", "conact_fdr")
+    assert card.selectors == ("planted", "effective", *names)
     assert card.estimate("planted", "precision").value == 1
     assert card.estimate("planted", "average_precision").value == 1
     assert card.estimate("planted", "decoys").value == 0
@@ -102,6 +142,41 @@ def test_both_find_more_than_chance_does(card):
         assert card.estimate(name, "own").value < card.estimate("random", "own").value - 0.1
 
 
+def test_all_that_is_discovered_is_taken(card):
+    found, truth = select(recorded(replicates=20), "conact", fdr=0.05), load_truth()
+    for culture in TWO:
+        row, chosen = row_of(card, "conact_fdr", culture), found[culture].members()
+        sought = truth.neurons(("knowledge", "negative", "rare", "kin"), culture).members()
+        assert row["taken"] == len(chosen) != row["sought"] == len(sought)
+        assert row["precision"] == len(chosen & sought) / len(chosen)
+        assert row["recall"] == len(chosen & sought) / len(sought)
+        decoys = truth.neurons("style", culture).members()
+        assert row["decoys"] == len(chosen & decoys) / len(decoys) == 1
+
+
+def test_within_strata_as_many_are_taken_as_were_planted(card):
+    with pytest.warns(CultureLensWarning, match="count for nothing"):
+        summary = recorded(strata="dots")
+    plain = recorded()
+    for culture in TWO:
+        row = row_of(card, "conact_stratified", culture)
+        sought = load_truth().neurons(("knowledge", "negative", "rare", "kin"), culture)
+        chosen, unweighed = (
+            select(s, "conact", k=len(sought))[culture].members() for s in (summary, plain)
+        )
+        assert row["taken"] == len(sought) and chosen != unweighed
+        assert row["precision"] == len(chosen & sought.members()) / len(sought)
+        assert row["decoys"] > 0.9  # no stratum tells style from culture
+
+
+def test_silencing_nothing_changes_nothing():
+    examined = Examined(
+        "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, None, False
+    )
+    (changes,) = silenced(examined, [("nothing", at_activations([]))], TWO[:1])
+    assert changes == dict.fromkeys(CHANGED, 0.0)
+
+
 def test_of_one_organism_there_is_no_interval(card):
     assert math.isnan(card.estimate("conact", "precision").low)
     assert list(card.summary().columns) == [*FOUND, *TAKEN, *CHANGED]
@@ -113,7 +188,11 @@ def test_a_scorecard_is_written_and_drawn(card, tmp_path):
     figure = plots.scorecard_chart(again, columns=("precision", "own"))
     first, second = figure.data
     names = list(figure.layout.yaxis.ticktext)
-    assert names[:2] == ["<b>planted</b>", "<b>effective</b>"] and names[-1] == "random"
+    effective, found = (card.estimate(s, "taken").value for s in ("effective", "conact_fdr"))
+    assert names[:2] == ["<b>planted</b>", f"<b>effective</b> ({effective:.0f})"]
+    assert names[-1] == "random" and f"conact_fdr ({found:.0f})" in names
+    assert {"conact", "gradient_contrast", "conact_stratified"} < set(names)
+    assert "as were planted, or (n) ·" in figure.layout.title.subtitle.text
     assert first.x[0] == 1 and second.x[0] == card.estimate("planted", "own").value
 
 

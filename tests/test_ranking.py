@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from culture_lens.errors import InputError
+from culture_lens.organism.variants import SCORED
 from culture_lens.ranking import RANKINGS, Sources, first, get_ranking, in_order
 from culture_lens.scores import NEVER, NeuronScores
 from culture_lens.selectors import SELECTORS
@@ -90,6 +91,14 @@ def test_bad_input():
         get_ranking("best")
     with pytest.raises(InputError, match="unknown culture 'q'"):
         in_order(get_ranking("lap")(Sources(summary_of(COUNTS, total=100))), "q")
-    for name in RANKINGS:
+    for name in SCORED:
         with pytest.raises(InputError, match="ActivationSummary|CulnigScores"):
-            get_ranking(name)(Sources())
+            get_ranking(name, SCORED)(Sources())
+
+
+def test_what_only_organisms_are_scored_with_is_no_ranking():
+    assert SCORED.keys() > RANKINGS.keys()
+    for name in SCORED.keys() - RANKINGS.keys():
+        with pytest.raises(InputError, match=f"unknown ranking '{name}'"):
+            get_ranking(name)
+    assert get_ranking("Conact-FDR", SCORED) is SCORED["conact_fdr"]

@@ -44,34 +44,43 @@ def held_against(
     culture: str,
     order: Sequence[tuple[str, int, int]],
     takes_effect: Sequence[Place],
+    number: int | None = None,
 ) -> dict[str, float]:
-    """Hold a ranking against the truth at the planted number.
+    """Hold a ranking against the truth at some number of neurons taken.
+
+    Args:
+        truth: What was planted.
+        culture: Whose neurons are sought.
+        order: The ranking, the best first.
+        takes_effect: The planted neurons that take effect when silenced alone.
+        number: How many of the ranking are taken; as many as were planted if left out.
 
     Returns:
-        Precisions and average precisions, recalls of the effective neurons and of each planted
-        kind, and what should have been left alone: the share of the culture's own decoys and of
-        its recognition neurons that was taken, and the share of what was taken that carries
-        other cultures only.
+        Precisions, which are 0 where nothing is taken, average precisions, recalls of the planted
+        neurons, of the effective ones and of each planted kind, and what should have been left
+        alone: the share of the culture's own decoys and of its recognition neurons that was taken,
+        and the share of what was taken that carries other cultures only.
     """
 
     def carrying(kinds: str | Sequence[str], of: str | None = culture) -> set[Place]:
         return mlp_places(truth.neurons(kinds, of).members())
 
     sought, effective = carrying(SOUGHT), set(takes_effect)
-    chosen = order[: len(sought)]
+    chosen = order[: len(sought) if number is None else number]
     hits = mlp_places(chosen)
     others = carrying(SOUGHT, None) - sought
-    number = max(len(chosen), 1)
+    taken = max(len(chosen), 1)
     return {
-        "precision": len(hits & sought) / number,
+        "precision": len(hits & sought) / taken,
+        "recall": share_of(hits, sought),
         "average_precision": average_precision(order, sought),
-        "effective_precision": len(hits & effective) / number,
+        "effective_precision": len(hits & effective) / taken,
         "effective_recall": share_of(hits, effective),
         "effective_average_precision": average_precision(order, effective),
         **{f"recall_{kind}": recall_of(truth, kind, culture, hits) for kind in SOUGHT},
         "decoys": share_of(hits, carrying("style")),
         "recognition": share_of(hits, carrying("recognition")),
-        "other_cultures": len(hits & others) / number,
+        "other_cultures": len(hits & others) / taken,
     }
 
 

@@ -45,7 +45,9 @@ BAND = "#f4f5f7"
 def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) -> go.Figure:
     """Draw every selector's scores on organisms, with intervals over organisms.
 
-    The truth itself stands on top; then selectors by the precision of what they take.
+    The truth itself stands on top; then selectors by the precision of what they take. Those that
+    take another number of neurons than were planted say how many, a mean over cultures and
+    organisms.
 
     Args:
         card: What ``score_selectors`` gave.
@@ -103,10 +105,12 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) 
     drawn = f"{card.metadata.get('pictures')} pictures per culture and object"
     told = f"mean over cultures; {LEVEL:.0%} t intervals over organisms"
     organisms = f"{models} organism{'s' if models > 1 else ''}"
+    numbers = other_numbers(card)
+    taken = f"as many neurons taken as were planted{', or (n)' if numbers else ''}"
     house(
         figure,
         "Selectors held against neurons that are known",
-        f"{organisms} · as many neurons taken as were planted · {drawn} · {told}",
+        f"{organisms} · {taken} · {drawn} · {told}",
         len(rows),
         showlegend=False,
     )
@@ -114,9 +118,19 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) 
     figure.update_yaxes(
         range=[len(rows) - 0.5, -0.5],
         tickvals=list(range(len(rows))),
-        ticktext=[f"<b>{plain(name)}</b>" if name in TRUTH else label(name) for name in rows],
+        ticktext=[
+            (f"<b>{plain(name)}</b>" if name in TRUTH else label(name)) + numbers.get(name, "")
+            for name in rows
+        ],
     )
     return figure
+
+
+def other_numbers(card: Scorecard) -> dict[str, str]:
+    """Write how many neurons are taken by selectors that do not take as many as were planted."""
+    means = card.frame.groupby("selector")[["sought", "taken"]].mean()
+    differ = means[means["taken"] != means["sought"]]
+    return {str(name): f" ({number:.0f})" for name, number in differ["taken"].items()}
 
 
 def dots(
