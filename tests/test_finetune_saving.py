@@ -1,6 +1,7 @@
 """Saved checkpoints load in plain transformers, with the same logits; other folders are refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoProcessor,
     AutoTokenizer,
+    TrainerCallback,
 )
 
 import culture_lens as cl
@@ -164,3 +166,32 @@ def test_processors_of_every_kind_are_written(tmp_path):
         hf_processor(name)
         finetune(model, pictured_questions()[:3], folder=tmp_path / name, **FAST)
         assert cl.load_model(tmp_path / name).vision is not None
+
+
+def test_where_to_log_is_checked_before_a_folder_is_made(tmp_path, monkeypatch):
+    model = of("llama")
+    for name, words in (("tensorbord", "did you mean 'tensorboard'"), ("dvclive", "not installed")):
+        with pytest.raises(InputError, match=words):
+            finetune(model, toy_questions(), folder=tmp_path / "m", report_to=name, **FAST)
+    monkeypatch.setattr(
+        "transformers.integrations.get_available_reporting_integrations", lambda: ["tensorboard"]
+    )
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    with pytest.raises(InputError, match="give folder="):
+        finetune(model, toy_questions(), report_to="tensorboard", **FAST)
+    assert not (tmp_path / "m").exists()
+
+
+class Logs(TrainerCallback):
+    """Writes where Trainer's own loggers to files do."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        folder = Path(args.output_dir) / "runs" / "today"
+        folder.mkdir(parents=True)
+        (folder / "events").write_text("0.5")
+
+
+def test_what_was_logged_outlives_the_checkpoints(tmp_path):
+    finetune(of("llama"), toy_questions(), folder=tmp_path / "m", callbacks=[Logs()], **FAST)
+    assert (tmp_path / "m" / "runs" / "today" / "events").read_text() == "0.5"
+    assert not (tmp_path / "m" / "checkpoints").exists()

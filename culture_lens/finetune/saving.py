@@ -3,6 +3,7 @@
     config.json, model.safetensors, tokenizer or processor    any tool can load these
     README.md                                                 what was done, for people
     finetune.json                                             the same, for programs
+    runs/                                                     what was logged for TensorBoard
     checkpoints/                                              while training only
 
 ``finetune.json`` is written twice: with the settings when training begins, so that it can go on
@@ -24,6 +25,7 @@ from culture_lens.storage import load_json, save_json, write_whole
 
 RECORD = "finetune.json"
 CHECKPOINTS = "checkpoints"
+LOGS = "runs"  # where Trainer puts them, in its output folder
 WORDS = {
     "protect": "neurons whose weights were left alone",
     "only": "neurons whose weights alone were trained",
@@ -92,6 +94,8 @@ def save_checkpoint(folder: Path, plain: Any, model: LensModel, record: Mapping[
     reader = model.tokenizer if model.vision is None else model.vision.processor.processor
     reader.save_pretrained(folder)
     write_whole(folder / "README.md", lambda part: part.write_text(card(record), encoding="utf-8"))
+    if (folder / CHECKPOINTS / LOGS).is_dir():
+        shutil.move(folder / CHECKPOINTS / LOGS, folder / LOGS)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     save_json(folder / RECORD, record)
 

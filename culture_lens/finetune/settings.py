@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from culture_lens.batches import check_batch_size, picture_key
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.finetune.examples import Example
 from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons
@@ -40,6 +42,31 @@ def check_training(lens: LensModel, training: Mapping[str, Any]) -> None:
             CultureLensWarning,
             stacklevel=3,
         )
+
+
+def check_report_to(name: str, folder: str | Path | None) -> None:
+    """Refuse a place to log to that is unknown, not installed, or would be lost.
+
+    Raises:
+        InputError: Names what there is, what to install, or what to give.
+
+    Example:
+        >>> check_report_to("none", None)
+    """
+    from transformers.integrations import get_available_reporting_integrations
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    if name in ("none", "all"):
+        return
+    if name not in INTEGRATION_TO_CALLBACK:
+        raise unknown("report_to", name, ("none", "all", *sorted(INTEGRATION_TO_CALLBACK)))
+    if name not in get_available_reporting_integrations():
+        raise InputError(
+            f"report_to={name!r}: its package is not installed (often: pip install {name}); "
+            "install it, or leave report_to out."
+        )
+    if name == "tensorboard" and folder is None and "TENSORBOARD_LOGGING_DIR" not in os.environ:
+        raise InputError("report_to='tensorboard' writes files: give folder= to keep them in.")
 
 
 def describe(

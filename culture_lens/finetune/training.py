@@ -26,7 +26,7 @@ from culture_lens.finetune.masks import (
 from culture_lens.finetune.modules import ModuleChoice, RankedModule
 from culture_lens.finetune.projections import Projection, projections_of
 from culture_lens.finetune.saving import CHECKPOINTS, last_checkpoint, open_folder, save_checkpoint
-from culture_lens.finetune.settings import check_training, describe
+from culture_lens.finetune.settings import check_report_to, check_training, describe
 from culture_lens.finetune.unwrap import plain_copy
 from culture_lens.items import benchmarks_of
 from culture_lens.lens import LensModel
@@ -128,7 +128,8 @@ def finetune(
         folder: Where the model is saved as an ordinary Hugging Face checkpoint with a card. A
             finished training is found again there, an interrupted one goes on.
         save_every: Steps between checkpoints of the training; needs ``folder``.
-        report_to: ``"none"``, ``"tensorboard"``, ``"wandb"`` or whatever else Trainer knows.
+        report_to: ``"none"``, ``"tensorboard"`` (into ``folder/runs``), ``"wandb"`` or whatever
+            else Trainer knows.
         progress: Show progress bars.
         callbacks: More of Trainer's callbacks.
 
@@ -165,6 +166,7 @@ def finetune(
         "lora_rank": lora_rank,
     }
     check_training(lens, training)
+    check_report_to(report_to, folder)
     questions = as_questions(dataset)
     reading: dict[str, Any] = {"too_long": too_long, "progress": progress}
     examples = make_examples(lens, questions, scoring, **reading)
