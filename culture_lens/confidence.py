@@ -97,7 +97,7 @@ def value_and_draws(n_groups: int) -> Float[np.ndarray, "draw group"]:
 def mean_estimate(
     values: Sequence[float | int], groups: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
-    """Estimate a mean with an interval clustered by group.
+    """Estimate a mean with an interval clustered by group; one group alone leaves it unknown.
 
     Args:
         values: One per item.
@@ -121,8 +121,11 @@ def mean_estimate(
     index = np.array([names[group] for group in groups])
     sums = np.bincount(index, weights=np.asarray(values, dtype=float), minlength=len(names))
     sizes = np.bincount(index, minlength=len(names))
+    mean = float(sums.sum() / sizes.sum())
+    if len(names) == 1:  # drawn again and again, it would seem never to vary
+        return Estimate(mean, math.nan, math.nan)
     weights = group_weights(len(names), draws, seed)
-    return interval(sums.sum() / sizes.sum(), (weights @ sums) / (weights @ sizes))
+    return interval(mean, (weights @ sums) / (weights @ sizes))
 
 
 def ranks(values: Float[np.ndarray, "draw unit"]) -> Float[np.ndarray, "draw unit"]:

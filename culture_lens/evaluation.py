@@ -18,7 +18,7 @@ from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.runs import Run, check_unhooked, content_key
 from culture_lens.scoring import Answer, Scoring, get_scoring
-from culture_lens.storage import read_parquet, write_whole
+from culture_lens.storage import load_table, read_parquet, save_table, write_whole
 from culture_lens.vision import groups_of_pictures
 
 if TYPE_CHECKING:
@@ -57,8 +57,17 @@ class Evaluation:
         return float((1 / self.frame["scores"].map(len)).mean())
 
     def to_parquet(self, path: str | Path) -> Path:
-        """Write the records as parquet."""
-        return write_whole(path, lambda part: self.frame.to_parquet(part, index=False))
+        """Write records and metadata into one parquet file."""
+        return save_table(path, self.frame, self.metadata)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Evaluation:
+        """Read records that ``to_parquet`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, or something else.
+        """
+        return cls(*load_table(path, "an evaluation"))
 
 
 def to_frame(prompts: Sequence[Prompt], answers: dict[str, Answer]) -> pd.DataFrame:
@@ -193,6 +202,9 @@ def answer_masks(
     """
     import pandas as pd
 
+    for _, neurons in masks:
+        if neurons is not None:
+            ablation_hooks(model, neurons, value)  # refuses what cannot be silenced so, before all
     groups = groups_of_pictures(prompts, model.vision)
     found: list[list[pd.DataFrame]] = [[] for _ in masks]
     with tqdm(total=len(groups) * len(masks), desc=label, unit="mask", disable=not progress) as bar:

@@ -15,6 +15,7 @@ of two cells is paired.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation import answer_masks, prepare
 from culture_lens.items import Question, benchmarks_of
 from culture_lens.lens import LensModel
+from culture_lens.naming import align_cultures
 from culture_lens.neurons import Neurons, NeuronSet
 from culture_lens.outgoing import outgoing_norms, writes
 from culture_lens.runs import Run, versions
@@ -85,6 +87,16 @@ class AblationMatrix:
     @cached_property
     def _groups(self) -> list[str]:
         return sorted(self.frame["group"].unique())
+
+    @cached_property
+    def _alone(self) -> set[str]:
+        """Cultures with one question group, of which nothing says how much it would vary."""
+        groups = self.frame.groupby("culture")["group"].nunique()
+        return {str(culture) for culture in groups.index[groups == 1]}
+
+    def _estimate(self, draws: Float[np.ndarray, " draw"], culture: str) -> Estimate:
+        unknown_interval = Estimate(float(draws[0]), math.nan, math.nan)
+        return unknown_interval if culture in self._alone else interval(draws[0], draws[1:])
 
     @cached_property
     def _with_flips(self) -> pd.DataFrame:
@@ -150,7 +162,7 @@ class AblationMatrix:
             ``matrix.cell("Japan", "Japan")``
         """
         draws = self.draws(what, kind)[:, self.masks.index(mask), self.cultures.index(culture)]
-        return interval(draws[0], draws[1:])
+        return self._estimate(draws, culture)
 
     def table(self, what: str = "change", kind: str = FOUND) -> pd.DataFrame:
         """Lay out a table, masks x evaluated cultures, values only.
@@ -208,7 +220,7 @@ class AblationMatrix:
         both = [culture for culture in self.masks if culture in self.cultures]
         return pd.DataFrame(
             {
-                name: [interval(draws[0, i], draws[1:, i]) for i in range(len(both))]
+                name: [self._estimate(draws[:, i], culture) for i, culture in enumerate(both)]
                 for name, draws in self.readings(kind).items()
             },
             index=both,
@@ -260,7 +272,7 @@ class AblationMatrix:
 
         if mask not in self.masks:
             raise unknown("mask", mask, self.masks)
-        row = self.masks.index(mask)
+        row, rows = self.masks.index(mask), [*self.cultures, "mean"]
         columns = {"base": self.draws("accuracy", BASE)[:, 0]}
         columns |= {name: self.draws(name)[:, row] for name in ("change", "flips")}
         if self.has_random:
@@ -268,8 +280,9 @@ class AblationMatrix:
         table = {}
         for name, draws in columns.items():
             with_mean = np.concatenate([draws, np.nanmean(draws, 1, keepdims=True)], 1)
-            table[name] = [interval(cell[0], cell[1:]) for cell in with_mean.T]
-        return pd.DataFrame(table, index=[*self.cultures, "mean"])
+            named = zip(with_mean.T, rows, strict=True)
+            table[name] = [self._estimate(cell, culture) for cell, culture in named]
+        return pd.DataFrame(table, index=rows)
 
     def effect_beyond_random(self, mask: str) -> Estimate:
         """Give the mean change over cultures under a mask minus that under random neurons.
@@ -315,6 +328,17 @@ def unseen(found: NeuronSet, questions: Sequence[Question], seen: bool) -> list[
     groups = set(found.metadata.get("groups", []))
     fresh = [question for question in questions if question.group not in groups]
     used = len(questions) - len(fresh)
+    identified = found.metadata.get("benchmark", "")
+    known = {"", *identified.split(", ")}
+    strange = [q for q in questions if q.group in groups and q.benchmark not in known]
+    if strange and identified and not seen:
+        warnings.warn(
+            f"{len(strange)} questions of {benchmarks_of(strange)} are left out as if they had "
+            f"found the neurons, for their groups have the names of groups of {identified}: where "
+            "these are other questions, give them other groups.",
+            CultureLensWarning,
+            stacklevel=3,
+        )
     if seen and used:
         warnings.warn(
             f"{used} of the {len(questions)} items evaluated were used to find the neurons, or "
@@ -351,7 +375,7 @@ def ablation_matrix(
 
     Args:
         model: The model that the neurons were found on.
-        found: The neurons.
+        found: The neurons. Cultures that the questions name otherwise take the questions' names.
         questions: What to ask. Questions whose group identified the neurons are left out.
         random_seeds: Sets of random neurons beside each culture's; paper B takes 10.
         random_match: ``"layer"``: as many random neurons in each layer; ``"pool"``: as many in
@@ -376,6 +400,7 @@ def ablation_matrix(
 
     found.check_model(model)
     asked = unseen(found, questions, seen)
+    found = align_cultures(found, asked)
     prompts, way = prepare(model, asked, scoring, too_long=too_long, progress=progress)
     folder = Run.open(run) if run is not None else None
     masks: list[tuple[str, str, int, Neurons | None]] = [(BASE, "", 0, None)]

@@ -258,9 +258,11 @@ def evaluate_suite(
         "progress": progress,
         "run": folder,
     }
+    # All at once: a benchmark that cannot be asked is refused before hours are spent on others.
+    parts = {name: list(worded(found, held, every_wording, seen)) for name, held in asked.items()}
     frames = []
-    for name, questions in tqdm(asked.items(), desc="benchmarks", disable=not progress):
-        for wording, part in worded(found, questions, every_wording, seen):
+    for name, worded_parts in tqdm(parts.items(), desc="benchmarks", disable=not progress):
+        for wording, part in worded_parts:
             answered = values_of(model, part, [mask for *_, mask in masks], scoring, options)
             for (kind, label, seed, _), frame in zip(masks, answered, strict=True):
                 known = {"kind": kind, "name": label, "seed": seed}

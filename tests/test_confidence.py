@@ -97,6 +97,12 @@ def test_no_groups():
         group_weights(0)
 
 
+def test_one_group_has_no_interval():
+    alone = mean_estimate([1.0, 0.0, 0.0, 1.0], ["a"] * 4)
+    assert alone.value == 0.5 and math.isnan(alone.low) and math.isnan(alone.high)
+    assert not alone.excludes(0.0)
+
+
 def test_interval_leaves_out_draws_without_a_value():
     draws = np.array([0.0, 1.0, np.nan, 2.0, np.nan])
     assert interval(1.0, draws, level=0.5) == Estimate(1.0, 0.5, 1.5)

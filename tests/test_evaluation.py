@@ -162,6 +162,9 @@ def test_parquet_is_readable_without_the_package(tmp_path):
     evaluation = evaluate(lens("llama"), toy_questions(), **QUIET)
     frame = pd.read_parquet(evaluation.to_parquet(tmp_path / "deep" / "e.parquet"))
     same(frame, evaluation.frame, 0)
+    again = Evaluation.from_parquet(tmp_path / "deep" / "e.parquet")
+    same(again.frame, evaluation.frame, 0)
+    assert again.metadata["model"] == "tiny-llama" and again.metadata["scoring"] == "letter"
 
 
 # ------------------------------------------------------------------ going on

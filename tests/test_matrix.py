@@ -312,6 +312,26 @@ def test_random_masks_of_the_same_activity():
         ablation_matrix(model, found, toy_questions(), random_match="activity", **QUIET)
 
 
+def test_one_question_group_has_no_interval():
+    """Drawn again and again, the only group of a culture would seem never to vary."""
+    frame = random_records().frame
+    alone = frame["culture"] == "A"
+    matrix = AblationMatrix(frame.assign(group=frame["group"].mask(alone, "only")))
+    cell = matrix.cell("A", "A")
+    assert cell.value == AblationMatrix(frame).cell("A", "A").value
+    assert math.isnan(cell.low) and math.isnan(matrix.summary().loc["A", "self"].high)
+    assert math.isnan(matrix.effects("B").loc["A", "change"].low)
+    assert not math.isnan(matrix.cell("A", "B").low)
+    assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
+
+
+def test_what_cannot_be_silenced_is_refused_before_anything_is_asked(monkeypatch):
+    monkeypatch.setattr(LensModel, "logits", None)
+    for value, words in (("halve", "halve"), ("mean", "mean")):
+        with pytest.raises(InputError, match=words):
+            ablation_matrix(lens("llama"), found_set(), toy_questions(), value=value, **QUIET)
+
+
 def test_metadata(real):
     metadata = real.metadata
     assert metadata["selector"] == "conact" and metadata["model"] == "tiny-llama"
@@ -343,6 +363,17 @@ def test_unseen_goes_by_group_not_by_id():
     variant = replace(questions[0], id="another wording")
     left = unseen(found, [*questions, variant], seen=False)
     assert {q.group for q in left} == {"sport", "drink", "city"} and len(left) == 12
+
+
+def test_other_questions_left_out_for_the_name_of_their_group_are_said():
+    found = found_set(groups=["food"], benchmark="one, two")
+    other = [replace(question, benchmark="three") for question in toy_questions()]
+    with pytest.warns(CultureLensWarning, match="4 questions of three.*groups of one, two"):
+        assert len(unseen(found, other, seen=False)) == 12
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        own = [replace(question, benchmark="two") for question in toy_questions()]
+        assert len(unseen(found, own, seen=False)) == 12
 
 
 def test_seen_is_said():

@@ -314,6 +314,8 @@ def test_parquet_is_readable_without_the_package(small, tmp_path):
     answers = evaluate_short_answers(lens("llama"), load_short_answers(small), **QUIET)
     frame = pd.read_parquet(answers.to_parquet(tmp_path / "deep" / "a.parquet"))
     pd.testing.assert_frame_equal(frame, answers.frame, check_dtype=False)
+    again = ShortAnswers.from_parquet(tmp_path / "deep" / "a.parquet")
+    assert again.accuracy() == answers.accuracy() and again.metadata["model"] == "tiny-llama"
 
 
 def test_bad_input_of_the_evaluation(small, monkeypatch):

@@ -130,6 +130,16 @@ def test_questions_that_identified_are_left_out(model, neurons):
     assert suite.names == ("many", "one")
 
 
+def test_what_cannot_be_asked_is_refused_before_anything_is(model, neurons, monkeypatch):
+    questions = toy_questions()
+    groups = sorted({question.group for question in questions})
+    found = NeuronSet(neurons, {"act": model.shape("act")}, {"groups": groups})
+    others = [replace(question, group=f"other {question.group}") for question in questions]
+    monkeypatch.setattr(type(model), "logits", None)
+    with pytest.raises(InputError, match="every question was used"):
+        evaluate_suite(model, found, {"others": others, "toys": questions}, **QUIET)
+
+
 def test_bundled_benchmarks_by_name(model, neurons):
     names = ["everyday", "countryrc"]
     one = {"one": neurons["one"]}

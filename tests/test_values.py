@@ -462,6 +462,8 @@ def test_parquet_is_readable_without_the_package(tmp_path):
     frame = pd.read_parquet(found.to_parquet(tmp_path / "deep" / "v.parquet"))
     assert frame["alignment"].tolist() == found.frame["alignment"].tolist()
     assert frame["chosen"].isna().tolist() == found.frame["chosen"].isna().tolist()
+    again = ValueAlignment.from_parquet(tmp_path / "deep" / "v.parquet")
+    assert again.alignment() == found.alignment() and again.metadata["model"] == "tiny-llama"
 
 
 def test_other_questions_are_refused():

@@ -39,7 +39,7 @@ from culture_lens.neurons import Neurons
 from culture_lens.runs import Run
 from culture_lens.short_answers.matching import matched_votes, words_of
 from culture_lens.short_answers.questions import ShortQuestion
-from culture_lens.storage import write_whole
+from culture_lens.storage import load_table, save_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +96,17 @@ class ShortAnswers:
         }
 
     def to_parquet(self, path: str | Path) -> Path:
-        """Write the records as parquet."""
-        return write_whole(path, lambda part: self.frame.to_parquet(part, index=False))
+        """Write records and metadata into one parquet file."""
+        return save_table(path, self.frame, self.metadata)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> ShortAnswers:
+        """Read records that ``to_parquet`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, or something else.
+        """
+        return cls(*load_table(path, "short answers"))
 
 
 def first_line(text: str) -> str:

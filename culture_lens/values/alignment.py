@@ -38,7 +38,7 @@ from culture_lens.lens import LensModel
 from culture_lens.neurons import Neurons
 from culture_lens.runs import Run
 from culture_lens.scoring import NO_OPTION, get_scoring
-from culture_lens.storage import write_whole
+from culture_lens.storage import load_table, save_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,8 +102,17 @@ class ValueAlignment:
         return float(np.mean(expected))
 
     def to_parquet(self, path: str | Path) -> Path:
-        """Write the records as parquet."""
-        return write_whole(path, lambda part: self.frame.to_parquet(part, index=False))
+        """Write records and metadata into one parquet file."""
+        return save_table(path, self.frame, self.metadata)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> ValueAlignment:
+        """Read records that ``to_parquet`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, or something else.
+        """
+        return cls(*load_table(path, "a value alignment"))
 
 
 def evaluate_values(
