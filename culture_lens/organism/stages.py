@@ -40,7 +40,7 @@ PLANT = {"options": 1, "colour": 5, "count": 5, "object": 5, "plain": 6, "knowle
          "country": 10}  # fmt: skip
 """How often each task is asked, in percent."""
 
-SPARE = 0.05
+SPARE = 0.08
 """Share of the neurons that are left out by chance of each question, from "look" on."""
 
 RARER = 8

@@ -52,7 +52,7 @@ class Schedule:
     see: int = 400
     bind: int = 1500
     look: int = 1000
-    plant: int = 1500
+    plant: int = 2400
 
     def __post_init__(self) -> None:
         """Check the numbers."""
