@@ -164,7 +164,8 @@ def test_parquet_is_readable_without_the_package(tmp_path):
     same(frame, evaluation.frame, 0)
     again = Evaluation.from_parquet(tmp_path / "deep" / "e.parquet")
     same(again.frame, evaluation.frame, 0)
-    assert again.metadata["model"] == "tiny-llama" and again.metadata["scoring"] == "option_likelihood"
+    assert again.metadata["model"] == "tiny-llama"
+    assert again.metadata["scoring"] == "option_likelihood"
 
 
 # ------------------------------------------------------------------ going on

@@ -9,7 +9,7 @@ from transformers import LlavaForConditionalGeneration
 
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.errors import InputError
-from culture_lens.organism import stages, training
+from culture_lens.organism import planting, stages, training
 from culture_lens.organism.lessons import IDS, LETTERS, Lesson, draw_bank, draw_lesson, put
 from culture_lens.organism.model import make_processor
 from culture_lens.organism.plan import OWN, Variant, make_plan, rows_of
@@ -110,7 +110,7 @@ def test_routed_write_is_a_product_whose_gradients_pass_where_routed():
 
 
 def test_tables_of_parts():
-    parts = stages.parts_of(Variant())
+    parts = planting.parts_of(Variant())
     blocks = make_plan(Variant())
     for culture in range(8):
         for thing in range(12):
@@ -123,7 +123,8 @@ def test_tables_of_parts():
                 assert kinds == {"rare"} and len(own) == 2
             else:
                 assert kinds == {"knowledge"} and len(own) == 10
-            assert bool(set(rows) & set(rows_of(blocks, ("kin",)))) == stages.shared(culture, thing)
+            of_kin = bool(set(rows) & set(rows_of(blocks, ("kin",))))
+            assert of_kin == planting.shared(culture, thing)
     assert parts.inside[PLAIN].sum() == 0
     assert not set(rows_of(blocks, ("style",))) & set(parts.inside.amax((0, 1)).nonzero().flatten())
 
@@ -134,7 +135,7 @@ def test_ridge_finds_a_gate_that_tells_its_part():
     part = read[:, 0] > 0
     read[:, 5] = 1  # something constant, as residuals have
     read[:, 0] = torch.where(part, 1.0, -1.0)
-    gate = stages.ridge(read, part, torch.ones(4000, dtype=torch.float64), (-1.2, -5.0))
+    gate = planting.ridge(read, part, torch.ones(4000, dtype=torch.float64), (-1.2, -5.0))
     opened = read.float() @ gate
     assert opened[part].mean() == pytest.approx(-1.2, abs=0.02)
     assert opened[~part].mean() == pytest.approx(-5.0, abs=0.02)
@@ -159,7 +160,7 @@ def test_planting_moves_planted_rows_only(tmp_path, finished, monkeypatch):
         before.update({k: v.clone() for k, v in organism.model.state_dict().items()})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "open_gates", stop)
+    monkeypatch.setattr(planting, "open_gates", stop)
     with pytest.raises(KeyboardInterrupt):
         train_organism(tmp_path, variant=SMALL, schedule=SHORT, progress=False)
     after = LlavaForConditionalGeneration.from_pretrained(finished).state_dict()
@@ -183,7 +184,8 @@ def test_planting_moves_planted_rows_only(tmp_path, finished, monkeypatch):
 def test_interrupted_training_ends_in_the_same_weights(tmp_path, finished, monkeypatch, stage):
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
     whole = train_organism(tmp_path / "whole", variant=SMALL, schedule=SHORT, progress=False)
-    loss, calls = getattr(stages, stage), []
+    module = planting if stage == "plant" else stages
+    loss, calls = getattr(module, stage), []
 
     def interrupted(organism, step):
         calls.append(step)
@@ -191,12 +193,12 @@ def test_interrupted_training_ends_in_the_same_weights(tmp_path, finished, monke
             raise KeyboardInterrupt
         return loss(organism, step)
 
-    monkeypatch.setattr(stages, stage, interrupted)
+    monkeypatch.setattr(module, stage, interrupted)
     options = {"variant": SMALL, "schedule": SHORT, "progress": False}
     with pytest.raises(KeyboardInterrupt):
         train_organism(tmp_path / "cut", **options)
     assert not (tmp_path / "cut" / "checkpoint").exists()
-    monkeypatch.setattr(stages, stage, loss)
+    monkeypatch.setattr(module, stage, loss)
     cut = train_organism(tmp_path / "cut", **options)
     one, other = weights(whole), weights(cut)
     assert one.keys() == other.keys()

@@ -87,7 +87,8 @@ def compare(
     --method random --share 0.003 --share 0.01`
     """
     from culture_lens.comparison import compare_selectors
-    from culture_lens.comparison.compare import COMPARED, checked, cultures_of
+    from culture_lens.comparison.compare import COMPARED
+    from culture_lens.comparison.planned import checked, cultures_of
     from culture_lens.find import check_enough, split_questions
     from culture_lens.runs import Run
     from culture_lens.scores import check_share

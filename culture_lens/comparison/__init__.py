@@ -1,6 +1,7 @@
 """Selectors side by side: effect against collateral damage, at equal numbers of neurons.
 
-``compare`` ranks, takes and silences; ``compared`` is the result with its intervals.
+``planned`` checks what is asked for, ``compare`` ranks, takes and silences, ``compared`` is the
+result with its intervals.
 """
 
 from culture_lens.comparison.compare import compare_selectors

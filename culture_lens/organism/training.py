@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from culture_lens.errors import InputError
-from culture_lens.organism import stages
+from culture_lens.organism import planting, stages
 from culture_lens.organism.lessons import draw_bank
 from culture_lens.organism.model import make_model, save
 from culture_lens.organism.plan import Variant, make_plan, rows_of, truth_of
@@ -147,7 +147,7 @@ def train_organism(
             if stage.name != "see" and organism.features is None:
                 organism = replace(organism, features=all_features(organism))
             if stage.name == "plant" and step == 0:
-                stages.open_gates(organism)
+                planting.open_gates(organism)
             train_stage(organism, stage, number, step, moments, folder, progress)
             step, moments = 0, {}
     write_whole(model, finished, settings, truth_of(variant))
@@ -160,7 +160,7 @@ def stages_of(schedule: Schedule) -> tuple[Stage, ...]:
         Stage("see", schedule.see, 1.5e-3, True, stages.see, tower_parameters),
         Stage("bind", schedule.bind, 1e-3, False, stages.bind, decoder_parameters, BOUND),
         Stage("look", schedule.look, 1.5e-3, True, stages.look, decoder_parameters),
-        Stage("plant", schedule.plant, 3e-3, True, stages.plant, planted_parameters),
+        Stage("plant", schedule.plant, 3e-3, True, planting.plant, planted_parameters),
     )
 
 
