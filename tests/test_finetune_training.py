@@ -361,3 +361,16 @@ def test_coarse_weights_are_warned_of():
 
     with pytest.warns(CultureLensWarning, match="rounded away"):
         finetune(lens("llama", torch.bfloat16), toy_questions()[:2], **{**FAST, "max_steps": 1})
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32():
+    options = {**FAST, "max_steps": 6, "learning_rate": 1e-3}
+    exact, coarse = (
+        finetune(of("llama"), toy_questions(), mixed_precision=mixed, **options)
+        for mixed in (False, True)
+    )
+    assert all(w.dtype == torch.float32 for w in weights(plain_copy(coarse.model)).values())
+    first, last = coarse.result["first_loss"], coarse.result["last_loss"]
+    assert first != exact.result["first_loss"]  # computed otherwise
+    assert first == pytest.approx(exact.result["first_loss"], rel=0.01)
+    assert last == pytest.approx(exact.result["last_loss"], rel=0.02) and last < first
