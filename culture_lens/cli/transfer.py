@@ -41,7 +41,7 @@ def transfer(
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Another label for a culture, such as UK='United Kingdom'."),
+        typer.Option(help="Another label for a culture, such as Northern_Nigeria=Nigeria."),
     ] = None,
     random_seeds: RandomSeedsOption = None,
     identify_share: IdentifyShareOption = None,
