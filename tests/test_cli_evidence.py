@@ -157,6 +157,18 @@ def test_suite_of_one_mask_leaves_out_what_identified_and_is_resumed(
     assert expected.table(correction="benjamini-hochberg").to_string() in out
 
 
+def test_suite_asks_tasks_without_cultures_whole(run, folder, tmp_path):
+    lines = ["Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"]
+    lines += [f"{n % 2}\t{n}\t{n + 9}\tOne thing {n}.\tAnother thing {n}." for n in range(4)]
+    (tmp_path / "dev.tsv").write_text("\n".join(lines) + "\n")
+    words = ["--benchmark", "everyday", "--benchmark", f"mrpc={tmp_path / 'dev.tsv'}"]
+    code, _, err = run("suite", *words, "--culture", "Japan", "--limit", 3, "--random-seeds", 0)
+    assert code == 0, err
+    frame = Suite.from_parquet(folder.path / "suite" / "conact.parquet").frame
+    asked = frame[frame["kind"] == "unmodified"].groupby("benchmark")["culture"].value_counts()
+    assert asked.to_dict() == {("everyday", "Japan"): 3, ("mrpc", "paraphrase"): 3}
+
+
 def test_suite_asks_values_and_short_answers_too(run, folder, place, model, found):
     asked = f"values={place / 'wvb'},answers={place / 'people.csv'},wordings=[1]"
     words = ["--benchmark", asked, "--benchmark", f"answers={place / 'blend'},asked=english"]

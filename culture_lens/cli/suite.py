@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 PEOPLE = {"values": "values=FOLDER,answers=FILE", "answers": "answers=FOLDER,asked=english"}
 """Benchmarks of the commands `values` and `answers`, and how they are written here."""
+WITHOUT_CULTURES = ("commonsenseqa", "qnli", "mrpc")
+"""Tasks that no culture has a part in: --culture chooses nothing of them."""
 
 
 def suite(
@@ -81,7 +83,7 @@ def suite(
     The neurons and the model are those of `find` in the run folder. Held-out halves are asked
     where a benchmark has them, and no question that identified the neurons. Beside the benchmarks
     of `culture-lens benchmarks` there are values=FOLDER,answers=FILE and answers=FOLDER, see the
-    commands of these names.
+    commands of these names. Tasks without cultures are asked whatever --culture says.
 
     Example: `culture-lens suite --run runs/first --benchmark everyday
     --benchmark culturalbench=data/CulturalBench-Easy.csv --union --every-wording`
@@ -166,7 +168,8 @@ def held_out(
         return [q for q in asked if q.id in kept]
     if name == "countryrc":
         own = {**own, "benchmark_option": ["wording=0", *own.get("benchmark_option", [])]}
-    questions = open_questions({"benchmark": name, **own, **given(culture=culture)})
+    whose = None if name in WITHOUT_CULTURES else culture
+    questions = open_questions({"benchmark": name, **own, **given(culture=whose)})
     return at_most([q for q in questions if q.split != "identify"] or questions, limit)
 
 
