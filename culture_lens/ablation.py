@@ -26,6 +26,7 @@ from culture_lens.sites import RAW_SITES, part_of
 
 Rows = Neurons | Sequence[Neurons]
 Value = str | float | Mapping[str, Tensor]
+NAMED_VALUES = ("zero", "mean", "double")
 
 
 def replaced(
@@ -164,7 +165,7 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
     Example:
         ``with model.hooks(ablation_hooks(model, found["Japan"])): model.logits(batch)``
     """
-    if isinstance(value, str) and value not in ("zero", "mean", "double"):
+    if isinstance(value, str) and value not in NAMED_VALUES:
         raise InputError(
             f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
         )

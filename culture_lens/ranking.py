@@ -24,7 +24,7 @@ from culture_lens.neurons import Neurons
 from culture_lens.scores import NEVER, NeuronScores, pooled_top
 from culture_lens.selectors.culnig_specific import standard_scores
 from culture_lens.selectors.mad import against_others
-from culture_lens.selectors.selection import SELECTORS
+from culture_lens.selectors.selection import SELECTORS, key_of
 from culture_lens.sites import PROJECTIONS, sites_reading
 from culture_lens.statistics import ActivationSummary
 
@@ -156,7 +156,7 @@ def get_ranking(
         >>> get_ranking("conact") is RANKINGS["conact"]
         True
     """
-    key = name.lower().replace("-", "_")
+    key = key_of(name)
     if key not in among:
         raise unknown("ranking", name, among)
     return among[key]

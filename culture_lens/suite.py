@@ -303,13 +303,19 @@ def named(
     return dict(benchmarks) if isinstance(benchmarks, Mapping) else dict.fromkeys(benchmarks)
 
 
+ASKED_WITH: Mapping[str, Mapping[str, Any]] = {"countryrc": {"wording": 0}}
+"""Options where nothing else is said: CountryRC would ask everything in all its wordings."""
+
+
+def held_out(questions: Sequence[Question], limit: int | None) -> list[Question]:
+    """Keep the half that does not identify, where there is one, and so many of each culture."""
+    return at_most([q for q in questions if q.split != "identify"] or questions, limit)
+
+
 def opened(name: str, source: str | Path | Asked | None, limit: int | None) -> Asked:
     """Give a benchmark's held-out questions: its own half where it has one."""
     if source is None or isinstance(source, (str, Path)):
-        # CountryRC asks everything in all its wordings unless told which.
-        own: dict[str, Any] = {"wording": 0} if name == "countryrc" else {}
-        questions = load_benchmark(name, source, **own)
-        return at_most([q for q in questions if q.split != "identify"] or questions, limit)
+        return held_out(load_benchmark(name, source, **ASKED_WITH.get(name, {})), limit)
     return source
 
 

@@ -175,11 +175,12 @@ def check_silencing(value: str | None = None, scoring: str | None = None) -> Non
     Raises:
         InputError: An unknown value or way of scoring.
     """
+    from culture_lens.ablation import NAMED_VALUES
     from culture_lens.scoring import get_scoring
 
     if scoring is not None:
         get_scoring(scoring)
-    if value not in (None, "zero", "mean", "double"):
+    if value not in (None, *NAMED_VALUES):
         raise InputError(f"--value {value!r}: use zero, mean or double.")
 
 

@@ -111,7 +111,7 @@ def suite(
     corrected(np.ones(1), correction or "holm")  # refuses an unknown one
     check_sets(sets, options)
     both = given(culture=culture, limit=limit)
-    asked = {name: held_out(name, own, **both) for name, own in parse_benchmarks(benchmark).items()}
+    asked = {name: opened(name, own, **both) for name, own in parse_benchmarks(benchmark).items()}
     for name, questions in asked.items():
         check_left(sets, name, questions, options)
     loading = remembered(folder, model=model, dtype=dtype, device=device, revision=revision)
@@ -148,16 +148,17 @@ def check_sets(sets: dict[str, NeuronSet], options: dict[str, Any]) -> None:
         matched_random(found, match=match)
 
 
-def held_out(
+def opened(
     name: str, own: dict[str, Any], culture: list[str] | None = None, limit: int | None = None
 ) -> list[Any]:
-    """Open a benchmark as ``evaluate_suite`` does by name: held-out half, CountryRC in one wording.
+    """Open a benchmark as ``evaluate_suite`` does by name.
 
     Raises:
         InputError: An unknown benchmark or option, or a file that cannot be used.
     """
     from culture_lens.items import at_most
     from culture_lens.short_answers.answers import as_question
+    from culture_lens.suite import ASKED_WITH, held_out
 
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit}: must be at least 1.")
@@ -166,11 +167,11 @@ def held_out(
         plain = [q if name == "values" else as_question(q) for q in asked]
         kept = {q.id for q in at_most(plain, limit)}
         return [q for q in asked if q.id in kept]
-    if name == "countryrc":
-        own = {**own, "benchmark_option": ["wording=0", *own.get("benchmark_option", [])]}
+    usual = [f"{option}={value}" for option, value in ASKED_WITH.get(name, {}).items()]
+    own = {**own, "benchmark_option": [*usual, *own.get("benchmark_option", [])]}
     whose = None if name in WITHOUT_CULTURES else culture
     questions = open_questions({"benchmark": name, **own, **given(culture=whose)})
-    return at_most([q for q in questions if q.split != "identify"] or questions, limit)
+    return held_out(questions, limit)
 
 
 def by_people(name: str, own: dict[str, Any], culture: list[str] | None) -> list[Any]:

@@ -14,6 +14,7 @@ from culture_lens.neurons import Neurons
 from culture_lens.ranking import get_ranking
 from culture_lens.scores import check_share
 from culture_lens.selectors import SELECTORS, plan
+from culture_lens.selectors.selection import key_of
 
 
 def checked(
@@ -24,7 +25,7 @@ def checked(
     Raises:
         InputError: Unknown ones, none, or options that a selector cannot do with.
     """
-    names = tuple(dict.fromkeys(name.lower().replace("-", "_") for name in selectors))
+    names = tuple(dict.fromkeys(map(key_of, selectors)))
     for name in names:
         get_ranking(name)
     if not names or random_seeds < 1:

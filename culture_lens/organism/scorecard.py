@@ -26,6 +26,7 @@ from culture_lens.organism.world import CULTURES, make_world
 from culture_lens.ranking import get_ranking, in_order
 from culture_lens.runs import Run, versions
 from culture_lens.selectors.random import random
+from culture_lens.selectors.selection import key_of
 from culture_lens.storage import load_table, save_table
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def score_selectors(
     """
     import pandas as pd
 
-    names = tuple(dict.fromkeys(n.lower().replace("-", "_") for n in selectors)) or tuple(SCORED)
+    names = tuple(dict.fromkeys(map(key_of, selectors))) or tuple(SCORED)
     for name in names:
         get_ranking(name, SCORED)
     if len({str(model) for model in models}) != len(models) or not models:

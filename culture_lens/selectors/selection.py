@@ -75,6 +75,16 @@ class Selection:
         return self.name in GRADIENT_SELECTORS
 
 
+def key_of(name: str) -> str:
+    """Write a selector's name as the tables have it; hyphens and underscores are the same.
+
+    Example:
+        >>> key_of("CULNIG-specific")
+        'culnig_specific'
+    """
+    return name.lower().replace("-", "_")
+
+
 def get_selector(name: str) -> Callable[..., Any]:
     """Find a selector by name; hyphens and underscores are the same.
 
@@ -86,7 +96,7 @@ def get_selector(name: str) -> Callable[..., Any]:
         True
     """
     every = {**SELECTORS, **GRADIENT_SELECTORS}
-    key = name.lower().replace("-", "_")
+    key = key_of(name)
     if key not in every:
         raise unknown("selector", name, every)
     return every[key]

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import CultureLensWarning
-from culture_lens.matrix import AblationMatrix
+from culture_lens.matrix import RANDOM, AblationMatrix
 from culture_lens.plots.look import percent, points
 from culture_lens.sentences import join, spoken
 from culture_lens.significance.cells import against_random, cell_tests, diagonal_test
@@ -173,5 +173,5 @@ def power_in_words(power: pd.DataFrame) -> str:
 
 def seeds_of(matrix: AblationMatrix) -> int:
     """Count the random sets of a matrix."""
-    kinds = matrix.frame["kind"] == "random"
+    kinds = matrix.frame["kind"] == RANDOM
     return int(matrix.frame.loc[kinds, "seed"].nunique())
