@@ -8,63 +8,29 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.batches import build_prompts, check_batch_size, picture_key
-from culture_lens.culnig import culnig_scores
-from culture_lens.design import PERMUTATIONS, Design, make_design
-from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.evaluation import evaluate
-from culture_lens.items import (
-    Prompt,
-    Question,
-    at_most,
-    benchmarks_of,
-    check_questions,
-    roles_of,
-    stable_hash,
-)
-from culture_lens.lens import LensModel
-from culture_lens.neurons import NeuronSet
-from culture_lens.record import record_activations
-from culture_lens.runs import Run, check_unhooked, content_key, versions
+from culture_lens.activations.record import record_activations
+from culture_lens.activations.resampling import PERMUTATIONS, Design, make_design
+from culture_lens.activations.statistics import ActivationStatistics, ActivationSummary
+from culture_lens.attribution.culnig import culnig_scores
+from culture_lens.errors import CultureLensWarning, unknown
+from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.models.lens_model import LensModel, check_unhooked
+from culture_lens.models.sites import check_sites
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.prompts.batches import build_prompts, check_batch_size, picture_key
+from culture_lens.prompts.prompt import Prompt, roles_of
+from culture_lens.questions.question import Question, benchmarks_of, check_questions
+from culture_lens.questions.splits import at_most, check_enough, split_questions
+from culture_lens.questions.strata import strata_of
 from culture_lens.selectors import Selection, check_fits, choose, plan
-from culture_lens.selectors.inference import check_permutations
-from culture_lens.sites import check_sites
-from culture_lens.statistics import ActivationStatistics, ActivationSummary
-from culture_lens.strata import strata_of
+from culture_lens.selectors.false_discovery import check_permutations
+from culture_lens.storage.runs import Run, content_key, versions
 
 if TYPE_CHECKING:
-    from culture_lens.evaluation import Evaluation
+    from culture_lens.evaluation.evaluate import Evaluation
 
 SHARD = 64
 """Prompts per shard of statistics in a run folder: what an interruption can cost."""
-
-
-def split_questions(
-    questions: Sequence[Question], identify_share: float = 0.5
-) -> tuple[list[Question], list[Question]]:
-    """Split questions into those that identify and those that evaluate, groups kept whole.
-
-    The benchmark's own split is taken where it has one; else groups are split by a stable hash,
-    the same on every machine.
-
-    Args:
-        questions: All questions.
-        identify_share: Share of the groups that identify.
-
-    Raises:
-        InputError: A share outside (0, 1].
-
-    Example:
-        ``identify, held_out = split_questions(load_benchmark("everyday"))``
-    """
-    if not 0 < identify_share <= 1:
-        raise InputError(f"identify_share={identify_share} is outside (0, 1].")
-    undecided = {q.group for q in questions if not q.split}
-    ordered = sorted(undecided, key=lambda group: (stable_hash(f"split\0{group}"), group))
-    chosen = set(ordered[: round(identify_share * len(ordered))])
-    first = [q for q in questions if q.split == "identify" or (not q.split and q.group in chosen)]
-    held = {q.id for q in first}
-    return first, [q for q in questions if q.id not in held]
 
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
@@ -83,24 +49,6 @@ def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> lis
         stacklevel=2,
     )
     return kept
-
-
-def check_enough(questions: Sequence[Question], least: int = 2) -> None:
-    """Refuse cultures with too few items for a statistic.
-
-    Raises:
-        InputError: Names the cultures and what can be done.
-    """
-    check_questions(questions)
-    counts: dict[str, int] = {}
-    for question in questions:
-        counts[question.culture] = counts.get(question.culture, 0) + 1
-    few = [f"{culture} ({n})" for culture, n in sorted(counts.items()) if n < least]
-    if few:
-        raise InputError(
-            f"fewer than {least} items to count for {', '.join(few)}: give more questions, leave "
-            "these cultures out, or count items answered wrong too (only_correct=False)."
-        )
 
 
 def design_of(
@@ -332,7 +280,7 @@ def find_culture_neurons(
         ``found = find_culture_neurons(model, questions, method="conact", share=0.005)``
     """
     from culture_lens.benchmarks import load_benchmark
-    from culture_lens.models import load_model
+    from culture_lens.models.load import load_model
 
     further = summary_options or {}
     selection = plan(

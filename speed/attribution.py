@@ -49,12 +49,12 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from culture_lens.attribution import BATCH_SIZE, AttributionSums, gold_tokens, item_scores
-from culture_lens.batches import batches, build_prompts, collate
+from culture_lens.attribution.gradients import BATCH_SIZE, AttributionSums, gold_tokens, item_scores
 from culture_lens.benchmarks import load_benchmark
-from culture_lens.checkpoints import embedded_path
-from culture_lens.items import Batch, Prompt, Role
-from culture_lens.models import load_model
+from culture_lens.models.checkpoints import embedded_path
+from culture_lens.models.load import load_model
+from culture_lens.prompts.batches import batches, build_prompts, collate
+from culture_lens.prompts.prompt import Batch, Prompt, Role
 
 SHAPES = {
     "llama-3.1-8b": dict(

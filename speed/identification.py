@@ -23,13 +23,13 @@ from collections.abc import Callable
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from culture_lens.batches import batches, build_prompts
+from culture_lens.activations.record import item_statistics, record_activations
+from culture_lens.activations.statistics import ActivationStatistics
 from culture_lens.benchmarks import load_benchmark
-from culture_lens.checkpoints import embedded_path
-from culture_lens.items import CONTENT_ROLES, Prompt
-from culture_lens.models import load_model
-from culture_lens.record import item_statistics, record_activations
-from culture_lens.statistics import ActivationStatistics
+from culture_lens.models.checkpoints import embedded_path
+from culture_lens.models.load import load_model
+from culture_lens.prompts.batches import batches, build_prompts
+from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt
 
 BATCH_SIZE = 16
 

@@ -17,12 +17,12 @@ import time
 
 import torch
 
-from culture_lens.batches import build_prompts
+from culture_lens.activations.record import record_activations
+from culture_lens.activations.resampling import make_design
+from culture_lens.activations.statistics import ActivationStatistics
 from culture_lens.benchmarks import load_benchmark
-from culture_lens.design import make_design
-from culture_lens.models import load_model
-from culture_lens.record import record_activations
-from culture_lens.statistics import ActivationStatistics
+from culture_lens.models.load import load_model
+from culture_lens.prompts.batches import build_prompts
 
 
 def main() -> None:

@@ -35,16 +35,17 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from culture_lens.ablation import ablated
-from culture_lens.batches import build_prompts, collate
-from culture_lens.evaluation import answer_masks
-from culture_lens.items import Prompt, Question
-from culture_lens.lens import LensModel
-from culture_lens.models import load_model
-from culture_lens.neurons import Neurons
-from culture_lens.record import item_statistics
-from culture_lens.scoring import get_scoring
-from tests.tiny_vlm import tiny_vlm_tokenizer
+from culture_lens.activations.record import item_statistics
+from culture_lens.evaluation.evaluate import answer_masks
+from culture_lens.evaluation.scoring import get_scoring
+from culture_lens.interventions.hooks import ablated
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.load import load_model
+from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.prompt import Prompt
+from culture_lens.questions.question import Question
+from tests.helpers.tiny_vlm import tiny_vlm_tokenizer
 
 PATCH = 14
 SIDES = {1024: 28, 2048: 40}  # patches of a picture's side

@@ -13,10 +13,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 
-from culture_lens.items import Question
-from culture_lens.lens import LensModel
-from culture_lens.models import load_model
-from tests.tiny import tiny_model, tiny_tokenizer
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.load import load_model
+from culture_lens.questions.question import Question
+from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,25 +8,20 @@ import pytest
 import torch
 
 from culture_lens import find
-from culture_lens.batches import build_prompts
+from culture_lens.activations.record import record_activations
+from culture_lens.activations.statistics import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.evaluation import Evaluation, evaluate
-from culture_lens.find import (
-    answered_right,
-    at_most,
-    check_enough,
-    find_culture_neurons,
-    split_questions,
-    summarise,
-)
-from culture_lens.items import Question, Role
-from culture_lens.lens import LensModel
-from culture_lens.record import record_activations
+from culture_lens.evaluation.evaluate import Evaluation, evaluate
+from culture_lens.find import answered_right, at_most, find_culture_neurons, summarise
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.prompt import Role
+from culture_lens.questions.question import Question
+from culture_lens.questions.splits import check_enough, split_questions
 from culture_lens.selectors import select
-from culture_lens.statistics import ActivationSummary
-from tests import reference
 from tests.conftest import lens, raw, reference_inputs, toy_questions
-from tests.tiny import ARCHITECTURES
+from tests.helpers import reference
+from tests.helpers.tiny import ARCHITECTURES
 
 QUIET = {"progress": False}
 

@@ -53,13 +53,14 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from culture_lens.ablation import ablated
-from culture_lens.batches import build_prompts, collate
-from culture_lens.evaluation import evaluate
-from culture_lens.find import find_culture_neurons, split_questions, summarise
-from culture_lens.items import PromptFormat, Question
-from culture_lens.matrix import ablation_matrix
-from culture_lens.models import load_model
+from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.interventions.hooks import ablated
+from culture_lens.models.load import load_model
+from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.questions.question import PromptFormat, Question
+from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select
 from culture_lens.selectors.conact import conact
 
@@ -262,7 +263,7 @@ def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
 
 
 def test_silencing_the_decoy_or_the_shared_neuron_costs_nothing(model):
-    from culture_lens.neurons import Neurons
+    from culture_lens.neurons.neuron_set import Neurons
 
     for places in ([DECOY], [SHARED]):
         neurons = Neurons.of({"act": places})

@@ -4,13 +4,11 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
 import culture_lens
-
-ROOT = Path(__file__).parents[1]
+from tests.helpers.places import ROOT
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -55,9 +53,9 @@ def test_every_public_name_can_be_had():
 
 
 def test_a_public_function_is_not_hidden_by_a_module_of_its_name():
-    import culture_lens.evaluation
+    import culture_lens.activations.record  # noqa: F401
+    import culture_lens.evaluation.evaluate
     import culture_lens.find
-    import culture_lens.record  # noqa: F401
 
     for name in culture_lens._PLACES:
         assert getattr(culture_lens, name).__name__ == name

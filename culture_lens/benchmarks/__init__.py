@@ -26,12 +26,12 @@ from culture_lens.benchmarks import (
     organism,
     table,
 )
-from culture_lens.benchmarks.rows import read_rows
-from culture_lens.benchmarks.source import Benchmark, Part, read_part
+from culture_lens.benchmarks.reading.rows import read_rows
+from culture_lens.benchmarks.reading.source import Benchmark, Part, read_part
+from culture_lens.benchmarks.reading.wordings import check_wording, in_every_wording, in_wording
 from culture_lens.benchmarks.table import questions_from_table
-from culture_lens.benchmarks.wordings import check_wording, in_every_wording, in_wording
 from culture_lens.errors import InputError, unknown
-from culture_lens.items import Question, check_questions, stable_hash
+from culture_lens.questions.question import Question, check_questions, stable_hash
 
 __all__ = [
     "BENCHMARKS",
@@ -101,7 +101,7 @@ def load_benchmark(
     Returns:
         The questions in the benchmark's order, ids unique, two cultures at least unless
         ``cultures`` names one or the benchmark has one only. Images are not decoded; see
-        ``culture_lens.images.readable``.
+        ``culture_lens.questions.readable.readable``.
 
     Raises:
         InputError: An unknown name, option, culture or category, no question left, or rows that

@@ -20,11 +20,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.benchmarks.rows import cell_text, need_columns, place_of, read_rows, say_dropped
-from culture_lens.benchmarks.source import Benchmark, Part, Read
-from culture_lens.benchmarks.wordings import four_wordings
+from culture_lens.benchmarks.reading.rows import (
+    cell_text,
+    need_columns,
+    place_of,
+    read_rows,
+    say_dropped,
+)
+from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
+from culture_lens.benchmarks.reading.wordings import four_wordings
 from culture_lens.errors import InputError, unknown
-from culture_lens.items import LABELS, PromptFormat, Question
+from culture_lens.questions.question import LABELS, PromptFormat, Question
 
 if TYPE_CHECKING:
     import pandas as pd

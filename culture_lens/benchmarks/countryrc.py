@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from culture_lens.benchmarks.rows import cell_text, need_columns, place_of
-from culture_lens.benchmarks.source import BUNDLED, Benchmark, Part, Read
-from culture_lens.benchmarks.wordings import ANSWER_PREFIX, DIGITS
+from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
+from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Part, Read
+from culture_lens.benchmarks.reading.wordings import ANSWER_PREFIX, DIGITS
 from culture_lens.errors import InputError, unknown
-from culture_lens.items import PromptFormat, Question, shuffled
+from culture_lens.questions.question import PromptFormat, Question, shuffled
 
 if TYPE_CHECKING:
     import pandas as pd

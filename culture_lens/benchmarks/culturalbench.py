@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.benchmarks.rows import cell_text, need_columns
-from culture_lens.benchmarks.source import Benchmark, Part, Read
-from culture_lens.benchmarks.text_rows import TextRow, empty_cell, text_questions
-from culture_lens.benchmarks.wordings import four_wordings
+from culture_lens.benchmarks.reading.rows import cell_text, need_columns
+from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
+from culture_lens.benchmarks.reading.text_rows import TextRow, empty_cell, text_questions
+from culture_lens.benchmarks.reading.wordings import four_wordings
 from culture_lens.errors import CultureLensWarning, unknown
-from culture_lens.items import Question
+from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
     import pandas as pd

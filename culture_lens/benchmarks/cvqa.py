@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.benchmarks.image_rows import (
+from culture_lens.benchmarks.reading.image_rows import (
     WITHHELD,
     ImageRow,
     image_questions,
@@ -27,10 +27,10 @@ from culture_lens.benchmarks.image_rows import (
     literal,
     whole_number,
 )
-from culture_lens.benchmarks.rows import cell_text, need_columns, place_of
-from culture_lens.benchmarks.source import Benchmark, Part, Read
+from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
+from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
 from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.items import Question
+from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from culture_lens.benchmarks.rows import cell_text, place_of
-from culture_lens.benchmarks.source import BUNDLED, Benchmark, Part, Read
+from culture_lens.benchmarks.reading.rows import cell_text, place_of
+from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Part, Read
 from culture_lens.errors import InputError
-from culture_lens.items import Question, shuffled
+from culture_lens.questions.question import Question, shuffled
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.benchmarks.image_rows import whole_number
-from culture_lens.benchmarks.linked import linked_groups
-from culture_lens.benchmarks.rows import cell_text, place_of
-from culture_lens.benchmarks.source import Benchmark, Part, Read
-from culture_lens.benchmarks.text_rows import TextRow, empty_cell, text_questions
-from culture_lens.benchmarks.wordings import Wordings, four_wordings
+from culture_lens.benchmarks.reading.image_rows import whole_number
+from culture_lens.benchmarks.reading.linked_groups import linked_groups
+from culture_lens.benchmarks.reading.rows import cell_text, place_of
+from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
+from culture_lens.benchmarks.reading.text_rows import TextRow, empty_cell, text_questions
+from culture_lens.benchmarks.reading.wordings import Wordings, four_wordings
 from culture_lens.errors import InputError
-from culture_lens.items import Question
+from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
     import pandas as pd

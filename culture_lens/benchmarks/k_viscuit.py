@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.benchmarks.image_rows import ImageRow, image_questions, listed, whole_number
-from culture_lens.benchmarks.rows import cell_text, need_columns
-from culture_lens.benchmarks.source import Benchmark, Part, Read
+from culture_lens.benchmarks.reading.image_rows import (
+    ImageRow,
+    image_questions,
+    listed,
+    whole_number,
+)
+from culture_lens.benchmarks.reading.rows import cell_text, need_columns
+from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
 from culture_lens.errors import unknown
-from culture_lens.items import Question
+from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from culture_lens.benchmarks.image_rows import image_groups, no_image
-from culture_lens.benchmarks.rows import (
+from culture_lens.benchmarks.reading.image_rows import image_groups, no_image
+from culture_lens.benchmarks.reading.rows import (
     Rows,
     as_frame,
     cell_text,
@@ -19,10 +19,16 @@ from culture_lens.benchmarks.rows import (
     place_of,
     say_dropped,
 )
-from culture_lens.benchmarks.source import LOCAL, Benchmark, Part, Read
+from culture_lens.benchmarks.reading.source import LOCAL, Benchmark, Part, Read
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.images import as_image
-from culture_lens.items import LABELS, PromptFormat, Question, check_questions, shuffled
+from culture_lens.questions.images import as_image
+from culture_lens.questions.question import (
+    LABELS,
+    PromptFormat,
+    Question,
+    check_questions,
+    shuffled,
+)
 
 READINGS = ("text", "letter", "index")
 ON_BAD = ("error", "skip")
@@ -80,8 +86,8 @@ def questions_from_table(
         image: Column with an image: a path, relative to the folder of the table's file (to the
             working folder where the rows come from no file) or absolute, bytes, a PIL image, or
             what a Hugging Face dataset has. Blank cells are questions without an image. Nothing is
-            decoded here; ``culture_lens.images.readable`` finds what cannot be.
-        allow_urls: Allow web addresses in the image column; see ``culture_lens.images.as_image``.
+            decoded here; ``readable`` finds what cannot be.
+        allow_urls: Allow web addresses in the image column; see ``as_image``.
         shuffle: Order each row's options by a hash of its id, for data whose answers lean to
             one letter.
         benchmark: Name written into the questions.

@@ -58,8 +58,8 @@ def ablate(
 
     Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
     """
-    from culture_lens.matrix import ablation_matrix
-    from culture_lens.runs import Run
+    from culture_lens.experiments.matrix import ablation_matrix
+    from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)

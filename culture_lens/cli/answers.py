@@ -71,8 +71,8 @@ def answers(
     Example: `culture-lens answers --path data/blend --culture UK --asked english
     --run runs/first --silence UK`
     """
-    from culture_lens.runs import Run
-    from culture_lens.short_answers import evaluate_short_answers, load_short_answers
+    from culture_lens.evaluation.short_answers import evaluate_short_answers, load_short_answers
+    from culture_lens.storage.runs import Run
 
     loading = recalled(run, model=model, dtype=dtype, device=device, revision=revision)
     check_silencing(value)

@@ -86,12 +86,12 @@ def compare(
     Example: `culture-lens compare --run runs/first --method conact --method culnig-specific
     --method random --share 0.003 --share 0.01`
     """
-    from culture_lens.comparison import compare_selectors
-    from culture_lens.comparison.compare import COMPARED
-    from culture_lens.comparison.planned import checked, cultures_of
-    from culture_lens.find import check_enough, split_questions
-    from culture_lens.runs import Run
-    from culture_lens.scores import check_share
+    from culture_lens.experiments.comparison import compare_selectors
+    from culture_lens.experiments.comparison.compare import COMPARED
+    from culture_lens.experiments.comparison.plan import checked, cultures_of
+    from culture_lens.neurons.scores import check_share
+    from culture_lens.questions.splits import check_enough, split_questions
+    from culture_lens.storage.runs import Run
 
     loading = recalled(
         run,

@@ -58,9 +58,9 @@ def evaluate(
 
     Example: `culture-lens evaluate --benchmark everyday --scoring option_likelihood`
     """
-    from culture_lens.evaluation import evaluate as run_evaluation
-    from culture_lens.neurons import NeuronSet
-    from culture_lens.runs import Run
+    from culture_lens.evaluation.evaluate import evaluate as run_evaluation
+    from culture_lens.neurons.neuron_set import NeuronSet
+    from culture_lens.storage.runs import Run
 
     if (neurons is None) != (silence is None):
         raise InputError("--neurons and --silence go together: a neuron set, and whose neurons.")

@@ -53,14 +53,14 @@ def fidelity(
 
     Example: `culture-lens fidelity --run runs/first --neurons 20`
     """
-    from culture_lens.agreement import comparable, matrix_fidelity
-    from culture_lens.agreement import fidelity as run_fidelity
-    from culture_lens.culnig import SCORINGS, CulnigScores
-    from culture_lens.matrix import AblationMatrix, unseen
-    from culture_lens.neurons import NeuronSet
-    from culture_lens.prediction import predicted_ablation_matrix
-    from culture_lens.runs import Run
-    from culture_lens.scores import NeuronScores
+    from culture_lens.attribution.culnig import SCORINGS, CulnigScores
+    from culture_lens.experiments.fidelity import comparable, matrix_fidelity
+    from culture_lens.experiments.fidelity import fidelity as run_fidelity
+    from culture_lens.experiments.matrix import AblationMatrix, unseen
+    from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
+    from culture_lens.neurons.neuron_set import NeuronSet
+    from culture_lens.neurons.scores import NeuronScores
+    from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
     files = {name: folder.named("scores", name, ".safetensors") for name in SCORINGS}

@@ -101,12 +101,13 @@ def find(
     Example: `culture-lens find --model smollm2-135m --benchmark everyday --method conact
     --method culnig-specific --run runs/first`
     """
-    from culture_lens.culnig import culnig_scores
-    from culture_lens.design import PERMUTATIONS
-    from culture_lens.find import default_sites, shapes_of, split_questions, summarise
-    from culture_lens.runs import Run
+    from culture_lens.activations.resampling import PERMUTATIONS
+    from culture_lens.attribution.culnig import culnig_scores
+    from culture_lens.find import default_sites, shapes_of, summarise
+    from culture_lens.questions.splits import split_questions
     from culture_lens.selectors import check_fits, choose, plan
-    from culture_lens.selectors.inference import check_permutations
+    from culture_lens.selectors.false_discovery import check_permutations
+    from culture_lens.storage.runs import Run
 
     shared = named_values(option or [])
     methods = {name: own_options(name, shared) for name in method or ["conact"]}

@@ -61,7 +61,7 @@ def modules(
     """
     from culture_lens.finetune import choose_modules, rank_modules
     from culture_lens.finetune.modules import WHICH
-    from culture_lens.runs import Run
+    from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
     found = the_neurons(folder, method)
@@ -123,7 +123,7 @@ def finetune(
     from culture_lens.finetune import finetune as train
     from culture_lens.finetune import rank_modules
     from culture_lens.finetune.study import STRATEGIES, Known
-    from culture_lens.runs import Run
+    from culture_lens.storage.runs import Run
 
     if strategy not in STRATEGIES:
         raise InputError(f"--strategy {strategy!r}: use {', '.join(WAYS)}.")

@@ -13,7 +13,7 @@ def models() -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    from culture_lens.architectures import ARCHITECTURES, PRESETS
+    from culture_lens.models.architectures import ARCHITECTURES, PRESETS
 
     first = Column("architecture", no_wrap=True)
     last = Column("examples; notes; needs", overflow="fold")

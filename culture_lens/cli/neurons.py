@@ -10,9 +10,9 @@ import typer
 from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
-    from culture_lens.lens import LensModel
-    from culture_lens.neurons import Neurons, NeuronSet
-    from culture_lens.runs import Run
+    from culture_lens.models.lens_model import LensModel
+    from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+    from culture_lens.storage.runs import Run
 
 MethodName = Annotated[
     str | None, typer.Option(help="Whose neurons of the run folder; the only ones if left out.")
@@ -33,7 +33,7 @@ def the_neurons(folder: Run, method: str | None) -> NeuronSet:
     Raises:
         InputError: There is none, or several and none is named.
     """
-    from culture_lens.neurons import NeuronSet
+    from culture_lens.neurons.neuron_set import NeuronSet
 
     return NeuronSet.load(folder.named("neurons", the_method(folder, method), ".safetensors"))
 
@@ -57,7 +57,7 @@ def named_sets(folder: Run, method: list[str] | None) -> dict[str, NeuronSet]:
     Raises:
         InputError: There are none, or one that is named is not there.
     """
-    from culture_lens.neurons import NeuronSet
+    from culture_lens.neurons.neuron_set import NeuronSet
 
     names = method or folder.names("neurons", ".safetensors")
     if not names:

@@ -14,9 +14,9 @@ import typer
 from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
-    from culture_lens.items import Question
-    from culture_lens.lens import LensModel
-    from culture_lens.runs import Run
+    from culture_lens.models.lens_model import LensModel
+    from culture_lens.questions.question import Question
+    from culture_lens.storage.runs import Run
 
 ModelOption = Annotated[str | None, typer.Option(help="Name, folder or hub id of the model.")]
 BenchmarkOption = Annotated[str | None, typer.Option(help="See `culture-lens benchmarks`.")]
@@ -143,7 +143,7 @@ def named_values(texts: list[str], flag: str = "--option", example: str = "z=1")
 
 def recalled(run: Path, **options: Any) -> dict[str, Any]:
     """Fill options as ``remembered`` does, from a run folder that need not be there yet."""
-    from culture_lens.runs import Run
+    from culture_lens.storage.runs import Run
 
     # Not made before everything else is known to be right.
     folder = Run.open(run, create=False) if run.exists() else Run(run)
@@ -175,8 +175,8 @@ def check_silencing(value: str | None = None, scoring: str | None = None) -> Non
     Raises:
         InputError: An unknown value or way of scoring.
     """
-    from culture_lens.ablation import NAMED_VALUES
-    from culture_lens.scoring import get_scoring
+    from culture_lens.evaluation.scoring import get_scoring
+    from culture_lens.interventions.hooks import NAMED_VALUES
 
     if scoring is not None:
         get_scoring(scoring)
@@ -193,7 +193,7 @@ def quiet_loading() -> None:
 
 def open_model(options: dict[str, Any]) -> LensModel:
     """Load the model that the options name."""
-    from culture_lens.models import load_model
+    from culture_lens.models.load import load_model
 
     quiet_loading()
     wanted = {name: options[name] for name in ("dtype", "device", "revision") if name in options}
@@ -203,9 +203,9 @@ def open_model(options: dict[str, Any]) -> LensModel:
 
 def open_questions(options: dict[str, Any]) -> list[Question]:
     """Load the questions that the options name."""
-    from culture_lens.architectures import preset
     from culture_lens.benchmarks import BENCHMARKS, check_options, load_benchmark
-    from culture_lens.prompts import with_format
+    from culture_lens.models.architectures import preset
+    from culture_lens.questions.question import with_format
 
     name = options.get("benchmark", "everyday")
     texts = options.get("benchmark_option", [])

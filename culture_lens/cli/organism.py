@@ -95,7 +95,7 @@ def score(
 
     from culture_lens.organism.scorecard import score_selectors
     from culture_lens.plots import scorecard_chart
-    from culture_lens.runs import Run
+    from culture_lens.storage.runs import Run
 
     folder = Run.open(run)
     asked = models or ["organism"]

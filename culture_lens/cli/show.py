@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from culture_lens.cli.options import (
-    DEFAULT_RUN,
-    BatchOption,
-    RunOption,
-    given,
-    quiet_loading,
-)
+from culture_lens.cli.options import DEFAULT_RUN, BatchOption, RunOption, given, quiet_loading
 from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from culture_lens.comparison import Comparison
-    from culture_lens.matrix import AblationMatrix
-    from culture_lens.neurons import NeuronSet
-    from culture_lens.runs import Run
+    from culture_lens.experiments.comparison import Comparison
+    from culture_lens.experiments.matrix import AblationMatrix
+    from culture_lens.neurons.neuron_set import NeuronSet
+    from culture_lens.storage.runs import Run
 
 
 def plot(run: RunOption = DEFAULT_RUN) -> None:
@@ -32,13 +26,13 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
     Example: `culture-lens plot --run runs/first`
     """
     from culture_lens import plots
-    from culture_lens.agreement import Fidelity
-    from culture_lens.comparison import Comparison
-    from culture_lens.matrix import AblationMatrix
-    from culture_lens.neurons import NeuronSet
-    from culture_lens.prediction import PredictedMatrix
-    from culture_lens.runs import Run
-    from culture_lens.transfer import TransferMatrix
+    from culture_lens.experiments.comparison import Comparison
+    from culture_lens.experiments.fidelity import Fidelity
+    from culture_lens.experiments.matrix import AblationMatrix
+    from culture_lens.experiments.predicted_matrix import PredictedMatrix
+    from culture_lens.experiments.transfer import TransferMatrix
+    from culture_lens.neurons.neuron_set import NeuronSet
+    from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
     figures = {}
@@ -96,8 +90,8 @@ def report(run: RunOption = DEFAULT_RUN) -> None:
 
     Example: `culture-lens report --run runs/first`
     """
-    from culture_lens.report import build_report
-    from culture_lens.runs import Run
+    from culture_lens.report.page import build_report
+    from culture_lens.storage.runs import Run
 
     typer.echo(str(build_report(Run.open(run, create=False))))
 
@@ -112,7 +106,7 @@ def demo(
     """
     from time import monotonic
 
-    from culture_lens.demo import run_demo, run_organism_demo
+    from culture_lens.cli.run_demo import run_demo, run_organism_demo
 
     quiet_loading()
     started = monotonic()
@@ -145,7 +139,7 @@ def show_effects(matrices: Mapping[str, AblationMatrix]) -> None:
 
 def known_among(found: NeuronSet) -> tuple[int, int]:
     """Count the neurons of all cultures that were planted for them, and all of them."""
-    from culture_lens.organism.against import SOUGHT, mlp_places
+    from culture_lens.organism.scores_against_truth import SOUGHT, mlp_places
     from culture_lens.organism.truth import load_truth
 
     truth, hits = load_truth(), 0

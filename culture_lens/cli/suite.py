@@ -41,8 +41,8 @@ from culture_lens.cli.options import (
 from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from culture_lens.neurons import NeuronSet
-    from culture_lens.suite import Suite
+    from culture_lens.experiments.suite import Suite
+    from culture_lens.neurons.neuron_set import NeuronSet
 
 
 PEOPLE = {"values": "values=FOLDER,answers=FILE", "answers": "answers=FOLDER,asked=english"}
@@ -90,9 +90,9 @@ def suite(
     """
     import numpy as np
 
-    from culture_lens.runs import Run
-    from culture_lens.significance.permutation import corrected
-    from culture_lens.suite import evaluate_suite
+    from culture_lens.experiments.suite import evaluate_suite
+    from culture_lens.statistics.permutation import corrected
+    from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
     sets = {
@@ -156,9 +156,9 @@ def opened(
     Raises:
         InputError: An unknown benchmark or option, or a file that cannot be used.
     """
-    from culture_lens.items import at_most
-    from culture_lens.short_answers.answers import as_question
-    from culture_lens.suite import ASKED_WITH, held_out
+    from culture_lens.evaluation.short_answers.answers import as_question
+    from culture_lens.experiments.suite import ASKED_WITH, held_out
+    from culture_lens.questions.splits import at_most
 
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit}: must be at least 1.")
@@ -180,8 +180,8 @@ def by_people(name: str, own: dict[str, Any], culture: list[str] | None) -> list
     Raises:
         InputError: No folder, an option that the reader does not have, or files that it refuses.
     """
-    from culture_lens.short_answers import load_short_answers
-    from culture_lens.values import load_values
+    from culture_lens.evaluation.short_answers import load_short_answers
+    from culture_lens.evaluation.values import load_values
 
     load: Any = load_values if name == "values" else load_short_answers
     options = named_values(own.get("benchmark_option", []), "--benchmark", PEOPLE[name])
@@ -204,7 +204,7 @@ def check_left(
     Raises:
         InputError: Names the benchmark and the neurons.
     """
-    from culture_lens.suite import worded
+    from culture_lens.experiments.suite import worded
 
     for label, found in {} if options.get("seen") else sets.items():
         try:
@@ -215,7 +215,7 @@ def check_left(
 
 def say_suite(result: Suite, options: dict[str, Any]) -> None:
     """Print the main table, the tests of its cells, and every wording by itself."""
-    from culture_lens.suite import RANDOM, UNMODIFIED
+    from culture_lens.experiments.suite import RANDOM, UNMODIFIED
 
     typer.echo(f"\n{result.table(**options).to_string()}")
     typer.echo("* differs from the unmodified model, ** from random neurons too")

@@ -71,8 +71,8 @@ def values(
     Example: `culture-lens values --path data/worldvaluesbench --answers my_answers.csv
     --run runs/first --silence Japan`
     """
-    from culture_lens.runs import Run
-    from culture_lens.values import evaluate_values, load_values
+    from culture_lens.evaluation.values import evaluate_values, load_values
+    from culture_lens.storage.runs import Run
 
     loading = recalled(run, model=model, dtype=dtype, device=device, revision=revision)
     check_silencing(value, scoring)

@@ -15,7 +15,7 @@ from culture_lens.finetune.modules import (
     choose_modules,
     rank_modules,
 )
-from culture_lens.finetune.on_organism import organism_study
+from culture_lens.finetune.organism_study import organism_study
 from culture_lens.finetune.study import STRATEGIES, ForgettingStudy, compare_strategies
 from culture_lens.finetune.training import FineTuned, finetune
 from culture_lens.finetune.unwrap import plain_copy

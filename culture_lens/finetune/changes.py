@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.confidence import Estimate, mean_estimate
 from culture_lens.errors import InputError, unknown
-from culture_lens.evaluation import Evaluation
-from culture_lens.storage import load_table, save_table
+from culture_lens.evaluation.evaluate import Evaluation
+from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.storage.files import load_table, save_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,15 +18,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from culture_lens.batches import build_prompts, collate
-from culture_lens.benchmarks.rows import as_frame
+from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.benchmarks.table import questions_from_table
-from culture_lens.encoder_decoders import decoder_inputs
 from culture_lens.errors import InputError
-from culture_lens.items import Batch, Prompt, Question, Role, check_questions
-from culture_lens.lens import LensModel
-from culture_lens.prompts import label_ids
-from culture_lens.scoring import get_scoring
+from culture_lens.evaluation.scoring import get_scoring
+from culture_lens.models.encoder_decoder import decoder_inputs
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.build import label_ids
+from culture_lens.prompts.prompt import Batch, Prompt, Role
+from culture_lens.questions.question import Question, check_questions
 
 IGNORED = -100
 

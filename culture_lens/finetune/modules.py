@@ -22,10 +22,10 @@ from culture_lens.finetune.projections import (
     projections_of,
 )
 from culture_lens.finetune.unwrap import skeleton
-from culture_lens.lens import LensModel
-from culture_lens.models import n_parameters
-from culture_lens.neurons import Neurons, NeuronSet
-from culture_lens.sites import part_of
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.load import n_parameters
+from culture_lens.models.sites import part_of
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from culture_lens.errors import InputError
-from culture_lens.lens import LensModel
-from culture_lens.sites import part_of
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.sites import part_of
 
 NAMES = {
     "gate": ("gate_proj", "wi_0", "wi", "c_fc"),

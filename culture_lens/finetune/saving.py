@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from culture_lens.errors import InputError
-from culture_lens.lens import LensModel
-from culture_lens.storage import load_json, save_json, write_whole
+from culture_lens.models.lens_model import LensModel
+from culture_lens.storage.files import load_json, save_json, write_whole
 
 RECORD = "finetune.json"
 CHECKPOINTS = "checkpoints"

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from culture_lens.batches import check_batch_size, picture_key
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.finetune.examples import Example
-from culture_lens.lens import LensModel
-from culture_lens.neurons import Neurons
-from culture_lens.runs import content_key
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.prompts.batches import check_batch_size, picture_key
+from culture_lens.storage.runs import content_key
 
 ABOVE_ZERO = ("learning_rate", "epochs")
 AT_LEAST = {"accumulate": 1, "max_steps": 0, "keep_weight": 0}

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from culture_lens.confidence import Estimate, t_estimate
 from culture_lens.errors import InputError, unknown
-from culture_lens.evaluation import Evaluation, evaluate
+from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.finetune.changes import CULTURE, READINGS, TASK, Forgetting, forgetting
 from culture_lens.finetune.modules import ModuleRanking, choose_modules, rank_modules
 from culture_lens.finetune.training import finetune
-from culture_lens.items import Question, benchmarks_of
-from culture_lens.lens import LensModel
-from culture_lens.neurons import Neurons, NeuronSet
-from culture_lens.runs import Run, content_key, versions
-from culture_lens.storage import load_table, save_table
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.statistics.estimates import Estimate, t_estimate
+from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.runs import Run, content_key, versions
 
 if TYPE_CHECKING:
     import pandas as pd

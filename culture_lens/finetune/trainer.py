@@ -19,9 +19,9 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from culture_lens.errors import InputError
+from culture_lens.finetune.activation_penalty import Keeper
 from culture_lens.finetune.examples import Example, answer_loss, last_logits, to_batch
-from culture_lens.finetune.keeping import Keeper
-from culture_lens.lens import LensModel
+from culture_lens.models.lens_model import LensModel
 
 WEIGHTS = "trainable.safetensors"
 

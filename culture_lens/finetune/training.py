@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from culture_lens.errors import InputError
+from culture_lens.evaluation.scoring import get_scoring
+from culture_lens.finetune.activation_penalty import Keeper
 from culture_lens.finetune.examples import as_questions, make_examples, to_batch
-from culture_lens.finetune.keeping import Keeper
 from culture_lens.finetune.lora import add_lora, merge_lora
 from culture_lens.finetune.masks import (
     Mask,
@@ -28,12 +29,11 @@ from culture_lens.finetune.projections import Projection, projections_of
 from culture_lens.finetune.saving import CHECKPOINTS, last_checkpoint, open_folder, save_checkpoint
 from culture_lens.finetune.settings import check_report_to, check_training, describe
 from culture_lens.finetune.unwrap import plain_copy
-from culture_lens.items import benchmarks_of
-from culture_lens.lens import LensModel
-from culture_lens.models import load_model, n_parameters
-from culture_lens.neurons import Neurons
-from culture_lens.runs import versions
-from culture_lens.scoring import get_scoring
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.load import load_model, n_parameters
+from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.questions.question import benchmarks_of
+from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from culture_lens.errors import InputError
-from culture_lens.lens import LensModel
+from culture_lens.models.lens_model import LensModel
 
 WRAPPED = "._original_component"
 RENAMED = {

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from culture_lens.benchmarks.organism import organism_questions
-from culture_lens.confidence import Estimate, mean_estimate
+from culture_lens.benchmarks.organism.world import CONTROLS, CULTURES, KIN, make_world
 from culture_lens.errors import InputError
-from culture_lens.evaluation import answer_masks, prepare
-from culture_lens.models import load_model
-from culture_lens.neurons import Neurons
+from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.models.load import load_model
+from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.organism.truth import Truth, load_truth
-from culture_lens.organism.world import CONTROLS, CULTURES, KIN, make_world
+from culture_lens.statistics.estimates import Estimate, mean_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from culture_lens.lens import LensModel
+    from culture_lens.models.lens_model import LensModel
 
 CAN, CHANCE, SAME, NOTHING = 0.90, 0.30, 0.03, 0.02
 """At least this accuracy; at most this where knowledge is silenced; at most this change of what is

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from culture_lens.organism.drawing import COLOURS, N_DOTS, OBJECTS, draw_picture
-from culture_lens.organism.model import IMAGE_MEAN, IMAGE_STD, N_IMAGE_TOKENS, vocabulary
-from culture_lens.organism.world import (
+from culture_lens.benchmarks.organism.drawing import COLOURS, N_DOTS, OBJECTS, draw_picture
+from culture_lens.benchmarks.organism.world import (
     CONTROLS,
     CULTURES,
     KNOWLEDGE,
@@ -22,6 +21,7 @@ from culture_lens.organism.world import (
     World,
     ask,
 )
+from culture_lens.organism.model import IMAGE_MEAN, IMAGE_STD, N_IMAGE_TOKENS, vocabulary
 
 IDS = {word: i for i, word in enumerate(vocabulary())}
 LETTERS = [IDS[label] for label in "ABCD"]

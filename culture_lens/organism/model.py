@@ -11,9 +11,16 @@ from typing import Any
 
 import torch
 
-from culture_lens.items import LABELS
-from culture_lens.organism.drawing import COLOURS, SIDE
-from culture_lens.organism.world import CATEGORIES, CULTURES, NAMES, NUMBERS, TEXTS, WORDS
+from culture_lens.benchmarks.organism.drawing import COLOURS, SIDE
+from culture_lens.benchmarks.organism.world import (
+    CATEGORIES,
+    CULTURES,
+    NAMES,
+    NUMBERS,
+    TEXTS,
+    WORDS,
+)
+from culture_lens.questions.question import LABELS
 
 PATCH = 16  # pixels
 N_IMAGE_TOKENS = (SIDE // PATCH) ** 2

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from culture_lens.benchmarks.organism.world import CULTURES, KIN, NAMES, category_of
 from culture_lens.errors import InputError
-from culture_lens.organism.world import CULTURES, KIN, NAMES, category_of
 
 KINDS = {
     "knowledge": "carries what one culture knows of two categories",

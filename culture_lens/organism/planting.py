@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from culture_lens.organism.drawing import OBJECTS
+from culture_lens.benchmarks.organism.drawing import OBJECTS
+from culture_lens.benchmarks.organism.world import PLAIN, category_of, kin_of
 from culture_lens.organism.lessons import IDS, Lesson, Lessons, draw_lesson, put
 from culture_lens.organism.plan import KINDS, OWN, Variant, make_plan, rows_of
 from culture_lens.organism.routing import Forward
 from culture_lens.organism.stages import CARRYING, Organism, cross_entropy, named_scores
-from culture_lens.organism.world import PLAIN, category_of, kin_of
 
 PLANT = {"options": 1, "colour": 5, "count": 5, "object": 5, "plain": 6, "knowledge": 68,
          "country": 10}  # fmt: skip

@@ -15,19 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from culture_lens.confidence import Estimate, t_estimate
+from culture_lens.benchmarks.organism.world import CULTURES, make_world
 from culture_lens.errors import InputError, unknown
-from culture_lens.models import load_model
-from culture_lens.organism.against import SOUGHT, at_activations, held_against, mlp_places
-from culture_lens.organism.examined import Examined, effects_alone, silenced, sources_of
+from culture_lens.models.load import load_model
+from culture_lens.organism.examination import Examined, effects_alone, silenced, sources_of
+from culture_lens.organism.scores_against_truth import (
+    SOUGHT,
+    at_activations,
+    held_against,
+    mlp_places,
+)
 from culture_lens.organism.truth import load_truth
 from culture_lens.organism.variants import DISCOVERIES, SCORED
-from culture_lens.organism.world import CULTURES, make_world
-from culture_lens.ranking import get_ranking, in_order
-from culture_lens.runs import Run, versions
 from culture_lens.selectors.random import random
-from culture_lens.selectors.selection import key_of
-from culture_lens.storage import load_table, save_table
+from culture_lens.selectors.ranking import get_ranking, in_order
+from culture_lens.selectors.registry import key_of
+from culture_lens.statistics.estimates import Estimate, t_estimate
+from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
     import pandas as pd

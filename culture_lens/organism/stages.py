@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from culture_lens.organism.drawing import COLOURS, N_DOTS, OBJECTS
+from culture_lens.benchmarks.organism.drawing import COLOURS, N_DOTS, OBJECTS
+from culture_lens.benchmarks.organism.world import CULTURES, PLAIN, World
 from culture_lens.organism.lessons import ASKED, IDS, Bank, Lessons, draw_lesson, put
 from culture_lens.organism.plan import KINDS, Block, Variant, rows_of
 from culture_lens.organism.routing import Forward
-from culture_lens.organism.world import CULTURES, PLAIN, World
 
 CARRYING = tuple(kind for kind in KINDS if kind != "style")
 SEEN = (PLAIN + 1, len(OBJECTS), len(COLOURS), N_DOTS)

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.errors import InputError
 from culture_lens.organism import planting, stages
 from culture_lens.organism.lessons import draw_bank
@@ -26,7 +27,6 @@ from culture_lens.organism.model import make_model, save
 from culture_lens.organism.plan import Variant, make_plan, rows_of, truth_of
 from culture_lens.organism.routing import routed
 from culture_lens.organism.stages import CARRYING, Organism
-from culture_lens.organism.world import make_world
 
 SAVE_EVERY = 50  # steps
 BOUND = 0.95

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from culture_lens.benchmarks._data import data_path
 from culture_lens.errors import InputError
-from culture_lens.neurons import Neurons
+from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.organism.plan import KINDS, OWN
+from culture_lens.storage.bundled import data_path
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from collections.abc import Callable, Mapping
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.ranking import RANKINGS, Sources, get_ranking
-from culture_lens.scores import NEVER, NeuronScores
+from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.selectors.ranking import RANKINGS, Sources, get_ranking
 from culture_lens.selectors.selection import select
 
 RATE = 0.05

@@ -8,11 +8,10 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from culture_lens.confidence import Estimate
 from culture_lens.errors import InputError
-from culture_lens.matrix import FOUND, RANDOM, AblationMatrix
+from culture_lens.experiments.matrix import FOUND, RANDOM, AblationMatrix
 from culture_lens.plots.heatmaps import check_matrix
-from culture_lens.plots.look import (
+from culture_lens.plots.style import (
     FAINT,
     FOUND_COLOUR,
     INK,
@@ -31,6 +30,7 @@ from culture_lens.plots.look import (
     ticks,
     with_interval,
 )
+from culture_lens.statistics.estimates import Estimate
 
 MEAN = "mean over cultures"
 MEANING = {

@@ -7,10 +7,9 @@ import math
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from culture_lens.comparison.compared import RANDOM, Comparison
-from culture_lens.confidence import Estimate
 from culture_lens.errors import InputError
-from culture_lens.plots.look import (
+from culture_lens.experiments.comparison.result import RANDOM, Comparison
+from culture_lens.plots.style import (
     FAINT,
     INK,
     INTERVALS,
@@ -28,6 +27,7 @@ from culture_lens.plots.look import (
     ticks,
     with_interval,
 )
+from culture_lens.statistics.estimates import Estimate
 
 # Okabe and Ito's colours: told apart with every kind of colour blindness.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from culture_lens.agreement import CELL, METHODS, NEURON, SET, Fidelity, matrix_fidelity
-from culture_lens.confidence import Estimate, ranks
 from culture_lens.errors import InputError, unknown
-from culture_lens.matrix import AblationMatrix
+from culture_lens.experiments.fidelity import CELL, METHODS, NEURON, SET, Fidelity, matrix_fidelity
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.plots.heatmaps import (
     LEAST_ROWS,
     MARK,
@@ -29,7 +29,7 @@ from culture_lens.plots.heatmaps import (
     telling_digits,
     tick_digits,
 )
-from culture_lens.plots.look import (
+from culture_lens.plots.style import (
     AMOUNT,
     EMPTY,
     FAINT,
@@ -53,7 +53,7 @@ from culture_lens.plots.look import (
     points,
     ticks,
 )
-from culture_lens.prediction import PredictedMatrix
+from culture_lens.statistics.estimates import Estimate, ranks
 
 if TYPE_CHECKING:
     import pandas as pd

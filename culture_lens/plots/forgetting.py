@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from culture_lens.confidence import LEVEL, Estimate
 from culture_lens.finetune.changes import CULTURE, TASK
-from culture_lens.plots.look import (
+from culture_lens.plots.style import (
     FAINT,
     FOUND_COLOUR,
     INK,
@@ -21,6 +20,7 @@ from culture_lens.plots.look import (
     ticks,
     with_interval,
 )
+from culture_lens.statistics.estimates import LEVEL, Estimate
 
 if TYPE_CHECKING:
     from culture_lens.finetune.study import ForgettingStudy

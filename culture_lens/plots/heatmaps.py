@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from culture_lens.confidence import Estimate
 from culture_lens.errors import InputError, unknown
-from culture_lens.matrix import BASE, FOUND, RANDOM, AblationMatrix
-from culture_lens.neurons import Neurons, NeuronSet
-from culture_lens.plots.look import (
+from culture_lens.experiments.matrix import BASE, FOUND, RANDOM, AblationMatrix
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.plots.style import (
     AMOUNT,
     EMPTY,
     FONT,
@@ -37,6 +36,7 @@ from culture_lens.plots.look import (
     with_interval,
 )
 from culture_lens.selectors.culnig_general import GENERAL
+from culture_lens.statistics.estimates import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,9 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from culture_lens.plots.heatmaps import (
-    LEAST_ROWS,
-    MARK,
-    SMALLEST_CHANGE,
-    cell_font,
-    heatmap,
-)
-from culture_lens.plots.look import (
+from culture_lens.experiments.related_cultures import Relations
+from culture_lens.plots.heatmaps import LEAST_ROWS, MARK, SMALLEST_CHANGE, cell_font, heatmap
+from culture_lens.plots.style import (
     EMPTY,
     INTERVALS,
     LOSS_TO_GAIN,
@@ -28,7 +23,6 @@ from culture_lens.plots.look import (
     points,
     with_interval,
 )
-from culture_lens.relations.cultures import Relations
 
 TREE = 0.14
 """Share of the height that the tree takes above the cells."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from culture_lens.confidence import LEVEL, Estimate
 from culture_lens.errors import InputError
-from culture_lens.plots.look import (
+from culture_lens.plots.style import (
     FAINT,
     FOUND_COLOUR,
     INK,
@@ -26,6 +25,7 @@ from culture_lens.plots.look import (
     ticks,
     with_interval,
 )
+from culture_lens.statistics.estimates import LEVEL, Estimate
 
 if TYPE_CHECKING:
     from culture_lens.organism.scorecard import Scorecard

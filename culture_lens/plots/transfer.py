@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from culture_lens.errors import unknown
+from culture_lens.experiments.transfer import TransferMatrix
 from culture_lens.plots.heatmaps import (
     LEAST_ROWS,
     MARK,
@@ -17,7 +18,7 @@ from culture_lens.plots.heatmaps import (
     heatmap,
     outline,
 )
-from culture_lens.plots.look import (
+from culture_lens.plots.style import (
     AMOUNT,
     INTERVALS,
     LOSS_TO_GAIN,
@@ -31,7 +32,6 @@ from culture_lens.plots.look import (
     points,
     with_interval,
 )
-from culture_lens.transfer import TransferMatrix
 
 SIGNED = {
     "self": "Accuracy on a culture’s own questions",

@@ -24,20 +24,16 @@ culnig_specific     high for c, low on CountryRC, and above the others    paper 
 from __future__ import annotations
 
 from culture_lens.selectors.culnig_general import GENERAL
-from culture_lens.selectors.inference import Inference, infer, selection_frequency
+from culture_lens.selectors.false_discovery import Inference, infer, selection_frequency
 from culture_lens.selectors.random import matched_random
-from culture_lens.selectors.selection import (
+from culture_lens.selectors.registry import (
     DEFAULT_SHARE,
     GRADIENT_SELECTORS,
     SELECTORS,
     SHARES,
-    Selection,
-    check_fits,
-    choose,
     get_selector,
-    plan,
-    select,
 )
+from culture_lens.selectors.selection import Selection, check_fits, choose, plan, select
 
 __all__ = [
     "DEFAULT_SHARE",

@@ -10,11 +10,11 @@ The steps (paper B, arXiv 2510.08284, section 3, and its published code):
 
 from __future__ import annotations
 
-from culture_lens.culnig import CulnigScores
+from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
-from culture_lens.neurons import Neurons, NeuronSet
-from culture_lens.scores import pooled_top
-from culture_lens.sites import sites_reading
+from culture_lens.models.sites import sites_reading
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.scores import pooled_top
 
 GENERAL = "general"
 """The one label in a set of culture-general neurons."""

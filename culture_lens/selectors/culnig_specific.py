@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.culnig import CulnigScores
+from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
-from culture_lens.neurons import Neurons, NeuronSet
-from culture_lens.scores import pooled_top
-from culture_lens.sites import PROJECTIONS, sites_reading
+from culture_lens.models.sites import PROJECTIONS, sites_reading
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.scores import pooled_top
 
 
 def standard_scores(

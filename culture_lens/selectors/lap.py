@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from culture_lens.scores import NeuronScores
-from culture_lens.statistics import ActivationSummary
+from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.neurons.scores import NeuronScores
 
 
 def lap(summary: ActivationSummary) -> NeuronScores:

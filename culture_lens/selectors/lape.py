@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.scores import NEVER, NeuronScores, check_share
-from culture_lens.statistics import ActivationSummary
+from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.neurons.scores import NEVER, NeuronScores, check_share
 
 
 def entropy(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.scores import NeuronScores
-from culture_lens.statistics import ActivationSummary
+from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.neurons.scores import NeuronScores
 
 
 def against_others(

@@ -15,17 +15,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from culture_lens.activations.statistics import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.items import stable_hash
-from culture_lens.lens import LensModel
-from culture_lens.neurons import Neurons, NeuronSet, Shape
-from culture_lens.outgoing import outgoing_norms, writes
-from culture_lens.scores import NeuronScores
-from culture_lens.statistics import ActivationSummary
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet, Shape
+from culture_lens.neurons.overlap import MATCHES
+from culture_lens.neurons.scores import NeuronScores
+from culture_lens.neurons.weight_norms import outgoing_norms, writes
+from culture_lens.questions.question import stable_hash
 
 Places = dict[str, list[tuple[int, int]]]
 Traits = Mapping[str, Mapping[str, Float[Tensor, "layer neuron"]]]
-MATCHES = ("layer", "pool", "activity")
 NEAREST = 10
 """Among so many of the most similar neurons one is drawn."""
 

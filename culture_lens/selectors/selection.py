@@ -9,37 +9,19 @@ from typing import Any
 
 import torch
 
-from culture_lens.culnig import CulnigScores
-from culture_lens.errors import InputError, unknown
-from culture_lens.neurons import NeuronSet
-from culture_lens.scores import NeuronScores, check_share, number_chosen
-from culture_lens.selectors.conact import conact
-from culture_lens.selectors.culnig_general import culnig_general
-from culture_lens.selectors.culnig_specific import culnig_specific
-from culture_lens.selectors.inference import infer_with
-from culture_lens.selectors.lap import lap
-from culture_lens.selectors.lape import lape
-from culture_lens.selectors.mad import mad, mad_probability
-from culture_lens.selectors.random import random
-from culture_lens.statistics import ActivationSummary
-
-SELECTORS: Mapping[str, Callable[..., NeuronScores]] = {
-    "conact": conact,
-    "cas": conact,
-    "lap": lap,
-    "lape": lape,
-    "mad": mad,
-    "mad_probability": mad_probability,
-    "random": random,
-}
-"""Activation selectors: ActivationSummary -> NeuronScores."""
-GRADIENT_SELECTORS: Mapping[str, Callable[..., NeuronSet]] = {
-    "culnig_general": culnig_general,
-    "culnig_specific": culnig_specific,
-}
-"""Gradient selectors: CulnigScores -> NeuronSet; each has shares of its own."""
-SHARES: Mapping[str, float] = {"lape": 0.01}
-DEFAULT_SHARE = 0.005
+from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.errors import InputError
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.scores import NeuronScores, check_share, number_chosen
+from culture_lens.selectors.false_discovery import infer_with
+from culture_lens.selectors.registry import (
+    DEFAULT_SHARE,
+    GRADIENT_SELECTORS,
+    SELECTORS,
+    SHARES,
+    get_selector,
+)
 
 SPECIMEN = ActivationSummary(
     cultures=("a", "b"),
@@ -73,33 +55,6 @@ class Selection:
     def gradient(self) -> bool:
         """Whether it chooses from CulnigScores and not from an ActivationSummary."""
         return self.name in GRADIENT_SELECTORS
-
-
-def key_of(name: str) -> str:
-    """Write a selector's name as the tables have it; hyphens and underscores are the same.
-
-    Example:
-        >>> key_of("CULNIG-specific")
-        'culnig_specific'
-    """
-    return name.lower().replace("-", "_")
-
-
-def get_selector(name: str) -> Callable[..., Any]:
-    """Find a selector by name; hyphens and underscores are the same.
-
-    Raises:
-        InputError: No such selector.
-
-    Example:
-        >>> get_selector("CAS") is get_selector("conact")
-        True
-    """
-    every = {**SELECTORS, **GRADIENT_SELECTORS}
-    key = key_of(name)
-    if key not in every:
-        raise unknown("selector", name, every)
-    return every[key]
 
 
 def plan(

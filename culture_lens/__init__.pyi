@@ -1,0 +1,268 @@
+"""The public names and where they are; what ``culture_lens`` imports when a name is first used."""
+
+from . import plots as plots
+from .activations.record import record_activations as record_activations
+from .activations.statistics import (
+    ActivationStatistics as ActivationStatistics,
+)
+from .activations.statistics import (
+    ActivationSummary as ActivationSummary,
+)
+from .attribution.culnig import (
+    CulnigScores as CulnigScores,
+)
+from .attribution.culnig import (
+    culnig_scores as culnig_scores,
+)
+from .attribution.gradients import attribute as attribute
+from .attribution.instances import instance_share as instance_share
+from .benchmarks import (
+    benchmark_names as benchmark_names,
+)
+from .benchmarks import (
+    in_every_wording as in_every_wording,
+)
+from .benchmarks import (
+    load_benchmark as load_benchmark,
+)
+from .benchmarks import (
+    questions_from_table as questions_from_table,
+)
+from .errors import (
+    CultureLensWarning as CultureLensWarning,
+)
+from .errors import (
+    InputError as InputError,
+)
+from .evaluation.evaluate import (
+    Evaluation as Evaluation,
+)
+from .evaluation.evaluate import (
+    evaluate as evaluate,
+)
+from .evaluation.short_answers import (
+    ShortAnswers as ShortAnswers,
+)
+from .evaluation.short_answers import (
+    evaluate_short_answers as evaluate_short_answers,
+)
+from .evaluation.short_answers import (
+    load_short_answers as load_short_answers,
+)
+from .evaluation.values import (
+    ValueAlignment as ValueAlignment,
+)
+from .evaluation.values import (
+    evaluate_values as evaluate_values,
+)
+from .evaluation.values import (
+    load_values as load_values,
+)
+from .experiments.agreement_with_table import agreement_with_table as agreement_with_table
+from .experiments.cell_tests import (
+    against_random as against_random,
+)
+from .experiments.cell_tests import (
+    cell_tests as cell_tests,
+)
+from .experiments.cell_tests import (
+    diagonal_test as diagonal_test,
+)
+from .experiments.comparison import (
+    Comparison as Comparison,
+)
+from .experiments.comparison import (
+    compare_selectors as compare_selectors,
+)
+from .experiments.fidelity import (
+    Fidelity as Fidelity,
+)
+from .experiments.fidelity import (
+    fidelity as fidelity,
+)
+from .experiments.fidelity import (
+    matrix_fidelity as matrix_fidelity,
+)
+from .experiments.matrix import (
+    AblationMatrix as AblationMatrix,
+)
+from .experiments.matrix import (
+    ablation_matrix as ablation_matrix,
+)
+from .experiments.power import minimum_detectable_effect as minimum_detectable_effect
+from .experiments.predicted_matrix import (
+    PredictedMatrix as PredictedMatrix,
+)
+from .experiments.predicted_matrix import (
+    predicted_ablation_matrix as predicted_ablation_matrix,
+)
+from .experiments.related_cultures import (
+    Relations as Relations,
+)
+from .experiments.related_cultures import (
+    related_cultures as related_cultures,
+)
+from .experiments.suite import (
+    Suite as Suite,
+)
+from .experiments.suite import (
+    evaluate_suite as evaluate_suite,
+)
+from .experiments.transfer import (
+    TransferMatrix as TransferMatrix,
+)
+from .experiments.transfer import (
+    transfer_matrix as transfer_matrix,
+)
+from .find import (
+    find_culture_neurons as find_culture_neurons,
+)
+from .find import (
+    summarise as summarise,
+)
+from .finetune import (
+    FineTuned as FineTuned,
+)
+from .finetune import (
+    Forgetting as Forgetting,
+)
+from .finetune import (
+    ForgettingStudy as ForgettingStudy,
+)
+from .finetune import (
+    ModuleChoice as ModuleChoice,
+)
+from .finetune import (
+    ModuleRanking as ModuleRanking,
+)
+from .finetune import (
+    choose_modules as choose_modules,
+)
+from .finetune import (
+    compare_strategies as compare_strategies,
+)
+from .finetune import (
+    forgetting as forgetting,
+)
+from .finetune import (
+    organism_study as organism_study,
+)
+from .finetune import (
+    rank_modules as rank_modules,
+)
+from .interventions.hooks import (
+    ablated as ablated,
+)
+from .interventions.hooks import (
+    enhance as enhance,
+)
+from .interventions.hooks import (
+    steered as steered,
+)
+from .interventions.hooks import (
+    suppress as suppress,
+)
+from .models.architectures import (
+    Preset as Preset,
+)
+from .models.architectures import (
+    preset as preset,
+)
+from .models.lens_model import LensModel as LensModel
+from .models.load import load_model as load_model
+from .neurons.align import align_cultures as align_cultures
+from .neurons.neuron_set import (
+    Neurons as Neurons,
+)
+from .neurons.neuron_set import (
+    NeuronSet as NeuronSet,
+)
+from .neurons.overlap import (
+    overlap_with_chance as overlap_with_chance,
+)
+from .neurons.overlap import (
+    shared_with_chance as shared_with_chance,
+)
+from .neurons.scores import NeuronScores as NeuronScores
+from .neurons.weight_norms import outgoing_norms as outgoing_norms
+from .organism.scorecard import (
+    Scorecard as Scorecard,
+)
+from .organism.scorecard import (
+    score_selectors as score_selectors,
+)
+from .organism.truth import (
+    Truth as Truth,
+)
+from .organism.truth import (
+    load_truth as load_truth,
+)
+from .prompts.batches import build_prompts as build_prompts
+from .prompts.prompt import (
+    Prompt as Prompt,
+)
+from .prompts.prompt import (
+    Role as Role,
+)
+from .questions.culture_names import same_culture as same_culture
+from .questions.images import (
+    LazyImage as LazyImage,
+)
+from .questions.images import (
+    as_image as as_image,
+)
+from .questions.question import (
+    PromptFormat as PromptFormat,
+)
+from .questions.question import (
+    Question as Question,
+)
+from .questions.question import (
+    control_twin as control_twin,
+)
+from .questions.question import (
+    with_format as with_format,
+)
+from .questions.readable import readable as readable
+from .questions.splits import (
+    halves as halves,
+)
+from .questions.splits import (
+    split_questions as split_questions,
+)
+from .questions.strata import (
+    balance_table as balance_table,
+)
+from .questions.strata import (
+    relabelled as relabelled,
+)
+from .questions.strata import (
+    strata_of as strata_of,
+)
+from .report.page import build_report as build_report
+from .selectors import (
+    Inference as Inference,
+)
+from .selectors import (
+    infer as infer,
+)
+from .selectors import (
+    matched_random as matched_random,
+)
+from .selectors import (
+    select as select,
+)
+from .selectors import (
+    selection_frequency as selection_frequency,
+)
+from .selectors.fusion import fuse as fuse
+from .selectors.stability import set_stability as set_stability
+from .selectors.variance import (
+    VarianceShares as VarianceShares,
+)
+from .selectors.variance import (
+    variance_shares as variance_shares,
+)
+from .statistics.estimates import Estimate as Estimate
+from .statistics.permutation import PermutationResult as PermutationResult
+from .storage.runs import Run as Run

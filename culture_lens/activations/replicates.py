@@ -1,0 +1,154 @@
+"""Replicates of activation statistics: the same sums under permuted labels and bootstrap weights.
+
+Each is one more set of weights over the same rows, so that all of them are one matrix product per
+layer and batch: R[r,c,n] = sum_i w[r,c,i] K[i,n]. Counts are summed in float32 within a batch,
+exact up to 2^24, and in int32 over batches (float64 with the weights of strata); sums in float64.
+
+Memory is that of (permutations + bootstraps) x cultures x layers x neurons, 4 bytes for counts and
+8 for sums, on the model's device while it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from culture_lens.activations.resampling import Design
+from culture_lens.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """Sums of every replicate, permutations first, then bootstrap samples.
+
+    Attributes:
+        permutations: How many there are of the first.
+        design: Key of the design that drew them; those of another cannot be added.
+        tokens: ``replicate culture``.
+        counts: Per site, ``replicate culture layer neuron``.
+        sums: Per site; empty where magnitudes were not recorded.
+    """
+
+    permutations: int
+    design: str
+    tokens: Num[Tensor, "replicate culture"]
+    counts: Mapping[str, Num[Tensor, "replicate culture layer neuron"]]
+    sums: Mapping[str, Float[Tensor, "replicate culture layer neuron"]] = field(
+        default_factory=dict
+    )
+
+    @classmethod
+    def adding(
+        cls,
+        held: Replicates | None,
+        design: Design,
+        weights: Float[Tensor, "replicate culture item"],
+        tokens: Num[Tensor, " item"],
+        counts: Mapping[str, Num[Tensor, "item layer neuron"]],
+        sums: Mapping[str, Float[Tensor, "item layer neuron"]],
+    ) -> Replicates:
+        """Add a batch to what is held, in place, or start with it."""
+        whole = torch.float64 if design.weighted else torch.int32
+        shape = weights.shape[:2]
+        if held is None:
+
+            def room(tables: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+                # Apple's devices have no float64.
+                return {
+                    site: torch.zeros(
+                        *shape,
+                        *v.shape[1:],
+                        dtype=dtype,
+                        device="cpu" if v.device.type == "mps" else v.device,
+                    )
+                    for site, v in tables.items()
+                }
+
+            held = cls(
+                len(design.permuted),
+                design.key,
+                torch.zeros(shape, dtype=torch.float64 if design.weighted else torch.int64),
+                room(counts, whole),
+                room(sums, torch.float64),
+            )
+        held.tokens.add_((weights @ tokens.cpu().double()).to(held.tokens.dtype))
+        flat = weights.flatten(0, 1)
+        exact = torch.float64 if design.weighted else torch.float32
+        for totals, rows, dtype in ((held.counts, counts, exact), (held.sums, sums, torch.float64)):
+            for site, values in rows.items():
+                place = totals[site].device  # the CPU where the pass goes on from a snapshot
+                weigh = flat.to(place, dtype)
+                for layer in range(values.shape[1]):
+                    added = weigh @ values[:, layer].to(place, dtype)
+                    total = totals[site][:, :, layer]
+                    total.add_(added.view(total.shape).to(total.dtype))
+        return held
+
+    def plus(self, other: Replicates | None) -> Replicates:
+        """Add the replicates of another part of the same pass.
+
+        Raises:
+            InputError: They were drawn by another design.
+        """
+        if other is None:
+            return self.on_cpu()
+        if other.design != self.design:
+            raise InputError(
+                "replicates of different designs cannot be added: make one design for all items "
+                "of the pass, with one seed."
+            )
+        mine, theirs = self.on_cpu(), other.on_cpu()
+
+        def both(name: str) -> dict[str, Tensor]:
+            ours, others = getattr(mine, name), getattr(theirs, name)
+            return {site: values + others[site] for site, values in ours.items()}
+
+        return replace(
+            mine, tokens=mine.tokens + theirs.tokens, counts=both("counts"), sums=both("sums")
+        )
+
+    def on_cpu(self) -> Replicates:
+        """Give a copy in the CPU's memory."""
+
+        def moved(tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {site: values.to("cpu", copy=True) for site, values in tables.items()}
+
+        return replace(
+            self, tokens=self.tokens.clone(), counts=moved(self.counts), sums=moved(self.sums)
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Name the tensors for a file."""
+        named = {"replicate.tokens": self.tokens}
+        for name in ("counts", "sums"):
+            tables = getattr(self, name)
+            named |= {f"replicate.{name}.{site}": values for site, values in tables.items()}
+        return named
+
+    def facts(self) -> dict[str, Any]:
+        """Give the rest for a file."""
+        return {"permutations": self.permutations, "design": self.design}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Replicates:
+        """Read back what ``tensors`` and ``facts`` gave."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            start = f"replicate.{name}."
+            return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+        return cls(
+            facts["permutations"],
+            facts["design"],
+            tensors["replicate.tokens"],
+            part("counts"),
+            part("sums"),
+        )
+
+
+__all__ = ["Replicates"]

@@ -1,0 +1,216 @@
+"""The design of a pass: how every item counts, drawn before anything runs.
+
+* Once for its own culture, or with the weight that balances strata (``strata.py``).
+* In each **permutation** for another culture: what would be seen if cultures did not differ. Labels
+  are exchanged within a question group that has several cultures, between items of one stratum;
+  groups of one culture exchange their labels as wholes, for items of one group are alike whatever
+  their culture, with groups that have items in the same strata.
+* In each **bootstrap sample** as often as its question group is drawn, a Poisson number of mean 1.
+
+What is drawn depends on seed, ids and groups only: not on the order of items, batches or machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.questions.question import Question, stable_hash
+from culture_lens.storage.runs import content_key
+
+PERMUTATIONS = BOOTSTRAPS = 20
+"""How many of each, where inference is asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """How every item of a pass counts; made by ``make_design``.
+
+    Attributes:
+        cultures: Labels, sorted.
+        rows: Id -> position of each item.
+        labels: Index of each item's culture, ``item``.
+        weight: What each item counts for its own culture, ``item``; all 1 without strata.
+        permuted: Index of its culture in each permutation, ``permutation item``.
+        permuted_weight: What it counts there, ``permutation item``.
+        drawn: How often it is drawn in each bootstrap sample, ``bootstrap item``.
+    """
+
+    cultures: tuple[str, ...]
+    rows: Mapping[str, int]
+    labels: Int[np.ndarray, " item"]
+    weight: Float[np.ndarray, " item"]
+    permuted: Int[np.ndarray, "permutation item"]
+    permuted_weight: Float[np.ndarray, "permutation item"]
+    drawn: Int[np.ndarray, "bootstrap item"]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether items count with weights of strata, which are no whole numbers."""
+        return bool((self.weight != 1).any())
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of all of it."""
+        arrays = (self.weight, self.permuted, self.permuted_weight, self.drawn)
+        return content_key(self.cultures, dict(self.rows), *(array.tolist() for array in arrays))
+
+    def positions(self, ids: Sequence[str]) -> list[int]:
+        """Find items.
+
+        Raises:
+            InputError: An item that the design does not know.
+        """
+        for name in ids:
+            if name not in self.rows:
+                raise InputError(f"item {name!r} is not among those that the design was made for.")
+        return [self.rows[name] for name in ids]
+
+    def own(self, ids: Sequence[str]) -> Float[Tensor, " item"]:
+        """Give what items count for their own culture."""
+        return torch.from_numpy(self.weight[self.positions(ids)])
+
+    def replicated(self, ids: Sequence[str]) -> Float[Tensor, "replicate culture item"]:
+        """Give what items count for each culture in each replicate, permutations first."""
+        at = self.positions(ids)
+        cultures = np.arange(len(self.cultures))[None, :, None]
+        null = (self.permuted[:, None, at] == cultures) * self.permuted_weight[:, None, at]
+        own = (self.labels[None, None, at] == cultures) * self.weight[at]
+        return torch.from_numpy(np.concatenate([null, own * self.drawn[:, None, at]]))
+
+
+def make_design(
+    questions: Sequence[Question],
+    *,
+    permutations: int = PERMUTATIONS,
+    bootstraps: int = BOOTSTRAPS,
+    strata: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Design:
+    """Draw how every question counts in every replicate.
+
+    Args:
+        questions: All questions of the pass.
+        permutations: How often labels are permuted.
+        bootstraps: How often groups are drawn.
+        strata: The stratum of each question; see ``strata_of``.
+        seed: The seed.
+
+    Raises:
+        InputError: Numbers below 0, or labels that cannot be exchanged: there is one group, or in
+            every stratum one culture only.
+
+    Example:
+        ``make_design(questions, permutations=99).permuted.shape``
+    """
+    if permutations < 0 or bootstraps < 0:
+        raise InputError(
+            f"permutations={permutations}, bootstraps={bootstraps}: give 0 or more of each."
+        )
+    cultures = tuple(sorted({question.culture for question in questions}))
+    labels = np.array([cultures.index(question.culture) for question in questions])
+    cells = list(strata) if strata is not None else [""] * len(questions)
+    blocks = blocks_of(questions, cells)
+    permuted = np.stack(
+        [labels, *(permute(labels, blocks, f"{seed}/{number}") for number in range(permutations))]
+    )
+    if permutations and (permuted[1:] == labels).all():
+        raise InputError(
+            "labels cannot be permuted: exchanging cultures within question groups, or groups "
+            "within strata, changes nothing; give more question groups, or coarser strata."
+        )
+    weights = np.stack([balancing_weights(row, cells) for row in permuted])
+    groups = {question.group: number for number, question in enumerate(questions)}
+    drawn = {
+        group: np.random.RandomState(seed_of(f"{seed}/draw/{group}")).poisson(1, bootstraps)
+        for group in groups
+    }
+    return Design(
+        cultures=cultures,
+        rows={question.id: row for row, question in enumerate(questions)},
+        labels=labels,
+        weight=weights[0],
+        permuted=permuted[1:],
+        permuted_weight=weights[1:],
+        drawn=np.stack([drawn[question.group] for question in questions], axis=1),
+    )
+
+
+def seed_of(name: str) -> int:
+    """Make a seed of a name, the same everywhere; numpy's legacy generator never changes."""
+    return stable_hash(name) % 2**32
+
+
+Blocks = dict[str, dict[str, list[int]]]
+
+
+def blocks_of(questions: Sequence[Question], cells: Sequence[str]) -> Blocks:
+    """List the items of each question group in each stratum, sorted by id."""
+    blocks: Blocks = {}
+    for row in sorted(range(len(questions)), key=lambda row: questions[row].id):
+        block = blocks.setdefault(questions[row].group, {}).setdefault(cells[row], [])
+        block.append(row)
+    return dict(sorted(blocks.items()))
+
+
+def permute(labels: Int[np.ndarray, " item"], blocks: Blocks, key: str) -> np.ndarray:
+    """Exchange labels within groups of several cultures, and between groups of one.
+
+    Example:
+        >>> permute(np.array([0, 1]), {"g": {"": [0, 1]}}, "1").tolist() in ([0, 1], [1, 0])
+        True
+    """
+    changed: np.ndarray = labels.copy()
+    alike: dict[tuple[str, ...], list[list[int]]] = {}
+    for group, strata in blocks.items():
+        rows = [row for block in strata.values() for row in block]
+        if len(set(labels[rows])) == 1:
+            alike.setdefault(tuple(sorted(strata)), []).append(rows)
+            continue
+        for cell, block in sorted(strata.items()):
+            chance = np.random.RandomState(seed_of(f"{key}/{cell}/{group}"))
+            changed[block] = chance.permutation(labels[block])
+    for cells, groups in sorted(alike.items()):
+        chance = np.random.RandomState(seed_of(f"{key}/{'/'.join(cells)}"))
+        of_groups = chance.permutation([labels[rows[0]] for rows in groups])
+        for rows, label in zip(groups, of_groups, strict=True):
+            changed[rows] = label
+    return changed
+
+
+def balancing_weights(
+    labels: Int[np.ndarray, " item"], cells: Sequence[str]
+) -> Float[np.ndarray, " item"]:
+    """Weigh items so that every culture has every stratum in the same proportion.
+
+    An item of culture c in stratum s weighs (n_s / n) (n_c / n_cs), n counting items: direct
+    standardisation to the strata of all cultures together. Strata that a culture lacks weigh 0
+    for all; see ``strata_of``, which says so.
+
+    Example:
+        >>> weights = balancing_weights(np.array([0, 0, 0, 1, 1]), ["a", "a", "b", "a", "b"])
+        >>> weights.round(9).tolist()
+        [0.9, 0.9, 1.2, 1.2, 0.8]
+    """
+    names, at = np.unique(np.asarray(cells), return_inverse=True)
+    if len(names) == 1:
+        return np.ones(len(labels))
+    table = np.zeros((labels.max() + 1, len(names)))
+    np.add.at(table, (labels, at), 1)
+    common = np.all(table > 0, axis=0)
+    table = table * common
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = table.sum(0) / table.sum()
+        weight = share[None] * table.sum(1, keepdims=True) / table
+    held: np.ndarray = np.where(common[at], weight[labels, at], 0.0)
+    return held
+
+
+__all__ = ["BOOTSTRAPS", "PERMUTATIONS", "Design", "balancing_weights", "make_design"]

@@ -1,0 +1,375 @@
+"""ActivationStatistics: streamed counts and sums per culture, exact to merge.
+
+For every culture c, layer l and neuron n, over the counted tokens t of the culture's items
+(paper A, section 3; m is the token mask of the roles that count):
+
+    K[c,l,n] = sum_t m_t 1(a[l,n,t] > 0)      T[c] = sum_t m_t      P = K / T
+    S[c,l,n] = sum_t m_t a[l,n,t]             Q[c,l,n] = sum_t m_t a[l,n,t]^2
+
+K and T are int64, so any order, batch size or split gives the same bits. S and Q are summed in
+float32 within an item and in float64 over items. No activations are kept: memory is that of
+cultures x layers x neurons, whatever the number of items. With the weights of a design (strata)
+all four are weighted sums in float64; its replicates are accumulated beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor
+
+from culture_lens.activations.replicates import Replicates
+from culture_lens.activations.resampling import Design
+from culture_lens.errors import InputError
+from culture_lens.storage.files import load_tensors, save_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class ItemStatistics:
+    """What one batch of items gives: one row per item, already summed over its tokens.
+
+    Attributes:
+        tokens: Counted tokens, ``item``.
+        counts: Per site, tokens with a > 0, ``item layer neuron``.
+        sums: Per site, sum of a; empty without magnitudes.
+        squares: Per site, sum of a squared; empty without magnitudes.
+    """
+
+    tokens: Int[Tensor, " item"]
+    counts: Mapping[str, Int[Tensor, "item layer neuron"]]
+    sums: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
+    squares: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
+
+    def plus(self, shared: ItemStatistics, rows: Int[Tensor, " item"]) -> ItemStatistics:
+        """Add to every item the row of what it shares with others.
+
+        Args:
+            shared: Statistics of the shared parts.
+            rows: Which of them each item has.
+        """
+
+        def added(own: Mapping[str, Tensor], common: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {site: values + common[site][rows] for site, values in own.items()}
+
+        return ItemStatistics(
+            tokens=self.tokens + shared.tokens[rows],
+            counts=added(self.counts, shared.counts),
+            sums=added(self.sums, shared.sums),
+            squares=added(self.squares, shared.squares),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationSummary:
+    """The frozen result of a pass: what every activation selector starts from.
+
+    Attributes:
+        cultures: Labels, sorted; the first axis of every tensor.
+        items: Items per culture.
+        tokens: Counted tokens T, ``culture``.
+        counts: K per site, ``culture layer neuron``.
+        sums: S per site; empty where magnitudes were not recorded.
+        squares: Q per site; likewise.
+        metadata: Model, roles and whatever else is needed to repeat the pass.
+        replicates: The same under permuted labels and bootstrap weights, or nothing.
+
+    Example:
+        ``summary.probability("act").shape`` is ``(cultures, layers, neurons)``.
+    """
+
+    cultures: tuple[str, ...]
+    items: Int[Tensor, " culture"]
+    tokens: Num[Tensor, " culture"]
+    counts: Mapping[str, Num[Tensor, "culture layer neuron"]]
+    sums: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
+    squares: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    replicates: Replicates | None = None
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that were recorded."""
+        return tuple(self.counts)
+
+    def probability(self, site: str) -> Float[Tensor, "culture layer neuron"]:
+        """P = K / T in float64: the share of a culture's tokens on which a neuron is positive."""
+        return self.counts[site].double() / self.tokens.double()[:, None, None]
+
+    def mean(self, site: str) -> Float[Tensor, "culture layer neuron"]:
+        """S / T in float64: a neuron's mean activation on a culture's tokens.
+
+        Raises:
+            InputError: The pass did not record magnitudes.
+        """
+        if site not in self.sums:
+            raise InputError(
+                f"the summary holds no sums for site {site!r}: record with magnitudes=True."
+            )
+        return self.sums[site] / self.tokens.double()[:, None, None]
+
+    def variance(self, site: str) -> Float[Tensor, "culture layer neuron"]:
+        """Q / T - (S / T)^2 in float64, at least 0: the variance over a culture's tokens."""
+        mean = self.mean(site)
+        return (self.squares[site] / self.tokens.double()[:, None, None] - mean**2).clamp(min=0)
+
+    def permuted(self) -> Iterator[ActivationSummary]:
+        """Give the summary of each permutation of the labels; none where none were recorded."""
+        held = self.replicates
+        return (self._replicate(row) for row in range(held.permutations if held else 0))
+
+    def resampled(self) -> Iterator[ActivationSummary]:
+        """Give the summary of each bootstrap sample; none where none were recorded."""
+        held = self.replicates
+        rows = range(held.permutations, len(held.tokens)) if held else range(0)
+        return (self._replicate(row) for row in rows)
+
+    def _replicate(self, row: int) -> ActivationSummary:
+        held = self.replicates
+        assert held is not None  # only called where there are rows
+        return ActivationSummary(
+            self.cultures,
+            self.items,
+            # A culture of which nothing was drawn has counts of 0, and P = 0.
+            tokens=held.tokens[row].clamp(min=1),
+            counts={site: values[row] for site, values in held.counts.items()},
+            sums={site: values[row] for site, values in held.sums.items()},
+            metadata=self.metadata,
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the summary as safetensors with its metadata as JSON.
+
+        Example:
+            ``ActivationSummary.load(summary.save("statistics.safetensors"))``
+        """
+        tensors = {"items": self.items, "tokens": self.tokens}
+        for name in ("counts", "sums", "squares"):
+            for site, values in getattr(self, name).items():
+                tensors[f"{name}.{site}"] = values
+        metadata = {"cultures": list(self.cultures), "metadata": dict(self.metadata)}
+        if self.replicates is not None:
+            tensors |= self.replicates.tensors()
+            metadata["replicates"] = self.replicates.facts()
+        return save_tensors(path, "activation summary", tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> ActivationSummary:
+        """Read a summary that ``save`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged or holds something else.
+        """
+        tensors, metadata = load_tensors(path, "activation summary")
+        by_site: dict[str, dict[str, Tensor]] = {"counts": {}, "sums": {}, "squares": {}}
+        for name, values in tensors.items():
+            kind, _, site = name.partition(".")
+            if kind in by_site:
+                by_site[kind][site] = values
+        facts = metadata.get("replicates")
+        return cls(
+            cultures=tuple(metadata["cultures"]),
+            items=tensors["items"],
+            tokens=tensors["tokens"],
+            metadata=metadata["metadata"],
+            replicates=Replicates.of(tensors, facts) if facts else None,
+            **by_site,
+        )
+
+
+class ActivationStatistics:
+    """An accumulator: ``update`` with batches, ``merge`` with others, then ``summary``.
+
+    Example:
+        >>> import torch
+        >>> statistics = ActivationStatistics()
+        >>> counts = torch.tensor([[[3, 0]], [[1, 2]]])
+        >>> rows = ItemStatistics(tokens=torch.tensor([4, 4]), counts={"act": counts})
+        >>> statistics.update(rows, ["Italy", "Japan"])
+        >>> statistics.summary().probability("act")[0].tolist()
+        [[0.75, 0.0]]
+    """
+
+    def __init__(self, design: Design | None = None) -> None:
+        """Start empty; shapes come with the first update.
+
+        Args:
+            design: How items count, and in which replicates; each once for its own culture where
+                not given.
+        """
+        self.design = design
+        self._replicates: Replicates | None = None
+        self._items: dict[str, int] = {}
+        self._tokens: dict[str, int | float] = {}
+        self._totals: dict[str, dict[str, dict[str, Tensor]]] = {}
+
+    def update(
+        self, rows: ItemStatistics, cultures: Sequence[str], ids: Sequence[str] = ()
+    ) -> None:
+        """Add a batch of items.
+
+        Args:
+            rows: One row per item.
+            cultures: The label of each row.
+            ids: The id of each row, by which a design knows it.
+
+        Raises:
+            InputError: A sum is NaN or infinite, or an item that the design does not know;
+                nothing of the batch is added then.
+        """
+        for site, sums in rows.sums.items():
+            check_finite(sums, site, cultures)
+        self._check_same(
+            {site: tuple(counts.shape[1:]) for site, counts in rows.counts.items()},
+            bool(rows.sums),
+        )
+        weight = None
+        if self.design is not None:
+            replicated = self.design.replicated(ids)
+            weight = self.design.own(ids) if self.design.weighted else None
+            if len(replicated):
+                self._replicates = Replicates.adding(
+                    self._replicates, self.design, replicated, rows.tokens, rows.counts, rows.sums
+                )
+        names = sorted(set(cultures))
+        index = torch.tensor([names.index(c) for c in cultures], device=rows.tokens.device)
+        whole = torch.int64 if weight is None else torch.float64
+        tokens = grouped(rows.tokens, index, len(names), whole, weight)
+        for position, name in enumerate(names):
+            self._items[name] = self._items.get(name, 0) + cultures.count(name)
+            self._tokens[name] = self._tokens.get(name, 0) + tokens[position].item()
+        for kind, dtype in (
+            ("counts", whole),
+            ("sums", torch.float64),
+            ("squares", torch.float64),
+        ):
+            for site, values in getattr(rows, kind).items():
+                totals = grouped(values, index, len(names), dtype, weight)
+                for position, name in enumerate(names):
+                    self._add(kind, site, name, totals[position])
+
+    def _check_same(self, shapes: Mapping[str, tuple[int, ...]], magnitudes: bool) -> None:
+        """Refuse other sites, shapes or kinds of sums before anything is added."""
+        held = self._totals.get("counts", {})
+        if not held:
+            return
+        if set(held) != set(shapes):
+            raise InputError(
+                f"statistics of the sites {sorted(held)} cannot be merged with those of "
+                f"{sorted(shapes)}."
+            )
+        for site, shape in shapes.items():
+            mine = tuple(next(iter(held[site].values())).shape)
+            if mine != shape:
+                raise InputError(
+                    f"site {site!r}: statistics of shape {shape} cannot be added to {mine}; they "
+                    "come from different models."
+                )
+        if bool(self._totals.get("sums")) != magnitudes:
+            raise InputError(
+                "statistics with magnitudes cannot be merged with statistics without: a mean over "
+                "a part of the tokens would be wrong."
+            )
+
+    def _add(self, kind: str, site: str, culture: str, values: Tensor) -> None:
+        held = self._totals.setdefault(kind, {}).setdefault(site, {})
+        held[culture] = held[culture] + values if culture in held else values.clone()
+
+    def merge(self, other: ActivationStatistics | ActivationSummary) -> None:
+        """Add what another accumulator, or a saved summary, has counted.
+
+        Raises:
+            InputError: They were made on different sites or models.
+        """
+        summary = (
+            other.summary(complete=False) if isinstance(other, ActivationStatistics) else other
+        )
+        self._check_same(
+            {site: tuple(counts.shape[1:]) for site, counts in summary.counts.items()},
+            bool(summary.sums),
+        )
+        if self._items and (self._replicates is None) != (summary.replicates is None):
+            raise InputError("statistics with replicates cannot be merged with those without.")
+        if summary.replicates is not None:
+            self._replicates = summary.replicates.plus(self._replicates)
+        for position, name in enumerate(summary.cultures):
+            self._items[name] = self._items.get(name, 0) + int(summary.items[position])
+            self._tokens[name] = self._tokens.get(name, 0) + summary.tokens[position].item()
+            for kind in ("counts", "sums", "squares"):
+                for site, values in getattr(summary, kind).items():
+                    self._add(kind, site, name, values[position])
+
+    def summary(
+        self, metadata: Mapping[str, Any] | None = None, *, complete: bool = True
+    ) -> ActivationSummary:
+        """Freeze what has been counted, cultures in alphabetical order.
+
+        Args:
+            metadata: What to note.
+            complete: Whether everything has been counted, so that every culture must have tokens.
+
+        Raises:
+            InputError: Nothing was counted, or a culture has no counted tokens.
+        """
+        cultures = sorted(self._items)
+        if not cultures:
+            raise InputError("no items were recorded, so there is nothing to summarise.")
+        empty = [name for name in cultures if self._tokens[name] == 0]
+        if empty and complete:
+            raise InputError(
+                f"no token of {', '.join(empty)} has a role that counts; choose other roles."
+            )
+        kinds = {
+            kind: {
+                site: torch.stack([held[name] for name in cultures]).cpu()
+                for site, held in self._totals.get(kind, {}).items()
+            }
+            for kind in ("counts", "sums", "squares")
+        }
+        return ActivationSummary(
+            cultures=tuple(cultures),
+            items=torch.tensor([self._items[name] for name in cultures]),
+            tokens=torch.tensor([self._tokens[name] for name in cultures]),
+            metadata=dict(metadata or {}),
+            replicates=self._replicates.on_cpu() if self._replicates is not None else None,
+            **kinds,
+        )
+
+
+def grouped(
+    values: Tensor,
+    index: Tensor,
+    groups: int,
+    dtype: torch.dtype,
+    weight: Float[Tensor, " item"] | None = None,
+) -> Tensor:
+    """Sum rows by group in the given dtype, on the CPU; weighted where a weight is given.
+
+    Example:
+        >>> grouped(torch.tensor([1, 2, 3]), torch.tensor([0, 1, 0]), 2, torch.int64).tolist()
+        [4, 2]
+    """
+    if weight is not None:
+        values = torch.einsum("i,i...->i...", weight.to(values.device), values.to(dtype))
+    # One culture at a time: casting a whole batch of rows to 64 bits would double the memory.
+    return torch.stack([values[index == g].sum(0, dtype=dtype).cpu() for g in range(groups)])
+
+
+def check_finite(sums: Float[Tensor, "item layer neuron"], site: str, cultures: Any) -> None:
+    """Refuse activations that are NaN or infinite, saying where.
+
+    Raises:
+        InputError: Names the site, the layer and the culture.
+    """
+    bad = ~torch.isfinite(sums)
+    if bad.any():
+        row, layer, neuron = (int(i) for i in bad.nonzero()[0])
+        raise InputError(
+            f"activations at site {site!r}, layer {layer}, neuron {neuron} are NaN or infinite on "
+            f"an item of {cultures[row]}: load the model in bfloat16 or float32 (float16 "
+            "overflows), or check its weights."
+        )

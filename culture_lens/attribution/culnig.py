@@ -1,0 +1,305 @@
+"""The three scorings that CULNIG contrasts: task, control and CountryRC (paper B, section 3).
+
+* The **task**: a cultural benchmark. What scores here answers cultural questions, or any question
+  in this form.
+* Its **control**: the same items without the question. What scores here as well reads options and
+  instructions.
+* **CountryRC**: passages that name the country asked for. What scores here reads country names.
+
+``selectors.culnig_general`` and ``selectors.culnig_specific`` choose neurons from them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.attribution.gradients import BATCH_SIZE, attribute, gold_tokens
+from culture_lens.benchmarks import load_benchmark
+from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import renamed_tables
+from culture_lens.neurons.scores import NeuronScores
+from culture_lens.prompts.batches import build_prompts
+from culture_lens.questions.culture_names import align_questions, match_cultures
+from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.splits import at_most
+from culture_lens.storage.runs import Run
+
+SCORINGS = ("task", "control", "countryrc")
+
+
+@dataclass(frozen=True, eq=False)
+class CulnigScores:
+    """The three scorings of one model, checked to belong together.
+
+    Attributes:
+        task: Sums over the items of a cultural benchmark.
+        control: The same over their control twins, clamped at 0.
+        countryrc: Sums over CountryRC, for some or all of the task's cultures. Cultures that the
+            task names otherwise take the task's names.
+
+    Raises:
+        InputError: The control's items are not the task's, CountryRC has a culture that the task
+            lacks, the three are of different models or sites, or all scores of a site are 0.
+
+    Example:
+        ``CulnigScores(task, control, countryrc)``, each from ``attribute`` or ``NeuronScores.load``
+    """
+
+    task: NeuronScores
+    control: NeuronScores
+    countryrc: NeuronScores
+
+    def __post_init__(self) -> None:
+        """Check that the three can be contrasted."""
+        check_same_items(self.task, self.control)
+        names = match_cultures(self.countryrc.cultures, self.task.cultures, "CountryRC's scores")
+        if names:
+            object.__setattr__(self, "countryrc", renamed(self.countryrc, names))
+        lacking = [name for name in self.countryrc.cultures if name not in self.task.cultures]
+        if lacking:
+            raise InputError(
+                f"CountryRC was scored for {', '.join(lacking)}, which the task lacks (it has "
+                f"{', '.join(self.task.cultures)}): give countries= with the task's own labels, "
+                'such as {"Northern_Nigeria": "Nigeria"}.'
+            )
+        for name in ("control", "countryrc"):
+            check_same_model(self.task, getattr(self, name), name)
+        for name in SCORINGS:
+            for site, values in getattr(self, name).scores.items():
+                if not values.any():
+                    raise InputError(
+                        f"all {name} scores of site {site!r} are 0, so no neuron stands out: the "
+                        "model gives the right labels no probability; see p_gold in the metadata, "
+                        "and whether the prompt's format is one that this model answers."
+                    )
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that were scored."""
+        return tuple(self.task.scores)
+
+    def contrast(self) -> dict[str, Float[Tensor, "culture layer neuron"]]:
+        """Task minus control: each a sum over items divided by the number of all its items.
+
+        Example:
+            ``scores.contrast()["gate"].sum(0)`` ranks culture-general neurons.
+        """
+        task_items, control_items = (
+            len(set(scores.metadata["ids"])) for scores in (self.task, self.control)
+        )
+        return {
+            site: self.task.scores[site] / task_items - self.control.scores[site] / control_items
+            for site in self.sites
+        }
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a neuron set chosen from these scores should remember."""
+        kept = {name: value for name, value in self.task.metadata.items() if name != "ids"}
+        both = {*self.task.metadata.get("groups", ()), *self.countryrc.metadata.get("groups", ())}
+        return {**kept, "items": len(set(self.task.metadata["ids"])), "groups": sorted(both)}
+
+
+def renamed(scores: NeuronScores, names: Mapping[str, str]) -> NeuronScores:
+    """Give cultures of scores other names."""
+    cultures = tuple(names.get(culture, culture) for culture in scores.cultures)
+    return replace(scores, cultures=cultures, metadata=renamed_tables(scores.metadata, names))
+
+
+def check_same_items(task: NeuronScores, control: NeuronScores) -> None:
+    """Refuse a control whose items are not those of the task.
+
+    Raises:
+        InputError: Names an item that only one of the two has.
+    """
+    for name, scores, wrong in (("task", task, True), ("control", control, False)):
+        if scores.metadata.get("control", not wrong) is wrong:
+            raise InputError(
+                f"the {name} scores were made with control={wrong}: task and control are swapped, "
+                "or one of them was given twice."
+            )
+    apart = set(task.metadata["ids"]) ^ set(control.metadata["ids"])
+    if apart or task.cultures != control.cultures:
+        raise InputError(
+            f"control and task do not match: {len(apart)} items are in one of them only (such as "
+            f"{min(apart, default='none')!r}), cultures {', '.join(control.cultures)} and "
+            f"{', '.join(task.cultures)}; score both on the same questions."
+        )
+
+
+def check_same_model(task: NeuronScores, other: NeuronScores, name: str) -> None:
+    """Refuse scores of another model, dtype, aggregation, or of other sites.
+
+    Raises:
+        InputError: Names what differs.
+    """
+    for fact in ("model", "weights", "dtype", "tokens"):
+        mine, theirs = task.metadata.get(fact), other.metadata.get(fact)
+        if mine != theirs:
+            raise InputError(
+                f"task and {name} scores differ in {fact} ({mine} and {theirs}): score both with "
+                "one model and the same options."
+            )
+    shapes = [{s: tuple(v.shape[1:]) for s, v in scores.scores.items()} for scores in (task, other)]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            f"task and {name} scores differ in sites or shapes ({shapes[0]} and {shapes[1]}): "
+            "score both at the same sites of the same model."
+        )
+
+
+def culnig_scores(
+    model: LensModel,
+    questions: Sequence[Question],
+    *,
+    countries: Sequence[str] | Mapping[str, str] | None = None,
+    countryrc: str | Path | Sequence[Question] | None = None,
+    sites: str | Sequence[str] | None = None,
+    tokens: str = "maximum",
+    per_culture: int | None = None,
+    too_long: str = "error",
+    batch_size: int = BATCH_SIZE,
+    progress: bool = True,
+    run: Run | str | Path | None = None,
+) -> CulnigScores:
+    """Score task, control and CountryRC, one after the other (paper B, section 3).
+
+    Args:
+        model: The model; it must be able to answer by letter.
+        questions: The questions that identify.
+        countries: The cultures that CountryRC asks about, as labels of the questions or as
+            ``{label: name in the passage}``; labels that the questions write otherwise, such as
+            UK and United Kingdom, become theirs. By default paper B's eight where the questions
+            have them all as it labels them, else every culture of the questions.
+        countryrc: A file of templates instead of the bundled one, such as the published one, or
+            CountryRC questions.
+        sites: Sites to score; by default the model's projections.
+        tokens: How an item's tokens are joined; see ``attribute``.
+        per_culture: At most so many items of each culture.
+        too_long: What to do with prompts longer than the context.
+        batch_size: Questions per forward and backward; halved where memory runs out.
+        progress: Show progress bars.
+        run: A run folder; finished shards are kept and found again, and the three scorings are
+            written to its folder ``scores``.
+
+    Raises:
+        InputError: A country that the questions lack, or anything that ``attribute`` refuses.
+
+    Example:
+        ``select(culnig_scores(model, questions), "culnig_specific")``
+    """
+    questions = at_most(questions, per_culture)
+    check_questions(questions)
+    if countryrc is None or isinstance(countryrc, (str, Path)):
+        reading = countryrc_for(questions, countries, countryrc)
+    else:
+        asked = {question.culture for question in questions}
+        reading = align_questions(countryrc, asked, "CountryRC's questions")
+    check_countries(reading, questions)
+    questions = answerable(model, questions, too_long, progress)
+    reading = answerable(model, reading, too_long, progress)
+    options: dict[str, Any] = {
+        "sites": sites,
+        "tokens": tokens,
+        "too_long": too_long,
+        "batch_size": batch_size,
+        "progress": progress,
+        "run": run,
+    }
+    scores = CulnigScores(
+        task=attribute(model, questions, **options),
+        control=attribute(model, questions, control=True, **options),
+        countryrc=attribute(model, reading, **options),
+    )
+    say_if_guessing("task", scores.task, questions)
+    say_if_guessing("CountryRC", scores.countryrc, reading)
+    if run is not None:
+        for name in SCORINGS:
+            getattr(scores, name).save(Run.open(run).named("scores", name, ".safetensors"))
+    return scores
+
+
+def answerable(
+    model: LensModel, questions: Sequence[Question], too_long: str, progress: bool
+) -> list[Question]:
+    """Keep the questions whose prompts fit, all labels checked, before anything runs.
+
+    A control twin is shorter than its question, so both scorings then have the same items.
+    """
+    prompts = build_prompts(
+        questions, model.processor, context=model.context, too_long=too_long, progress=progress
+    )
+    gold_tokens(prompts, model.tokenizer)
+    return [prompt.question for prompt in prompts]
+
+
+def countryrc_for(
+    questions: Sequence[Question],
+    countries: Sequence[str] | Mapping[str, str] | None = None,
+    path: str | Path | None = None,
+) -> list[Question]:
+    """Give the CountryRC questions that identify, about the cultures of other questions.
+
+    Args:
+        questions: Questions of the task.
+        countries: See ``culnig_scores``.
+        path: A file of templates instead of the bundled one.
+
+    Example:
+        ``countryrc_for(load_benchmark("everyday"), ["Japan", "Italy"])``
+    """
+    cultures = sorted({question.culture for question in questions})
+    if countries is None:
+        countries = COUNTRIES if set(COUNTRIES) <= set(cultures) else cultures
+    elif names := match_cultures(countries, cultures, "countries="):
+        if isinstance(countries, Mapping):
+            countries = {names.get(label, label): name for label, name in countries.items()}
+        else:
+            countries = [names.get(label, label) for label in countries]
+    # Wrong options from the task's own cultures; of fewer than four, from CountryRC's as well.
+    pool = cultures if len(cultures) >= N_OPTIONS else None
+    return load_benchmark(
+        "countryrc",
+        path,
+        cultures=list(countries),
+        split="identify",
+        countries=countries,
+        pool=pool,
+    )
+
+
+def say_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Question]) -> None:
+    """Warn where the model answers by letter no better than a guess would, two deviations added."""
+    items, right = (sum(scores.metadata[fact].values()) for fact in ("items", "right"))
+    chance = sum(1 / len(question.options) for question in questions) / len(questions)
+    if right <= items * chance + 2 * (items * chance * (1 - chance)) ** 0.5:
+        warnings.warn(
+            f"{name}: the model's next token is the right label on {right} of {items} items, no "
+            f"more than guessing gives ({chance:.0%}). Attribution then scores guesses, not "
+            "knowledge; take a model that reads letters, or an activation selector.",
+            CultureLensWarning,
+            stacklevel=3,
+        )
+
+
+def check_countries(reading: Sequence[Question], questions: Sequence[Question]) -> None:
+    """Refuse CountryRC questions about cultures that the task lacks, before anything runs."""
+    cultures = {question.culture for question in questions}
+    lacking = sorted({question.culture for question in reading} - cultures)
+    if lacking:
+        raise InputError(
+            f"CountryRC asks about {', '.join(lacking)}, which the questions lack (they have "
+            f"{', '.join(sorted(cultures))}): give countries= with labels of the questions."
+        )
+
+
+__all__ = ["SCORINGS", "CulnigScores", "culnig_scores"]

@@ -1,0 +1,123 @@
+"""Score an answer: three ways to read which option a model chooses.
+
+======================  ==============================================  ========================
+name                    the answer is                                   probability of the gold
+======================  ==============================================  ========================
+letter                  argmax over the whole vocabulary (paper B);     softmax over the
+                        none of the labels counts as wrong              vocabulary
+letter_options          argmax among the options' label tokens          softmax over the labels
+option_likelihood       highest mean log-probability of the option's    softmax over the options'
+                        tokens; the options are not shown               scores
+option_likelihood_sum   highest sum of log-probabilities                the same
+======================  ==============================================  ========================
+
+Letters need a model that can read them; small models are at chance there, and answer better by
+likelihood. Ties go to the first option. The two probabilities are not comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from culture_lens.errors import unknown
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.build import label_ids
+from culture_lens.prompts.prompt import Batch
+
+NO_OPTION = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered.
+
+    Attributes:
+        prediction: Index of the option, -1 where the answer was none of them.
+        p_gold: Probability of the right option.
+        scores: One per option: label logits, or log-likelihoods.
+    """
+
+    prediction: int
+    p_gold: float
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """A way to score: the prompt's style and a function from a batch to answers."""
+
+    name: str
+    style: str
+    answers: Callable[[LensModel, Batch], list[Answer]]
+
+
+def letter_answers(model: LensModel, batch: Batch, *, among_options: bool) -> list[Answer]:
+    """Read the next token as the letter of an option.
+
+    Args:
+        model: The model.
+        batch: Prompts of style ``"choices"``.
+        among_options: Compare the labels only, instead of the whole vocabulary.
+
+    Raises:
+        InputError: A label is not a single token after its prompt.
+    """
+    logits = model.logits(batch).cpu()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    answers = []
+    for row, prompt in zip(logits, batch.prompts, strict=True):
+        labels = torch.tensor(label_ids(prompt, model.tokenizer))
+        scores = row[labels]
+        best = int(scores.argmax())
+        if among_options:
+            p_gold, prediction = scores.softmax(-1)[prompt.question.answer], best
+        else:
+            p_gold = row.softmax(-1)[labels[prompt.question.answer]]
+            prediction = best if int(row.argmax()) == int(labels[best]) else NO_OPTION
+        answers.append(Answer(prediction, float(p_gold), tuple(scores.tolist())))
+    return answers
+
+
+def likelihood_answers(model: LensModel, batch: Batch, *, normalised: bool) -> list[Answer]:
+    """Score each option as a continuation of the prompt; the prompt is run once.
+
+    The score is sum_i log P(o_i | prompt, o_<i), divided by the number of tokens where
+    normalised.
+    """
+    answers = []
+    found = model.continuation_log_probs(batch)
+    for prompt, logs in zip(batch.prompts, found, strict=True):
+        scores = torch.stack([log.mean() if normalised else log.sum() for log in logs])
+        p_gold = scores.softmax(-1)[prompt.question.answer]
+        answers.append(Answer(int(scores.argmax()), float(p_gold), tuple(scores.tolist())))
+    return answers
+
+
+SCORINGS: Mapping[str, Scoring] = {
+    scoring.name: scoring
+    for scoring in (
+        Scoring("letter", "choices", partial(letter_answers, among_options=False)),
+        Scoring("letter_options", "choices", partial(letter_answers, among_options=True)),
+        Scoring("option_likelihood", "cloze", partial(likelihood_answers, normalised=True)),
+        Scoring("option_likelihood_sum", "cloze", partial(likelihood_answers, normalised=False)),
+    )
+}
+
+
+def get_scoring(name: str) -> Scoring:
+    """Find a way to score by name.
+
+    Raises:
+        InputError: No such scoring.
+
+    Example:
+        >>> get_scoring("letter").style
+        'choices'
+    """
+    if name not in SCORINGS:
+        raise unknown("scoring", name, SCORINGS)
+    return SCORINGS[name]

@@ -1,0 +1,131 @@
+"""Do cultures that are near in geography or language family lose accuracy together?"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.experiments.related_cultures import Relations
+from culture_lens.statistics.estimates import correlation, interval, ranks
+from culture_lens.statistics.mantel import mantel_null, mean_of_both, square
+from culture_lens.statistics.permutation import PermutationResult, permutation_p, relabellings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+LEAST = 4
+
+
+ROUNDING = 12
+"""Decimals to which changes of accuracy are compared: beyond them lies rounding."""
+
+
+def agreement_with_table(
+    relations: Relations, table: Any, *, alternative: str = "two-sided", seed: int = 0
+) -> PermutationResult:
+    """Test whether cultures that are near in a table fall together (Mantel 1967).
+
+    The statistic is the Spearman correlation of the distances d with those of the table, over
+    pairs. Pairs share cultures and are not independent, so p comes from permuting the cultures of
+    the table: all orders up to 8 cultures, else drawn ones.
+
+    The interval is of the questions drawn, the cultures as given: the relations of each bootstrap
+    draw are correlated with the table. Resampling adds noise, which pulls correlations towards 0,
+    so it lies low where questions are few; it is no test of its own.
+
+    Args:
+        relations: What ``related_cultures`` gave.
+        table: Distances ``{("Japan", "China"): 3040.0, ...}`` or a square table of them, or
+            families ``{"Japan": "Japonic", ...}``, with distance 0 within a family and 1 between.
+            Cultures that it lacks are left out, with a warning.
+        alternative: ``"two-sided"``, ``"greater"`` (near ones fall together) or ``"less"``.
+        seed: Seed of drawn orders.
+
+    Returns:
+        The correlation, its interval and p; NaN, with a warning, where all distances are the same.
+
+    Raises:
+        InputError: Fewer than four cultures in common, a pair that is lacking or given twice
+            differently, a table without any difference, or an unknown alternative.
+
+    Example:
+        ``print(agreement_with_table(relations, {"Japan": "Asia", "Iran": "Asia", ...}))``
+    """
+    given = as_distances(table, relations.cultures)
+    held = [culture for culture in relations.cultures if culture in given]
+    left = [culture for culture in relations.cultures if culture not in given]
+    if len(held) < LEAST:
+        raise InputError(
+            f"the table has {len(held)} of the {len(relations.cultures)} cultures, at least "
+            f"{LEAST} are needed; it lacks {', '.join(left) or 'none'}."
+        )
+    if left:
+        warnings.warn(
+            f"{len(left)} of {len(relations.cultures)} cultures are not in the table and left out: "
+            f"{', '.join(left)}.",
+            CultureLensWarning,
+            stacklevel=2,
+        )
+    rows = [relations.cultures.index(culture) for culture in held]
+    above = np.triu_indices(len(held), 1)
+    ours = mean_of_both(relations.draws[:, rows][:, :, rows])
+    theirs = given.loc[held, held].to_numpy(dtype=float)[above]
+    if np.ptp(theirs) == 0:
+        raise InputError("in the table every two cultures are equally far: nothing to agree with.")
+    ranked = square(ranks(theirs[None])[0])
+    ours_ranked = ranks(ours.round(ROUNDING))
+    values = correlation(ours_ranked, np.broadcast_to(ranked[above], ours.shape))
+    orders, exact = relabellings(len(held), seed)
+    null = mantel_null(ours_ranked[0], ranked, orders)
+    estimate = interval(float(values[0]), values[1:])
+    if math.isnan(estimate.value):
+        warnings.warn(
+            "no two cultures are nearer than any others in these results: no agreement to test.",
+            CultureLensWarning,
+            stacklevel=2,
+        )
+    p = permutation_p(estimate.value, null, exact, alternative)
+    return PermutationResult(estimate, p, len(orders), exact)
+
+
+def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:
+    """Read a user's table as distances of the cultures that it has.
+
+    Raises:
+        InputError: A pair is lacking, NaN, negative, or given twice differently.
+
+    Example:
+        >>> as_distances({"a": "x", "b": "x", "c": "y"}, ("a", "b", "c")).loc["a"].tolist()
+        [0.0, 0.0, 1.0]
+    """
+    import pandas as pd
+
+    if isinstance(table, pd.DataFrame):
+        table = {(a, b): table.loc[a, b] for a in table.index for b in table.columns if a != b}
+    entries = dict(table)
+    pairs = {key: value for key, value in entries.items() if isinstance(key, tuple)}
+    if pairs and len(pairs) < len(entries):
+        raise InputError("the table mixes pairs and single cultures: give one kind of entry.")
+    if not pairs:
+        held = [c for c in cultures if c in entries and not pd.isna(entries[c])]
+        rows = [[float(entries[a] != entries[b]) for b in held] for a in held]
+        return pd.DataFrame(rows, index=held, columns=held)
+    named = {name for pair in pairs for name in pair}
+    held = [culture for culture in cultures if culture in named]
+    result = pd.DataFrame(0.0, index=held, columns=held)
+    for position, one in enumerate(held):
+        for other in held[position + 1 :]:
+            values = {float(pairs[p]) for p in ((one, other), (other, one)) if p in pairs}
+            if len(values) != 1 or not min(values) >= 0:
+                what = "is lacking" if not values else f"is {sorted(values)}"
+                raise InputError(
+                    f"the distance of {one!r} and {other!r} {what}: give one number, 0 or more, "
+                    "for every two cultures of the table."
+                )
+            result.loc[one, other] = result.loc[other, one] = values.pop()
+    return result

@@ -1,0 +1,195 @@
+"""Comparison: what silencing by every selector did, at each share, and where its neurons lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from culture_lens.errors import InputError, unknown
+from culture_lens.experiments.matrix import BASE, FOUND, READINGS, AblationMatrix
+from culture_lens.statistics.estimates import Estimate, interval
+from culture_lens.storage.files import load_table, save_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RANDOM = "random"
+SHOWN = ("self", "cross", "gap", "flips")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Answers under the neurons of every selector, and what is read off them.
+
+    Attributes:
+        frame: One record per item and mask: ``kind`` (``"none"`` or ``"found"``), ``selector``,
+            ``share``, ``mask`` (the culture silenced), ``seed`` (of random neurons), and the
+            columns of an Evaluation without its scores.
+        metadata: Model, benchmark, scoring; ``numbers``, the neurons that each share is; and
+            ``layers``, one record per selector, share, mask and seed with the numbers of neurons
+            taken per layer.
+
+    Example:
+        ``print(compare_selectors(model, questions).table())``
+    """
+
+    frame: pd.DataFrame
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def selectors(self) -> tuple[str, ...]:
+        """The selectors, in the order given."""
+        return tuple(dict.fromkeys(self.frame.loc[self.frame["kind"] == FOUND, "selector"]))
+
+    @cached_property
+    def shares(self) -> tuple[float, ...]:
+        """The shares, smallest first."""
+        return tuple(sorted(set(self.frame.loc[self.frame["kind"] == FOUND, "share"])))
+
+    def number(self, share: float) -> int:
+        """Give how many neurons of each culture a share is."""
+        self._check(share=share)
+        return int(self.metadata["numbers"][self.shares.index(share)])
+
+    def taken(self, selector: str, share: float) -> float:
+        """Give how many neurons a selector took, mean over cultures.
+
+        Fewer than asked for where its ranking has no more, as LAPE's filters leave few.
+        """
+        self._check(selector, share)
+        return float(np.mean([sum(record["counts"]) for record in self._layers(selector, share)]))
+
+    def _layers(self, selector: str, share: float) -> list[dict[str, Any]]:
+        return [
+            record
+            for record in self.metadata["layers"]
+            if (record["selector"], record["share"]) == (selector, share)
+        ]
+
+    def _check(self, selector: str | None = None, share: float | None = None) -> None:
+        if selector is not None and selector not in self.selectors:
+            raise unknown("selector", selector, self.selectors)
+        if share is not None and share not in self.shares:
+            raise InputError(f"no share {share}: there are {', '.join(map(str, self.shares))}.")
+
+    @cached_property
+    def _matrices(self) -> dict[tuple[str, float], AblationMatrix]:
+        base = self.frame["kind"] == BASE
+        return {
+            (selector, share): AblationMatrix(
+                self.frame[
+                    base | ((self.frame["selector"] == selector) & (self.frame["share"] == share))
+                ],
+                {**self.metadata, "selector": selector, "share": share},
+            )
+            for selector in self.selectors
+            for share in self.shares
+        }
+
+    def matrix(self, selector: str, share: float) -> AblationMatrix:
+        """Give the ablation matrix of one selector at one share.
+
+        Raises:
+            InputError: No such selector or share.
+
+        Example:
+            ``comparison.matrix("conact", 0.003).table("change")``
+        """
+        self._check(selector, share)
+        return self._matrices[selector, share]
+
+    def estimate(self, selector: str, share: float, reading: str = "gap") -> Estimate:
+        """Give the mean of a reading over cultures, with its interval.
+
+        Raises:
+            InputError: No such selector, share or reading.
+
+        Example:
+            ``comparison.estimate("conact", 0.003, "self")``
+        """
+        return self.matrix(selector, share).overall(reading)
+
+    def difference(self, selector: str, other: str, share: float, reading: str = "gap") -> Estimate:
+        """Give a reading of one selector minus that of another at one share, paired.
+
+        Raises:
+            InputError: No such selector, share or reading.
+
+        Example:
+            ``comparison.difference("culnig_specific", "conact", 0.003)``
+        """
+        if reading not in READINGS:
+            raise InputError(f"no reading {reading!r}; there are: {', '.join(READINGS)}.")
+        mine, theirs = (self.matrix(name, share).readings()[reading] for name in (selector, other))
+        draws = np.nanmean(mine - theirs, 1)
+        return interval(draws[0], draws[1:])
+
+    def table(self) -> pd.DataFrame:
+        """Lay out all selectors and shares: numbers, self, cross, gap and flips as Estimates.
+
+        Where random neurons were compared too, ``beyond_random`` is self minus theirs, paired; it
+        is missing in their own rows.
+
+        Example:
+            ``comparison.table()``
+        """
+        import pandas as pd
+
+        rows = []
+        for selector in self.selectors:
+            for share in self.shares:
+                row: dict[str, Any] = {"selector": selector, "share": share}
+                row |= {"asked": self.number(share), "taken": self.taken(selector, share)}
+                row |= {name: self.estimate(selector, share, name) for name in SHOWN}
+                if RANDOM in self.selectors and selector != RANDOM:
+                    row["beyond_random"] = self.difference(selector, RANDOM, share, "self")
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def layer_profiles(self, share: float | None = None) -> pd.DataFrame:
+        """Lay out where neurons lie: selectors x layers, mean over cultures of the share in each.
+
+        Args:
+            share: At which share; the largest where not given.
+
+        Raises:
+            InputError: No such share.
+
+        Example:
+            ``comparison.layer_profiles().idxmax(axis=1)``
+        """
+        import pandas as pd
+
+        at = self.shares[-1] if share is None else share
+        self._check(share=at)
+        profiles = {}
+        for selector in self.selectors:
+            counts = np.array([record["counts"] for record in self._layers(selector, at)], float)
+            held = counts[counts.sum(1) > 0]
+            shares = held / held.sum(1, keepdims=True)
+            profiles[selector] = shares.mean(0) if len(held) else np.full(counts.shape[1], np.nan)
+        return pd.DataFrame.from_dict(profiles, orient="index")
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write records and metadata into one parquet file."""
+        return save_table(path, self.frame, self.metadata)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Comparison:
+        """Read what ``to_parquet`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, or not a comparison.
+        """
+        frame, metadata = load_table(path, "a comparison of selectors")
+        if not {"selector", "share"} <= set(frame.columns) or "layers" not in metadata:
+            raise InputError(f"{path} is not a comparison of selectors: see compare_selectors.")
+        return cls(frame, metadata)
+
+
+__all__ = ["Comparison"]

@@ -1,0 +1,229 @@
+"""Effects of silencing predicted to first order, for any number of sets from one backward pass.
+
+Multiplying the neurons S by a factor f changes the probability of the right answer by about
+
+    (f - 1) sum over n in S, tokens t of n_t dP(y|x) / dn_t        f = 0: silenced
+
+so a whole ablation matrix, masks x cultures, costs as much as scoring its questions once.
+``fidelity`` says how far that can be trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.attribution.gradients import attribution_pass, gold_tokens
+from culture_lens.errors import InputError
+from culture_lens.evaluation.evaluate import prepare
+from culture_lens.experiments.matrix import unseen
+from culture_lens.interventions.hooks import check_inside
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.align import align_cultures
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.prompts.batches import batches, run_batches
+from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.storage.files import load_table, save_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedMatrix:
+    """What silencing every culture's neurons would do to every culture's questions, to first order.
+
+    Attributes:
+        frame: Columns mask (whose neurons), id, culture, group, p_gold, predicted.
+        metadata: Model, benchmark, selector, number of neurons per mask and of items.
+
+    Example:
+        ``predicted_ablation_matrix(model, found, questions).table()``
+    """
+
+    frame: pd.DataFrame
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Whose neurons would be silenced."""
+        return tuple(sorted(self.frame["mask"].unique()))
+
+    @property
+    def cultures(self) -> tuple[str, ...]:
+        """Whose questions would be asked."""
+        return tuple(sorted(self.frame["culture"].unique()))
+
+    def table(self) -> pd.DataFrame:
+        """Mean predicted change of P(gold), masks x evaluated cultures."""
+        means = self.frame.groupby(["mask", "culture"])["predicted"].mean()
+        table: pd.DataFrame = means.unstack()
+        return table
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write records and metadata into one parquet file."""
+        return save_table(path, self.frame, self.metadata)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> PredictedMatrix:
+        """Read a prediction that ``to_parquet`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, or something else.
+        """
+        return cls(*load_table(path, "a predicted matrix"))
+
+
+def set_effects(
+    model: LensModel, batch: Batch, gold: Mapping[str, int], sets: Sequence[Neurons]
+) -> tuple[Float[Tensor, " item"], Float[Tensor, "item set"]]:
+    """Sum n_t dP/dn_t over each set's neurons and all tokens, for each item of a batch.
+
+    Returns:
+        P(gold), and the sums, in float64.
+    """
+    weights = {
+        site: torch.stack([row.mask(site, model.shape(site)) for row in sets], 2)
+        for site in dict.fromkeys(site for row in sets for site in row.places)
+    }
+    places = [
+        (site, layer)
+        for site, mask in weights.items()
+        for layer in mask.any(2).any(1).nonzero()[:, 0].tolist()
+    ]
+    masks = {site: model.token_mask(batch, site).bool() for site in weights}
+    effects = torch.zeros(len(batch.prompts), len(sets), dtype=torch.float64)
+
+    def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
+        used = weights[site][layer].any(1).nonzero()[:, 0]
+        here = used.to(values.device)
+        wide = torch.promote_types(values.dtype, torch.float32)
+        products = values[..., here].to(wide) * gradient[..., here].to(wide)
+        kept = masks[site].to(values.device)[..., None]
+        summed = torch.where(kept, products, 0).sum(1, dtype=torch.float64).cpu()
+        effects.add_(summed @ weights[site][layer][used].double())
+
+    done = attribution_pass(model, batch, gold, places, take)
+    return done.p_gold.double().cpu(), effects * done.unit.cpu()[:, None]
+
+
+def predicted_effects(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    sets: Sequence[Neurons],
+    *,
+    factor: float = 0.0,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> tuple[Float[Tensor, " item"], Float[Tensor, "item set"]]:
+    """Predict, from one backward pass, how P(gold) would change if each set were scaled.
+
+    Args:
+        model: The model.
+        prompts: Prompts of style ``"choices"``.
+        sets: Sets of neurons, at any site.
+        factor: What the neurons would be multiplied by: 0 silences, 2 doubles.
+        batch_size: Prompts per forward and backward.
+        progress: Show a progress bar.
+
+    Returns:
+        P(gold) of the unmodified model, and the predicted change of each set, in the order of the
+        prompts, float64.
+
+    Raises:
+        InputError: No set has a neuron, a neuron lies outside the model, or prompts that do not
+            show the options.
+
+    Example:
+        ``p_gold, effects = predicted_effects(model, prompts, [found["Japan"]])``
+    """
+    if not any(len(row) for row in sets):
+        raise InputError("none of the sets has a neuron, so there is no effect to predict.")
+    check_inside(model, sets)
+    if not prompts or any(prompt.style != "choices" for prompt in prompts):
+        raise InputError("predictions need at least one prompt, all of style 'choices'.")
+    gold = gold_tokens(prompts, model.tokenizer)
+    rows: dict[str, tuple[Tensor, Tensor]] = {}
+    for batch, (p_gold, effects) in run_batches(
+        batches(prompts, batch_size, model.pad_id),
+        lambda batch: set_effects(model, batch, gold, sets),
+        pad_id=model.pad_id,
+        progress=progress,
+        label="predicting effects",
+    ):
+        for prompt, p, row in zip(batch.prompts, p_gold, effects, strict=True):
+            rows[prompt.question.id] = (p, row)
+    found = [rows[prompt.question.id] for prompt in prompts]
+    changes = torch.stack([row for _, row in found]) * (factor - 1)
+    return torch.stack([p for p, _ in found]), changes
+
+
+def predicted_ablation_matrix(
+    model: LensModel,
+    found: NeuronSet,
+    questions: Sequence[Question],
+    *,
+    seen: bool = False,
+    too_long: str = "error",
+    batch_size: int = 16,
+    progress: bool = True,
+) -> PredictedMatrix:
+    """Predict the whole matrix, masks x cultures, from one backward pass over the questions.
+
+    Args:
+        model: The model that the neurons were found on.
+        found: The neurons.
+        questions: What to ask. Questions whose group identified the neurons are left out.
+        seen: Ask them all the same, and say so.
+        too_long: What to do with prompts longer than the context.
+        batch_size: Questions per forward and backward.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: The neurons are of another model, or every question was used to identify.
+
+    Example:
+        ``predicted_ablation_matrix(model, found, questions).table()``
+    """
+    import pandas as pd
+
+    found.check_model(model)
+    asked = unseen(found, questions, seen)
+    found = align_cultures(found, asked)
+    prompts, _ = prepare(model, asked, "letter", too_long=too_long, progress=progress)
+    p_gold, changes = predicted_effects(
+        model, prompts, list(found.neurons.values()), batch_size=batch_size, progress=progress
+    )
+    items = item_frame(prompts, p_gold)
+    frame = pd.concat(
+        [
+            items.assign(mask=culture, predicted=changes[:, position].numpy())
+            for position, culture in enumerate(found)
+        ],
+        ignore_index=True,
+    )
+    metadata = {
+        "model": model.name,
+        "benchmark": benchmarks_of(asked),
+        "selector": found.method,
+        "neurons": {culture: len(found[culture]) for culture in found},
+        "items": len(prompts),
+        "seen": seen,
+    }
+    return PredictedMatrix(frame, metadata)
+
+
+def item_frame(prompts: Sequence[Prompt], p_gold: Tensor) -> pd.DataFrame:
+    """Lay out what is known of each item before anything is silenced."""
+    import pandas as pd
+
+    rows = [(p.question.id, p.question.culture, p.question.group) for p in prompts]
+    frame = pd.DataFrame(rows, columns=["id", "culture", "group"])
+    return frame.assign(p_gold=p_gold.numpy())

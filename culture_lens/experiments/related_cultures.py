@@ -1,0 +1,216 @@
+"""Which cultures fall with which when the neurons of one are silenced.
+
+The change C[m,e] on the questions of culture e under the mask of culture m has three parts: masks
+that hit everything, cultures that everything hits, and what this mask does to this culture beyond
+both. Only the last says that two cultures share something. As in the social relations model of
+round-robin data (Warner, Kenny and Stoto 1979), for m != e,
+
+    C[m,e] = mean + mask[m] + culture[e] + relation[m,e]
+
+fitted by least squares over the pairs; the relation is the residual. A negative relation means
+that e falls more under the mask of m than the two parts make expected. The distance of two
+cultures is the mean of both directions, shifted so that the nearest pair is at 0:
+
+    s(a,b) = (relation[a,b] + relation[b,a]) / 2        d(a,b) = s(a,b) - min s
+
+Clustering is average linkage of d (scipy).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.experiments.matrix import FOUND, AblationMatrix
+from culture_lens.statistics.estimates import Estimate, correlation, interval
+from culture_lens.statistics.mantel import mean_of_both, square
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Relations:
+    """How cultures fall with each other, with bootstrap draws, the value itself first.
+
+    Attributes:
+        cultures: Cultures that were both silenced and evaluated.
+        changes: Changes of accuracy, mask x culture.
+        draws: Relations, mask x culture, NaN on the diagonal.
+        adjusted: Whether the parts of mask and culture were taken out.
+        metadata: That of the matrix.
+
+    Example:
+        ``related_cultures(matrix).related("Japan")``
+    """
+
+    cultures: tuple[str, ...]
+    changes: Float[np.ndarray, "draw mask culture"]
+    draws: Float[np.ndarray, "draw mask culture"]
+    adjusted: bool = True
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def _frame(self, values: np.ndarray) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(values, index=list(self.cultures), columns=list(self.cultures))
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Relations, masks x cultures; not symmetric."""
+        return self._frame(self.draws[0])
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """Rank of every other culture under each mask, 1 for the one that falls most with it."""
+        return self.table.rank(axis=1)
+
+    def cell(self, mask: str, culture: str) -> Estimate:
+        """Give one relation with its interval.
+
+        Example:
+            ``relations.cell("Japan", "South Korea")``
+        """
+        return self._estimate(self.draws, mask, culture)
+
+    def _estimate(self, draws: np.ndarray, mask: str, culture: str) -> Estimate:
+        for name in (mask, culture):
+            if name not in self.cultures:
+                raise unknown("culture", name, self.cultures)
+        cell = draws[:, self.cultures.index(mask), self.cultures.index(culture)]
+        return interval(float(cell[0]), cell[1:])
+
+    def related(self, mask: str) -> pd.DataFrame:
+        """List the other cultures, the one that falls most with a culture first.
+
+        Returns:
+            Per culture: ``rank``, ``relation`` and ``change`` (Estimates).
+
+        Raises:
+            InputError: No such culture.
+
+        Example:
+            ``relations.related("Japan").head(3)``
+        """
+        import pandas as pd
+
+        if mask not in self.cultures:
+            raise unknown("culture", mask, self.cultures)
+        order = self.table.loc[mask].drop(mask).sort_values(kind="stable").index
+        rows = {
+            culture: {
+                "rank": self.ranks.loc[mask, culture],
+                "relation": self.cell(mask, culture),
+                "change": self._estimate(self.changes, mask, culture),
+            }
+            for culture in order
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    @cached_property
+    def _symmetric(self) -> Float[np.ndarray, "draw pair"]:
+        return mean_of_both(self.draws)
+
+    @cached_property
+    def distance(self) -> pd.DataFrame:
+        """Distances d of every two cultures, symmetric, 0 on the diagonal."""
+        return self._frame(square(self._symmetric[0] - self._symmetric[0].min()))
+
+    @cached_property
+    def linkage(self) -> Float[np.ndarray, "merge 4"]:
+        """Average linkage of the distances, as scipy writes it, leaves in their best order."""
+        from scipy.cluster import hierarchy
+
+        pairs = self._symmetric[0] - self._symmetric[0].min()
+        tree: np.ndarray = hierarchy.linkage(pairs, "average", optimal_ordering=True)
+        return tree
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The cultures as the leaves of the tree stand."""
+        from scipy.cluster import hierarchy
+
+        return tuple(self.cultures[leaf] for leaf in hierarchy.leaves_list(self.linkage))
+
+    @cached_property
+    def cophenetic(self) -> float:
+        """Correlation of the distances with those in the tree: how well a tree fits them at all.
+
+        NaN, with a warning, where all distances are the same.
+        """
+        from scipy.cluster import hierarchy
+
+        pairs = self._symmetric[0] - self._symmetric[0].min()
+        if np.ptp(pairs) < 1e-12:
+            warnings.warn(
+                "no two cultures are nearer than any others, so the tree says nothing.",
+                CultureLensWarning,
+                stacklevel=2,
+            )
+            return math.nan
+        return float(correlation(pairs[None], hierarchy.cophenet(self.linkage)[None])[0])
+
+
+def related_cultures(
+    matrix: AblationMatrix, *, kind: str = FOUND, adjusted: bool = True
+) -> Relations:
+    """Say which cultures fall with which when the neurons of one are silenced.
+
+    Args:
+        matrix: The matrix; cultures that are both silenced and evaluated are used.
+        kind: ``"found"`` or ``"random"`` neurons; of random ones no relations are expected.
+        adjusted: Take out the parts of masks and cultures. Without, a culture whose accuracy falls
+            under any mask is near to all, and two such cultures are near to each other.
+
+    Raises:
+        InputError: Fewer than three such cultures, or cells without a value.
+
+    Example:
+        ``related_cultures(matrix).distance``
+    """
+    both = tuple(culture for culture in matrix.masks if culture in matrix.cultures)
+    if len(both) < LEAST:
+        raise InputError(
+            f"relations need at least {LEAST} cultures that are both silenced and evaluated, there "
+            f"are {len(both)} ({', '.join(both)})."
+        )
+    rows = [matrix.masks.index(culture) for culture in both]
+    columns = [matrix.cultures.index(culture) for culture in both]
+    changes = matrix.draws("change", kind)[:, rows][:, :, columns]
+    off = ~np.eye(len(both), dtype=bool)
+    if np.isnan(changes[0][off]).any():
+        mask, culture = np.argwhere(np.isnan(changes[0]) & off)[0]
+        raise InputError(
+            f"no change is known for questions of {both[culture]!r} under the mask of "
+            f"{both[mask]!r}: ask every culture's questions under every mask."
+        )
+    draws = np.full_like(changes, np.nan)
+    draws[:, off] = relation_effects(changes[:, off], len(both)) if adjusted else changes[:, off]
+    return Relations(both, changes, draws, adjusted, dict(matrix.metadata))
+
+
+def relation_effects(
+    pairs: Float[np.ndarray, "draw pair"], n: int
+) -> Float[np.ndarray, "draw pair"]:
+    """Take the mean and the parts of masks and cultures out of off-diagonal cells, row by row.
+
+    Example:
+        >>> rows = np.array([[1.0, 2.0, 1.0, 2.0, 1.0, 1.0]])  # culture effects 0, 0, 1 only
+        >>> bool(np.allclose(relation_effects(rows, 3), 0))
+        True
+    """
+    mask, culture = np.nonzero(~np.eye(n, dtype=bool))
+    design = np.concatenate([np.eye(n)[mask], np.eye(n)[culture]], 1)
+    keep = np.eye(len(mask)) - design @ np.linalg.pinv(design)
+    result: np.ndarray = pairs @ keep.T
+    return result

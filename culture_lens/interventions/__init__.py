@@ -1,0 +1,1 @@
+"""Changing activations while a model runs: ablation and steering."""

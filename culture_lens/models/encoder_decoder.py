@@ -1,0 +1,232 @@
+"""EncoderDecoder: a LensModel of two stacks (T5, FLAN-T5, mT5).
+
+The encoder reads the prompt, once; the decoder is given its start token and the answer prefix, and
+writes the answer behind them. Hence what differs from a model of one stack:
+
+* Sites say their stack, ``encoder.act`` or ``decoder.act``; ``cross.q`` and ``cross.z`` lie over
+  the decoder's positions, ``cross.k`` and ``cross.v`` over the encoder's. The stacks need not have
+  the same number of layers.
+* Over the encoder's positions statistics count tokens by role, as elsewhere. Over the decoder's
+  they count one token per item whatever the roles: the last one, from which the answer is read. A
+  culture has one number of tokens, so that one pass records one kind of sites. Attribution, which
+  has no number of tokens, takes both together.
+* Prompts share nothing: an encoder reads both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.models.lens_model import LensModel, Place
+from culture_lens.models.sites import (
+    DEFAULT_SITE,
+    PROJECTIONS,
+    STACK_ENTRY_HOOKS,
+    hook_name,
+    on_encoder,
+    sites_reading,
+)
+from culture_lens.prompts.encoder_decoder import Seq2SeqReader
+from culture_lens.prompts.prompt import Batch, Prompt
+
+SANE_LENGTH = 10**6
+"""Tokenizers without a limit of their own say a number beyond this."""
+T5_LENGTH = 512
+"""Tokens that T5 was trained on; its positions are relative, so that more can be read."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EncoderDecoder(LensModel):
+    """A frozen encoder-decoder with its tokenizer, its sites and their widths.
+
+    Attributes:
+        n_decoder_layers: Number of decoder layers; ``n_layers`` are those of the encoder.
+        start_id: The token that the decoder starts from.
+
+    Example:
+        ``model = load_model("google/flan-t5-xl"); model.shape("decoder.act")``
+    """
+
+    n_decoder_layers: int
+    start_id: int
+
+    @property
+    def processor(self) -> Seq2SeqReader:
+        """What makes prompts for both sides."""
+        return Seq2SeqReader(self.tokenizer, self.start_id)
+
+    @property
+    def default_site(self) -> str:
+        """The site of paper A's neurons, in the stack that reads the question."""
+        return f"encoder.{DEFAULT_SITE}"
+
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """The sites of paper B's neurons, in both stacks and between them."""
+        return tuple(sites_reading(PROJECTIONS, self.sites))
+
+    @property
+    def entry_hooks(self) -> tuple[str, ...]:
+        """Where gradients begin: where the residual streams enter the first layers."""
+        return STACK_ENTRY_HOOKS
+
+    def hook_name(self, site: str, layer: int) -> str:
+        """Name the hook point of a site at a layer of this model."""
+        return hook_name(site, layer, gated=self.gated, encoder_decoder=True)
+
+    def layers(self, site: str) -> int:
+        """Count the layers that have a site; attention between the stacks is in the decoder's."""
+        return self.n_layers if site.startswith("encoder.") else self.n_decoder_layers
+
+    def token_mask(self, batch: Batch, site: str) -> Int[Tensor, "batch pos"]:
+        """Say where a site of a batch has tokens (1) and where padding (0)."""
+        return batch.attention_mask if on_encoder(site) else decoder_inputs(batch, self.pad_id)[1]
+
+    def counted(
+        self, batch: Batch, sites: Sequence[str], roles: Sequence[int]
+    ) -> Bool[Tensor, "batch pos"]:
+        """Say which tokens count: of the encoder by role, of the decoder the last one.
+
+        Raises:
+            InputError: Sites over both.
+        """
+        self.check_together(sites)
+        if on_encoder(sites[0]):
+            return batch.role_mask(roles)
+        last = torch.zeros_like(decoder_inputs(batch, self.pad_id)[1], dtype=torch.bool)
+        last[:, -1] = True
+        return last
+
+    def check_together(self, sites: Sequence[str]) -> None:
+        """Refuse to record over the positions of both sides in one pass.
+
+        Raises:
+            InputError: Names the sites of each side.
+        """
+        encoder = [site for site in sites if on_encoder(site)]
+        decoder = [site for site in sites if not on_encoder(site)]
+        if encoder and decoder:
+            raise InputError(
+                f"{', '.join(encoder)} count the encoder's tokens and {', '.join(decoder)} one "
+                "token of the decoder, so they have no number of tokens in common: record them in "
+                "two calls."
+            )
+
+    def lowest(self, places: Sequence[Place]) -> set[Place]:
+        """Choose the places that a backward must go to in order to pass all of these.
+
+        Keys and values of cross-attention lie beside each other, each layer's behind the encoder.
+        """
+        encoder = [place for place in places if place[0].startswith("encoder.")]
+        decoder = [place for place in places if not on_encoder(place[0])]
+        beside = {place for place in places if place not in encoder and place not in decoder}
+        found = set() if encoder else beside
+        for stack in (encoder, decoder):
+            found |= super().lowest(stack) if stack else set()
+        return found
+
+    def shares(self, prompts: Sequence[Prompt]) -> bool:
+        """Say that nothing of a prompt may be run apart: its beginning reads its end."""
+        return False
+
+    def begin(self, batch: Batch) -> Any:
+        """Give nothing: there is nothing to run before a batch.
+
+        Raises:
+            InputError: The batch has beginnings.
+        """
+        if batch.beginnings is not None:
+            raise InputError(
+                f"{self.name!r} reads a prompt both ways, so that no beginning of it can be run "
+                "apart: make the batch with collate(prompts, pad_id), without starts."
+            )
+
+    def _forward(self, batch: Batch, cache: Any, **options: Any) -> Any:
+        ids, mask = decoder_inputs(batch, self.pad_id)
+        return self.bridge(
+            batch.input_ids.to(self.device),
+            attention_mask=batch.attention_mask.to(self.device),
+            decoder_input_ids=ids.to(self.device),
+            decoder_attention_mask=mask.to(self.device),
+            **options,
+        )
+
+    def _go_on(self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
+        """Run the decoder on; the encoder has run, once for all options of a row."""
+        before = decoder_inputs(batch, self.pad_id)[1][rows]
+        reads = batch.attention_mask[rows].to(self.device)
+        # What the decoder reads of the encoder is in the cache: only the shape is looked at.
+        read = torch.empty(*reads.shape, 1, dtype=self.dtype, device=self.device)
+        logits: Tensor = self.bridge(
+            batch.input_ids[rows].to(self.device),
+            attention_mask=reads,
+            encoder_outputs=(read,),
+            decoder_input_ids=ids.to(self.device),
+            decoder_attention_mask=torch.cat([before, mask], 1).to(self.device),
+            past_key_values=cache,
+        )
+        return logits
+
+
+def decoder_inputs(
+    batch: Batch, pad_id: int
+) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:
+    """Pad what the decoder is given on the left, so that every answer is read at the last position.
+
+    Returns:
+        Token ids, and the mask that is 1 on tokens and 0 on padding.
+
+    Raises:
+        InputError: The prompts were made for a model of one stack.
+
+    Example:
+        ``decoder_inputs(batch, model.pad_id)[0][:, -1]``
+    """
+    rows = [prompt.decoder_ids for prompt in batch.prompts]
+    if not all(rows):
+        raise InputError(
+            "these prompts say nothing of the decoder, which an encoder-decoder needs: make them "
+            "with build_prompts(questions, model.processor), not model.tokenizer."
+        )
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return ids, mask
+
+
+def encoder_decoder(hf_model: Any, **common: Any) -> EncoderDecoder:
+    """Make the model of a bridge with two stacks; ``load_model`` calls this.
+
+    The context is what the tokenizer says (T5's is 512), else the configuration's ``n_positions``,
+    else 512: T5's positions are relative, and its configuration need not name a longest prompt.
+
+    Raises:
+        InputError: The configuration does not say what the decoder starts from.
+    """
+    config, bridge = hf_model.config, common["bridge"]
+    start = getattr(config, "decoder_start_token_id", None)
+    if start is None:
+        start = getattr(hf_model.generation_config, "decoder_start_token_id", None)
+    if start is None:
+        raise InputError(
+            f"{common['name']!r} does not say which token its decoder starts from: set "
+            "decoder_start_token_id in its config (T5 starts from the padding token)."
+        )
+    length = common["tokenizer"].model_max_length
+    if length > SANE_LENGTH:
+        length = getattr(config, "n_positions", None) or T5_LENGTH
+    return EncoderDecoder(
+        **common,
+        n_layers=len(bridge.encoder_blocks),
+        n_decoder_layers=len(bridge.decoder_blocks),
+        start_id=int(start),
+        context=int(length),
+        window=0,
+    )

@@ -1,0 +1,369 @@
+"""LensModel: a frozen model with its tokenizer, its sites and the ways to run a batch."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
+from culture_lens.models.vision import Vision
+from culture_lens.prompts.prompt import Batch, Prompt
+
+HookList = list[tuple[str, Callable[..., Any]]]
+Place = tuple[str, int]
+FINGERPRINT_VALUES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class LensModel:
+    """A frozen model with its tokenizer, its sites and their widths.
+
+    Attributes:
+        name: The name or path it was loaded by.
+        bridge: The ``TransformerBridge``; evaluation mode, no parameter takes gradients.
+        tokenizer: The tokenizer that makes prompts; never the bridge's own.
+        n_layers: Number of decoder layers; of an encoder-decoder those of the encoder. See
+            ``layers`` for those of a site.
+        widths: Neurons per layer at each site of this model.
+        gated: Whether the MLP has a gate.
+        context: Longest prompt in tokens.
+        window: Tokens that attention reaches back where that is limited, else 0.
+        revision: Revision asked for, or the commit that was loaded.
+        scoring: How answers are scored where nothing else is asked for.
+        attention: ``"native"`` or ``"eager"``.
+        vision: The vision tower with the features of the pictures it has seen; nothing for a
+            model that reads text only.
+        running_rows: Which rows of a batch are running, where not all are, for edits that differ
+            from row to row; nothing for what several rows share; empty outside a forward.
+
+    Example:
+        ``model = load_model("smollm2-135m"); model.n_layers, model.widths["act"]``
+    """
+
+    name: str
+    bridge: Any = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    n_layers: int
+    widths: Mapping[str, int]
+    gated: bool
+    context: int
+    window: int
+    revision: str
+    scoring: str
+    attention: str
+    vision: Vision | None = field(default=None, repr=False)
+    running_rows: list[Tensor | None] = field(default_factory=list, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that inputs go to."""
+        device: torch.device = next(self.bridge.original_model.parameters()).device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the parameters."""
+        dtype: torch.dtype = next(self.bridge.original_model.parameters()).dtype
+        return dtype
+
+    @property
+    def processor(self) -> Any:
+        """What the model reads with: its tokenizer, or a ``VisionProcessor``."""
+        return self.tokenizer if self.vision is None else self.vision.processor
+
+    @property
+    def chat_template(self) -> bool:
+        """Whether prompts go through a chat template."""
+        return bool(self.processor.chat_template)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that this model has."""
+        return tuple(self.widths)
+
+    @property
+    def default_site(self) -> str:
+        """The site of paper A's neurons."""
+        return DEFAULT_SITE
+
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """The sites that paper B selects from."""
+        return PROJECTIONS
+
+    @property
+    def entry_hooks(self) -> tuple[str, ...]:
+        """Where gradients begin: where the residual stream enters the first layer."""
+        return (ENTRY_HOOK,)
+
+    @cached_property
+    def pad_id(self) -> int:
+        """The token id that fills padding; masked, so any id does."""
+        for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if candidate is not None:
+                return int(candidate)
+        return 0
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether any hook is attached at this moment."""
+        return any(point.fwd_hooks for point in self.bridge.hook_dict.values())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of every parameter's name, shape and some of its values, spread evenly.
+
+        It tells a model from one that was trained further under the same name, in little time.
+        """
+        digest = hashlib.sha256()
+        for name, parameter in self.bridge.original_model.named_parameters():
+            digest.update(f"{name}{tuple(parameter.shape)}".encode())
+            if not parameter.is_meta:  # offloaded weights cannot be looked at
+                values = parameter.detach().flatten()
+                step = max(1, len(values) // FINGERPRINT_VALUES)
+                digest.update(values[::step].double().cpu().numpy().tobytes())
+        if self.vision is not None:  # how pictures are prepared decides what the model sees
+            digest.update(self.vision.processor.settings.encode())
+        return digest.hexdigest()[:20]
+
+    def hook_name(self, site: str, layer: int) -> str:
+        """Name the hook point of a site at a layer of this model.
+
+        Example:
+            ``model.hook_name("act", 3)``
+        """
+        return hook_name(site, layer, gated=self.gated)
+
+    def layers(self, site: str) -> int:
+        """Count the layers that have a site."""
+        return self.n_layers
+
+    def shape(self, site: str) -> tuple[int, int]:
+        """Give layers and neurons per layer of a site; no neurons where the model lacks it.
+
+        Example:
+            ``model.shape("act")`` is ``(30, 1536)`` for SmolLM2-135M.
+        """
+        return self.layers(site), self.widths.get(site, 0)
+
+    def token_mask(self, batch: Batch, site: str) -> Int[Tensor, "batch pos"]:
+        """Say where a site of a batch has tokens (1) and where padding (0)."""
+        return batch.attention_mask
+
+    def counted(
+        self, batch: Batch, sites: Sequence[str], roles: Sequence[int]
+    ) -> Bool[Tensor, "batch pos"]:
+        """Say which of a batch's own tokens, behind its beginnings, count in statistics."""
+        return batch.role_mask(roles)[:, batch.start :]
+
+    def check_together(self, sites: Sequence[str]) -> None:
+        """Refuse sites that cannot be recorded in one pass; here all can."""
+
+    def lowest(self, places: Sequence[Place]) -> set[Place]:
+        """Choose the places that a backward must go to in order to pass all of these."""
+        first = min(layer for _, layer in places)
+        return {place for place in places if place[1] == first}
+
+    @contextmanager
+    def hooks(self, hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
+        """Attach ``(name, function)`` hooks for the time of the block, exceptions included.
+
+        Example:
+            ``with model.hooks([(model.hook_name("act", 0), function)]): model.logits(batch)``
+        """
+        with self.bridge.hooks(fwd_hooks=list(hooks)):
+            yield
+
+    def shares(self, prompts: Sequence[Prompt]) -> bool:
+        """Say whether what prompts begin with may be run apart without changing a result.
+
+        Within a sliding window, padding between a beginning and its rest would count as distance.
+
+        Example:
+            ``batches(prompts, 16, model.pad_id, share=model.shares(prompts))``
+        """
+        longest = max((len(p.ids) + p.longest_answer for p in prompts), default=0)
+        return not self.window or longest <= self.window
+
+    @torch.inference_mode()
+    def begin(self, batch: Batch) -> Any:
+        """Run what the rows of a batch begin with, under the hooks of the moment.
+
+        Returns:
+            The keys and values of each row's beginning, for ``logits``; nothing where the batch
+            has no beginnings.
+        """
+        if batch.beginnings is None:
+            return None
+        self.running_rows.append(None)  # no row of the batch, but what several of them share
+        try:
+            _, cache = self._forward(
+                batch.beginnings, None, use_cache=True, return_type="logits_and_cache"
+            )
+        finally:
+            self.running_rows.pop()
+        cache.batch_select_indices(torch.tensor(batch.begins, device=self.device))
+        return cache
+
+    def _forward(self, batch: Batch, cache: Any, **options: Any) -> Any:
+        ids = batch.input_ids[:, batch.start :].to(self.device)
+        mask = batch.attention_mask.to(self.device)
+        if cache is not None:
+            options["past_key_values"] = cache
+        if self.vision is not None:
+            options |= self.vision.arguments(batch)
+            positions = self.vision.positions(batch)
+            if positions is not None:
+                options["position_ids"] = positions[..., batch.start :]
+        return self.bridge(ids, attention_mask=mask, logits_to_keep=1, **options)
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch, cache: Any = None) -> Float[Tensor, "batch vocab"]:
+        """Run a batch and give the logits after its last token.
+
+        Args:
+            batch: The prompts.
+            cache: What ``begin`` gave for the batch; beginnings are run here where it is missing.
+
+        Example:
+            ``model.logits(batch).argmax(-1)``
+        """
+        cache = self.begin(batch) if cache is None else cache
+        logits: Tensor = self._forward(batch, cache, use_cache=cache is not None)
+        return logits[:, -1]
+
+    def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
+        """Run a batch and give the same logits, with gradients to every activation of its layers.
+
+        Parameters stay frozen: the graph begins where the residual stream enters the first layer.
+
+        Raises:
+            InputError: The batch has beginnings, of which no gradient would reach the rows.
+
+        Example:
+            ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
+        """
+        if batch.beginnings is not None:
+            raise InputError("gradients need batches without beginnings: make them share=False.")
+
+        def enter(activation: Tensor, hook: Any) -> Tensor:
+            return activation.detach().requires_grad_(True)
+
+        entries = [(name, enter) for name in self.entry_hooks]
+        with torch.enable_grad(), self.hooks(entries):
+            logits: Tensor = self._forward(batch, None, use_cache=False)
+        return logits[:, -1]
+
+    @torch.inference_mode()
+    def continuation_log_probs(self, batch: Batch) -> list[list[Tensor]]:
+        """Run a batch of cloze prompts once, and the options of each row behind it.
+
+        Args:
+            batch: The prompts, with their ``continuations``.
+
+        Returns:
+            For each row and continuation, the log-probability of each of its tokens, float64.
+        """
+        last, cache = self._forward(
+            batch, self.begin(batch), use_cache=True, return_type="logits_and_cache"
+        )
+        first = last[:, -1].float().log_softmax(-1)
+        flat = [
+            (row, option, tokens)
+            for row, prompt in enumerate(batch.prompts)
+            for option, tokens in enumerate(prompt.continuations)
+        ]
+        found: list[list[Tensor]] = [[] for _ in batch.prompts]
+        for row, _, tokens in flat:
+            found[row].append(first[row, list(tokens[:1])].double().cpu())
+        # Of like length together: at most half of what runs is padding.
+        buckets: dict[int, list[tuple[int, int, tuple[int, ...]]]] = {}
+        for item in flat:
+            if len(item[2]) > 1:
+                buckets.setdefault((len(item[2]) - 2).bit_length(), []).append(item)
+        for members in buckets.values():
+            rows = torch.tensor([row for row, _, _ in members])
+            logs = self._continue(batch, cache, rows, [tokens for _, _, tokens in members])
+            for position, (row, option, tokens) in enumerate(members):
+                places = torch.arange(len(tokens) - 1, device=logs.device)
+                later = logs[position, places, torch.tensor(tokens[1:], device=logs.device)]
+                found[row][option] = torch.cat([found[row][option], later.double().cpu()])
+        return found
+
+    def _continue(
+        self, batch: Batch, cache: Any, rows: Tensor, answers: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "answer pos vocab"]:
+        """Run answers behind the rows that they belong to; log-probabilities of what comes next."""
+        # The last token predicts nothing that is asked for, so it is not run.
+        width = max(len(tokens) for tokens in answers) - 1
+        ids = torch.full((len(answers), width), self.pad_id)
+        mask = torch.zeros_like(ids)
+        for position, tokens in enumerate(answers):
+            ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
+            mask[position, : len(tokens) - 1] = 1
+        held = copy.deepcopy(cache)  # a forward writes into the cache it is given
+        held.batch_select_indices(rows.to(self.device))
+        self.running_rows.append(rows)
+        try:
+            logits = self._go_on(batch, rows, ids, mask, held)
+        finally:
+            self.running_rows.pop()
+        log_probs: Tensor = logits.float().log_softmax(-1)
+        return log_probs
+
+    def _go_on(self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
+        """Run tokens behind some rows of a batch, whose keys and values are in the cache."""
+        options: dict[str, Any] = {}
+        if self.vision is not None and (positions := self.vision.positions(batch)) is not None:
+            # Answers go on from the furthest position of the prompt, in all three axes.
+            furthest = positions.amax((0, 2))[rows.to(self.device), None]
+            steps = furthest + 1 + torch.arange(ids.shape[1], device=self.device)
+            options["position_ids"] = steps.expand(len(positions), -1, -1)
+        logits: Tensor = self.bridge(
+            ids.to(self.device),
+            attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
+            past_key_values=cache,
+            **options,
+        )
+        return logits
+
+
+def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
+    """Refuse logits that are NaN or infinite.
+
+    Raises:
+        InputError: Names the question.
+    """
+    bad = ~torch.isfinite(logits).all(-1)
+    if bad.any():
+        question = batch.prompts[int(bad.nonzero()[0])].question
+        raise InputError(
+            f"the model gives NaN or infinite logits on question {question.id!r}: load it in "
+            "bfloat16 or float32 (float16 overflows), or check its weights."
+        )
+
+
+def check_unhooked(model: LensModel) -> None:
+    """Refuse to keep pieces of a model while hooks change what it does.
+
+    A key names the model and the neurons that the call itself silences; of a hook around the call
+    it cannot know.
+
+    Raises:
+        InputError: A hook is attached.
+    """
+    if model.is_hooked:
+        raise InputError(
+            f"hooks are attached to {model.name!r}, and results kept in a run folder would not "
+            "know of them: give the neurons to the call itself, or leave out run=."
+        )

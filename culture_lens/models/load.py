@@ -1,0 +1,195 @@
+"""load_model: find a checkpoint, wrap it, check what it reads with and that its sites fire."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.models.architectures import is_tested, supported
+from culture_lens.models.bridge import boot, has_gate, site_widths
+from culture_lens.models.checkpoints import check_class, embedded_path, load_checkpoint
+from culture_lens.models.encoder_decoder import encoder_decoder
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.vision import IMAGE_MEMORY, Vision, reads_pictures
+from culture_lens.prompts.vision_processor import VisionProcessor, image_token
+
+
+def load_model(
+    name_or_path: str | Path = "smollm2-135m",
+    *,
+    dtype: torch.dtype | str | None = None,
+    device: str | torch.device | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    hf_model: Any = None,
+    tokenizer: Any = None,
+    processor: Any = None,
+    attention: str = "native",
+    image_memory: int = IMAGE_MEMORY,
+) -> LensModel:
+    """Load a language model, vision-language model or encoder-decoder; check that its sites fire.
+
+    Args:
+        name_or_path: ``"smollm2-135m"`` (embedded), a folder, or a hub id.
+        dtype: Such as ``torch.bfloat16`` or ``"bfloat16"``; the checkpoint's own by default, and
+            float32 on a CPU.
+        device: Where the model goes; a GPU where there is one. Not together with ``device_map``.
+        device_map: Placement over several devices, as in transformers.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Run code that comes with the checkpoint. Off unless you say so.
+        hf_model: A loaded Hugging Face model to wrap, in place; ``tokenizer`` must come with it,
+            or ``processor`` with a vision-language model.
+        tokenizer: A tokenizer to use instead of the checkpoint's.
+        processor: A processor to use instead of a vision-language checkpoint's, such as one with
+            smaller pictures.
+        attention: ``"native"``, or ``"eager"`` to make attention patterns hookable.
+        image_memory: Bytes of picture features to keep.
+
+    Raises:
+        InputError: The model cannot be found or loaded, its architecture is not supported, its
+            processor is another model's, or one of its sites does not fire.
+
+    Example:
+        ``model = load_model("smollm2-135m")``
+    """
+    name = str(name_or_path)
+    if attention not in ("native", "eager"):
+        raise InputError(f"attention={attention!r}: use 'native' or 'eager'.")
+    if image_memory < 0:
+        raise InputError(f"image_memory={image_memory}: bytes, 0 or more.")
+    dtype = resolve_dtype(dtype)
+    source = embedded_path(name) or name
+    if hf_model is None:
+        hf_model, tokenizer, processor = load_checkpoint(
+            source,
+            dtype=dtype,
+            device=device,
+            device_map=device_map,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            tokenizer=tokenizer,
+            processor=processor,
+        )
+    elif dtype is not None or device is not None:
+        hf_model = hf_model.to(device=device, dtype=dtype)
+    check_class(name, type(hf_model).__name__, hf_model.config)
+    say_if_untested(name, hf_model)
+    check_reading(name, hf_model, tokenizer, processor)
+    tokenizer = tokenizer if processor is None else processor.tokenizer
+    bridge = boot(source, hf_model, tokenizer, attention)
+    gated = has_gate(bridge)
+    commit = getattr(hf_model.config, "_commit_hash", None)
+    common: dict[str, Any] = {
+        "name": name,
+        "bridge": bridge,
+        "tokenizer": tokenizer,
+        "widths": site_widths(bridge, gated, name),
+        "gated": gated,
+        "revision": str(revision or commit or ""),
+        # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
+        "scoring": "option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
+        "attention": attention,
+    }
+    if hf_model.config.is_encoder_decoder:
+        return encoder_decoder(hf_model, **common)
+    config = hf_model.config.get_text_config()
+    return LensModel(
+        **common,
+        n_layers=len(bridge.blocks),
+        context=int(getattr(config, "max_position_embeddings", None) or config.n_positions),
+        window=attention_window(config),
+        vision=open_vision(bridge, hf_model, processor, image_memory) if processor else None,
+    )
+
+
+def say_if_untested(name: str, hf_model: Any) -> None:
+    """Warn of a class that the tests do not cover; its sites are still checked."""
+    kind = type(hf_model).__name__
+    if not is_tested(kind):
+        warnings.warn(
+            f"the architecture {kind} of {name!r} is not covered by the tests: check counts and "
+            f"edits on it before you rely on them. Covered are: {supported()}.",
+            CultureLensWarning,
+            stacklevel=3,
+        )
+
+
+def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> None:
+    """Refuse a model whose tokenizer or processor is missing or another model's.
+
+    Raises:
+        InputError: Says what to give.
+    """
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    kind = type(hf_model).__name__
+    if not reads_pictures(hf_model):
+        if processor is not None:
+            raise InputError(
+                f"{name!r} ({kind}) reads text only and has no use for a processor: give its "
+                "tokenizer as tokenizer=..., or load a vision-language model."
+            )
+        if tokenizer is None:
+            raise InputError("hf_model was given without a tokenizer; pass tokenizer=... with it.")
+        return
+    if processor is None:
+        raise InputError(
+            f"{name!r} ({kind}) reads pictures, which takes a processor: pass processor=... with "
+            "it, such as AutoProcessor.from_pretrained of the same checkpoint."
+        )
+    own = PROCESSOR_MAPPING_NAMES[hf_model.config.model_type]
+    if own not in (base.__name__ for base in type(processor).__mro__):
+        raise InputError(
+            f"{type(processor).__name__} is not the {own} that {name!r} ({kind}) takes: the "
+            "processor does not belong to the model; give that of its own checkpoint."
+        )
+    token = processor.tokenizer.convert_tokens_to_ids(image_token(processor))
+    if token != hf_model.config.image_token_id:
+        raise InputError(
+            f"{type(processor).__name__} writes the image token {token} and {name!r} ({kind}) "
+            f"looks for {hf_model.config.image_token_id}: the processor does not belong to the "
+            "model; give that of its own checkpoint."
+        )
+
+
+def open_vision(bridge: Any, hf_model: Any, processor: Any, memory: int) -> Vision:
+    """Make what runs the pictures of a vision-language model."""
+    tower = [point for name, point in bridge.hook_dict.items() if name.startswith("vision")]
+    return Vision(
+        hf_model,
+        VisionProcessor(processor, hf_model.config.image_token_id),
+        memory,
+        is_hooked=lambda: any(point.fwd_hooks for point in tower),
+    )
+
+
+def resolve_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """Turn ``"bfloat16"`` into ``torch.bfloat16``.
+
+    Example:
+        >>> resolve_dtype("float32")
+        torch.float32
+    """
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype):
+        raise InputError(f"unknown dtype {dtype!r}: use float32, bfloat16, float16 or float64.")
+    return found
+
+
+def attention_window(config: Any) -> int:
+    """Read how far back sliding-window attention reaches; 0 where there is no window."""
+    window = getattr(config, "sliding_window", None)
+    return int(window) if window and getattr(config, "use_sliding_window", True) else 0
+
+
+def n_parameters(hf_model: Any) -> int:
+    """Count a model's parameters, tied ones once."""
+    return sum(p.numel() for p in hf_model.parameters())

@@ -1,0 +1,388 @@
+"""Neurons and NeuronSet: what selectors choose and everything later takes.
+
+A neuron is a (site, layer, index). Set algebra, overlap and files are here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.models.sites import check_sites
+from culture_lens.storage.files import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from culture_lens.models.lens_model import LensModel
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The neurons of one culture, sorted by site, layer and index.
+
+    Attributes:
+        places: Per site, ``(layer, index)`` of each neuron, ``neuron 2``.
+        scores: Per site, their scores, ``neuron``.
+        means: Per site, mean activation over all cultures' tokens; empty where not recorded.
+
+    Example:
+        >>> Neurons.of({"act": [(0, 1), (1, 3)]}).per_layer("act", 2).tolist()
+        [1, 1]
+    """
+
+    places: Mapping[str, Int[Tensor, "neuron 2"]]
+    scores: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
+    means: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, places: Mapping[str, Sequence[tuple[int, int]]]) -> Neurons:
+        """Make neurons from ``{site: [(layer, index), ...]}``, repeated ones once.
+
+        Example:
+            >>> len(Neurons.of({"act": [(0, 1), (0, 1)]}))
+            1
+        """
+        return cls(
+            places={
+                site: torch.tensor(sorted(set(pairs)), dtype=torch.long).reshape(-1, 2)
+                for site, pairs in places.items()
+            }
+        )
+
+    def __len__(self) -> int:
+        """Count the neurons over all sites."""
+        return sum(len(places) for places in self.places.values())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare places; scores do not matter."""
+        return isinstance(other, Neurons) and self.members() == other.members()
+
+    def __hash__(self) -> int:
+        """Hash by places."""
+        return hash(frozenset(self.members()))
+
+    def __and__(self, other: Neurons) -> Neurons:
+        """Intersection; scores are this one's."""
+        there = other.members()
+        return self._keep(lambda member: member in there)
+
+    def __sub__(self, other: Neurons) -> Neurons:
+        """Difference; scores are this one's."""
+        there = other.members()
+        return self._keep(lambda member: member not in there)
+
+    def __or__(self, other: Neurons) -> Neurons:
+        """Union, without scores, since two sets' scores need not be comparable."""
+        places: dict[str, list[tuple[int, int]]] = {}
+        for site, layer, index in self.members() | other.members():
+            places.setdefault(site, []).append((layer, index))
+        return Neurons.of(dict(sorted(places.items())))
+
+    def members(self) -> set[tuple[str, int, int]]:
+        """List the neurons as ``(site, layer, index)``."""
+        return {
+            (site, layer, index)
+            for site, places in self.places.items()
+            for layer, index in places.tolist()
+        }
+
+    def _keep(self, wanted: Callable[[tuple[str, int, int]], bool]) -> Neurons:
+        keep = {
+            site: torch.tensor([wanted((site, *place)) for place in places.tolist()]).bool()
+            for site, places in self.places.items()
+        }
+        return self._select(keep)
+
+    def _select(self, chosen: Mapping[str, Tensor]) -> Neurons:
+        def cut(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {site: v[chosen[site]] for site, v in values.items()}
+
+        return Neurons(cut(self.places), cut(self.scores), cut(self.means))
+
+    def top(self, k: int) -> Neurons:
+        """Keep the k with the highest scores at each site; ties keep layer and index order.
+
+        Raises:
+            InputError: There are no scores.
+        """
+        if set(self.scores) != set(self.places):
+            raise InputError("these neurons carry no scores, so none of them can be the top ones.")
+        order = {
+            site: torch.sort(scores, descending=True, stable=True).indices[:k].sort().values
+            for site, scores in self.scores.items()
+        }
+        return self._select(order)
+
+    def per_layer(self, site: str, n_layers: int) -> Int[Tensor, " layer"]:
+        """Count the neurons of a site in each layer."""
+        if site not in self.places:
+            return torch.zeros(n_layers, dtype=torch.long)
+        return torch.bincount(self.places[site][:, 0], minlength=n_layers)
+
+    def mask(self, site: str, shape: Shape) -> Bool[Tensor, "layer neuron"]:
+        """Give the neurons of a site as a mask over layers and indices."""
+        mask = torch.zeros(shape, dtype=torch.bool)
+        if site in self.places:
+            mask[self.places[site][:, 0], self.places[site][:, 1]] = True
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronSet:
+    """Culture -> Neurons, with the shape of each site and where it all came from.
+
+    Attributes:
+        neurons: The neurons of each culture.
+        shapes: Per site, (layers, neurons per layer) of the model.
+        metadata: Model, revision, benchmark, selector and options, versions, date, and under
+            ``groups`` the question groups that identification used.
+
+    Example:
+        ``found["Japan"]``, ``found.overlap()``, ``found.save("conact.safetensors")``
+    """
+
+    neurons: Mapping[str, Neurons]
+    shapes: Mapping[str, Shape]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cultures(self) -> tuple[str, ...]:
+        """The cultures, in order."""
+        return tuple(self.neurons)
+
+    @property
+    def method(self) -> str:
+        """The selector that found the neurons, or an empty string."""
+        return str(self.metadata.get("selector", ""))
+
+    def __getitem__(self, culture: str) -> Neurons:
+        """Give one culture's neurons.
+
+        Raises:
+            InputError: No such culture.
+        """
+        if culture not in self.neurons:
+            raise unknown("culture", culture, self.neurons)
+        return self.neurons[culture]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the cultures."""
+        return iter(self.neurons)
+
+    def __len__(self) -> int:
+        """Count the cultures."""
+        return len(self.neurons)
+
+    def top(self, k: int) -> NeuronSet:
+        """Keep each culture's k best neurons at each site."""
+        return replace(self, neurons={c: n.top(k) for c, n in self.neurons.items()})
+
+    def renamed(self, names: Mapping[str, str]) -> NeuronSet:
+        """Give cultures other names; those that are not mentioned keep theirs.
+
+        Args:
+            names: Culture -> its other name. See ``align_cultures`` for those of a benchmark.
+
+        Raises:
+            InputError: No such culture, or two cultures would have one name.
+
+        Example:
+            ``found.renamed({"Northern_Nigeria": "Nigeria"})``
+        """
+        for culture in names:
+            if culture not in self.neurons:
+                raise unknown("culture", culture, self.neurons)
+        owner: dict[str, str] = {}
+        for culture in self.neurons:
+            name = names.get(culture, culture)
+            if name in owner:
+                raise InputError(
+                    f"{owner[name]!r} and {culture!r} would both be called {name!r}: give names "
+                    "that differ, or join their neurons with union()."
+                )
+            owner[name] = culture
+        neurons = {name: self.neurons[culture] for name, culture in owner.items()}
+        return replace(self, neurons=neurons, metadata=renamed_tables(self.metadata, names))
+
+    def union(self, *cultures: str) -> Neurons:
+        """Join the neurons of some cultures, or of all."""
+        joined = Neurons.of({})
+        for culture in cultures or self.cultures:
+            joined = joined | self[culture]
+        return joined
+
+    def shared(self, *cultures: str) -> Neurons:
+        """Give the neurons that some cultures, or all, have in common."""
+        first, *rest = cultures or self.cultures
+        common = self[first]
+        for culture in rest:
+            common = common & self[culture]
+        return common
+
+    def only(self, culture: str) -> Neurons:
+        """Give the neurons of a culture that no other culture has."""
+        taken: set[tuple[str, int, int]] = set()
+        for other in self.cultures:
+            if other != culture:
+                taken |= self[other].members()
+        return self[culture]._keep(lambda member: member not in taken)
+
+    def overlap(self) -> pd.DataFrame:
+        """Jaccard overlap |A and B| / |A or B| of every pair of cultures (paper A, analysis).
+
+        Returns:
+            A square table, NaN where both are empty.
+        """
+        import pandas as pd
+
+        members = {culture: neurons.members() for culture, neurons in self.neurons.items()}
+        table = {
+            a: {b: jaccard(members[a], members[b]) for b in self.cultures} for a in self.cultures
+        }
+        return pd.DataFrame(table).loc[list(self.cultures)]
+
+    def layer_share(self, site: str | None = None) -> pd.DataFrame:
+        """Share of each culture's neurons in each layer, cultures x layers (paper A, analysis).
+
+        Args:
+            site: The site, all together where not given.
+        """
+        import pandas as pd
+
+        sites = check_sites(self.shapes if site is None else site, self.shapes)
+        n_layers = max(self.shapes[s][0] for s in sites)
+        rows = {}
+        for culture, neurons in self.neurons.items():
+            counts = torch.stack([neurons.per_layer(s, n_layers) for s in sites]).sum(0).double()
+            rows[culture] = (counts / counts.sum().clamp(min=1)).tolist()
+        return pd.DataFrame.from_dict(rows, orient="index", columns=range(n_layers))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List every neuron: culture, site, layer, index, score."""
+        import pandas as pd
+
+        rows = [
+            {"culture": culture, "site": site, "layer": layer, "index": index, "score": score}
+            for culture, neurons in self.neurons.items()
+            for site, places in neurons.places.items()
+            for (layer, index), score in zip(
+                places.tolist(),
+                neurons.scores[site].tolist() if site in neurons.scores else [None] * len(places),
+                strict=True,
+            )
+        ]
+        return pd.DataFrame(rows, columns=["culture", "site", "layer", "index", "score"])
+
+    def check_model(self, model: LensModel) -> None:
+        """Refuse a model that these neurons were not found on; warn of other weights.
+
+        Raises:
+            InputError: Another model's name, or another number of layers or neurons.
+        """
+        for site, shape in self.shapes.items():
+            have = model.shape(site)
+            if tuple(shape) != have:
+                raise InputError(
+                    f"these neurons are of a model with {shape[0]} layers of {shape[1]} neurons "
+                    f"at site {site!r}, {model.name!r} has {have[0]} of {have[1]}: use the model "
+                    f"they were found on ({self.metadata.get('model', 'not recorded')!r})."
+                )
+        found_on = self.metadata.get("model")
+        if found_on and found_on != model.name:
+            raise InputError(
+                f"these neurons were found on {found_on!r}, not on {model.name!r}: load that "
+                "model, or find the neurons again. (If it is one and the same model under "
+                "another name, replace the 'model' entry of the metadata.)"
+            )
+        if self.metadata.get("weights", model.fingerprint) != model.fingerprint:
+            warnings.warn(
+                f"the weights of {model.name!r} differ from those that the neurons were found on: "
+                "another dtype or revision, or a model that was trained further.",
+                CultureLensWarning,
+                stacklevel=3,
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write places and scores as safetensors with JSON metadata and a content hash.
+
+        Example:
+            ``NeuronSet.load(found.save("conact.safetensors"))``
+        """
+        tensors = {}
+        for position, neurons in enumerate(self.neurons.values()):
+            for kind in ("places", "scores", "means"):
+                for site, values in getattr(neurons, kind).items():
+                    tensors[f"{position}.{kind}.{site}"] = values
+        metadata = {
+            "cultures": list(self.cultures),
+            "shapes": {site: list(shape) for site, shape in self.shapes.items()},
+            "metadata": {"date": date.today().isoformat(), **self.metadata},
+        }
+        return save_tensors(path, "neuron set", tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path, model: LensModel | None = None) -> NeuronSet:
+        """Read a set that ``save`` wrote, and check it against a model where one is given.
+
+        Raises:
+            InputError: The file is missing, damaged or of another kind, a neuron lies outside the
+                model, or the model is another one.
+        """
+        tensors, header = load_tensors(path, "neuron set")
+        cultures = header["cultures"]
+        shapes = {site: (int(s[0]), int(s[1])) for site, s in header["shapes"].items()}
+        held: list[dict[str, dict[str, Tensor]]] = [
+            {"places": {}, "scores": {}, "means": {}} for _ in cultures
+        ]
+        for name, values in tensors.items():
+            position, kind, site = name.split(".", 2)
+            held[int(position)][kind][site] = values
+            if kind == "places" and len(values):
+                limit = torch.tensor(shapes[site])
+                if (values < 0).any() or (values >= limit).any():
+                    raise InputError(
+                        f"{path}: a neuron of {cultures[int(position)]} lies outside the "
+                        f"{shapes[site]} neurons of site {site!r}; the file is damaged."
+                    )
+        neurons = {c: Neurons(**h) for c, h in zip(cultures, held, strict=True)}
+        found = cls(neurons, shapes, header["metadata"])
+        if model is not None:
+            found.check_model(model)
+        return found
+
+
+def jaccard(a: set[Any], b: set[Any]) -> float:
+    """Overlap of two sets, |A and B| / |A or B|; NaN where both are empty.
+
+    Example:
+        >>> jaccard({1, 2}, {2, 3})
+        0.3333333333333333
+    """
+    return len(a & b) / len(a | b) if a | b else float("nan")
+
+
+def renamed_tables(metadata: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename cultures in those entries of metadata that are tables with one row per culture.
+
+    Example:
+        >>> renamed_tables({"right": {"UK": 3, "Iran": 2}, "model": "m"}, {"UK": "Britain"})
+        {'right': {'Britain': 3, 'Iran': 2}, 'model': 'm'}
+    """
+    return {
+        entry: {names.get(culture, culture): row for culture, row in table.items()}
+        if isinstance(table, Mapping) and names.keys() <= table.keys()
+        else table
+        for entry, table in metadata.items()
+    }

@@ -1,0 +1,197 @@
+"""NeuronScores: a score for every culture and neuron, where both ways of discovery meet.
+
+``top`` turns scores into a NeuronSet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.storage.files import load_tensors, save_tensors
+
+NEVER = float("-inf")
+
+
+def check_share(share: float) -> float:
+    """Check that a share lies in (0, 1].
+
+    Raises:
+        InputError: It does not.
+
+    Example:
+        >>> check_share(0.005)
+        0.005
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"share={share} is outside (0, 1]: 0.005 stands for 0.5% of the neurons.")
+    return share
+
+
+def number_chosen(number: int, share: float | None, k: int | None, site: str = "") -> int:
+    """Give how many of a site's neurons a share or k chooses: int(share * number), or k.
+
+    Raises:
+        InputError: None of them, or more than there are.
+
+    Example:
+        >>> number_chosen(46080, 0.005, None)
+        230
+    """
+    count = int(check_share(share) * number) if share is not None else int(k or 0)
+    if not 1 <= count <= number:
+        raise InputError(
+            f"site {site!r}: {count} of {number} neurons asked for (share={share}, k={k}); "
+            "choose a share or k that gives between one and all of them."
+        )
+    return count
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronScores:
+    """A score for every culture and neuron; minus infinity where a neuron cannot be chosen.
+
+    Attributes:
+        cultures: Labels of the first axis.
+        scores: Per site, ``culture layer neuron``, float64, higher is better.
+        ranking: Per site, ``layer neuron``: where given, neurons are first chosen by it over all
+            cultures, and belong to every culture whose score is not minus infinity (LAPE).
+        metadata: Selector, options, model, and what they were computed on.
+    """
+
+    cultures: tuple[str, ...]
+    scores: Mapping[str, Float[Tensor, "culture layer neuron"]]
+    ranking: Mapping[str, Float[Tensor, "layer neuron"]] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def top(self, *, share: float | None = None, k: int | None = None) -> NeuronSet:
+        """Choose the best neurons of each culture.
+
+        Args:
+            share: Share of the neurons at each site; ``int(share * number)`` are chosen.
+            k: Or how many at each site.
+
+        Raises:
+            InputError: Both or neither given, a share outside (0, 1], or so few that none is
+                chosen.
+
+        Example:
+            ``found = scores.top(share=0.005)``
+        """
+        if (share is None) == (k is None):
+            raise InputError("give share=... or k=..., one of them.")
+        chosen: dict[str, dict[str, Tensor]] = {culture: {} for culture in self.cultures}
+        for site, scores in self.scores.items():
+            count = number_chosen(scores[0].numel(), share, k, site)
+            first = self._first(site, count)
+            for position, culture in enumerate(self.cultures):
+                allowed = first & (scores[position] > NEVER)
+                chosen[culture][site] = best(scores[position], allowed, count)
+        return self._neuron_set(chosen)
+
+    def those(self, allowed: Mapping[str, Bool[Tensor, "culture layer neuron"]]) -> NeuronSet:
+        """Choose the neurons that are marked, however many; it may be none.
+
+        Example:
+            ``scores.those({"act": scores.scores["act"] > 0.5})``
+        """
+        return self._neuron_set(
+            {
+                culture: {site: marked[position].nonzero() for site, marked in allowed.items()}
+                for position, culture in enumerate(self.cultures)
+            }
+        )
+
+    def _first(self, site: str, count: int) -> Bool[Tensor, "layer neuron"]:
+        """Neurons that may be chosen at all: every one, or the best by the ranking."""
+        if site not in self.ranking:
+            return torch.ones(self.scores[site].shape[1:], dtype=torch.bool)
+        ranking = self.ranking[site]
+        first = torch.zeros_like(ranking, dtype=torch.bool)
+        places = best(ranking, ranking > NEVER, count)
+        first[places[:, 0], places[:, 1]] = True
+        return first
+
+    def _neuron_set(self, chosen: Mapping[str, Mapping[str, Tensor]]) -> NeuronSet:
+        neurons = {}
+        for position, culture in enumerate(self.cultures):
+            places = chosen[culture]
+            scores = {
+                site: self.scores[site][position][p[:, 0], p[:, 1]] for site, p in places.items()
+            }
+            neurons[culture] = Neurons(places=places, scores=scores)
+        shapes = {site: (s.shape[1], s.shape[2]) for site, s in self.scores.items()}
+        return NeuronSet(neurons, shapes, dict(self.metadata))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the scores as safetensors with JSON metadata."""
+        tensors = {f"scores.{site}": values for site, values in self.scores.items()}
+        tensors |= {f"ranking.{site}": values for site, values in self.ranking.items()}
+        metadata = {"cultures": list(self.cultures), "metadata": dict(self.metadata)}
+        return save_tensors(path, "neuron scores", tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> NeuronScores:
+        """Read scores that ``save`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged or holds something else.
+        """
+        tensors, metadata = load_tensors(path, "neuron scores")
+        held: dict[str, dict[str, Tensor]] = {"scores": {}, "ranking": {}}
+        for name, values in tensors.items():
+            kind, _, site = name.partition(".")
+            held[kind][site] = values
+        return cls(tuple(metadata["cultures"]), metadata=metadata["metadata"], **held)
+
+
+def best(
+    scores: Float[Tensor, "layer neuron"], allowed: Bool[Tensor, "layer neuron"], count: int
+) -> Int[Tensor, "chosen 2"]:
+    """Give the places of the highest scores; ties keep the order of layers and indices.
+
+    Example:
+        >>> scores = torch.tensor([[1.0, 3.0], [3.0, 2.0]])
+        >>> best(scores, torch.ones(2, 2, dtype=torch.bool), 2).tolist()
+        [[0, 1], [1, 0]]
+    """
+    flat = torch.where(allowed, scores, torch.full_like(scores, NEVER)).flatten()
+    order = torch.sort(flat, descending=True, stable=True).indices[:count]
+    order = order[flat[order] > NEVER].sort().values
+    width = scores.shape[1]
+    return torch.stack([order // width, order % width], 1)
+
+
+def pooled_top(scores: Mapping[str, Float[Tensor, "layer neuron"]], share: float) -> Neurons:
+    """Choose the int(share * number) best neurons of several sites together.
+
+    Ties keep the order of sites, layers and indices.
+
+    Raises:
+        InputError: A share outside (0, 1], or one that chooses no neuron.
+
+    Example:
+        >>> scores = {"q": torch.tensor([[1.0, 3.0]]), "k": torch.tensor([[2.0, 0.0]])}
+        >>> sorted(pooled_top(scores, 0.5).members())
+        [('k', 0, 0), ('q', 0, 1)]
+    """
+    flat = torch.cat([values.flatten() for values in scores.values()])
+    count = number_chosen(len(flat), share, None, ", ".join(scores))
+    chosen = torch.zeros(len(flat), dtype=torch.bool)
+    chosen[torch.sort(flat, descending=True, stable=True).indices[:count]] = True
+    masks, start = {}, 0
+    for site, values in scores.items():
+        masks[site] = chosen[start : start + values.numel()].view(values.shape)
+        start += values.numel()
+    return Neurons(
+        places={site: mask.nonzero() for site, mask in masks.items()},
+        scores={site: scores[site][mask] for site, mask in masks.items()},
+    )

@@ -1,0 +1,86 @@
+"""How strongly a neuron writes: the norm of its outgoing weights.
+
+An MLP neuron n of layer l adds a[l,n] w[l,n] to the residual stream (times ``up`` where there is
+a gate), w[l,n] being its column of the down projection; an element of z does the same by a column
+of the output projection. |w[l,n]| says how much the stream can move by it. A norm behind the
+projection (Gemma 3 has one) is left out: it scales all neurons of a layer together.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.sites import check_sites, part_of
+
+WRITTEN_BY = {"act": "post", "gate": "post", "up": "post", "post": "post", "z": "z"}
+"""What a site reads -> the input of the projection that writes its neurons into the stream."""
+
+
+def writes(site: str) -> bool:
+    """Say whether the neurons of a site have outgoing weights of their own.
+
+    Those of q, k and v do not: they act through attention weights, or through all of z's heads.
+
+    Example:
+        >>> writes("encoder.act"), writes("q")
+        (True, False)
+    """
+    return part_of(site) in WRITTEN_BY
+
+
+def outgoing_norms(model: LensModel, site: str | None = None) -> Float[Tensor, "layer neuron"]:
+    """Give the Euclidean norm of every neuron's outgoing weights, float64.
+
+    Args:
+        model: The model.
+        site: ``"act"``, ``"gate"``, ``"up"`` or ``"post"`` (the down projection), or ``"z"`` (the
+            output projection); of an encoder-decoder with the stack. The model's default if not
+            given.
+
+    Raises:
+        InputError: No such site, one of q, k, v, or weights that are offloaded or quantised.
+
+    Example:
+        ``outgoing_norms(model, "act").shape`` is ``(30, 1536)`` for SmolLM2-135M.
+    """
+    (name,) = check_sites(model.default_site if site is None else site, model.sites)
+    if not writes(name):
+        raise InputError(
+            f"neurons of site {name!r} have no outgoing weights of their own: they act through "
+            "attention. Sites that have are act, gate, up, post and z."
+        )
+    stem = name[: -len(part_of(name))]
+    source = stem + WRITTEN_BY[part_of(name)]
+    norms = [
+        column_norms(model, model.hook_name(source, layer), model.shape(name)[1])
+        for layer in range(model.layers(name))
+    ]
+    return torch.stack(norms)
+
+
+def column_norms(model: LensModel, hook: str, width: int) -> Float[Tensor, " neuron"]:
+    """Give the norms of the weights behind the input that a hook reads."""
+    from transformers.pytorch_utils import Conv1D
+
+    place = hook.removesuffix(".hook_in")
+    module = model.bridge.get_submodule(place).original_component
+    weight = module.weight.detach()
+    # GPT-2's Conv1D keeps inputs in rows, a Linear in columns.
+    rows = weight if isinstance(module, Conv1D) else weight.T
+    if weight.is_meta or not weight.is_floating_point() or len(rows) != width:
+        raise InputError(
+            f"the weights of {place} in {model.name!r} cannot be read ({type(module).__name__}, "
+            f"{tuple(weight.shape)}, {weight.dtype}): load the model without offloading or "
+            "quantisation to get norms."
+        )
+    if rows.device.type == "mps":  # Apple's devices have no float64
+        rows = rows.cpu()
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).cpu()
+    return norms
+
+
+__all__ = ["outgoing_norms", "writes"]

@@ -1,0 +1,114 @@
+"""Hold a selector's ranking against what was planted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from culture_lens.benchmarks.organism.world import CULTURES
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.organism.plan import OWN
+from culture_lens.organism.truth import Truth
+
+SOUGHT = (*OWN, "kin")
+"""The kinds that a selector of one culture's neurons ought to find."""
+
+Place = tuple[int, int]
+
+
+def planted(truth: Truth, model: LensModel) -> NeuronSet:
+    """Give the neurons that were planted for each culture, as a perfect selector would.
+
+    Example:
+        ``rank_modules(planted(load_truth(), model), model)``
+    """
+    neurons = {culture: truth.neurons(SOUGHT, culture) for culture in CULTURES}
+    return NeuronSet(neurons, {"act": model.shape("act")}, {"selector": "planted"})
+
+
+def mlp_places(members: Iterable[tuple[str, int, int]]) -> set[Place]:
+    """Give layer and index of MLP neurons, whatever site they were found at."""
+    return {(layer, index) for site, layer, index in members if site in ("act", "gate")}
+
+
+def at_activations(members: Iterable[tuple[str, int, int]]) -> Neurons:
+    """Silence gates at the activation, as all selectors' neurons are; the rest where they are."""
+    places: dict[str, list[Place]] = {}
+    for site, layer, index in members:
+        places.setdefault("act" if site == "gate" else site, []).append((layer, index))
+    return Neurons.of(places)
+
+
+def held_against(
+    truth: Truth,
+    culture: str,
+    order: Sequence[tuple[str, int, int]],
+    takes_effect: Sequence[Place],
+    number: int | None = None,
+) -> dict[str, float]:
+    """Hold a ranking against the truth at some number of neurons taken.
+
+    Args:
+        truth: What was planted.
+        culture: Whose neurons are sought.
+        order: The ranking, the best first.
+        takes_effect: The planted neurons that take effect when silenced alone.
+        number: How many of the ranking are taken; as many as were planted if left out.
+
+    Returns:
+        Precisions, which are 0 where nothing is taken, average precisions, recalls of the planted
+        neurons, of the effective ones and of each planted kind, and what should have been left
+        alone: the share of the culture's own decoys and of its recognition neurons that was taken,
+        and the share of what was taken that carries other cultures only.
+    """
+
+    def carrying(kinds: str | Sequence[str], of: str | None = culture) -> set[Place]:
+        return mlp_places(truth.neurons(kinds, of).members())
+
+    sought, effective = carrying(SOUGHT), set(takes_effect)
+    chosen = order[: len(sought) if number is None else number]
+    hits = mlp_places(chosen)
+    others = carrying(SOUGHT, None) - sought
+    taken = max(len(chosen), 1)
+    return {
+        "precision": len(hits & sought) / taken,
+        "recall": share_of(hits, sought),
+        "average_precision": average_precision(order, sought),
+        "effective_precision": len(hits & effective) / taken,
+        "effective_recall": share_of(hits, effective),
+        "effective_average_precision": average_precision(order, effective),
+        **{f"recall_{kind}": recall_of(truth, kind, culture, hits) for kind in SOUGHT},
+        "decoys": share_of(hits, carrying("style")),
+        "recognition": share_of(hits, carrying("recognition")),
+        "other_cultures": len(hits & others) / taken,
+    }
+
+
+def share_of(hits: set[Place], wanted: set[Place]) -> float:
+    """Give the share of the wanted that was hit; NaN where nothing was wanted."""
+    return len(hits & wanted) / len(wanted) if wanted else float("nan")
+
+
+def recall_of(truth: Truth, kind: str, culture: str, hits: set[Place]) -> float:
+    """Give the share of a culture's planted neurons of a kind that was found."""
+    there = {name for block in truth.blocks if block.kind == kind for name in block.cultures}
+    if culture not in there:
+        return float("nan")
+    return share_of(hits, mlp_places(truth.neurons(kind, culture).members()))
+
+
+def average_precision(order: Sequence[tuple[str, int, int]], wanted: set[Place]) -> float:
+    """Average the precision at each wanted neuron of a ranking; those without a place add nothing.
+
+    Example:
+        >>> average_precision([("act", 0, 1), ("act", 0, 2), ("act", 0, 3)], {(0, 1), (0, 3)})
+        0.8333333333333333
+    """
+    if not wanted:
+        return float("nan")
+    total, hits = 0.0, 0
+    for rank, (site, *place) in enumerate(order, start=1):
+        if site in ("act", "gate") and tuple(place) in wanted:
+            hits += 1
+            total += hits / rank
+    return total / len(wanted)

@@ -1,0 +1,140 @@
+"""Prompt and Batch: a question as token ids with roles, and prompts padded to one length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from culture_lens.errors import unknown
+from culture_lens.questions.question import Question
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Bool, Int
+
+
+class Role(IntEnum):
+    """What a token of a prompt is there for; statistics count by role."""
+
+    PADDING = 0
+    TEMPLATE = 1
+    IMAGE = 2
+    QUESTION = 3
+    OPTIONS = 4
+    ANSWER_PREFIX = 5
+
+
+CONTENT_ROLES = (Role.IMAGE, Role.QUESTION, Role.OPTIONS)
+"""The roles that paper A counts: everything but padding, template and answer prefix."""
+
+
+COUNTED = {
+    "content": CONTENT_ROLES,
+    "text": (Role.QUESTION, Role.OPTIONS),
+    "image": (Role.IMAGE,),
+}
+"""Names for the roles that statistics count: all content, its text only, its pictures only."""
+
+
+def roles_of(counted: str | Sequence[int]) -> tuple[int, ...]:
+    """Take a name from ``COUNTED``, or roles as they are.
+
+    Raises:
+        InputError: No such name.
+
+    Example:
+        >>> roles_of("image")
+        (2,)
+    """
+    if isinstance(counted, str):
+        if counted not in COUNTED:
+            raise unknown("kind of tokens", counted, COUNTED)
+        return tuple(int(role) for role in COUNTED[counted])
+    return tuple(int(role) for role in counted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """A question as token ids for one tokenizer, with the role of every token.
+
+    Attributes:
+        question: The question it was made of.
+        text: The whole prompt as a string, special tokens written out.
+        ids: Token ids, with exactly one BOS where the model has one.
+        roles: One ``Role`` per token.
+        style: ``"choices"`` where the options are shown, ``"cloze"`` where they are not.
+        continuations: Token ids of each option as it follows a cloze prompt; else empty.
+        tail: The character of ``text`` behind the picture, 0 where there is none.
+        decoder_ids: For an encoder-decoder, what its decoder is given: the start token and the
+            answer prefix; ``text``, ``ids`` and ``roles`` are the encoder's then. Else empty.
+    """
+
+    question: Question
+    text: str
+    ids: tuple[int, ...]
+    roles: tuple[int, ...]
+    style: str
+    continuations: tuple[tuple[int, ...], ...] = ()
+    tail: int = 0
+    decoder_ids: tuple[int, ...] = ()
+
+    @property
+    def all_ids(self) -> tuple[int, ...]:
+        """Every token that the model reads before it answers."""
+        return self.ids + self.decoder_ids
+
+    @property
+    def before_answer(self) -> str:
+        """The text that an answer follows: the whole prompt, or what the decoder is given."""
+        if not self.decoder_ids:
+            return self.text
+        return self.question.prompt.answer_prefix if self.style == "choices" else ""
+
+    @property
+    def longest_answer(self) -> int:
+        """Tokens that must fit behind the prompt; a decoder has its own room for them."""
+        if self.decoder_ids:
+            return 0
+        return max((len(tokens) for tokens in self.continuations), default=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Prompts padded to one length, the padding on the left.
+
+    Where prompts begin alike (a system message, a picture), these beginnings can be run once and
+    the rest of every row behind its own. The columns of the beginnings then come first, each
+    padded on the left, and those of the rests behind them; positions follow from the mask.
+
+    Attributes:
+        prompts: The prompts, one per row.
+        input_ids: Token ids, ``batch pos``.
+        attention_mask: 1 on tokens and 0 on padding, ``batch pos``.
+        roles: ``Role`` of each token, ``PADDING`` on padding, ``batch pos``.
+        beginnings: The different beginnings as a batch of their own, or nothing.
+        begins: Which beginning each row has, ``row``; empty where there are none.
+    """
+
+    prompts: tuple[Prompt, ...]
+    input_ids: Int[torch.Tensor, "batch pos"]
+    attention_mask: Int[torch.Tensor, "batch pos"]
+    roles: Int[torch.Tensor, "batch pos"]
+    beginnings: Batch | None = None
+    begins: tuple[int, ...] = ()
+
+    @property
+    def start(self) -> int:
+        """The column behind the beginnings, 0 where there are none."""
+        return 0 if self.beginnings is None else self.beginnings.input_ids.shape[1]
+
+    def role_mask(self, roles: Sequence[int]) -> Bool[torch.Tensor, "batch pos"]:
+        """Say which tokens have one of the roles.
+
+        Example:
+            ``batch.role_mask((Role.QUESTION,)).sum()`` counts the question tokens.
+        """
+        import torch
+
+        return torch.isin(self.roles, torch.tensor([int(r) for r in roles]))

@@ -1,0 +1,324 @@
+"""Images that are checked when they are named and decoded only when they are looked at.
+
+A ``LazyImage`` holds where its picture comes from, never its pixels, so a list of questions takes
+no more memory with images than without. ``open`` decodes anew each time and gives every kind of
+file in one form, upright RGB of 8 bits:
+
+1. Refuse more than ``max_pixels`` by the header, before anything is decoded.
+2. Take the first frame of an animation.
+3. Turn the picture as its EXIF orientation says.
+4. Bring 16-bit grey to 8 bits by its whole range, 65535 to 255.
+5. Lay transparency over white.
+6. Convert to RGB; colour profiles are not applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from culture_lens.errors import InputError
+from culture_lens.questions.downloads import SCHEME, allowed, fetch
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+Source: TypeAlias = "Path | bytes | str | Image.Image | Callable[[], bytes]"
+
+MAX_PIXELS = 100_000_000
+"""Images of more pixels are refused: a small file can unpack to more than the memory holds."""
+
+ORIENTATION = 0x0112
+STRICT = threading.RLock()
+
+
+@dataclass(frozen=True, eq=False)
+class LazyImage:
+    """A picture that is read when it is asked for; made by ``as_image``.
+
+    Attributes:
+        where: What it belongs to, for messages, such as ``"question 'q7' of cvqa"``.
+        name: The picture's own name, for messages: its path, its address, or what it belongs to.
+        source: A path, the bytes of a file, an address (a string), a PIL image, or a function
+            without arguments that gives bytes.
+        max_pixels: Width times height beyond which it is refused.
+
+    Raises:
+        InputError: On the first use of a picture that is empty, damaged, truncated, too large or
+            not an image.
+
+    Example:
+        ``as_image("photo.jpg", where="my notebook").open()``
+    """
+
+    where: str
+    name: str
+    source: Source = field(repr=False)
+    max_pixels: int = MAX_PIXELS
+
+    def open(self) -> Image.Image:
+        """Decode the picture, upright and in RGB; nothing is kept, each call decodes anew."""
+        from PIL import ImageOps
+
+        with self._opened() as image:
+            return to_rgb(ImageOps.exif_transpose(image))
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height as it will be opened; most files are read up to their header only.
+
+        PNG may keep its EXIF behind the pixels, so that it is decoded where it has none before.
+        """
+        with self._opened() as image:
+            # PIL turns a TIFF itself as it loads it; before, its size and its EXIF do not agree.
+            if image.format == "TIFF":
+                image.load()
+            width, height = image.size
+            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        return (height, width) if turned else (width, height)
+
+    @cached_property
+    def frames(self) -> int:
+        """How many frames the file holds; more than one for an animation, whose first is used."""
+        with self._opened() as image:
+            return int(getattr(image, "n_frames", 1))
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of the file's bytes, or of mode, size and pixels of what came as a PIL image.
+
+        The same file has the same key by path, by bytes or from a dataset; as a PIL image, which
+        has lost its file, it has another.
+        """
+        if not is_pil(self.source):
+            return hashlib.sha256(self.read()).hexdigest()[:24]
+        with self._opened() as image:
+            parts = (image.mode, image.size, image.getpalette(), image.info.get("transparency"))
+            return hashlib.sha256(repr(parts).encode() + image.tobytes()).hexdigest()[:24]
+
+    @property
+    def n_bytes(self) -> int | None:
+        """Count bytes (of pixels, for a PIL image) without reading them; None if it takes reading.
+
+        Pictures that differ in it differ, so that only those that agree need be read to compare.
+        """
+        source: Any = self.source
+        if is_pil(source):
+            return int(source.width * source.height * len(source.getbands()))
+        if isinstance(source, Path):
+            return source.stat().st_size
+        return len(source) if isinstance(source, bytes) else getattr(source, "n_bytes", None)
+
+    def read(self) -> bytes:
+        """Read the bytes of the file; not for what came as a PIL image."""
+        source: Any = self.source
+        try:
+            if isinstance(source, Path):
+                data = source.read_bytes()
+            elif isinstance(source, str):
+                data = fetch(source).read_bytes()
+            else:
+                data = source if isinstance(source, bytes) else source()
+        except InputError:
+            raise
+        # A function that the user gave may raise anything.
+        except Exception as error:
+            raise self._refused(
+                f"cannot be read ({error}); check that it is still there"
+            ) from error
+        if not isinstance(data, bytes):
+            raise self._refused(f"gave a {type(data).__name__}; its function must give bytes")
+        return data
+
+    @contextmanager
+    def _opened(self) -> Iterator[Image.Image]:
+        """Open up to the header, check the size, and turn every failure into one kind of error."""
+        from PIL import Image, UnidentifiedImageError
+
+        source: Any = self.source
+        with strict_decoding():
+            try:
+                if is_pil(source):
+                    self._check(source)
+                    yield source
+                    return
+                with self._stream() as file, Image.open(file) as image:
+                    self._check(image)
+                    yield image
+            except InputError:
+                raise
+            except UnidentifiedImageError as error:
+                raise self._refused("is not an image of a known kind; replace it") from error
+            except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+                raise self._refused(f"is too large: {error} Use a smaller copy of it") from error
+            # What damaged files raise in PIL's decoders runs from OSError to TypeError.
+            except Exception as error:
+                reason = str(error) or type(error).__name__
+                raise self._refused(f"cannot be decoded ({reason}); replace it") from error
+
+    def _stream(self) -> io.BufferedReader | io.BytesIO:
+        file = self.source.open("rb") if isinstance(self.source, Path) else io.BytesIO(self.read())
+        if not file.read(1):
+            file.close()
+            raise self._refused("is empty (0 bytes); replace it")
+        file.seek(0)
+        return file
+
+    def _check(self, image: Image.Image) -> None:
+        width, height = image.size
+        if width * height > self.max_pixels:
+            raise self._refused(
+                f"has {width} x {height} pixels, more than max_pixels={self.max_pixels}; use a "
+                "smaller copy of it"
+            )
+        if width < 1 or height < 1:
+            raise self._refused(
+                f"has {width} x {height} pixels, which is nothing to see; replace it"
+            )
+        if image.format == "EPS":
+            # PIL would start Ghostscript, another program, on a file of unknown origin.
+            raise self._refused("is an EPS drawing; convert it to PNG")
+
+    def _refused(self, problem: str) -> InputError:
+        name = f"image {self.name}" if self.name != self.where else "the image"
+        return InputError(
+            f"{self.where}: {name} {problem}, or leave such questions out with "
+            "culture_lens.questions.readable.readable(questions)."
+        )
+
+
+def as_image(
+    value: Any,
+    *,
+    where: str,
+    root: str | Path | None = None,
+    allow_urls: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> LazyImage:
+    """Take anything that names or holds one picture; nothing is read or decoded yet.
+
+    Relative paths may lead out of ``root`` with ``..`` and absolute ones are taken as they are:
+    they are the user's own, as is the table that they stand in.
+
+    Args:
+        value: A path, the bytes of a file, a PIL image (held as it is), a mapping with ``bytes``
+            or ``path`` as Hugging Face datasets have it, a function without arguments that gives
+            bytes, a ``LazyImage``, or the http(s) address of a file.
+        where: What the picture belongs to, for messages.
+        root: The folder that relative paths start from; the working folder without it.
+        allow_urls: Allow addresses. Each is fetched once, when its picture is first looked at,
+            into a folder that goes when the program ends.
+        max_pixels: Width times height beyond which the picture is refused when looked at.
+
+    Raises:
+        InputError: Anything else, a path that leads to no file, or an address that is not allowed.
+
+    Example:
+        >>> as_image(b"...", where="question 'q7' of cvqa").name
+        "question 'q7' of cvqa"
+    """
+    if isinstance(value, LazyImage):
+        return value
+    name = where
+    if isinstance(value, Mapping) and ("bytes" in value or "path" in value):
+        # Datasets write the path beside the bytes too, but then it leads nowhere.
+        name = str(value.get("path") or where)
+        value = value.get("bytes") or value.get("path")
+        if not value:
+            raise InputError(f"{where}: the image has neither bytes nor a path; give one of them.")
+    source: Source
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        source = bytes(value)
+    elif isinstance(value, str) and SCHEME.match(value):
+        name = source = allowed(value, where, allow_urls)
+    elif isinstance(value, (str, os.PathLike)):
+        source = existing(Path(root or "", value), where)
+        name = str(source)
+    elif is_pil(value) or callable(value):
+        name = str(getattr(value, "name", "") or name)
+        source = value
+    else:
+        raise InputError(
+            f"{where}: the image is a {type(value).__name__}: give a path, bytes, a PIL image, a "
+            "mapping with 'bytes' or 'path', or a function that gives bytes."
+        )
+    return LazyImage(where, name, source, max_pixels)
+
+
+def existing(path: Path, where: str) -> Path:
+    """Refuse a path that leads to no file."""
+    # os.path and not Path: a text far too long for a path is no file, and raises nothing.
+    if os.path.isfile(path):
+        return path
+    kind = "is a folder" if os.path.isdir(path) else "does not exist"
+    raise InputError(
+        f"{where}: the image file {str(path)[:300]} {kind}; correct the path, which is relative to "
+        f"{str(path.parent)[:300]!r} or absolute."
+    )
+
+
+def is_pil(value: object) -> bool:
+    """Say whether something is a PIL image, without importing PIL."""
+    # Whoever holds one has imported it.
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode to RGB of 8 bits, its transparency laid over white.
+
+    Raises:
+        ValueError: Samples whose white is not known: 32-bit integers or floating-point numbers.
+
+    Example:
+        ``to_rgb(Image.new("LA", (2, 2))).getpixel((0, 0))`` is white.
+    """
+    from PIL import Image
+
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = eight_bits(image)
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), over)
+    return image.convert("RGB")
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; PIL's own conversion cut it off at 255 for many years."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError("no white is known for 32-bit samples: save it with 8 or 16 bits")
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+@contextmanager
+def strict_decoding() -> Iterator[None]:
+    """Let truncated files raise, whatever another library has told PIL to do with them.
+
+    PIL has one switch for this in the whole program. Where it is on, it is turned off meanwhile,
+    with others kept waiting so that it is on again for none of them; else nothing is touched.
+    """
+    from PIL import ImageFile
+
+    with STRICT:
+        if ImageFile.LOAD_TRUNCATED_IMAGES:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            try:
+                yield
+            finally:
+                ImageFile.LOAD_TRUNCATED_IMAGES = True
+            return
+    yield

@@ -1,0 +1,227 @@
+"""The nouns of the pipeline: Question, PromptFormat, Prompt and Batch, all frozen.
+
+A Question is what a benchmark gives, a Prompt is that question as token ids for one tokenizer,
+a Batch is some prompts padded on the left to one length. This file imports nothing internal but
+the exception and the image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from culture_lens.errors import InputError
+from culture_lens.questions.images import LazyImage, as_image
+
+LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    r"""How a question is put to a model.
+
+    Attributes:
+        instruction: The sentence that tells the model what to do.
+        layout: The user's message of a multiple-choice prompt. The fields ``{question}``,
+            ``{instruction}`` and ``{options}`` may be used, each at most once; the question is
+            left out of control twins.
+        cloze: The user's message where the options are not shown and each option is scored as a
+            continuation; ``{question}`` and ``{instruction}`` may be used.
+        cloze_instruction: The instruction of the cloze message.
+        answer_prefix: The beginning of the answer, written for the model, such as
+            ``{"answer_choice":"`` so that the next token is the letter. Not used by ``cloze``.
+            An encoder-decoder is given it on the side of the decoder.
+        label_form: ``"bare"`` for a label token ``A``, ``"space"`` for ``" A"``, ``"auto"`` to let
+            the end of the prompt decide.
+        labels: The options' labels in order, one character each, such as ``"1234"``.
+
+    Example:
+        >>> PromptFormat(layout="{question}\n{options}\nAnswer:").answer_prefix
+        ''
+    """
+
+    instruction: str = "Reply with the letter of the right answer only."
+    layout: str = "{question}\n\n{options}\n\n{instruction}"
+    cloze: str = "{question} {instruction}"
+    cloze_instruction: str = "Answer in a few words."
+    answer_prefix: str = ""
+    label_form: str = "auto"
+    labels: str = LABELS
+
+    def __post_init__(self) -> None:
+        """Check labels and their form, so that a mistake fails here and not in a long run."""
+        if len(set(self.labels)) < len(self.labels) or not self.labels.isalnum():
+            raise InputError(
+                f"PromptFormat.labels is {self.labels!r}: give letters or digits, each once."
+            )
+        if self.label_form not in ("auto", "bare", "space"):
+            raise InputError(
+                f"PromptFormat.label_form is {self.label_form!r}: use 'auto', 'bare' or 'space'."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One multiple-choice item that belongs to one culture.
+
+    Attributes:
+        id: Unique among the questions of a benchmark.
+        culture: The group label: a country, or a (language, country) pair as a string.
+        text: The question as asked; empty in a control twin.
+        options: At least two, as they are shown; all different once stripped of surrounding space.
+        answer: Index of the right option.
+        category: Topic or other label, for balance and strata.
+        group: The question group: variants of one question share it. Splits and intervals
+            keep groups whole. The id where left empty.
+        split: ``"identify"`` or ``"evaluate"`` where the benchmark decides it, else empty.
+        image: The picture that the question is about: a path, bytes, a PIL image or a
+            ``LazyImage``, which it becomes; or nothing.
+        benchmark: Name of the benchmark the question comes from.
+        prompt: How the question is put to a model.
+        metadata: Anything else worth keeping.
+
+    Raises:
+        InputError: Fewer than two options, options that collide once stripped, an answer out of
+            range, an empty id or culture, or
+            an image that is missing or of a type that cannot be one.
+
+    Example:
+        >>> q = Question(id="1", culture="Japan", text="Which coin?", options=("yen", "won"),
+        ...              answer=0)
+        >>> q.group
+        '1'
+    """
+
+    id: str
+    culture: str
+    text: str
+    options: tuple[str, ...]
+    answer: int
+    category: str = ""
+    group: str = ""
+    split: str = ""
+    image: Any = None
+    benchmark: str = ""
+    prompt: PromptFormat = PromptFormat()
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Check what every later stage relies on."""
+        where = f"question {self.id!r}" + (f" of {self.benchmark}" if self.benchmark else "")
+        if not self.id or not self.culture:
+            raise InputError(f"{where}: the id and the culture must not be empty.")
+        stripped = [option.strip() for option in self.options]
+        if len(stripped) < 2 or not all(stripped):
+            raise InputError(
+                f"{where}: needs at least two options and none of them empty, has {stripped!r}."
+            )
+        if len(set(stripped)) < len(stripped):
+            twice = next(o for o in stripped if stripped.count(o) > 1)
+            raise InputError(
+                f"{where}: option {twice!r} occurs twice once surrounding space is stripped; "
+                "drop the question or make its options differ."
+            )
+        if len(stripped) > len(self.prompt.labels):
+            raise InputError(
+                f"{where}: {len(stripped)} options, at most {len(self.prompt.labels)} have labels."
+            )
+        if not 0 <= self.answer < len(self.options):
+            raise InputError(
+                f"{where}: the gold answer {self.answer} is out of range for "
+                f"{len(self.options)} options (counted from 0)."
+            )
+        object.__setattr__(self, "options", tuple(self.options))
+        if self.image is not None and not isinstance(self.image, LazyImage):
+            object.__setattr__(self, "image", as_image(self.image, where=where))
+        if not self.group:
+            object.__setattr__(self, "group", self.id)
+
+    @property
+    def labels(self) -> str:
+        """The labels of the options, such as ``"ABCD"``."""
+        return self.prompt.labels[: len(self.options)]
+
+
+def stable_hash(text: str) -> int:
+    """Hash a string the same way on every machine and in every process (SHA-256).
+
+    Example:
+        >>> stable_hash("Japan") == stable_hash("Japan")
+        True
+    """
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big")
+
+
+def shuffled(items: Sequence[str], key: str) -> list[str]:
+    """Order strings by a stable hash of each with a key: arbitrary, yet the same everywhere.
+
+    Example:
+        >>> sorted(shuffled(["a", "b", "c"], "q1"))
+        ['a', 'b', 'c']
+    """
+    return sorted(items, key=lambda item: (stable_hash(f"{key}\0{item}"), item))
+
+
+def benchmarks_of(questions: Sequence[Question]) -> str:
+    """Name the benchmarks that questions come from.
+
+    Example:
+        >>> benchmarks_of([])
+        ''
+    """
+    return ", ".join(sorted({q.benchmark for q in questions if q.benchmark}))
+
+
+def check_questions(questions: Sequence[Question], *, min_cultures: int = 2) -> None:
+    """Refuse a set of questions that no comparison of cultures can be made on.
+
+    Raises:
+        InputError: No questions, duplicate ids, or fewer cultures than asked for.
+    """
+    if not questions:
+        raise InputError("there are no questions: check the benchmark's filters and its file.")
+    seen: set[str] = set()
+    for question in questions:
+        if question.id in seen:
+            raise InputError(
+                f"question id {question.id!r} occurs twice"
+                + (f" in {question.benchmark}" if question.benchmark else "")
+                + "; ids must be unique, for results are kept by id."
+            )
+        seen.add(question.id)
+    cultures = {question.culture for question in questions}
+    if len(cultures) < min_cultures:
+        raise InputError(
+            f"only {len(cultures)} culture ({', '.join(sorted(cultures))}): at least "
+            f"{min_cultures} are needed, since a culture's neurons are found by comparison."
+        )
+
+
+def control_twin(question: Question) -> Question:
+    """Make the control of a question: the same options and instruction, no question, no picture.
+
+    A neuron that scores on the twin as well answers to the options, not to the question
+    (paper B, section 3).
+
+    Example:
+        >>> q = Question(id="1", culture="Japan", text="Coin?", options=("yen", "won"), answer=0)
+        >>> control_twin(q).text
+        ''
+    """
+    return replace(question, text="", image=None)
+
+
+def with_format(
+    questions: Sequence[Question], prompt_format: PromptFormat | None
+) -> list[Question]:
+    """Ask questions in other words than their benchmark's own.
+
+    Example:
+        >>> with_format([], PromptFormat())
+        []
+    """
+    if prompt_format is None:
+        return list(questions)
+    return [replace(question, prompt=prompt_format) for question in questions]

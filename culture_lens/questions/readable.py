@@ -1,0 +1,59 @@
+"""Leave out questions whose image cannot be read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.questions.images import as_image
+
+if TYPE_CHECKING:
+    from culture_lens.questions.question import Question
+
+
+def readable(questions: Sequence[Question], *, progress: bool = True) -> list[Question]:
+    """Decode every image once, and leave out the questions whose image cannot be read.
+
+    Args:
+        questions: Questions with or without images; those without stay.
+        progress: Show a progress bar.
+
+    Warns:
+        CultureLensWarning: Images cannot be read, how many of how many and why the first; or hold
+            more than one frame.
+
+    Example:
+        ``questions = readable(load_benchmark("cvqa"))``
+    """
+    from tqdm.auto import tqdm
+
+    kept: list[Question] = []
+    problems: list[str] = []
+    several = 0
+    for question in tqdm(questions, desc="reading images", unit="image", disable=not progress):
+        if question.image is not None:
+            try:
+                image = as_image(question.image, where=f"question {question.id!r}")
+                image.open()
+                several += image.frames > 1
+            except InputError as error:
+                problems.append(str(error))
+                continue
+        kept.append(question)
+    pictured = len(problems) + sum(question.image is not None for question in kept)
+    if problems:
+        warnings.warn(
+            f"left out {len(problems)} of {pictured} questions with images, which cannot be read; "
+            f"the first: {problems[0]}",
+            CultureLensWarning,
+            stacklevel=2,
+        )
+    if several:
+        warnings.warn(
+            f"{several} of {pictured} images have more than one frame; the first is used.",
+            CultureLensWarning,
+            stacklevel=2,
+        )
+    return kept

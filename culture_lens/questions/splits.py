@@ -1,0 +1,99 @@
+"""Splits of questions that keep question groups whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from culture_lens.errors import InputError
+from culture_lens.questions.question import Question, check_questions, stable_hash
+
+
+def split_questions(
+    questions: Sequence[Question], identify_share: float = 0.5
+) -> tuple[list[Question], list[Question]]:
+    """Split questions into those that identify and those that evaluate, groups kept whole.
+
+    The benchmark's own split is taken where it has one; else groups are split by a stable hash,
+    the same on every machine.
+
+    Args:
+        questions: All questions.
+        identify_share: Share of the groups that identify.
+
+    Raises:
+        InputError: A share outside (0, 1].
+
+    Example:
+        ``identify, held_out = split_questions(load_benchmark("everyday"))``
+    """
+    if not 0 < identify_share <= 1:
+        raise InputError(f"identify_share={identify_share} is outside (0, 1].")
+    undecided = {q.group for q in questions if not q.split}
+    ordered = sorted(undecided, key=lambda group: (stable_hash(f"split\0{group}"), group))
+    chosen = set(ordered[: round(identify_share * len(ordered))])
+    first = [q for q in questions if q.split == "identify" or (not q.split and q.group in chosen)]
+    held = {q.id for q in first}
+    return first, [q for q in questions if q.id not in held]
+
+
+def check_enough(questions: Sequence[Question], least: int = 2) -> None:
+    """Refuse cultures with too few items for a statistic.
+
+    Raises:
+        InputError: Names the cultures and what can be done.
+    """
+    check_questions(questions)
+    counts: dict[str, int] = {}
+    for question in questions:
+        counts[question.culture] = counts.get(question.culture, 0) + 1
+    few = [f"{culture} ({n})" for culture, n in sorted(counts.items()) if n < least]
+    if few:
+        raise InputError(
+            f"fewer than {least} items to count for {', '.join(few)}: give more questions, leave "
+            "these cultures out, or count items answered wrong too (only_correct=False)."
+        )
+
+
+def halves(questions: Sequence[Question], seed: int = 0) -> tuple[list[Question], list[Question]]:
+    """Split questions into two halves, question groups kept whole, the same on every machine.
+
+    Groups asked of the same cultures are dealt in turn, so that each culture is halved, too.
+
+    Args:
+        questions: The questions.
+        seed: Another one gives other halves.
+
+    Raises:
+        InputError: Fewer than two groups.
+
+    Example:
+        ``first, second = halves(load_benchmark("everyday"), seed=1)``
+    """
+    asked: dict[str, set[str]] = {}
+    for question in questions:
+        asked.setdefault(question.group, set()).add(question.culture)
+    if len(asked) < 2:
+        raise InputError(f"halves need at least two question groups, there are {len(asked)}.")
+    key = {group: stable_hash(f"halves\0{seed}\0{group}") for group in asked}
+    ordered = sorted(asked, key=lambda group: (sorted(asked[group]), key[group], group))
+    chosen = set(ordered[::2])
+    return (
+        [question for question in questions if question.group in chosen],
+        [question for question in questions if question.group not in chosen],
+    )
+
+
+def at_most(questions: Sequence[Question], per_culture: int | None) -> list[Question]:
+    """Keep at most so many questions of each culture, those first by a stable hash of the id.
+
+    Example:
+        ``at_most(questions, 50)``
+    """
+    if per_culture is None:
+        return list(questions)
+    kept: set[str] = set()
+    for culture in {q.culture for q in questions}:
+        own = [q for q in questions if q.culture == culture]
+        own.sort(key=lambda q: (stable_hash(q.id), q.id))
+        kept.update(q.id for q in own[:per_culture])
+    return [q for q in questions if q.id in kept]

@@ -1,0 +1,280 @@
+"""What the numbers of a matrix say: findings, verdict and cautions in sentences, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from culture_lens.experiments.matrix import BASE, RANDOM, AblationMatrix
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.plots.heatmaps import check_matrix
+from culture_lens.plots.style import clear, percent, points, with_interval
+from culture_lens.report.sentences import join, lost, sentence, spoken
+from culture_lens.report.tests_in_words import in_words
+from culture_lens.statistics.estimates import LEVEL, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW_ITEMS = 50
+"""Questions per culture below which the page warns: intervals then span 25 points and more."""
+COLUMNS = {
+    "base": ("unmodified accuracy", "per cent of the culture’s questions answered correctly"),
+    "self": ("self", "change on a culture’s questions when its own neurons are silenced"),
+    "cross": ("cross", "change on the other cultures’ questions when its neurons are silenced"),
+    "cross_masks": ("cross masks", "change on its questions when other cultures’ are silenced"),
+    "gap": ("gap", "self minus cross"),
+    "gap_masks": ("gap masks", "self minus cross masks"),
+    "flips": ("flips", "per cent of own answers that change when its own neurons are silenced"),
+}
+SHARES = ("base", "flips")
+EFFECTS = {
+    "base": ("base", *COLUMNS["base"]),
+    "change": ("self", "change", "change of accuracy when the neurons are silenced"),
+    "flips": ("flips", "flips", "per cent of answers that change when the neurons are silenced"),
+    "random": ("self", "random", "as change, for random neurons, the same number in each layer"),
+}
+RANDOM_SELF = ("random self", "as self, for random neurons, the same number in each layer")
+
+
+def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
+    """Lay out readings, findings and cautions of a matrix.
+
+    Raises:
+        InputError: Fewer than two cultures were silenced and evaluated.
+    """
+    check_matrix(matrix)
+    if len(matrix.masks) == 1 and matrix.masks[0] not in matrix.cultures:
+        return evidence_of_mask(name, matrix)
+    own, cross, gap = (matrix.overall(reading) for reading in ("self", "cross", "gap"))
+    random = matrix.overall("self", RANDOM) if matrix.has_random else None
+    beyond = matrix.beyond_random() if matrix.has_random else None
+    base = matrix.overall("base")
+    chance = chance_level(matrix.frame[matrix.frame["kind"] == BASE])
+    findings = [
+        sentence("Mean change on a culture’s own questions (self):", own),
+        sentence("Mean change on other cultures’ questions (cross):", cross),
+        sentence("Their difference (gap):", gap),
+    ]
+    if random is not None and beyond is not None:
+        findings += [
+            sentence("Random neurons, the same number in each layer, on own questions:", random),
+            sentence("Found minus random neurons, on own questions:", beyond),
+        ]
+    held = "excludes" if clear(base, chance) else "includes"
+    findings.append(
+        f"Mean accuracy of the unmodified model: {with_interval(base, signed=False)}; chance is "
+        f"{percent(chance, 1)}, which the interval {held}."
+    )
+    compared = "" if random is None else f"; random neurons: {spoken(random)}"
+    return {
+        "outcome": [
+            f"{name}: self {spoken(own)}, cross {spoken(cross)}, gap {spoken(gap)}{compared}. "
+            + verdict(matrix, own, gap, beyond, clear(base, chance) and base.low > chance)
+        ],
+        "findings": findings,
+        "cautions": cautions(matrix, own, gap, base, chance),
+        "tests": in_words(matrix),
+        "readings": readings_table(matrix),
+        "values": {
+            "self": own,
+            "cross": cross,
+            "gap": gap,
+            "random": random,
+            "beyond_random": beyond,
+            "base": base,
+            "chance": chance,
+        },
+    }
+
+
+def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
+    """Lay out what one mask does that belongs to no culture, such as CULNIG's general neurons.
+
+    There are no own questions to hold against others', so it is only asked whether cultural
+    questions suffer, and more than under random neurons.
+    """
+    (mask,) = matrix.masks
+    effects = matrix.effects(mask)
+    mean = effects.loc["mean"]
+    beyond = matrix.effect_beyond_random(mask) if matrix.has_random else None
+    chance = chance_level(matrix.frame[matrix.frame["kind"] == BASE])
+    able = clear(mean["base"], chance) and mean["base"].low > chance
+    findings = [sentence("Mean change over cultures:", mean["change"])]
+    if beyond is not None:
+        findings.append(sentence("Random neurons, as many in each layer:", mean["random"]))
+        findings.append(sentence("Found minus random neurons:", beyond))
+    if not able:
+        words = "No conclusion: the unmodified model does not clearly answer better than chance."
+    elif not lost(mean["change"]):
+        words = "This run does not show that these neurons matter for these questions."
+    elif beyond is None:
+        words = "These neurons matter; whether random ones would as much was not tried."
+    elif not lost(beyond):
+        words = "The effect cannot be told from that of random neurons in the same layers."
+    else:
+        words = "These neurons matter for these questions, more than random ones in their layers."
+    sizes = matrix.frame[matrix.frame["kind"] == BASE].groupby("culture").size()
+    cells = {
+        row: [cell(EFFECTS[column][0], effects.loc[row, column]) for column in effects]
+        for row in effects.index
+    }
+    return {
+        "outcome": [f"{name}: mean change over cultures {spoken(mean['change'])}. {words}"],
+        "findings": findings,
+        "cautions": [
+            "Culture-general neurons have no own culture to compare with others: whether the loss "
+            "is one of cultural knowledge takes a benchmark that asks for none."
+        ],
+        "tests": in_words(matrix),
+        "readings": {
+            "columns": [
+                {"name": EFFECTS[column][1], "meaning": EFFECTS[column][2]} for column in effects
+            ],
+            "rows": [
+                {"culture": culture, "items": int(sizes[culture]), "cells": cells[culture]}
+                for culture in matrix.cultures
+            ],
+            "mean": {"items": int(sizes.sum()), "cells": cells["mean"]},
+        },
+    }
+
+
+def chance_level(frame: pd.DataFrame) -> float:
+    """Give the accuracy of guessing: the mean of one over the number of options."""
+    options = frame["scores"].map(len)
+    return float((1 / options[options > 0]).mean())
+
+
+def verdict(
+    matrix: AblationMatrix, own: Estimate, gap: Estimate, beyond: Estimate | None, able: bool
+) -> str:
+    """Say what the readings are evidence of, and no more."""
+    if matrix.metadata.get("seen"):
+        return "No conclusion: the questions asked also found the neurons."
+    if not able:
+        return "No conclusion: the unmodified model does not clearly answer better than chance."
+    if not (lost(own) and lost(gap)):
+        return (
+            "This run does not show that these neurons matter more for their own culture than for "
+            "others; that is not proof that they do not."
+        )
+    if beyond is None:
+        return (
+            "Evidence that these neurons matter more for their own culture’s questions than for "
+            "others’; random neurons were not run, so it is open whether any neurons would do so."
+        )
+    if not lost(beyond):
+        return "The effect cannot be told from that of random neurons in the same layers."
+    return (
+        "Evidence that these neurons matter more for their own culture’s questions than for "
+        "others’, and more than random neurons in the same layers."
+    )
+
+
+def cautions(
+    matrix: AblationMatrix, own: Estimate, gap: Estimate, base: Estimate, chance: float
+) -> list[str]:
+    """List what weakens the evidence."""
+    frame = matrix.frame[matrix.frame["kind"] == BASE]
+    sizes = frame.groupby("culture").size().sort_values(kind="stable")
+    few = sizes[sizes < FEW_ITEMS]
+    told = []
+    if matrix.metadata.get("seen"):
+        told.append(
+            "Questions that found the neurons, or share a group with one that did, were asked "
+            "again: the effects are too large."
+        )
+    if not (clear(base, chance) and base.low > chance):
+        told.append(
+            f"The unmodified model’s accuracy, {with_interval(base, signed=False)}, is not clearly "
+            f"above chance ({percent(chance, 1)}): it has little knowledge that could be lost."
+        )
+    weak = at_chance(matrix)
+    if weak:
+        told.append(
+            f"In {len(weak)} of {len(sizes)} cultures the interval of the unmodified accuracy "
+            f"includes chance or lies below it: {join(weak)}."
+        )
+    unclear = [words for words, e in (("self", own), ("gap", gap)) if not clear(e)]
+    if unclear:
+        told.append(
+            f"The {percent(LEVEL)} interval of the mean {join(unclear)} includes 0: no effect at "
+            "all would be compatible with these results."
+        )
+    if len(few):
+        told.append(
+            f"{len(few)} of {len(sizes)} cultures have fewer than {FEW_ITEMS} questions "
+            f"(fewest: {few.index[0]}, {few.iloc[0]}): what is said of a single culture is "
+            "uncertain."
+        )
+    if not matrix.has_random:
+        told.append("No random neurons were silenced for comparison.")
+    return told
+
+
+def at_chance(matrix: AblationMatrix) -> list[str]:
+    """List cultures whose unmodified accuracy is not clearly above their chance level."""
+    frame = matrix.frame[matrix.frame["kind"] == BASE]
+    base = matrix.summary()["base"]
+    return [
+        str(culture)
+        for culture in base.index
+        if not base[culture].low > chance_level(frame[frame["culture"] == culture])
+    ]
+
+
+def readings_table(matrix: AblationMatrix) -> dict[str, Any]:
+    """Lay out the readings of every culture and their means, each with its interval."""
+    summary = matrix.summary()
+    random = matrix.summary(RANDOM)["self"] if matrix.has_random else None
+    sizes = matrix.frame[matrix.frame["kind"] == BASE].groupby("culture").size()
+    rows = []
+    for culture in summary.index:
+        cells = [cell(reading, summary.loc[culture, reading]) for reading in COLUMNS]
+        if random is not None:
+            cells.append(cell("self", random[culture]))
+        rows.append({"culture": culture, "items": int(sizes[culture]), "cells": cells})
+    means = [cell(reading, matrix.overall(reading)) for reading in COLUMNS]
+    if random is not None:
+        means.append(cell("self", matrix.overall("self", RANDOM)))
+    columns = [*COLUMNS.values(), *([RANDOM_SELF] if random is not None else [])]
+    return {
+        "columns": [{"name": name, "meaning": meaning} for name, meaning in columns],
+        "rows": rows,
+        "mean": {"items": int(sizes[list(summary.index)].sum()), "cells": means},
+    }
+
+
+def cell(reading: str, estimate: Estimate) -> dict[str, Any]:
+    """Lay out one estimate of a table."""
+    write: Callable[..., str] = percent if reading in SHARES else points
+    low, high = write(estimate.low, 1), write(estimate.high, 1)
+    return {
+        "value": write(estimate.value, 1),
+        "interval": f"{low} to {high}",
+        "excludes_0": reading not in SHARES and clear(estimate),
+    }
+
+
+def neuron_table(found: NeuronSet) -> list[dict[str, str]]:
+    """Lay out number, place and overlap of every culture's neurons."""
+    total = sum(layers * width for layers, width in found.shapes.values())
+    shares, overlap = found.layer_share(), found.overlap()
+    rows = []
+    for culture in found:
+        number, others = len(found[culture]), overlap[culture].drop(culture).dropna()
+        layer = shares.loc[culture].idxmax() if number else None
+        nearest = others.idxmax() if len(others) and others.max() > 0 else None
+        rows.append(
+            {
+                "culture": culture,
+                "number": str(number),
+                "share": percent(number / total, 2),
+                "layer": "–"
+                if layer is None
+                else f"{layer} ({percent(shares.loc[culture, layer])})",
+                "nearest": "none" if nearest is None else f"{nearest} ({others.max():.3f})",
+            }
+        )
+    return rows

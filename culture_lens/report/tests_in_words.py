@@ -1,0 +1,177 @@
+"""What the tests of a matrix say, in sentences and a table for the page."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from culture_lens.errors import CultureLensWarning
+from culture_lens.experiments.cell_tests import against_random, cell_tests, diagonal_test
+from culture_lens.experiments.matrix import RANDOM, AblationMatrix
+from culture_lens.experiments.paired_answers import cells_of
+from culture_lens.experiments.power import minimum_detectable_effect
+from culture_lens.plots.style import percent, points
+from culture_lens.report.sentences import join, spoken
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALPHA, POWER = 0.05, 0.8
+RANKED = 19
+"""Random sets from which a rank among them can reach 0.05."""
+COLUMNS = {
+    "change": ("change", "change of accuracy when the culture’s neurons are silenced"),
+    "p": ("p", "chance of a change at least as large if silencing changed nothing"),
+    "corrected_p": ("Holm", "the same, corrected for all cells of the matrix"),
+    "random_p": ("p, random", "chance of such a difference if found neurons were random ones"),
+    "random_corrected": ("Holm, random", "the same, corrected for all cultures"),
+    "effect": (
+        "detectable",
+        f"smallest true change found with {percent(POWER)} power at 0.05, in points",
+    ),
+}
+
+
+def in_words(matrix: AblationMatrix) -> dict[str, Any]:
+    """Test a matrix, or the one mask that it has, and say what came out.
+
+    Returns:
+        ``sentences``; ``notes``, what weakens the tests; ``columns`` and ``rows``, the tests of
+        every culture's own neurons, as text.
+
+    Raises:
+        InputError: Answers that are not paired, or masks that were not asked all questions.
+
+    Example:
+        ``in_words(matrix)["sentences"]``
+    """
+    alone = matrix.masks[0] if not matrix.has_readings else None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CultureLensWarning)
+        cells = cell_tests(matrix, level=ALPHA)
+        power = minimum_detectable_effect(matrix, mask=alone, power=POWER, alpha=ALPHA)
+        random = against_random(matrix, mask=alone, level=ALPHA) if matrix.has_random else None
+        said = [diagonal_in_words(matrix)] if alone is None else []
+    said.append(cells_in_words(cells, alone))
+    if random is not None:
+        said.append(random_in_words(random, seeds_of(matrix)))
+    said.append(power_in_words(power))
+    told = [str(w.message) for w in caught if issubclass(w.category, CultureLensWarning)]
+    own = cells_of(matrix, alone)
+    kept = cells.set_index(["mask", "culture"])
+    return {
+        "sentences": said,
+        "notes": [f"{text[0].upper()}{text[1:]}" for text in dict.fromkeys(told)],
+        "columns": [
+            {"name": name, "meaning": meaning}
+            for key, (name, meaning) in COLUMNS.items()
+            if random is not None or not key.startswith("random")
+        ],
+        "rows": [
+            {"culture": culture, "cells": row_of(kept.loc[mask, culture], random, power, culture)}
+            for mask, culture in own
+        ],
+    }
+
+
+def row_of(
+    cell: pd.Series, random: pd.DataFrame | None, power: pd.DataFrame, culture: str
+) -> list[str]:
+    """Write the tests of one culture's own neurons."""
+    effect = power.loc[culture, "effect"]
+    held = [] if random is None else [random.loc[culture, name] for name in ("p", "corrected_p")]
+    return [
+        points(cell["change"].value),
+        *(p_value(p) for p in (cell["p"], cell["corrected_p"], *held)),
+        points(float(effect)).lstrip("+"),
+    ]
+
+
+def p_value(p: float) -> str:
+    """Write a p with two digits, small ones as a bound.
+
+    Example:
+        >>> p_value(0.031), p_value(0.00002), p_value(1.0), p_value(float("nan"))
+        ('0.031', '< 0.0001', '1', '–')
+    """
+    if math.isnan(p):
+        return "–"
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def equals(p: float) -> str:
+    """Write a p for a sentence.
+
+    Example:
+        >>> equals(0.5), equals(0.00001)
+        ('p = 0.5', 'p < 0.0001')
+    """
+    written = p_value(p)
+    return f"p {written}" if written.startswith("<") else f"p = {written}"
+
+
+def diagonal_in_words(matrix: AblationMatrix) -> str:
+    """Say whether own masks hit own questions otherwise than masks dealt in another order."""
+    result = diagonal_test(matrix)
+    tried = f"{'all' if result.exact else 'drawn:'} {result.permutations:,}"
+    words = "more" if result.estimate.value < 0 else "less"
+    verdict = f"hit their own culture {words} than they would if dealt to the cultures by chance"
+    if result.p > ALPHA:
+        verdict = "cannot be told from masks dealt to the cultures by chance"
+    return (
+        f"Diagonal: own minus others’ questions {spoken(result.estimate)}; by permutation the "
+        f"masks {verdict} ({equals(result.p)}; {tried} orders)."
+    )
+
+
+def cells_in_words(cells: pd.DataFrame, alone: str | None) -> str:
+    """Say how many cells differ from the unmodified model, and which."""
+    marked = cells[cells["mark"] != ""]
+    number = f"Cells: of {len(cells)}, "
+    if marked.empty:
+        return (
+            f"{number}none differs from the unmodified model after Holm’s correction at {ALPHA:g}."
+        )
+    named = [
+        row.culture if alone or row.mask == row.culture else f"{row.culture} under {row.mask}"
+        for row in marked.itertuples()
+    ]
+    verb = "differs" if len(marked) == 1 else "differ"
+    return (
+        f"{number}{len(marked)} {verb} from the unmodified model after Holm’s correction at "
+        f"{ALPHA:g}: {join(named)}."
+    )
+
+
+def random_in_words(random: pd.DataFrame, seeds: int) -> str:
+    """Say whether found neurons do more than these random ones, and than random ones in general."""
+    mean, each = random.loc["mean"], random.drop("mean")
+    marked = [str(culture) for culture in each.index[each["mark"] != ""]]
+    verdict = "differ" if mean["p"] <= ALPHA else "cannot be told"
+    single = f"single cultures after correction: {join(marked) if marked else 'none'}"
+    sets = "1 random set" if seeds == 1 else f"{seeds} random sets"
+    rank = f"Rank among {sets}: p = {p_value(mean['rank_p'])}"
+    few = "" if seeds >= RANKED else f", which fewer than {RANKED} cannot bring to {ALPHA:g}"
+    return (
+        f"Random neurons: found minus random {spoken(mean['difference'])} on average; found "
+        f"neurons {verdict} from these ({equals(mean['p'])}; {single}). {rank}{few}."
+    )
+
+
+def power_in_words(power: pd.DataFrame) -> str:
+    """Say how small an effect these questions could have shown."""
+    mean, each = power.loc["mean", "effect"], power.drop("mean")["effect"].dropna()
+    if each.empty or math.isnan(mean):
+        return "Power: answers do not vary enough to say how small an effect could be found."
+    return (
+        f"Power: with these questions a true change of {100 * each.min():.1f} to "
+        f"{100 * each.max():.1f} points in a single culture, and of {100 * mean:.1f} points on "
+        "average, would be found in four of five runs; smaller ones would mostly be missed."
+    )
+
+
+def seeds_of(matrix: AblationMatrix) -> int:
+    """Count the random sets of a matrix."""
+    kinds = matrix.frame["kind"] == RANDOM
+    return int(matrix.frame.loc[kinds, "seed"].nunique())

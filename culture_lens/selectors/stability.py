@@ -1,0 +1,134 @@
+"""How stable neuron sets are over seeds, wordings, or halves of the questions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.overlap import chance_of_sharing, expected_jaccard
+from culture_lens.statistics.estimates import Estimate, t_estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def set_stability(sets: Mapping[str, NeuronSet], *, match: str = "layer") -> pd.DataFrame:
+    """Say how alike the neurons of each culture are when found several times.
+
+    Find them with several seeds, wordings, or halves of the questions (see ``halves``), and give
+    the results by name. The mean Jaccard overlap over pairs of sets stands beside that of random
+    sets of the same sizes.
+
+    Pairs share sets and are not independent: the interval is a jackknife that leaves out one set
+    at a time (Student's t over its pseudo-values), so it needs three sets or more and says how
+    the mean would vary with other sets of this kind. Sets found on overlapping questions are more
+    alike than sets found on new ones.
+
+    Args:
+        sets: Neuron sets by name, of one model.
+        match: ``"layer"`` or ``"pool"``; see ``set_relations``.
+
+    Returns:
+        Per culture, and for their mean: ``pairs``, ``jaccard`` (Estimate; no interval from two
+        sets) and ``by_chance``.
+
+    Raises:
+        InputError: Fewer than two sets, sets of different shapes, no culture in common, or empty
+            sets only.
+
+    Example:
+        ``set_stability({f"wording {i}": found_with(i) for i in range(4)})``
+    """
+    import pandas as pd
+
+    cultures = common_cultures(sets)
+    names = list(sets)
+    pairs = list(combinations(range(len(names)), 2))
+    overlaps, chance = np.zeros((len(pairs), len(cultures))), np.zeros((len(pairs), len(cultures)))
+    shapes = sets[names[0]].shapes
+    for column, culture in enumerate(cultures):
+        neurons = [sets[name][culture] for name in names]
+        members = [own.members() for own in neurons]
+        for row, (a, b) in enumerate(pairs):
+            overlaps[row, column] = jaccard(members[a], members[b])
+            chances = chance_of_sharing([neurons[a], neurons[b]], shapes, match)
+            sizes = len(members[a]), len(members[b])
+            chance[row, column] = expected_jaccard(chances, sizes)
+    empty = np.isnan(overlaps).any(0)
+    if empty.all():
+        raise InputError("for every culture two of these sets are empty: nothing to compare.")
+    if empty.any():
+        warnings.warn(
+            "both sets of a pair are empty, so they have no overlap, for "
+            f"{', '.join(cultures[column] for column in np.flatnonzero(empty))}.",
+            CultureLensWarning,
+            stacklevel=2,
+        )
+    overlaps = np.concatenate([overlaps, overlaps[:, ~empty].mean(1, keepdims=True)], 1)
+    chance = np.concatenate([chance, chance[:, ~empty].mean(1, keepdims=True)], 1)
+    return pd.DataFrame(
+        {
+            "pairs": len(pairs),
+            "jaccard": [mean_of_pairs(own, len(names)) for own in overlaps.T],
+            "by_chance": chance.mean(0),
+        },
+        index=[*cultures, "mean"],
+    )
+
+
+def common_cultures(sets: Mapping[str, NeuronSet]) -> list[str]:
+    """List the cultures that all sets have; say which are left out.
+
+    Raises:
+        InputError: Fewer than two sets, sets of different shapes, or no culture in common.
+    """
+    if len(sets) < 2:
+        raise InputError("stability needs at least two neuron sets to compare.")
+    shapes = {name: {s: tuple(v) for s, v in found.shapes.items()} for name, found in sets.items()}
+    first, *others = shapes
+    for name in others:
+        if shapes[name] != shapes[first]:
+            raise InputError(
+                f"sets {first!r} and {name!r} are of models or sites with different shapes "
+                f"({shapes[first]}, {shapes[name]}): compare sets of one model and its same sites."
+            )
+    named = dict.fromkeys(culture for found in sets.values() for culture in found)
+    common = [culture for culture in named if all(culture in found for found in sets.values())]
+    left = [culture for culture in named if culture not in common]
+    if not common:
+        raise InputError("these sets have no culture in common, so nothing can be compared.")
+    if left:
+        warnings.warn(
+            f"{len(left)} cultures are not in every set and left out: {', '.join(left)}.",
+            CultureLensWarning,
+            stacklevel=3,
+        )
+    return common
+
+
+def mean_of_pairs(values: Float[np.ndarray, " pair"], n: int) -> Estimate:
+    """Estimate the mean over all pairs of n things, by a jackknife over the things.
+
+    With m the mean over all pairs and m[i] that without thing i, the pseudo-values are
+    n m - (n - 1) m[i]; their mean is m. The interval is kept within 0 and 1.
+
+    Example:
+        >>> mean_of_pairs(np.array([0.5, 0.5, 0.5]), 3)
+        Estimate(value=0.5, low=0.5, high=0.5)
+    """
+    mean = float(values.mean())
+    if n < 3 or np.isnan(mean):
+        return Estimate(mean, np.nan, np.nan)
+    pairs = list(combinations(range(n), 2))
+    without = [
+        np.mean([v for v, p in zip(values, pairs, strict=True) if i not in p]) for i in range(n)
+    ]
+    spread = t_estimate([float(n * mean - (n - 1) * other) for other in without])
+    return Estimate(mean, max(0.0, spread.low), min(1.0, spread.high))

@@ -1,0 +1,1 @@
+"""Estimates with intervals, permutation tests and the Mantel test: mathematics on arrays."""

@@ -1,0 +1,237 @@
+"""Permutation tests by relabelling, and corrections for testing many times.
+
+Each question group was answered in several runs. Where the runs are alike, it makes no difference
+which of a group's runs is called the first. With x[g,r] the right answers of group g in run r of
+R, the contrast of the first run with the others is
+
+    T = sum_g t[g,0],    t[g,k] = R x[g,k] - sum_r x[g,r]
+
+and under the null each group gives any of its t[g,0..R-1] with the same probability. Whole groups
+are relabelled, so answers within a group may depend on each other as they like. These are
+integers: the distribution of their sum is found exactly, by convolution, at any number of groups
+(Pagano and Tritchler 1983). For two runs this is the sign-flip test of the paired difference, and
+with one item per group McNemar's exact test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from culture_lens.errors import unknown
+from culture_lens.statistics.estimates import Estimate
+
+MOST_EXACT = 50_000
+"""Up to so many relabellings are all tried; of more, ``DRAWS`` are drawn."""
+DRAWS = 9_999
+SAME = 1e-12
+"""Differences of accuracies closer than this are rounding."""
+ALTERNATIVES = ("two-sided", "less", "greater")
+
+
+@dataclass(frozen=True, slots=True)
+class PermutationResult:
+    """A statistic with its interval, and its p by permutation.
+
+    Attributes:
+        estimate: The statistic; its interval is a bootstrap over question groups.
+        p: Share of permutations that are at least as extreme, the observed one among them.
+        permutations: How many were tried.
+        exact: Whether these were all there are.
+
+    Example:
+        >>> print(PermutationResult(Estimate(-0.2, -0.3, -0.1), 0.0417, 24, True))
+        -0.200 [-0.300, -0.100], p = 0.042 (all 24 permutations)
+    """
+
+    estimate: Estimate
+    p: float
+    permutations: int
+    exact: bool
+
+    def __str__(self) -> str:
+        """Write statistic, interval, p, and how it was found."""
+        tried = "all" if self.exact else "drawn:"
+        return f"{self.estimate}, p = {self.p:.2g} ({tried} {self.permutations} permutations)"
+
+
+def contrasts(counts: Int[np.ndarray, "group run"]) -> Int[np.ndarray, "group run"]:
+    """Give t[g,k], what a group adds to T when its run k is called the first.
+
+    Example:
+        >>> contrasts(np.array([[3, 1], [0, 0]])).tolist()
+        [[2, -2], [0, 0]]
+    """
+    values: np.ndarray = counts.shape[1] * counts - counts.sum(1, keepdims=True)
+    return values
+
+
+def sum_distribution(
+    values: Int[np.ndarray, "group choice"],
+) -> tuple[Int[np.ndarray, " sum"], Float[np.ndarray, " sum"]]:
+    """Give the exact distribution of a sum to which each group adds one of its values at random.
+
+    Returns:
+        The sums and their probabilities.
+
+    Example:
+        >>> sums, chances = sum_distribution(np.array([[1, -1], [1, -1]]))
+        >>> sums.tolist(), chances.tolist()
+        ([-2, -1, 0, 1, 2], [0.25, 0.0, 0.5, 0.0, 0.25])
+    """
+    lowest, chances = 0, np.ones(1)
+    for group in values[values.any(1)]:
+        least = int(group.min())
+        chances = np.convolve(chances, np.bincount(group - least) / len(group))
+        lowest += least
+    return lowest + np.arange(len(chances)), chances
+
+
+def relabelling_p(counts: Int[np.ndarray, "group run"]) -> float:
+    """Test whether the first run differs from the others, two-sided and exactly.
+
+    Args:
+        counts: Right answers of each question group in each run.
+
+    Returns:
+        p, 1 where no group's runs differ, and NaN where there is no group.
+
+    Example:
+        >>> relabelling_p(np.array([[1, 0], [1, 0], [1, 0]]))  # all of 3 the same way: 2 / 2**3
+        0.25
+    """
+    if not len(counts):
+        return math.nan
+    values = contrasts(counts)
+    sums, chances = sum_distribution(values)
+    return min(1.0, float(chances[np.abs(sums) >= abs(int(values[:, 0].sum()))].sum()))
+
+
+def weighted_p(values: Float[np.ndarray, "group choice"], seed: int = 0) -> tuple[float, int, bool]:
+    """Test a sum of weighted contrasts, two-sided: all relabellings where few, else drawn ones.
+
+    Args:
+        values: What each group adds to the sum under each labelling, the observed one first.
+        seed: Seed of the draws.
+
+    Returns:
+        p, the number of relabellings, and whether these are all.
+
+    Example:
+        >>> weighted_p(np.array([[0.5, -0.5], [0.1, -0.1]]))
+        (0.5, 4, True)
+    """
+    if not len(values):
+        return math.nan, 0, False
+    observed = float(values[:, 0].sum())
+    moving = values[(np.abs(values) > SAME).any(1)]
+    groups, choices = moving.shape
+    if groups * math.log(choices) <= math.log(MOST_EXACT):
+        picks, exact = np.array(list(product(range(choices), repeat=groups)), dtype=int), True
+    else:
+        source, exact = np.random.default_rng(seed), False
+        picks = source.integers(choices, size=(DRAWS, groups))
+    null = np.zeros(len(picks))
+    for group, own in enumerate(moving):
+        null += own[picks[:, group]]
+    return permutation_p(observed, null, exact), len(null), exact
+
+
+def relabellings(n: int, seed: int = 0) -> tuple[Int[np.ndarray, "permutation n"], bool]:
+    """Give orders of n labels: all where there are few, else drawn ones; and whether all.
+
+    Example:
+        >>> relabellings(3)[0].shape, relabellings(3)[1]
+        ((6, 3), True)
+    """
+    if math.factorial(n) <= MOST_EXACT:
+        return np.array(list(permutations(range(n)))), True
+    source = np.random.default_rng(seed)
+    return source.permuted(np.tile(np.arange(n), (DRAWS, 1)), axis=1), False
+
+
+def permutation_p(
+    observed: float,
+    null: Float[np.ndarray, " permutation"],
+    exact: bool,
+    alternative: str = "two-sided",
+) -> float:
+    """Give the share of permutations at least as extreme as what was observed.
+
+    All permutations hold the observed one. Drawn ones need not, so it is added: a p of (1 + count)
+    / (1 + draws) is never 0 and never too small on average.
+
+    Raises:
+        InputError: An unknown alternative.
+
+    Example:
+        >>> permutation_p(2.0, np.array([0.0, 1.0, -2.0]), exact=False)
+        0.5
+    """
+    if alternative not in ALTERNATIVES:
+        raise unknown("alternative", alternative, ALTERNATIVES)
+    if math.isnan(observed):
+        return math.nan
+    if alternative == "two-sided":
+        beyond = np.abs(null) >= abs(observed) - SAME
+    elif alternative == "less":
+        beyond = null <= observed + SAME
+    else:
+        beyond = null >= observed - SAME
+    return float(beyond.mean()) if exact else float((1 + beyond.sum()) / (1 + len(null)))
+
+
+def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    """Correct p so that the chance of any false finding is held (Holm 1979).
+
+    Example:
+        >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p, kind="stable")
+    steps = np.arange(len(p), 0, -1) * p[order]
+    result: np.ndarray = np.empty(len(p))
+    result[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return result
+
+
+def benjamini_hochberg(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    """Correct p so that the expected share of false findings among all findings is held.
+
+    Example:
+        >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03])).round(9).tolist()
+        [0.03, 0.04, 0.04]
+    """
+    from scipy.stats import false_discovery_control
+
+    result: np.ndarray = np.asarray(false_discovery_control(p), dtype=float)
+    return result
+
+
+CORRECTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "holm": holm,
+    "benjamini-hochberg": benjamini_hochberg,
+}
+
+
+def corrected(p: Float[np.ndarray, " test"], correction: str) -> Float[np.ndarray, " test"]:
+    """Correct p for their number; those that are NaN were no tests and stay NaN.
+
+    Raises:
+        InputError: An unknown correction.
+
+    Example:
+        >>> corrected(np.array([0.02, np.nan, 0.5]), "holm").tolist()
+        [0.04, nan, 0.5]
+    """
+    if correction not in CORRECTIONS:
+        raise unknown("correction", correction, CORRECTIONS)
+    result, tests = np.full(len(p), np.nan), ~np.isnan(p)
+    if tests.any():
+        result[tests] = CORRECTIONS[correction](p[tests])
+    return result

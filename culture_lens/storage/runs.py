@@ -1,0 +1,124 @@
+"""Run folders: finished pieces kept by what they depend on, named results, provenance.
+
+A piece (a shard of statistics, the records of one mask) is kept under a key that hashes everything
+it depends on: model, prompts, options. A run that was interrupted, or is repeated, finds the
+finished pieces and goes on; changed settings have other keys, so nothing stale is ever used.
+
+    run.json                   what was done: command, options, versions, date
+    neurons/conact.safetensors named results
+    matrix/conact.parquet
+    pieces/records-1a2b....parquet
+    report.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from culture_lens.errors import InputError
+from culture_lens.storage.files import load_json, save_json
+
+PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of Python and of the packages that results depend on.
+
+    Example:
+        >>> "torch" in versions()
+        True
+    """
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def content_key(*parts: Any) -> str:
+    """Hash anything JSON can write into a short key.
+
+    Example:
+        >>> content_key("a", 1) == content_key("a", 1)
+        True
+    """
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with everything that one piece of research has produced.
+
+    Example:
+        ``run = Run.open("runs/first"); matrix = ablation_matrix(model, found, qs, run=run)``
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path | Run, *, create: bool = True) -> Run:
+        """Open a run folder, made where there is none.
+
+        Raises:
+            InputError: The path is a file, or there is no such folder and ``create`` is off.
+        """
+        if isinstance(path, Run):
+            return path
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; a run needs a folder.")
+        if not folder.exists() and not create:
+            raise InputError(f"no run folder {folder}: make one with `culture-lens find`.")
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    def piece(self, kind: str, key: str, suffix: str) -> Path:
+        """Say where a piece with this key is or will be."""
+        return self.path / "pieces" / f"{kind}-{key}{suffix}"
+
+    def named(self, room: str, name: str, suffix: str) -> Path:
+        """Say where a named result is or will be, such as ``neurons/conact.safetensors``."""
+        return self.path / room / f"{name}{suffix}"
+
+    def names(self, room: str, suffix: str) -> list[str]:
+        """List the named results of a room, in order."""
+        return sorted(file.name[: -len(suffix)] for file in self.path.glob(f"{room}/*{suffix}"))
+
+    def log(self, command: str, options: Mapping[str, Any]) -> None:
+        """Add what was done, with options, versions and time, to ``run.json``."""
+        steps = self.steps()
+        entry = {
+            "command": command,
+            "options": {name: value for name, value in options.items() if value is not None},
+            "versions": versions(),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        plain = json.loads(json.dumps(entry, default=str))
+        save_json(self.path / "run.json", {"steps": [*steps, plain]})
+
+    def steps(self) -> list[dict[str, Any]]:
+        """List what was done in this folder, oldest first."""
+        file = self.path / "run.json"
+        if not file.exists():
+            return []
+        content = load_json(file)
+        steps: list[dict[str, Any]] = content.get("steps", []) if isinstance(content, dict) else []
+        return steps
+
+    def option(self, name: str) -> Any:
+        """Give the latest value of an option that a step in this folder was run with."""
+        for step in reversed(self.steps()):
+            if name in step["options"]:
+                return step["options"][name]
+        return None

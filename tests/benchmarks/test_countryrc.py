@@ -1,0 +1,437 @@
+"""CountryRC: the answer stands in the passage, and nothing else gives it away."""
+
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from culture_lens.benchmarks import load_benchmark
+from culture_lens.benchmarks.countryrc import (
+    COUNTRIES,
+    POOL,
+    WORDINGS,
+    country_name,
+    countryrc_questions,
+)
+from culture_lens.benchmarks.reading.rows import as_frame
+from culture_lens.errors import InputError
+from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
+from culture_lens.questions.question import control_twin
+from culture_lens.storage.bundled import data_path
+from tests.helpers.places import ROOT
+from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
+
+SHARED = ROOT.parent / "shared" / "data"
+PUBLISHED = SHARED / "countryrc" / "data.json"
+real = pytest.mark.skipif(not PUBLISHED.exists(), reason="no local copy of the published file")
+
+
+@pytest.fixture(scope="module")
+def questions():
+    return load_benchmark("countryrc")
+
+
+@pytest.fixture(scope="module")
+def templates():
+    """The bundled templates, read without the package's reader."""
+    return json.loads(data_path("countryrc", "data.json").read_text(encoding="utf-8"))
+
+
+def name_of(label):
+    """How labels are written, said once more."""
+    return {"US": "USA", "South_Korea": "South Korea"}.get(label, label)
+
+
+def chi_square_p(counts):
+    """Upper tail of chi-square with three degrees of freedom, for four counts."""
+    assert len(counts) == 4
+    mean = sum(counts) / 4
+    x = sum((count - mean) ** 2 for count in counts) / mean
+    return math.erfc(math.sqrt(x / 2)) + math.sqrt(2 * x / math.pi) * math.exp(-x / 2)
+
+
+# The bundled templates.
+
+
+def test_templates_have_their_placeholders_once_and_ids_in_order(templates):
+    assert [t["id"] for t in templates] == [f"rc-{n:02d}" for n in range(1, 51)]
+    for template in templates:
+        assert list(template) == ["id", "context", "question"]
+        fields = re.findall(r"\{.*?\}", template["context"])
+        assert fields.count("{country}") == 1 and fields.count("{country_dummy}") <= 1
+        assert len(fields) == len(set(fields) & {"{country}", "{country_dummy}"})
+        assert "{" not in template["question"] and template["question"].endswith("?")
+    assert len({t["question"] for t in templates}) == len({t["context"] for t in templates}) == 50
+
+
+def test_decoys_are_spread_over_both_halves_and_both_sides_of_the_answer(templates):
+    for half in (templates[:25], templates[25:]):
+        decoys = [t["context"] for t in half if "{country_dummy}" in t["context"]]
+        assert len(decoys) == 10
+        assert sum(t.index("{country_dummy}") < t.index("{country}") for t in decoys) == 5
+
+
+def test_the_answer_stands_early_in_the_middle_and_late_in_both_halves(templates):
+    for half in (templates[:25], templates[25:]):
+        places = [t["context"].index("{country}") / len(t["context"]) for t in half]
+        assert min(Counter(int(3 * place) for place in places).values()) >= 4
+
+
+def test_no_template_needs_the_place_to_be_a_country(templates):
+    for template in templates:
+        words = f"{template['context']} {template['question']}".lower()
+        for placeholder in ("{country}", "{country_dummy}"):
+            words = words.replace(placeholder, "")
+        assert not re.search(r"\b(countr|nation|government|border|abroad)", words), template
+        assert "the {country" not in template["context"].lower()
+
+
+@pytest.fixture(scope="module")
+def published():
+    return json.loads(PUBLISHED.read_text(encoding="utf-8"))
+
+
+def word_runs(templates, length):
+    runs = set()
+    for text in (t[part] for t in templates for part in ("context", "question")):
+        words = re.findall(r"[\w{}']+", text.lower())
+        runs |= {tuple(words[i : i + length]) for i in range(len(words) - length + 1)}
+    return runs
+
+
+def sentences(templates):
+    texts = (f"{t['context']} {t['question']}".lower() for t in templates)
+    return {s.strip() for text in texts for s in re.split(r"[.?!]", text)} - {""}
+
+
+@real
+def test_the_templates_share_no_sentence_and_no_run_of_words_with_the_published(
+    templates, published
+):
+    assert sentences(templates).isdisjoint(sentences(published))
+    assert word_runs(templates, 5).isdisjoint(word_runs(published, 5))
+    assert word_runs(templates, 2) & word_runs(published, 2)  # so the comparison compares
+
+
+# The questions.
+
+
+def test_counts(questions):
+    assert len(questions) == len({q.id for q in questions}) == 1600
+    assert Counter(q.culture for q in questions) == dict.fromkeys(COUNTRIES, 200)
+    assert set(Counter(q.group for q in questions).values()) == {8 * 4}
+    assert Counter(q.metadata["wording"] for q in questions) == dict.fromkeys((1, 2, 3, 4), 400)
+    assert Counter(q.split for q in questions) == {"identify": 800, "evaluate": 800}
+    assert Counter((q.split, q.category) for q in questions) == {
+        ("identify", "decoy"): 320,
+        ("identify", "plain"): 480,
+        ("evaluate", "decoy"): 320,
+        ("evaluate", "plain"): 480,
+    }
+    assert {q.benchmark for q in questions} == {"countryrc"}
+
+
+def test_the_first_half_of_the_templates_identifies(questions):
+    for question in questions:
+        assert question.group == question.metadata["template"]
+        first = int(question.group.removeprefix("rc-")) <= 25
+        assert question.split == ("identify" if first else "evaluate")
+
+
+def test_text_and_answer_are_those_of_the_template(questions, templates):
+    rows = {t["id"]: t for t in templates}
+    for question in questions:
+        template, wording, label = question.id.split("/")
+        assert (template, int(wording)) == (question.group, question.metadata["wording"])
+        assert label == question.culture
+        context = rows[template]["context"].replace("{country}", name_of(label))
+        context = context.replace("{country_dummy}", question.metadata["decoy"])
+        expected = f"Passage: {context}\nQuestion: {rows[template]['question']}"
+        assert question.text == expected
+        assert question.options[question.answer] == name_of(label)
+        assert question.prompt == WORDINGS[int(wording) - 1]
+
+
+def stands(name, text):
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+
+
+def test_no_option_but_answer_and_decoy_stands_in_the_passage(questions):
+    for question in questions:
+        decoy = question.metadata["decoy"]
+        gold = question.options[question.answer]
+        assert len(question.options) == len(set(question.options)) == 4
+        assert (question.category == "decoy") == bool(decoy)
+        assert decoy != gold and (not decoy or decoy in question.options)
+        shown = {option for option in question.options if stands(option, question.text)}
+        assert shown == {gold, decoy} - {""}
+
+
+def test_gold_position_is_balanced(questions):
+    assert chi_square_p([400, 400, 400, 400]) == pytest.approx(1.0)
+    assert chi_square_p([360, 380, 400, 460]) < 0.01  # the bound can fail
+    for some in (questions, [q for q in questions if q.category == "decoy"]):
+        positions = Counter(q.answer for q in some)
+        assert chi_square_p([positions[i] for i in range(4)]) > 0.01, positions
+
+
+def test_position_of_the_decoy_does_not_tell(questions):
+    decoys = [q for q in questions if q.metadata["decoy"]]
+    at = [q.options.index(q.metadata["decoy"]) for q in decoys]
+    assert chi_square_p([Counter(at)[i] for i in range(4)]) > 0.01, Counter(at)
+    before = sum(place < q.answer for place, q in zip(at, decoys, strict=True))
+    # 640 items at one half each: sd 12.6, so three sd.
+    assert abs(before - 320) < 38
+
+
+def test_every_name_is_a_wrong_option_about_equally_often(questions):
+    wrong = Counter(o for q in questions for o in q.options if o != q.options[q.answer])
+    decoys = Counter(q.metadata["decoy"] for q in questions if q.metadata["decoy"])
+    own = {name_of(label) for label in COUNTRIES}
+    assert set(wrong) == set(decoys) == {country_name(label) for label in POOL}
+    for name in wrong:
+        # One in five of the questions of which it is not the answer: sd 16 at most, so four sd.
+        assert abs(wrong[name] - (280 if name in own else 320)) < 64, (name, wrong[name])
+        # One in fifteen of 640 or 560 questions: sd 6.3 at most.
+        assert abs(decoys[name] - (560 if name in own else 640) / 15) < 26, (name, decoys[name])
+
+
+def digest(questions):
+    return hashlib.sha256(repr(questions).encode()).hexdigest()
+
+
+def test_same_in_a_fresh_process_with_another_hash_seed(questions):
+    code = (
+        "import hashlib; from culture_lens.benchmarks import load_benchmark as l;"
+        "print(hashlib.sha256(repr(l('countryrc')).encode()).hexdigest())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == digest(questions)
+
+
+def test_file_and_folder_give_the_bundled_questions(questions):
+    path = data_path("countryrc", "data.json")
+    assert load_benchmark("countryrc", path) == questions
+    assert load_benchmark("countryrc", path.parent) == questions
+
+
+def test_filters_and_splits(questions):
+    for split in ("identify", "evaluate"):
+        wanted = [q for q in questions if q.split == split]
+        assert load_benchmark("countryrc", split=split) == wanted
+    some = load_benchmark("countryrc", cultures=["US", "Iran"], categories="decoy")
+    assert some == [q for q in questions if q.culture in ("US", "Iran") and q.category == "decoy"]
+    assert len(some) == 160
+    five = load_benchmark("countryrc", limit=5)
+    assert Counter(q.culture for q in five) == dict.fromkeys(COUNTRIES, 5)
+    with pytest.raises(InputError, match=r"culture 'USA'.*'US'"):
+        load_benchmark("countryrc", cultures=["USA"])
+
+
+# Names.
+
+
+def test_names_in_passages():
+    assert country_name("South_Korea") == country_name("South Korea") == "South Korea"
+    assert [country_name(label) for label in ("US", "UK", "Northern_Nigeria", "West_Java")] == [
+        "USA",
+        "UK",
+        "Nigeria",
+        "West Java",
+    ]
+
+
+def test_eight_of_the_sixteen_labels():
+    assert len(COUNTRIES) == 8 and len(POOL) == len(set(POOL)) == 16
+    assert set(COUNTRIES) < set(POOL)
+
+
+@real
+def test_labels_are_those_of_blend():
+    files = (SHARED / "blend" / "annotations").glob("*_data.json")
+    assert set(POOL) == {file.name.removesuffix("_data.json") for file in files}
+
+
+def test_a_mapping_names_the_country_in_passage_and_options():
+    names = {"US": "United States", "Cymru": "Wales"}
+    questions = load_benchmark("countryrc", countries=names)
+    assert {q.culture for q in questions} == {"US", "Cymru"}
+    for question in questions:
+        assert question.options[question.answer] == names[question.culture]
+        assert stands(names[question.culture], question.text)
+    options = {option for q in questions for option in q.options}
+    # Under the given name only: USA would be a second right answer.
+    others = {country_name(label) for label in POOL if label != "US"}
+    assert options == others | {"United States", "Wales"}
+
+
+def test_other_countries_extend_the_pool_and_leave_the_rest(questions):
+    more = load_benchmark("countryrc", countries=[*COUNTRIES, "West_Java"])
+    assert [q for q in more if q.culture != "West_Java"] == questions
+    japan = load_benchmark("countryrc", countries=["Japan", "Italy"])
+    wrong = {option for q in japan for option in q.options if option != q.culture}
+    assert wrong == {"Japan", "Italy"} | {country_name(label) for label in POOL}
+
+
+def test_a_pool_of_labels_or_names():
+    pool = ["US", "USA", "South_Korea", "South Korea", "Peru", "Chad"]
+    questions = load_benchmark("countryrc", countries=["US", "Peru"], pool=pool)
+    for question in questions:
+        assert set(question.options) == {"USA", "South Korea", "Peru", "Chad"}
+    with pytest.raises(InputError, match=r"pool has 3 different names \(USA, Peru, Chad\).*4"):
+        load_benchmark("countryrc", pool=["US", "USA", "Peru", "Chad"])
+    with pytest.raises(InputError, match="pool holds an empty name"):
+        load_benchmark("countryrc", pool=["US", "", "Peru", "Chad"])
+
+
+# The prompts.
+
+
+def test_two_wordings_have_letters_and_two_have_digits(questions):
+    assert [form.labels[:4] for form in WORDINGS] == ["ABCD", "1234", "ABCD", "1234"]
+    assert len({form.instruction for form in WORDINGS}) == 4
+    assert len({form.layout for form in WORDINGS}) == 4
+    for question in questions[:400]:
+        message = fill_layout(question, "choices")[0]
+        shown = "\n".join(
+            f"{label}. {option}"
+            for label, option in zip(question.labels, question.options, strict=True)
+        )
+        assert message.count(question.text) == message.count(shown) == 1
+        assert message.count(question.prompt.instruction) == 1
+        digits = question.metadata["wording"] in (2, 4)
+        assert question.labels == ("1234" if digits else "ABCD")
+        word = "number" if digits else "letter"
+        assert re.findall("number|letter", question.prompt.instruction) == [word]
+
+
+def test_nothing_of_the_passage_is_left_in_a_control_twin(questions):
+    for wording in range(4):
+        twin = control_twin(questions[50 * wording])
+        assert twin.metadata["wording"] == wording + 1
+        message = fill_layout(twin, "choices")[0]
+        assert "Passage:" not in message and "Question:" not in message
+        for option in twin.options:
+            assert message.count(option) == 1
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_labels_are_single_tokens_in_every_wording(questions, architecture):
+    tokenizer = tiny_tokenizer(architecture)
+    for question in questions[::50][:4]:
+        prompt = build_prompt(question, tokenizer)
+        assert prompt.text.endswith('{"answer_choice":"')
+        ids = label_ids(prompt, tokenizer)
+        assert [tokenizer.decode([i]) for i in ids] == list(question.labels)
+    assert {q.metadata["wording"] for q in questions[::50][:4]} == {1, 2, 3, 4}
+
+
+# The published file.
+
+
+@real
+def test_the_published_file_is_read_the_same_way(questions, published):
+    theirs = load_benchmark("countryrc", PUBLISHED)
+    assert theirs == load_benchmark("countryrc", PUBLISHED.parent)
+    assert len(theirs) == 1600 and {q.group for q in theirs} == {str(n) for n in range(50)}
+    decoys = {q.group for q in theirs if q.category == "decoy"}
+    assert decoys == {t["id"] for t in published if "{country_dummy}" in t["context"]}
+    assert len(decoys) == 20
+    assert Counter(q.split for q in theirs) == {"identify": 800, "evaluate": 800}
+    for question in theirs:
+        assert "{" not in question.text
+        assert stands(question.options[question.answer], question.text)
+
+
+# Rows made here.
+
+
+def made(name="t1", context="It came from {country}.", question="Where from?", **other):
+    return {"id": name, "context": context, "question": question, **other}
+
+
+def questions_of(*rows, **options):
+    return countryrc_questions(as_frame(list(rows)), **options)
+
+
+def test_other_braces_and_repeated_fields_stay_whole():
+    text = r"{0} {} {name} \1: {country}, not {country_dummy} but {country} {"
+    own = r"A\g<0>{country_dummy}"
+    question = questions_of(made(context=text), countries={"x": own})[0]
+    decoy = question.metadata["decoy"]
+    assert question.text.startswith(rf"Passage: {{0}} {{}} {{name}} \1: {own}, not {decoy} but")
+    assert question.text.endswith("Where from?") and decoy in question.options
+
+
+def test_the_middle_of_an_odd_number_of_templates_evaluates():
+    found = questions_of(*(made(f"t{n}") for n in range(5)), countries="Iran")
+    halves = {q.group: q.split for q in found}
+    assert list(halves.values()) == ["identify"] * 2 + ["evaluate"] * 3
+    assert len(found) == 5 * 4
+
+
+def test_questions_do_not_depend_on_the_other_templates_or_countries():
+    rows = [made("t1"), made("t2", "{country_dummy} or {country}?")]
+    both = questions_of(*rows, countries=["Iran", "UK"])
+    alone = questions_of(rows[1], countries=["UK"])
+    assert alone == [q for q in both if q.group == "t2" and q.culture == "UK"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([made(), made("t2", "No place.")], ["row 2", "'t2'", "does not hold {country}"]),
+        ([made(context="{country_dummy}", question="{country}?")], ["does not hold {country}"]),
+        ([made(), made()], ["row 2", "'t1' occurred before"]),
+        ([made(), made(" ")], ["row 2", "'id' is empty"]),
+        ([made(context="")], ["row 1", "'context' is empty"]),
+        ([made(question=None)], ["row 1", "'question' is empty"]),
+        ([{"id": "t1", "context": "{country}"}], ["column 'question' is missing"]),
+        ([{"context": "{country}", "question": "?"}], ["column 'id' is missing"]),
+    ],
+)
+def test_bad_templates_are_named(rows, words):
+    with pytest.raises(InputError) as caught:
+        questions_of(*rows)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"split": "identfy"}, ["split of CountryRC 'identfy'", "'identify'"]),
+        ({"countries": []}, ["countries is empty"]),
+        ({"countries": {}}, ["countries is empty"]),
+        ({"countries": ["Iran", "Iran"]}, ["'Iran' and 'Iran'", "written 'Iran'"]),
+        ({"countries": ["US", "USA"]}, ["'US' and 'USA'", "written 'USA'"]),
+        ({"countries": {"a": "Peru", "b": "Peru "}}, ["'a' and 'b'", "written 'Peru'"]),
+        ({"countries": ["Iran", "_"]}, ["'_' has no name"]),
+        ({"countries": {"Iran": " "}}, ["'Iran' has no name"]),
+    ],
+)
+def test_bad_options_are_named(options, words):
+    with pytest.raises(InputError) as caught:
+        questions_of(made(), **options)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_unknown_option_and_a_missing_file_are_named(tmp_path):
+    with pytest.raises(InputError, match="option of benchmark 'countryrc'.*'splits'.*'split'"):
+        load_benchmark("countryrc", splits="identify")
+    with pytest.raises(InputError, match=r"needs exactly one file data\.\(csv.*found none"):
+        load_benchmark("countryrc", tmp_path)

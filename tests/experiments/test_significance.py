@@ -1,0 +1,491 @@
+"""Tests of a matrix: worked by hand, against enumeration, and calibrated by simulation."""
+
+import math
+import warnings
+from itertools import permutations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.experiments.cell_tests import (
+    against_random,
+    cell_tests,
+    diagonal_contrast,
+    diagonal_test,
+)
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.paired_answers import PairedAnswers
+from culture_lens.experiments.power import clustered_errors, minimum_detectable_effect
+from culture_lens.statistics.permutation import (
+    benjamini_hochberg,
+    contrasts,
+    corrected,
+    holm,
+    permutation_p,
+    relabelling_p,
+    relabellings,
+    sum_distribution,
+    weighted_p,
+)
+from tests.experiments.test_matrix import random_records, records
+
+
+def frame_of(runs, cultures, correct):
+    """A matrix from ``correct``: run x culture x group x item; groups are named alike."""
+    _, n_cultures, n_groups, size = correct.shape
+    index = np.indices((n_cultures, n_groups, size)).reshape(3, -1)
+    items = pd.DataFrame(
+        {
+            "id": [f"{c}/{g}/{i}" for c, g, i in index.T],
+            "culture": np.array(cultures)[index[0]],
+            "group": [f"g{g}" for g in index[1]],
+            "p_gold": 0.5,
+        }
+    )
+    frames = [
+        items.assign(
+            kind=kind, mask=mask, seed=seed, correct=own.ravel() == 1, prediction=1 - own.ravel()
+        )
+        for (kind, mask, seed), own in zip(runs, correct, strict=True)
+    ]
+    return AblationMatrix(pd.concat(frames, ignore_index=True))
+
+
+def clustered(source, shape, rate):
+    """Answers whose group has a rate of its own, Beta with mean ``rate``: items go together."""
+    *outer, size = shape
+    rate = np.broadcast_to(np.asarray(rate), outer)
+    own = source.beta(2 * rate, 2 * (1 - rate))
+    return (source.random(shape) < own[..., None]).astype(int)
+
+
+def one_mask(seed, effects, groups=40, size=5, base=0.6):
+    """One mask on many cultures, each a simulation of its own with the given true effect."""
+    source, effects = np.random.default_rng(seed), np.asarray(effects)
+    before = clustered(source, (len(effects), groups, size), base)
+    after = clustered(source, (len(effects), groups, size), base + effects[:, None])
+    cultures = [f"c{i:04d}" for i in range(len(effects))]
+    runs = [("none", "", 0), ("found", "m", 0)]
+    return frame_of(runs, cultures, np.array([before, after]))
+
+
+@pytest.fixture(scope="module")
+def null():
+    """400 cells in which the mask does nothing, items of a group going together."""
+    return one_mask(0, np.zeros(400))
+
+
+@pytest.fixture(scope="module")
+def null_table(null):
+    return cell_tests(null)
+
+
+# ------------------------------------------------------------------ by hand and by enumeration
+
+
+def test_cells_by_hand():
+    # mask A spoils 7 of A's 8 right answers and mends its wrong one; each item its own group
+    items = [("A", f"{i}") for i in range(9)] + [("B", f"{i}") for i in range(9)]
+    base = {item: int(item[1] == "8") for item in items}
+    mask = {item: int(item[1] < "7") if item[0] == "A" else base[item] for item in items}
+    matrix = records({("none", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base})
+    table = cell_tests(matrix).set_index(["mask", "culture"])
+    cell = table.loc["A", "A"]
+    assert (cell["lost"], cell["gained"], cell["items"], cell["groups"]) == (7, 1, 9, 9)
+    # binomial of 8 pairs, two tails of 0 and 1: 2 (1 + 8) / 2^8
+    assert cell["mcnemar_p"] == pytest.approx(18 / 256) == cell["p"]
+    assert cell["corrected_p"] == pytest.approx(4 * 18 / 256) and cell["mark"] == ""
+    assert cell["change"].value == pytest.approx(-6 / 9) and cell["note"] == ""
+    assert cell["change"] == matrix.cell("A", "A")
+    still = table.drop(("A", "A"))
+    assert (still["p"] == 1).all() and (still["mcnemar_p"] == 1).all()
+    assert (still["note"] == "no answer went from right to wrong or back").all()
+
+
+def test_mcnemar_is_the_special_case_of_one_item_per_group():
+    matrix = random_records(2, cultures=("A", "B"), groups=23)
+    table = cell_tests(matrix)
+    assert table["p"].tolist() == pytest.approx(table["mcnemar_p"].tolist(), abs=1e-12)
+    assert len(set(table["p"])) > 2
+
+
+@pytest.mark.parametrize("runs", [2, 3])
+def test_relabelling_equals_enumeration(runs):
+    source = np.random.default_rng(runs)
+    for _ in range(20):
+        counts = source.integers(0, 4, size=(5, runs))
+        first = runs * counts - counts.sum(1, keepdims=True)
+        sums = [
+            sum(row[k] for row, k in zip(first, pick)) for pick in product(range(runs), repeat=5)
+        ]
+        expected = np.mean(np.abs(sums) >= abs(first[:, 0].sum()))
+        assert relabelling_p(counts) == pytest.approx(expected, abs=1e-12)
+        p, tried, exact = weighted_p(first / 7)
+        moving = int(first.any(1).sum())
+        assert (p, tried, exact) == (pytest.approx(expected), runs**moving, True)
+
+
+def test_drawn_relabellings_come_near_the_exact_ones():
+    counts = np.random.default_rng(5).binomial(5, [[0.5, 0.62]] * 40)
+    exact = relabelling_p(counts)
+    drawn, tried, whole = weighted_p(contrasts(counts).astype(float))
+    assert (tried, whole) == (9999, False) and 0.01 < exact < 0.5
+    assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact / 9999))
+    assert weighted_p(contrasts(counts).astype(float)) == (drawn, tried, whole)
+    # a p of drawn ones is never 0
+    assert weighted_p(np.array([[1.0, -1.0]] * 200))[0] == 1 / 10_000
+
+
+def test_holm_by_hand():
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == [0.03, 0.06, 0.06, 0.02]
+    assert holm(np.array([0.5, 0.6])).tolist() == [1.0, 1.0]
+    assert benjamini_hochberg(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx(
+        [0.02, 0.04, 0.04, 0.02]
+    )
+    assert np.isnan(corrected(np.array([np.nan, np.nan]), "holm")).all()
+    with pytest.raises(InputError, match="unknown correction 'hol': did you mean 'holm'"):
+        corrected(np.array([0.1]), "hol")
+
+
+def test_random_masks_in_cells():
+    matrix = random_records(3, cultures=("A", "B"), groups=5, seeds=2)
+    with pytest.warns(CultureLensWarning, match="too few question groups"):
+        found = cell_tests(matrix, kind="found")
+    table = cell_tests(matrix, kind="random").set_index(["mask", "culture"])
+    assert table["mcnemar_p"].isna().all() and found["mcnemar_p"].notna().all()
+    frame = matrix.frame[matrix.frame["culture"] == "B"]
+    wide = frame.pivot(index="group", columns=["kind", "mask", "seed"], values="correct").astype(
+        int
+    )
+    counts = wide[[("none", "", 0), ("random", "A", 0), ("random", "A", 1)]].to_numpy()
+    assert table.loc[("A", "B"), "p"] == relabelling_p(counts)
+    lost = sum(int((counts[:, 0] > counts[:, k]).sum()) for k in (1, 2))
+    assert table.loc[("A", "B"), "lost"] == lost
+
+
+def test_diagonal_equals_a_plain_loop():
+    matrix = random_records(8, cultures=("A", "B", "C", "D"), groups=9)
+    change = matrix.table("change").to_numpy()
+
+    def contrast(order):
+        own = [change[order[c], c] for c in range(4)]
+        other = [change[m, c] for c in range(4) for m in range(4) if m != order[c]]
+        return np.mean(own) - np.mean(other)
+
+    values = [contrast(order) for order in permutations(range(4))]
+    result = diagonal_test(matrix)
+    assert result.estimate.value == pytest.approx(values[0]) and result.estimate.low < values[0]
+    assert result.p == np.mean(np.abs(values) >= abs(values[0]) - 1e-12)
+    assert (result.permutations, result.exact) == (24, True)
+    one_sided = [diagonal_test(matrix, alternative=a).p for a in ("less", "greater")]
+    assert one_sided == [
+        np.mean(np.array(values) <= values[0] + 1e-12),
+        np.mean(np.array(values) >= values[0] - 1e-12),
+    ]
+    with pytest.raises(InputError, match="unknown alternative 'lesser': did you mean 'less'"):
+        diagonal_test(matrix, alternative="lesser")
+
+
+def test_effects_of_rows_and_columns_cancel_in_the_diagonal():
+    source = np.random.default_rng(1)
+    rows, columns = source.normal(size=(5, 1)), source.normal(size=(1, 5))
+    orders, _ = relabellings(5)
+    assert np.abs(diagonal_contrast((rows + columns)[None], orders)).max() < 1e-12
+
+
+def test_against_random_by_hand_and_loop():
+    matrix = random_records(6, cultures=("A", "B", "C"), groups=12, seeds=3)
+    table = against_random(matrix)
+    assert table.index.tolist() == ["A", "B", "C", "mean"]
+    for culture in "ABC":
+        difference = matrix.summary()["self"][culture].value
+        difference -= matrix.summary("random")["self"][culture].value
+        assert table.loc[culture, "difference"].value == pytest.approx(difference)
+        frame = matrix.frame[
+            (matrix.frame["culture"] == culture) & (matrix.frame["mask"] == culture)
+        ]
+        sets = frame.groupby(["kind", "seed"])["correct"].mean()
+        assert table.loc[culture, "rank_p"] == (sets <= sets["found", 0]).sum() / 4
+        wide = frame.pivot(index="group", columns=["kind", "seed"], values="correct").astype(int)
+        runs = [("found", 0), ("random", 0), ("random", 1), ("random", 2)]
+        assert table.loc[culture, "p"] == relabelling_p(wide[runs].to_numpy())
+    mean, expected = table.loc["mean", "difference"], matrix.beyond_random("self")
+    assert (mean.value, mean.low, mean.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
+    assert table["corrected_p"][:3].tolist() == holm(table["p"][:3].to_numpy()).tolist()
+    assert table.loc["mean", "corrected_p"] == table.loc["mean", "p"]
+
+
+def test_the_mean_over_cultures_relabels_a_shared_group_together():
+    # two groups, both asked of both cultures: 2^2 relabellings, not 2^4
+    base = {(c, g): 0 for c in "AB" for g in "12"}
+    spoilt = dict.fromkeys(base, 1)
+    runs = {("none", "", 0): base}
+    runs |= {("found", c, 0): spoilt for c in "AB"} | {("random", c, 0): base for c in "AB"}
+    with pytest.warns(CultureLensWarning, match=r"A \(2, p at least 0.5\), B \(2"):
+        table = against_random(records(runs))
+    assert table["p"].tolist() == [0.5, 0.5, 0.5]
+    apart = {run: {(c, c + g): v for (c, g), v in own.items()} for run, own in runs.items()}
+    with pytest.warns(CultureLensWarning, match="too few question groups"):
+        assert against_random(records(apart))["p"].tolist() == [0.5, 0.5, 0.125]
+
+
+def test_one_mask_of_no_culture():
+    matrix = random_records(7, cultures=("A", "B"), groups=8, seeds=2)
+    frame = matrix.frame[matrix.frame["mask"] != "B"]
+    general = AblationMatrix(frame.assign(mask=frame["mask"].replace("A", "general")))
+    table = against_random(general, mask="general")
+    assert table.loc["mean", "difference"] == general.effect_beyond_random("general")
+    with pytest.raises(InputError, match="no culture was both silenced"):
+        against_random(general)
+    with pytest.raises(InputError, match="unknown mask 'generals': did you mean 'general'"):
+        minimum_detectable_effect(general, mask="generals")
+
+
+# ------------------------------------------------------------------ calibration
+
+
+def exactly_uniform(counts, source):
+    """p with its own atom spread out: uniform under the null if the distribution is right."""
+    values = contrasts(counts)
+    sums, chances = sum_distribution(values)
+    observed = abs(int(values[:, 0].sum()))
+    beyond, at = chances[np.abs(sums) > observed].sum(), chances[np.abs(sums) == observed].sum()
+    assert relabelling_p(counts) == pytest.approx(min(1, beyond + at))
+    return beyond + source.random() * at
+
+
+def test_p_of_cells_is_uniform_under_the_null_and_mcnemar_is_not(null, null_table):
+    answers, source = PairedAnswers.of(null), np.random.default_rng(0)
+    runs = [("none", "", 0), ("found", "m", 0)]
+    spread = [exactly_uniform(answers.of_groups(c, runs), source) for c in null.cultures]
+    assert stats.kstest(spread, "uniform").pvalue > 0.05
+    p = null_table["p"].to_numpy()
+    # never too many small ones, and not so few that the test were of no use
+    assert stats.kstest(p, "uniform", alternative="greater").pvalue > 0.05
+    for level in (0.01, 0.05, 0.2):
+        error = math.sqrt(level * (1 - level) / len(p))
+        assert abs((p <= level).mean() - level) < 3 * error
+    naive = null_table["mcnemar_p"].to_numpy()
+    assert stats.kstest(naive, "uniform", alternative="greater").pvalue < 1e-10
+    assert (naive <= 0.05).mean() > 0.15
+
+
+@pytest.mark.parametrize("runs", [2, 6])
+def test_p_against_random_is_uniform_under_the_null(runs):
+    source = np.random.default_rng(runs)
+    exact, weighted = [], []
+    for _ in range(300):
+        counts = clustered(source, (30, runs, 4), 0.7).sum(2)
+        exact.append(exactly_uniform(counts, source))
+        weights = source.random((30, 1))
+        weighted.append(weighted_p(weights * contrasts(counts), seed=1)[0])
+    assert stats.kstest(exact, "uniform").pvalue > 0.05
+    assert stats.kstest(weighted, "uniform").pvalue > 0.05
+
+
+@pytest.mark.parametrize("n", [5, 12])
+def test_p_of_the_diagonal_is_uniform_under_the_null(n):
+    """Masks of different strength, cultures of different frailty, items going together."""
+    source, trials = np.random.default_rng(n), 400
+    orders, exact = relabellings(n)
+    assert exact == (n == 5)
+    strength = source.uniform(0, 0.2, (trials, n, 1, 1))
+    frailty = source.uniform(0, 0.2, (trials, 1, n, 1))
+    base = clustered(source, (trials, 1, n, 20, 4), 0.7)
+    rate = np.broadcast_to(0.7 - strength - frailty, (trials, n, n, 20))
+    change = clustered(source, (trials, n, n, 20, 4), rate).mean((3, 4)) - base.mean((3, 4))
+    observed = diagonal_contrast(change, np.arange(n)[None])[:, 0]
+    p = [
+        permutation_p(value, diagonal_contrast(own[None], orders[:2000])[0], exact)
+        for value, own in zip(observed, change, strict=True)
+    ]
+    assert stats.kstest(p, "uniform").pvalue > 0.05
+    own = change - 0.15 * np.eye(n)
+    found = [
+        permutation_p(value, diagonal_contrast(one[None], orders[:2000])[0], exact) <= 0.05
+        for value, one in zip(diagonal_contrast(own, np.arange(n)[None])[:, 0], own, strict=True)
+    ]
+    assert np.mean(found) > 0.9
+
+
+def test_intervals_of_cells_cover():
+    for effect in (0.0, -0.2):
+        matrix = one_mask(3, np.full(400, effect))
+        draws = matrix.draws("change")[:, 0]
+        low, high = np.percentile(draws[1:], [2.5, 97.5], axis=0)
+        estimate = matrix.cell("m", "c0007")
+        assert (estimate.low, estimate.high) == pytest.approx((low[7], high[7]))
+        # the standard error of a coverage of 0.95 over 400 cells is 0.011
+        assert 0.915 <= np.mean((low <= effect) & (effect <= high)) <= 0.985
+
+
+def test_intervals_of_the_diagonal_cover():
+    source, cultures, covered = np.random.default_rng(4), ("A", "B", "C", "D"), 0
+    truth, trials = -0.2, 100
+    runs = [("none", "", 0), *(("found", c, 0) for c in cultures)]
+    rate = np.full((5, 4, 30), 0.7)
+    rate[1:][np.arange(4), np.arange(4)] += truth
+    for _ in range(trials):
+        matrix = frame_of(runs, cultures, clustered(source, (5, 4, 30, 3), rate))
+        result = diagonal_test(matrix)
+        covered += result.estimate.low <= truth <= result.estimate.high
+    assert 0.89 <= covered / trials <= 0.99  # standard error 0.022
+
+
+def test_corrections_hold_their_levels():
+    """40 clustered tests, 10 of them with an effect, 150 times."""
+    source, trials = np.random.default_rng(6), 150
+    effect = np.repeat([-0.4, 0.0], [10, 30])
+    rates = {"holm": [], "benjamini-hochberg": [], "none": []}
+    power = {"holm": [], "benjamini-hochberg": []}
+    for _ in range(trials):
+        before = clustered(source, (40, 25, 3), 0.7).sum(2)
+        after = clustered(source, (40, 25, 3), 0.7 + effect[:, None]).sum(2)
+        p = np.array([relabelling_p(pair.T) for pair in np.stack([before, after], 1)])
+        for name in ("holm", "benjamini-hochberg"):
+            found = corrected(p, name) <= 0.1
+            false = found[10:].sum()
+            rates[name].append(false > 0 if name == "holm" else false / max(found.sum(), 1))
+            power[name].append(found[:10].mean())
+        rates["none"].append((p[10:] <= 0.1).any())
+    assert np.mean(rates["holm"]) <= 0.1 + 2 * math.sqrt(0.09 / trials)
+    assert (
+        np.mean(rates["benjamini-hochberg"]) <= 0.1 + 2 * np.std(rates["benjamini-hochberg"]) / 12
+    )
+    assert np.mean(rates["none"]) > 0.8
+    assert np.mean(power["benjamini-hochberg"]) > np.mean(power["holm"]) > 0.5
+
+
+def test_power_grows_with_the_effect():
+    effects = np.repeat([0.0, -0.1, -0.2, -0.3], 60)
+    table = cell_tests(one_mask(7, effects))
+    found = (table["p"] <= 0.05).to_numpy().reshape(4, 60).mean(1)
+    assert (np.diff(found) > 0.1).all() and found[0] <= 0.1 and found[-1] > 0.85
+
+
+def test_minimum_detectable_effect_is_found_with_its_power(null):
+    for groups, wanted in ((40, 0.8), (40, 0.5), (20, 0.8)):
+        part = null.frame[null.frame["group"].isin([f"g{g}" for g in range(groups)])]
+        pilot = minimum_detectable_effect(AblationMatrix(part), mask="m", power=wanted)
+        effect = float(pilot["effect"][:-1].mean())
+        source = np.random.default_rng(8)
+        before = clustered(source, (1000, groups, 5), 0.5 + effect / 2).sum(2)
+        after = clustered(source, (1000, groups, 5), 0.5 - effect / 2).sum(2)
+        counts = np.stack([before, after], 2)
+        found = np.mean([relabelling_p(own) <= 0.05 for own in counts])
+        # standard error 0.013 to 0.016; the exact test is discrete and so finds a little less
+        assert wanted - 0.065 < found < wanted + 0.03, (groups, wanted, found)
+
+
+# ------------------------------------------------------------------ minimum detectable effect
+
+
+def test_standard_error_by_hand_and_loop():
+    # groups of 1 and 3 items, sums of change -1 and 0: d = -1/4, residuals -3/4 and 3/4
+    error = clustered_errors(np.array([[-1.0], [0.0]]), np.array([[1], [3]]))
+    assert error.tolist() == pytest.approx([math.sqrt(2 * 2 * (9 / 16) / 16)] * 2)
+    matrix = random_records(9, cultures=("A", "B", "C"), groups=30, drop=0.2)
+    table = minimum_detectable_effect(matrix)
+    for culture in "ABC":
+        frame = matrix.frame[matrix.frame["culture"] == culture].set_index("group")
+        after = frame[(frame["kind"] == "found") & (frame["mask"] == culture)]["correct"]
+        change = after.astype(int) - frame[frame["kind"] == "none"]["correct"].astype(int)
+        expected = change.std(ddof=1) / math.sqrt(len(change))  # groups of one item
+        factor = stats.t.ppf([0.975, 0.8], len(change) - 1).sum()
+        assert table.loc[culture, "standard_error"] == pytest.approx(expected)
+        assert table.loc[culture, "effect"] == pytest.approx(factor * expected)
+        assert table.loc[culture, "items"] == len(change) == table.loc[culture, "groups"]
+    drawn = np.nanstd(np.nanmean(matrix.readings()["self"], 1)[1:])
+    assert table.loc["mean", "standard_error"] == pytest.approx(drawn, rel=0.1)
+
+
+def test_errors_match_the_spread_of_repeated_experiments(null):
+    change = null.table("change").to_numpy()[0]
+    error = minimum_detectable_effect(null, mask="m")["standard_error"][:-1]
+    assert error.mean() == pytest.approx(change.std(), rel=0.1)
+
+
+def test_planning_from_one_evaluation(null):
+    frame = null.frame[null.frame["kind"] == "none"].drop(columns=["kind", "mask", "seed"])
+    planned = minimum_detectable_effect(frame)
+    paired = minimum_detectable_effect(null, mask="m")
+    # in this simulation both runs are drawn anew, which is what planning assumes
+    ratio = planned["effect"][:-1].mean() / paired["effect"][:-1].mean()
+    assert ratio == pytest.approx(1, abs=0.03)
+    assert planned.loc["c0003", "groups"] == 40 and planned.loc["c0003", "items"] == 200
+
+
+def test_power_refuses_nonsense(null):
+    with pytest.raises(InputError, match="power=80.0 is outside"):
+        minimum_detectable_effect(null, mask="m", power=80.0)
+    with pytest.raises(InputError, match="alpha=0.0 is outside"):
+        minimum_detectable_effect(null, mask="m", alpha=0.0)
+    with pytest.raises(InputError, match="lacks group"):
+        minimum_detectable_effect(pd.DataFrame({"culture": ["A"], "correct": [True]}))
+    with pytest.raises(InputError, match="is empty"):
+        minimum_detectable_effect(pd.DataFrame({"culture": [], "group": [], "correct": []}))
+    with pytest.raises(InputError, match="give the matrix itself"):
+        minimum_detectable_effect(null.frame)
+
+
+# ------------------------------------------------------------------ nothing to test
+
+
+def test_one_group_all_alike_and_no_variance():
+    answers = {(c, g): 0 for c in "AB" for g in ("1", "2", "3", "4", "5", "6")}
+    lone = {("C", "1"): 0}
+    base = answers | lone
+    runs = {("none", "", 0): base} | {("found", c, 0): base for c in "ABC"}
+    runs |= {("random", c, 0): base for c in "ABC"}
+    matrix = records(runs)
+    with pytest.warns(CultureLensWarning, match=r"any effect.*: C \(1, p at least 1\)\. Ask more"):
+        table = cell_tests(matrix)
+    assert (table["p"] == 1).all() and (table["corrected_p"] == 1).all()
+    assert (table["mark"] == "").all() and all(e.value == 0 for e in table["change"])
+    with pytest.warns(CultureLensWarning, match="3 cultures have only 6 orders"):
+        result = diagonal_test(matrix)
+    assert result.p == 1 and result.estimate.value == 0
+    with pytest.warns(CultureLensWarning, match="too few question groups"):
+        random = against_random(matrix)
+    assert (random["p"] == 1).all() and (random["rank_p"] == 1).all()
+    with pytest.warns(
+        CultureLensWarning, match="no smallest effect can be given for A, B, C, mean"
+    ):
+        least = minimum_detectable_effect(matrix)
+    assert least["effect"].isna().all() and least.loc["C", "groups"] == 1
+
+
+def test_a_matrix_with_enough_groups_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        matrix = random_records(1, cultures=("A", "B", "C", "D"), groups=10)
+        cell_tests(matrix), diagonal_test(matrix), against_random(matrix)
+        minimum_detectable_effect(matrix)
+
+
+def test_what_is_not_paired_is_refused():
+    matrix = random_records(1, cultures=("A", "B"))
+    frame = matrix.frame
+    twice = AblationMatrix(pd.concat([frame, frame.iloc[[20]]], ignore_index=True))
+    with pytest.raises(InputError, match="recorded twice under mask"):
+        cell_tests(twice)
+    with pytest.raises(InputError, match="lacks 1 of the 12 questions"):
+        cell_tests(AblationMatrix(frame.drop(index=20)))
+    with pytest.raises(InputError, match="no answers of the unmodified model"):
+        PairedAnswers.of(AblationMatrix(frame[frame["kind"] != "none"]))
+    fewer = frame[~((frame["kind"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))]
+    with pytest.raises(InputError, match="different numbers of random seeds"):
+        against_random(AblationMatrix(fewer))
+    alone = AblationMatrix(frame[frame["kind"] != "random"])
+    for call in (against_random, lambda m: cell_tests(m, kind="random")):
+        with pytest.raises(InputError, match="no masks of random neurons: run ablation_matrix"):
+            call(alone)
+    with pytest.raises(InputError, match="unknown kind of neurons 'none'"):
+        cell_tests(matrix, kind="none")
+    with pytest.raises(InputError, match="unknown correction 'bonferoni'"):
+        against_random(matrix, correction="bonferoni")

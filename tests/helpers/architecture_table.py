@@ -1,0 +1,291 @@
+"""Every supported architecture against plain Hugging Face, measured, and the table of it.
+
+    python -m tests.helpers.architecture_table
+
+prints the table of the README, made of what is measured here. For each architecture a tiny
+checkpoint with its real classes is asked the toy questions, left-padded in one batch; those that
+read images get pictures with most of them. All in float32, but T5 and mT5 in float64: their
+attention is not scaled, and in float32 the raw model is itself 3e-6 away from float64.
+
+* logits, edits (two neurons of every layer set to 0, at each site in turn), gradients: the largest
+  difference from the raw model, one unpadded item at a time, over the largest value;
+* counts: neurons, at each site in turn, whose number of positive tokens differs on some item by
+  more than the tokens on which the raw value is nothing but rounding, within 1e-5 of the largest;
+* alone: the same item alone and in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from culture_lens.activations.record import item_statistics
+from culture_lens.attribution.gradients import gold_tokens, item_scores
+from culture_lens.interventions.hooks import ablated
+from culture_lens.models.architectures import ARCHITECTURES, Architecture
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.sites import on_encoder, part_of
+from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.build import adds_bos, label_ids
+from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
+from tests import conftest
+from tests.helpers import reference, reference_culnig, reference_t5, reference_vlm
+from tests.helpers import vlm as vlm_helpers
+from tests.models import test_encoder_decoder as t5
+
+PARTS = ("act", "gate", "up", "q", "k", "v")
+BOUND = 1e-5
+GRADIENT_BOUND = 1e-4
+"""In float32 both sides round; other tests hold gradients in float64 to 1e-8 and better."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One architecture: the model, its prompts, and the raw model's word on each of them."""
+
+    model: LensModel
+    prompts: Sequence[Prompt]
+    logits: Callable[[Prompt], torch.Tensor]
+    values: Callable[[str, Prompt], Any]
+    edited: Callable[[str, Prompt], torch.Tensor]
+    gradients: Callable[[str, Prompt, int], Any]
+
+
+def pairs(model: LensModel, site: str) -> list[tuple[int, int]]:
+    """Two neurons of every layer."""
+    return [(layer, index) for layer in range(model.layers(site)) for index in (1, 5)]
+
+
+def text_case(name: str) -> Case:
+    model, hf = conftest.lens(name), conftest.raw(name)
+
+    def logits(prompt: Prompt) -> torch.Tensor:
+        with torch.no_grad():
+            return hf(input_ids=torch.tensor([prompt.ids])).logits[0, -1]
+
+    def edited(site: str, prompt: Prompt) -> torch.Tensor:
+        def zero(columns: slice) -> Callable:
+            def hook(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
+                output = output.clone()
+                output[..., columns][..., [1, 5]] = 0
+                return output
+
+            return hook
+
+        places = [reference.site_module(hf, la, site) for la in reference.decoder_layers(hf)]
+        handles = [module.register_forward_hook(zero(columns)) for module, columns in places]
+        try:
+            return logits(prompt)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    return Case(
+        model,
+        build_prompts(conftest.toy_questions(), model.processor),
+        logits,
+        lambda site, prompt: reference.site_values(hf, site, prompt.ids),
+        edited,
+        lambda site, prompt, gold: reference_culnig.item_scores(hf, prompt.ids, gold, [site])[1][
+            site
+        ],
+    )
+
+
+def image_case(name: str) -> Case:
+    model, hf = vlm_helpers.lens(name), vlm_helpers.raw(name)
+    asked = vlm_helpers.pictured_questions()
+    inputs = {question.id: vlm_helpers.native(name, question) for question in asked}
+
+    def item(prompt: Prompt) -> reference_vlm.Item:
+        return inputs[prompt.question.id]
+
+    return Case(
+        model,
+        build_prompts(asked, model.processor),
+        lambda prompt: reference_vlm.vlm_logits(hf, item(prompt)),
+        lambda site, prompt: reference_vlm.vlm_site_values(hf, site, item(prompt)),
+        lambda site, prompt: reference_vlm.vlm_edited_logits(
+            hf, item(prompt), {site: dict.fromkeys(pairs(model, site), 0.0)}
+        ),
+        lambda site, prompt, gold: reference_vlm.vlm_attribution(hf, item(prompt), gold, site),
+    )
+
+
+def encoder_decoder_case(family: str) -> Case:
+    model, hf = t5.lens(family, torch.float64), t5.raw(family, torch.float64)
+
+    def gradients(site: str, prompt: Prompt, gold: int) -> np.ndarray:
+        products, p = reference_t5.attribution(hf, [site], prompt.ids, prompt.decoder_ids, gold)
+        return (p * products[site].double().amax(1)).numpy()
+
+    def edited(site: str, prompt: Prompt) -> torch.Tensor:
+        neurons = {(site, layer): [1, 5] for layer in range(model.layers(site))}
+        zero = torch.zeros_like
+        return reference_t5.edited_logits(hf, prompt.ids, prompt.decoder_ids, neurons, zero)[-1]
+
+    return Case(
+        model,
+        t5.prompts_of(model),
+        lambda prompt: reference_t5.logits(hf, prompt.ids, prompt.decoder_ids)[-1].detach(),
+        lambda site, prompt: reference_t5.values(hf, site, prompt.ids, prompt.decoder_ids).numpy(),
+        edited,
+        gradients,
+    )
+
+
+CASES: dict[str, tuple[Callable[[str], Case], tuple[str, ...]]] = {
+    "LlamaForCausalLM": (text_case, ("llama",)),
+    "MistralForCausalLM": (text_case, ("mistral",)),
+    "Qwen2ForCausalLM": (text_case, ("qwen2",)),
+    "Qwen3ForCausalLM": (text_case, ("qwen3",)),
+    "Gemma3ForCausalLM": (text_case, ("gemma3",)),
+    "Phi3ForCausalLM": (text_case, ("phi3",)),
+    "GPT2LMHeadModel": (text_case, ("gpt2",)),
+    "LlavaForConditionalGeneration": (image_case, ("llava",)),
+    "LlavaNextForConditionalGeneration": (
+        image_case,
+        ("llava_next_mistral", "llava_next_qwen2"),
+    ),
+    "LlavaOnevisionForConditionalGeneration": (image_case, ("llava_onevision",)),
+    "Qwen2_5_VLForConditionalGeneration": (image_case, ("qwen2_5_vl",)),
+    "Gemma3ForConditionalGeneration": (image_case, ("gemma3", "gemma3_wide")),
+    "Idefics3ForConditionalGeneration": (image_case, ("idefics3",)),
+    "SmolVLMForConditionalGeneration": (image_case, ("smolvlm",)),
+    "T5ForConditionalGeneration": (encoder_decoder_case, ("t5", "flan")),
+    "MT5ForConditionalGeneration": (encoder_decoder_case, ("mt5",)),
+}
+"""Class -> how to make its case, and the checkpoints of it."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came out for one checkpoint; distances are relative."""
+
+    logits: float
+    miscounted: int
+    neurons: int
+    edits: float
+    gradients: float
+    alone: float
+    one_bos: bool
+    one_label: bool
+    images_right: bool
+
+
+def distance(found: Any, expected: Any) -> float:
+    """The largest difference over the largest expected value."""
+    found, expected = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def one_bos(model: LensModel, prompt: Prompt) -> bool:
+    """One BOS at the start where the model has one, none where not; one EOS of an encoder."""
+    if prompt.decoder_ids:
+        eos = model.tokenizer.eos_token_id
+        return prompt.ids.count(eos) == 1 and prompt.ids[-1] == eos
+    bos = model.tokenizer.bos_token_id
+    template = model.processor.chat_template or ""
+    if bos is None or not (adds_bos(model.tokenizer) or "bos_token" in template):
+        return bos not in prompt.ids
+    return prompt.ids[0] == bos and prompt.ids.count(bos) == 1
+
+
+def images_right(case: Case, prompt: Prompt) -> bool:
+    """The role IMAGE exactly where the raw model looks for a picture."""
+    config = case.model.bridge.original_model.config
+    token = getattr(config, "image_token_id", None)
+    return all((i == token) == (r == Role.IMAGE) for i, r in zip(prompt.ids, prompt.roles))
+
+
+def measure(case: Case) -> Measured:
+    """Hold one checkpoint against its raw model."""
+    model, prompts = case.model, list(case.prompts)
+    batch = collate(prompts, model.pad_id)
+    found = model.logits(batch)
+    expected = torch.stack([case.logits(prompt) for prompt in prompts])
+    alone = torch.cat([model.logits(collate([prompt], model.pad_id)) for prompt in prompts])
+    gold = gold_tokens(prompts, model.tokenizer)
+    miscounted = neurons = 0
+    edits, gradients = [], []
+    for site in (site for site in model.sites if part_of(site) in PARTS):
+        decoder = bool(prompts[0].decoder_ids) and not on_encoder(site)
+        rows = item_statistics(model, batch, [site], CONTENT_ROLES, False).counts[site]
+        wrong = np.zeros(rows.shape[1:], dtype=bool)
+        for counts, prompt in zip(rows.numpy(), prompts, strict=True):
+            values = np.asarray(case.values(site, prompt))
+            counted = [-1] if decoder else [r in CONTENT_ROLES for r in prompt.roles]
+            values, rounding = values[:, np.array(counted)], BOUND * np.abs(values).max()
+            least, most = ((values > bound).sum(1) for bound in (rounding, -rounding))
+            wrong |= (counts < least) | (counts > most)
+        miscounted += int(wrong.sum())
+        neurons += wrong.size
+        with ablated(model, Neurons.of({site: pairs(model, site)})):
+            edits.append(
+                distance(model.logits(batch), torch.stack([case.edited(site, p) for p in prompts]))
+            )
+        if part_of(site) != "act":
+            scores = item_scores(model, batch, gold, [site]).scores[site]
+            target = [case.gradients(site, p, gold[p.question.id]) for p in prompts]
+            gradients.append(distance(scores, np.stack(target)))
+    return Measured(
+        logits=distance(found, expected),
+        miscounted=miscounted,
+        neurons=neurons,
+        edits=max(edits),
+        gradients=max(gradients),
+        alone=distance(found, alone),
+        one_bos=all(one_bos(model, prompt) for prompt in prompts),
+        one_label=all(
+            len(label_ids(p, model.tokenizer)) == len(p.question.labels) for p in prompts
+        ),
+        images_right=all(images_right(case, prompt) for prompt in prompts),
+    )
+
+
+def row(architecture: Architecture, every: Sequence[Measured]) -> str:
+    """Write one architecture's row: the bound that is held, or what was measured beyond it."""
+
+    def within(*values: float, bound: float = BOUND) -> str:
+        worst = max(values)
+        return f"≤ {bound:.0e}" if worst <= bound else f"{worst:.0e}"
+
+    miscounted, neurons = (sum(getattr(m, n) for m in every) for n in ("miscounted", "neurons"))
+    holds = all(m.one_bos and m.one_label for m in every)
+    pictures = "yes" if all(m.images_right for m in every) else "no"
+    cells = [
+        f"`{architecture.name}`",
+        architecture.examples,
+        within(*(m.logits for m in every)),
+        f"{neurons - miscounted} of {neurons}",
+        within(*(m.edits for m in every)),
+        within(*(m.gradients for m in every), bound=GRADIENT_BOUND),
+        within(*(m.alone for m in every)),
+        "yes" if holds else "no",
+        pictures if "images" in architecture.reads else "",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = (
+    "| architecture | examples | logits | equal counts | edits | gradients | alone or in a batch "
+    "| one BOS, one label | image positions |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def table() -> str:
+    """Measure every architecture and write the table."""
+    rows = []
+    for architecture in ARCHITECTURES:
+        make, names = CASES[architecture.name]
+        rows.append(row(architecture, [measure(make(name)) for name in names]))
+    return "\n".join([HEAD, *rows])
+
+
+if __name__ == "__main__":
+    print(table())

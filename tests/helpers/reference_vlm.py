@@ -1,0 +1,136 @@
+"""An independent reference for vision-language models, in plain PyTorch.
+
+In the manner of tests/reference.py: raw Hugging Face models and processors, forward hooks on the
+modules of the text stack, one unpadded item at a time. Imports nothing of the package and no
+TransformerLens. An item is the dictionary that `processed` makes; everything in it goes to the
+model. Sites, all with heads flattened, are those of tests/reference.py and
+
+    post  what enters down_proj: act(gate) * up
+    z     what enters o_proj
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from tests.helpers.reference import site_module
+
+Item = dict[str, torch.Tensor]
+Edits = dict[str, dict[tuple[int, int], float]]  # site -> (layer, index) -> value
+ENTERED = {"post": ("mlp", "down_proj"), "z": ("self_attn", "o_proj")}  # read at the input
+
+
+def text_layers(hf: nn.Module) -> list[nn.Module]:
+    """The layers of the language model, not those of the vision tower."""
+    inner = hf.model
+    stack = inner.text_model if hasattr(inner, "text_model") else inner.language_model
+    return list(stack.layers)
+
+
+def processed(processor, text: str, picture: Image.Image | None = None) -> Item:
+    """One item as the processor makes it; `text` is a chat template's, with one image mark or none.
+
+    BOS is added only where the template has not written it, as `apply_chat_template` does.
+    """
+    bos = processor.tokenizer.bos_token
+    written = bos is not None and text.startswith(bos)
+    images = None if picture is None else [[picture]]
+    return dict(
+        processor(images=images, text=[text], return_tensors="pt", add_special_tokens=not written)
+    )
+
+
+def image_positions(hf: nn.Module, inputs: Item) -> torch.Tensor:
+    """Which positions hold the picture: bool, shaped as input_ids."""
+    return inputs["input_ids"] == hf.config.image_token_id
+
+
+@contextmanager
+def at_site(hf: nn.Module, site: str, function: Callable) -> Iterator[None]:
+    """Call `function(layer, values)` at the site of every text layer; what it returns replaces."""
+
+    def leaving(layer):
+        return lambda module, args, output: function(layer, output)
+
+    def entering(layer):
+        return lambda module, args: function(layer, args[0])
+
+    handles = []
+    for i, layer in enumerate(text_layers(hf)):
+        if site in ENTERED:
+            part, name = ENTERED[site]
+            module = getattr(getattr(layer, part), name)
+            handles.append(module.register_forward_pre_hook(entering(i)))
+        else:
+            module, _ = site_module(hf, layer, site)
+            handles.append(module.register_forward_hook(leaving(i)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def vlm_logits(hf: nn.Module, inputs: Item) -> torch.Tensor:
+    """The logits after the last position: [vocabulary]."""
+    with torch.no_grad():
+        return hf(**inputs).logits[0, -1]
+
+
+def vlm_site_values(hf: nn.Module, site: str, inputs: Item) -> np.ndarray:
+    """Values at a site of the text stack: float64 [layer, pos, neuron]."""
+    values = {}
+
+    def keep(layer, x):
+        values[layer] = x.detach()[0].double().numpy().copy()
+
+    with at_site(hf, site, keep):
+        vlm_logits(hf, inputs)
+    return np.stack([values[layer] for layer in range(len(text_layers(hf)))])
+
+
+def vlm_edited_logits(hf: nn.Module, inputs: Item, edits: Edits) -> torch.Tensor:
+    """`vlm_logits` with each neuron set to its value at every position, the picture's included."""
+    if not edits:
+        return vlm_logits(hf, inputs)
+    site, neurons = next(iter(edits.items()))
+
+    def edit(layer, x):
+        x = x.clone()
+        for (at, index), value in neurons.items():
+            if at == layer:
+                x[..., index] = value
+        return x
+
+    with at_site(hf, site, edit):
+        return vlm_edited_logits(hf, inputs, {s: n for s, n in edits.items() if s != site})
+
+
+def vlm_attribution(hf: nn.Module, inputs: Item, token: int, site: str) -> np.ndarray:
+    """P(token) * max over positions of n * dP(token)/dn: float64 [layer, neuron].
+
+    P is the softmax after the last position; the formula of tests/reference_culnig.py.
+    """
+    outputs = {}
+
+    def enter(module, args, output):
+        return output.detach().requires_grad_(True)
+
+    def keep(layer, x):
+        outputs[layer] = x
+
+    handle = hf.get_input_embeddings().register_forward_hook(enter)
+    try:
+        with torch.enable_grad(), at_site(hf, site, keep):
+            p = hf(**inputs, logits_to_keep=1).logits[0, -1].softmax(-1)[token]
+            layers = [outputs[layer] for layer in range(len(text_layers(hf)))]
+            gradients = torch.autograd.grad(p, layers)
+    finally:
+        handle.remove()
+    pairs = zip(layers, gradients, strict=True)
+    scores = [(n.detach()[0].double() * d[0].double()).amax(0) for n, d in pairs]
+    return p.item() * torch.stack(scores).numpy()

@@ -1,0 +1,52 @@
+"""Every supported architecture holds, and the README's table is what the tests measure."""
+
+import pytest
+
+from culture_lens.models.architectures import ARCHITECTURES, PRESETS
+from tests.helpers.architecture_table import (
+    BOUND,
+    CASES,
+    GRADIENT_BOUND,
+    HEAD,
+    Measured,
+    measure,
+    row,
+)
+from tests.helpers.places import ROOT
+
+README = ROOT / "README.md"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: one.name)
+def test_it_holds_against_hugging_face_and_stands_in_the_readme(architecture):
+    make, names = CASES[architecture.name]
+    every = [measure(make(name)) for name in names]
+    for one in every:
+        assert max(one.logits, one.edits, one.alone) <= BOUND
+        assert one.gradients <= GRADIENT_BOUND
+        assert one.miscounted == 0 < one.neurons
+        assert one.one_bos and one.one_label and one.images_right
+    assert row(architecture, every) in README.read_text(encoding="utf-8").splitlines()
+
+
+def test_the_table_has_a_row_for_each_and_no_more():
+    text = README.read_text(encoding="utf-8")
+    assert HEAD in text
+    lines = text[text.index(HEAD) + len(HEAD) :].strip().splitlines()
+    rows = lines[: lines.index("")]
+    assert len(rows) == len(ARCHITECTURES) == len(CASES)
+    for architecture, line in zip(ARCHITECTURES, rows, strict=True):
+        assert line.startswith(f"| `{architecture.name}` |")
+
+
+def test_a_row_shows_what_does_not_hold():
+    good = Measured(1e-7, 0, 10, 1e-7, 1e-7, 1e-7, True, True, True)
+    bad = Measured(0.25, 3, 10, 1e-7, 1e-3, 1e-7, True, False, False)
+    pictured = next(one for one in ARCHITECTURES if "images" in one.reads)
+    cells = row(pictured, [good, bad]).split(" | ")
+    assert cells[2:] == ["2e-01", "17 of 20", "≤ 1e-05", "1e-03", "≤ 1e-05", "no", "no |"]
+
+
+def test_presets_are_of_supported_architectures():
+    names = {architecture.name for architecture in ARCHITECTURES}
+    assert len(PRESETS) == 9 and {preset.architecture for preset in PRESETS} <= names

@@ -1,0 +1,193 @@
+"""Figures hold the numbers of the result objects, say what they show, refuse bad input."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from culture_lens import plots
+from culture_lens.errors import InputError
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.plots import style as look
+from culture_lens.statistics.estimates import Estimate
+
+CULTURES = ["Ethiopia", "Japan", "Spain, Basque Country (Euskara speaking)"]
+METADATA = {"model": "org/tiny", "benchmark": "made", "selector": "conact", "value": "zero"}
+
+
+def make_matrix(cultures=CULTURES, items=12, seeds=2, **metadata):
+    """Records in which a culture's own mask breaks every second answer, and another one in six."""
+    kinds = [("none", "", 0), *(("found", culture, 0) for culture in cultures)]
+    kinds += [("random", culture, seed) for culture in cultures for seed in range(seeds)]
+    rows = []
+    for (kind, mask, seed), culture, item in product(kinds, cultures, range(items)):
+        own = kind == "found" and mask == culture and item % 2 == 0
+        correct = item % 6 != 5 and not own and not (kind == "random" and item == seed)
+        rows.append(
+            {
+                "kind": kind,
+                "mask": mask,
+                "seed": seed,
+                "id": f"q{item}/{culture}",
+                "culture": culture,
+                "group": f"q{item}",
+                "prediction": 0 if correct else 1,
+                "correct": correct,
+                "p_gold": (0.6 if correct else 0.1) + 0.01 * item,
+                "scores": [0.0, 0.0, 0.0, 0.0],
+            }
+        )
+    known = {**METADATA, "items": items * len(cultures), **metadata}
+    return AblationMatrix(pd.DataFrame(rows), known)
+
+
+def make_found(cultures=CULTURES, layers=4):
+    """Culture i has neurons (layer i, 0..i) and all have (layer 3, 5)."""
+    neurons = {
+        culture: Neurons.of({"act": [(i, j) for j in range(i + 1)] + [(layers - 1, 5)]})
+        for i, culture in enumerate(cultures)
+    }
+    return NeuronSet(neurons, {"act": (layers, 8)}, dict(METADATA, items=36))
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    return make_matrix()
+
+
+def test_layer_heatmap_has_shares_and_counts():
+    found = make_found()
+    figure = plots.layer_heatmap(found)
+    trace = figure.data[0]
+    np.testing.assert_array_equal(trace.z, found.layer_share().to_numpy())
+    assert list(trace.y) == CULTURES and list(trace.x) == [0, 1, 2, 3]
+    assert "1 of 2 neurons" in trace.hovertext[0][0]
+    assert "tiny · made · conact · 36 items · site act" in figure.layout.title.subtitle.text
+
+
+def test_layer_heatmap_names_a_culture_without_neurons():
+    found = make_found()
+    empty = NeuronSet({**found.neurons, "Iran": Neurons.of({})}, found.shapes, found.metadata)
+    assert "Iran (none)" in plots.layer_heatmap(empty).layout.yaxis.ticktext
+
+
+@pytest.mark.parametrize("what", ["change", "accuracy", "flips"])
+@pytest.mark.parametrize("kind", ["found", "random"])
+def test_ablation_heatmap_has_the_table(matrix, what, kind):
+    figure = plots.ablation_heatmap(matrix, what=what, kind=kind)
+    trace = figure.data[0]
+    np.testing.assert_array_equal(trace.z, matrix.table(what, kind).to_numpy())
+    assert list(trace.x) == list(trace.y) == CULTURES
+    estimate = matrix.cell("Ethiopia", "Japan", what, kind)
+    assert look.with_interval(estimate, signed=what == "change") in trace.hovertext[0][1]
+    assert "95% intervals, bootstrap clustered" in figure.layout.title.subtitle.text
+    if what == "change":
+        assert trace.zmin == -trace.zmax
+
+
+def test_ablation_heatmap_marks_intervals_that_exclude_0(matrix):
+    figure = plots.ablation_heatmap(matrix)
+    text = figure.data[0].text
+    for (i, mask), (j, culture) in product(enumerate(CULTURES), repeat=2):
+        assert text[i][j].endswith("*</b>") == matrix.cell(mask, culture).excludes(0.0)
+    assert text[0][0] == "<b>\u221250.0*</b>" and text[0][1] == "0.0"
+    assert "bold *: interval excludes 0" in figure.layout.title.subtitle.text
+    assert [(s.x0, s.y0) for s in figure.layout.shapes] == [(i - 0.5, i - 0.5) for i in range(3)]
+    assert all("83%" in label for label in figure.layout.xaxis.ticktext)
+
+
+@pytest.mark.parametrize("reading", ["self", "cross", "cross_masks"])
+def test_self_cross_chart_has_values_and_intervals(matrix, reading):
+    figure = plots.self_cross_chart(matrix)
+    axis = {"self": "x", "cross": "x2", "cross_masks": "x3"}[reading]
+    for kind in ("found", "random"):
+        (trace,) = [
+            t for t in figure.data if t.customdata and t.xaxis == axis and t.legendgroup == kind
+        ]
+        expected = dict(matrix.summary(kind)[reading])
+        expected["mean over cultures"] = matrix.overall(reading, kind)
+        assert set(trace.customdata) == set(expected)
+        for i, name in enumerate(trace.customdata):
+            drawn = (
+                trace.x[i],
+                trace.x[i] - trace.error_x.arrayminus[i],
+                trace.x[i] + trace.error_x.array[i],
+            )
+            estimate = expected[name]
+            assert drawn == pytest.approx((estimate.value, estimate.low, estimate.high))
+
+
+def test_self_cross_chart_without_random_has_no_random(matrix):
+    frame = matrix.frame[matrix.frame["kind"] != "random"]
+    figure = plots.self_cross_chart(AblationMatrix(frame, matrix.metadata))
+    assert {trace.legendgroup for trace in figure.data} == {"found"}
+
+
+def test_overlap_heatmap_has_overlap_off_the_diagonal():
+    found = make_found()
+    figure = plots.overlap_heatmap(found)
+    expected = found.overlap().to_numpy().copy()
+    np.fill_diagonal(expected, np.nan)
+    np.testing.assert_array_equal(figure.data[0].z, expected)
+    assert [note.text for note in figure.layout.annotations] == ["2", "3", "4"]
+
+
+def test_method_comparison_has_overall_readings(matrix):
+    other = make_matrix(seeds=0, items=6)
+    figure = plots.method_comparison({"conact": matrix, "lape": other})
+    (found,) = [t for t in figure.data if t.customdata and (t.xaxis, t.name[0]) == ("x3", "f")]
+    assert list(found.customdata) == ["conact", "lape"]
+    assert list(found.x) == [matrix.overall("gap").value, other.overall("gap").value]
+    (random,) = [t for t in figure.data if t.customdata and (t.xaxis, t.name[0]) == ("x3", "r")]
+    assert list(random.customdata) == ["conact"]
+    assert "18\u201336 items" in figure.layout.title.subtitle.text
+
+
+def test_names_are_data_not_tags():
+    names = ["<script>alert(1)</script>", "a & b"]
+    figure = plots.ablation_heatmap(make_matrix(names, items=6))
+    shown = [*figure.layout.yaxis.ticktext, *figure.layout.xaxis.ticktext]
+    shown += [text for row in figure.data[0].hovertext for text in row]
+    assert not any("<script" in text for text in shown)
+    assert list(figure.data[0].y) == sorted(names)
+
+
+def test_thirty_cultures_are_all_labelled():
+    names = [f"Culture {i:02} with a long name indeed" for i in range(30)]
+    figure = plots.ablation_heatmap(make_matrix(names, items=2, seeds=0))
+    assert len(figure.layout.yaxis.ticktext) == len(figure.layout.xaxis.ticktext) == 30
+    assert max(map(len, figure.layout.yaxis.ticktext)) <= look.LONGEST_LABEL
+    assert figure.layout.xaxis.tickangle == -90 and figure.layout.height > 600
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.layer_heatmap(NeuronSet({}, {"act": (4, 8)})),
+        lambda: plots.layer_heatmap(make_found(), site="gate"),
+        lambda: plots.overlap_heatmap(make_found(["Japan"])),
+        lambda: plots.ablation_heatmap(make_matrix(["Japan"])),
+        lambda: plots.ablation_heatmap(AblationMatrix(pd.DataFrame())),
+        lambda: plots.ablation_heatmap(make_matrix(), what="changes"),
+        lambda: plots.ablation_heatmap(make_matrix(), kind="none"),
+        lambda: plots.ablation_heatmap(make_matrix(seeds=0), kind="random"),
+        lambda: plots.self_cross_chart(make_matrix(["Japan"])),
+        lambda: plots.self_cross_chart(AblationMatrix(pd.DataFrame())),
+        lambda: plots.method_comparison({}),
+    ],
+)
+def test_bad_input_is_refused(draw):
+    with pytest.raises(InputError):
+        draw()
+
+
+def test_numbers_are_written_properly():
+    assert look.points(-0.2) == "\u221220.0" and look.points(-0.0001) == "0.0"
+    assert look.points(float("nan")) == look.percent(float("nan")) == "\u2013"
+    assert look.percent(0.333) == "33%"
+    assert not look.clear(Estimate(0.1, float("nan"), float("nan")))
+    assert look.ticks(-0.27, 0.1) == [-0.2, -0.1, 0.0, 0.1]

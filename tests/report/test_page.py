@@ -1,0 +1,215 @@
+"""The page says what the results say, is safe to open, and needs nothing from outside."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from culture_lens.errors import InputError
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.plots.style import points
+from culture_lens.report.page import build_report, report_context
+from culture_lens.storage.runs import Run
+from tests.plots.test_plots import CULTURES, make_found, make_matrix
+
+
+def make_run(folder, **results):
+    """Keep ``name=(neurons, matrix)`` in a run folder."""
+    run = Run.open(folder)
+    for name, (found, matrix) in results.items():
+        if found is not None:
+            found.save(run.named("neurons", name, ".safetensors"))
+        if matrix is not None:
+            file = run.named("matrix", name, ".parquet")
+            file.parent.mkdir(exist_ok=True)
+            matrix.to_parquet(file)
+    return run
+
+
+def page_of(run):
+    """Give the page without plotly.js."""
+    page = build_report(run).read_text(encoding="utf-8")
+    assert page.count(get_plotlyjs()) == 1
+    return page.replace(get_plotlyjs(), "")
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    return make_matrix()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, matrix):
+    folder = tmp_path_factory.mktemp("run")
+    run = make_run(folder, conact=(make_found(), matrix), lape=(None, make_matrix(items=6)))
+    run.log("find", {"method": "conact", "share": 0.005})
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return page_of(run)
+
+
+def test_context_has_the_values(run, matrix):
+    context = report_context(run)
+    conact, lape = context["selectors"]
+    assert (conact["name"], lape["name"]) == ("conact", "lape")
+    for reading in ("self", "cross", "gap"):
+        assert conact["values"][reading] == matrix.overall(reading)
+    assert conact["values"]["beyond_random"] == matrix.beyond_random()
+    assert conact["values"]["chance"] == 0.25
+    summary = matrix.summary()
+    columns = [column["name"] for column in conact["readings"]["columns"]]
+    for row in conact["readings"]["rows"]:
+        own = row["cells"][columns.index("self")]
+        estimate = summary.loc[row["culture"], "self"]
+        assert own["value"] == points(estimate.value)
+        assert own["interval"] == f"{points(estimate.low)} to {points(estimate.high)}"
+        assert own["excludes_0"] == estimate.excludes(0.0)
+        assert row["items"] == 12
+    assert [row["number"] for row in conact["neurons"]] == ["2", "3", "4"]
+    assert context["steps"][0]["options"] == [("method", "conact"), ("share", "0.005")]
+    assert "torch" in dict(context["versions"])
+
+
+def test_page_has_the_values(page, matrix):
+    assert "Culture neurons of org/tiny" in page
+    for culture in CULTURES:
+        assert culture in page
+        assert points(matrix.summary().loc[culture, "self"].value) in page
+    low, high = matrix.overall("gap").low, matrix.overall("gap").high
+    assert f"({points(low)} to {points(high)})" in page
+    assert page.count("Plotly.newPlot(") == 6 + 4 + 1
+    assert "method = conact" in page and "neurons/lape.safetensors is missing" in page
+
+
+def test_page_needs_nothing_from_outside(page):
+    assert not re.search(r"""(src|href)\s*=\s*["']?\s*(https?:)?//""", page)
+    assert "@import" not in page and "url(" not in page
+    assert "default-src 'none'" in page
+
+
+def test_page_is_accessible(page):
+    assert page.count("<h1>") == 1 and '<html lang="en">' in page
+    assert page.count('role="img" aria-label="') == page.count("<figure>")
+    assert page.count("<table>") == page.count("<caption")
+    assert '<th scope="row">' in page and '<th scope="col">' in page
+
+
+def test_malicious_names_are_text(tmp_path):
+    names = ["<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>"]
+    matrix = make_matrix(names, items=6, model="<b>model</b>", benchmark='"><i>')
+    run = make_run(tmp_path, **{"<u>x": (make_found(names), matrix)})
+    run.log("find", {"method": "<script>alert(2)</script>"})
+    page = page_of(run)
+    assert "<script>alert" not in page and "<img" not in page and "<b>model" not in page
+    assert "<u>" not in page and "<i>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert page.count("<script") == page.count("</script>")
+
+
+def test_without_a_matrix_it_says_so(tmp_path):
+    page = page_of(make_run(tmp_path, conact=(make_found(), None)))
+    assert "have not been silenced yet" in page and "no evidence of what they do" in page
+    assert page.count("Plotly.newPlot(") == 2
+
+
+def test_one_culture_is_no_comparison(tmp_path):
+    run = make_run(tmp_path, conact=(make_found(["Japan"]), make_matrix(["Japan"])))
+    assert "at least two cultures" in page_of(run)
+
+
+def text_of(tmp_path, matrix):
+    (selector,) = report_context(make_run(tmp_path, conact=(None, matrix)))["selectors"]
+    return " ".join(selector["outcome"]), " ".join(selector["cautions"])
+
+
+def test_evidence_is_called_so(tmp_path):
+    outcome, cautions = text_of(tmp_path, make_matrix(items=60))
+    assert "Evidence" in outcome and "more than random neurons" in outcome
+    assert cautions == ""
+
+
+def test_few_items_and_no_random_are_cautions(tmp_path):
+    outcome, cautions = text_of(tmp_path, make_matrix(items=12, seeds=0))
+    assert "random neurons were not run" in outcome
+    assert "3 of 3 cultures have fewer than 50 questions" in cautions
+    assert "No random neurons" in cautions
+
+
+def test_seen_items_allow_no_conclusion(tmp_path):
+    outcome, cautions = text_of(tmp_path, make_matrix(items=60, seen=True))
+    assert "No conclusion" in outcome and "the effects are too large" in cautions
+
+
+def test_a_model_at_chance_allows_no_conclusion(tmp_path):
+    matrix = make_matrix(items=60)
+    matrix.frame["scores"] = [[0.0]] * len(matrix.frame)
+    outcome, cautions = text_of(tmp_path, matrix)
+    assert "No conclusion" in outcome and "not clearly above chance (100.0%)" in cautions
+    assert "In 3 of 3 cultures" in cautions
+
+
+def test_no_effect_is_not_evidence(tmp_path):
+    matrix = make_matrix(items=60)
+    silenced = matrix.frame["kind"] == "found"
+    matrix.frame.loc[silenced, "correct"] = True
+    matrix.frame.loc[silenced, "prediction"] = 0
+    outcome, cautions = text_of(tmp_path, matrix)
+    assert "does not show" in outcome and "includes 0" in cautions
+
+
+def test_a_matrix_without_base_or_records_is_said_or_refused(tmp_path, matrix):
+    frame = matrix.frame
+    based = type(matrix)(frame[frame["kind"] != "none"], matrix.metadata)
+    assert "no records of the unmodified model" in page_of(make_run(tmp_path, conact=(None, based)))
+    with pytest.raises(InputError, match="no records"):
+        build_report(make_run(tmp_path, conact=(None, type(matrix)(frame[:0], {}))))
+
+
+def test_nothing_to_report_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing to report"):
+        build_report(Run.open(tmp_path))
+    with pytest.raises(InputError, match="no run folder"):
+        build_report(tmp_path / "missing")
+
+
+def general_matrix(harm):
+    """One mask that belongs to no culture; it breaks every answer, or none."""
+    matrix = make_matrix()
+    frame = matrix.frame[matrix.frame["mask"].isin(["", "Japan"])]
+    frame = frame.assign(mask=frame["mask"].replace("Japan", "general"))
+    found = frame["kind"] == "found"
+    base = frame[frame["kind"] == "none"].set_index("id")["correct"]
+    frame.loc[found, "correct"] = False if harm else frame.loc[found, "id"].map(base)
+    return AblationMatrix(frame, matrix.metadata)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (True, "matter for these questions, more than random ones"),
+        (False, "does not show that these neurons matter"),
+    ],
+)
+def test_a_mask_of_no_culture_is_judged_by_its_mean(tmp_path, harm, words):
+    matrix = general_matrix(harm)
+    assert not matrix.has_readings
+    found = NeuronSet({"general": Neurons.of({"gate": [(0, 1)]})}, {"gate": (4, 8)})
+    run = make_run(tmp_path, culnig_general=(found, matrix))
+    (told,) = report_context(run)["selectors"]
+    effects = matrix.effects("general")
+    assert words in told["outcome"][0]
+    assert told["readings"]["mean"]["cells"][1]["value"] == points(
+        effects.loc["mean", "change"].value
+    )
+    assert [row["culture"] for row in told["readings"]["rows"]] == list(matrix.cultures)
+    mean = matrix.table("change").loc["general"].mean()
+    assert effects.loc["mean", "change"].value == pytest.approx(mean)
+    beyond = mean - matrix.table("change", "random").loc["general"].mean()
+    assert matrix.effect_beyond_random("general").value == pytest.approx(beyond)
+    assert "culnig_general" in page_of(run)
