@@ -1,6 +1,8 @@
 """The package as a user gets it: lazy, typed, with its data in the wheel."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -64,6 +66,36 @@ def test_a_public_function_is_not_hidden_by_a_module_of_its_name():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = culture_lens.nonsense
+
+
+def imports_of(path):
+    """Give every name that a file imports, in full."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_tests_import_helpers_and_never_each_other():
+    """What two test files need stands in tests/helpers/."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files
+        for name in imports_of(path)
+        if name.split(".")[0] == "tests" and not re.match(r"tests\.helpers\.(?!test_)", name)
+    ]
+    assert len(files) > 100 and wrong == []
+
+
+def test_conftests_hold_fixtures_only():
+    for path in (ROOT / "tests").rglob("conftest.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("pytest_"):
+                assert "pytest.fixture" in map(ast.unparse, node.decorator_list) or any(
+                    ast.unparse(mark).startswith("pytest.fixture(") for mark in node.decorator_list
+                ), f"{path.relative_to(ROOT)} defines {node.name}"
 
 
 def test_the_wheel_holds_types_template_and_data_and_reads_them(tmp_path):

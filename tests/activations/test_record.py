@@ -15,15 +15,12 @@ from culture_lens.models.load import load_model
 from culture_lens.prompts.batches import build_prompts, collate
 from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from culture_lens.questions.question import PromptFormat, with_format
-from tests.conftest import (
-    lens,
-    needs_smollm2,
-    raw,
-    reference_inputs,
-    rows_refused_beyond,
-    toy_questions,
-)
 from tests.helpers import reference
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import lens, raw
+from tests.helpers.questions import toy_questions
+from tests.helpers.reference import reference_inputs
+from tests.helpers.smollm2 import needs_smollm2
 from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
 SITES = ("act", "gate", "up", "q", "k", "v")

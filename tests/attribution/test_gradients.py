@@ -1,6 +1,5 @@
 """Gradient attribution equals the plain reference, whatever the batches, and leaves nothing."""
 
-import functools
 import gc
 import warnings
 from dataclasses import replace
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from culture_lens.attribution import gradients as attribution
-from culture_lens.attribution.gradients import AttributionSums, attribute, gold_tokens, item_scores
+from culture_lens.attribution.gradients import AttributionSums, gold_tokens, item_scores
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
@@ -18,79 +17,23 @@ from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import build_prompts, collate
-from culture_lens.prompts.build import label_ids
 from culture_lens.prompts.prompt import Batch
-from culture_lens.questions.question import PromptFormat, Question, control_twin
-from tests.conftest import lens, raw, rows_refused_beyond, toy_questions
+from culture_lens.questions.question import PromptFormat, Question
 from tests.helpers import reference_culnig as reference
+from tests.helpers.forwards import counting, must_not_run, rows_refused_beyond
+from tests.helpers.gradients import (
+    as_tables,
+    assert_equal_to,
+    assert_same,
+    reference_items,
+    scored,
+    sites_of,
+)
+from tests.helpers.lm import exact, exact_raw, lens, raw
+from tests.helpers.questions import lengthened, toy_questions
 from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS, tiny_model, tiny_tokenizer
 
-SITES = ("gate", "q", "k", "v", "up")
 TOKENS = ("maximum", "sum", "last")
-
-
-@functools.cache
-def exact(architecture):
-    """A float64 model as the package loads it, with norms that are float64, too."""
-    hf = reference.norms_in_own_dtype(tiny_model(architecture).double())
-    tokenizer = tiny_tokenizer(architecture)
-    return load_model(f"exact-{architecture}", hf_model=hf, tokenizer=tokenizer)
-
-
-@functools.cache
-def exact_raw(architecture):
-    """The same weights as a bare model that the package never sees."""
-    return reference.norms_in_own_dtype(tiny_model(architecture).double())
-
-
-def sites_of(model):
-    return tuple(site for site in SITES if site in model.widths)
-
-
-def reference_items(model, questions, control=False):
-    asked = [control_twin(q) if control else q for q in questions]
-    return [
-        (p.ids, label_ids(p, model.tokenizer)[p.question.answer], p.question.culture)
-        for p in build_prompts(asked, model.tokenizer)
-    ]
-
-
-def scored(model, questions, **options):
-    return attribute(model, questions, **{"sites": sites_of(model), "progress": False, **options})
-
-
-def lengthened(questions):
-    """Every third question is asked at great length, so that batches are mostly padding."""
-    return [
-        replace(q, text=f"{q.text} " * (5 if number % 3 == 0 else 1))
-        for number, q in enumerate(questions)
-    ]
-
-
-def assert_equal_to(found, expected, relative, of_largest=1e-12):
-    """Neuron by neuron; differences below ``of_largest`` times the largest score do not count."""
-    assert found.cultures == tuple(sorted(expected))
-    for site, scores in found.scores.items():
-        assert scores.dtype == torch.float64
-        for position, culture in enumerate(found.cultures):
-            mine, its = scores[position].numpy(), expected[culture][site]
-            allowed = relative * np.abs(its) + of_largest * np.abs(its).max()
-            worst = (np.abs(mine - its) / allowed).max()
-            assert worst <= 1, f"{site}, {culture}: {worst} times what is allowed"
-            assert np.abs(its).max() > 0
-
-
-def as_tables(scores):
-    return {
-        culture: {site: values[position].numpy() for site, values in scores.scores.items()}
-        for position, culture in enumerate(scores.cultures)
-    }
-
-
-def assert_same(one, other):
-    assert one.cultures == other.cultures and set(one.scores) == set(other.scores)
-    for site, scores in one.scores.items():
-        assert torch.equal(scores, other.scores[site])
 
 
 # ------------------------------------------------------------------ the reference itself
@@ -517,20 +460,6 @@ def test_memory_that_runs_out_in_the_backward_counts_nothing_twice(monkeypatch):
     assert_equal_to(found, as_tables(expected), 1e-10)
 
 
-def counting(monkeypatch, stop_after=None):
-    """Count the forwards with gradients; interrupt the one after ``stop_after``."""
-    calls, forward = [], LensModel.differentiable_logits
-
-    def counted(self, batch):
-        if stop_after is not None and len(calls) == stop_after:
-            raise KeyboardInterrupt
-        calls.append([prompt.question.id for prompt in batch.prompts])
-        return forward(self, batch)
-
-    monkeypatch.setattr(LensModel, "differentiable_logits", counted)
-    return calls
-
-
 @pytest.mark.parametrize("stop_after", [0, 1, 4, 5])
 def test_an_interrupted_run_goes_on_where_it_was(monkeypatch, tmp_path, stop_after):
     model, questions = exact("llama"), toy_questions()
@@ -583,29 +512,22 @@ def test_a_run_folder_refuses_hooks_around_the_call(tmp_path):
 # ------------------------------------------------------------------ what is refused
 
 
-def must_not_run(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("the model was run")
-
-    monkeypatch.setattr(LensModel, "differentiable_logits", refuse)
-
-
 def test_unknown_names_are_refused_before_the_model_runs(monkeypatch):
+    model, ungated, questions = lens("llama"), lens("gpt2"), toy_questions()
     must_not_run(monkeypatch)
-    model, questions = lens("llama"), toy_questions()
     with pytest.raises(InputError, match="unknown aggregation.*'maximun'.*'maximum'"):
         scored(model, questions, tokens="maximun")
     with pytest.raises(InputError, match="unknown site 'gates': did you mean 'gate'"):
         scored(model, questions, sites=("gates", "q"))
     with pytest.raises(InputError, match="unknown site 'up'"):
-        scored(lens("gpt2"), questions, sites=("gate", "up"))
+        scored(ungated, questions, sites=("gate", "up"))
     with pytest.raises(InputError, match="batch_size must be at least 1"):
         scored(model, questions, batch_size=0)
 
 
 def test_questions_that_cannot_be_scored_are_refused_before_the_model_runs(monkeypatch):
-    must_not_run(monkeypatch)
     model, questions = lens("llama"), toy_questions()
+    must_not_run(monkeypatch)
     with pytest.raises(InputError, match="no questions"):
         scored(model, [])
     with pytest.raises(InputError, match="occurs twice"):
@@ -617,9 +539,9 @@ def test_questions_that_cannot_be_scored_are_refused_before_the_model_runs(monke
 
 @pytest.mark.parametrize("control", [False, True])
 def test_a_label_that_is_not_one_token_is_refused_before_the_model_runs(monkeypatch, control):
-    must_not_run(monkeypatch)
     spaced = PromptFormat(label_form="space", labels="WXYZ")
     model = lens("qwen2")
+    must_not_run(monkeypatch)
     questions = [replace(q, prompt=spaced) for q in toy_questions()]
     assert len(model.tokenizer(" W", add_special_tokens=False).input_ids) > 1
     with pytest.raises(InputError, match="label .* is not one token"):

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import math
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from culture_lens.benchmarks.everyday import everyday_questions
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import InputError
 from culture_lens.storage.bundled import data_path
+from tests.helpers.chance import chi_square_p
 from tests.helpers.places import ROOT
 
 COLUMNS = ("group", "topic", "culture", "question", "answer", "source")
@@ -50,14 +50,6 @@ def test_gold_is_the_own_answer_and_the_others_are_true_elsewhere(questions, tru
         assert len(set(owners)) == 4 and owners[question.answer] == question.culture
         for option, owner in zip(question.options, owners, strict=True):
             assert option == truth[question.group, owner]["answer"]
-
-
-def chi_square_p(counts):
-    """Upper tail of chi-square with three degrees of freedom, for four counts."""
-    assert len(counts) == 4
-    mean = sum(counts) / 4
-    x = sum((count - mean) ** 2 for count in counts) / mean
-    return math.erfc(math.sqrt(x / 2)) + math.sqrt(2 * x / math.pi) * math.exp(-x / 2)
 
 
 def test_gold_position_is_balanced(questions):

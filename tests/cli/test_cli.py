@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from culture_lens import cli
 from culture_lens.attribution.culnig import SCORINGS, CulnigScores
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
+from tests.helpers.cli import run
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 CULTURES = ("Italy", "Japan", "Mexico")
@@ -46,21 +46,6 @@ def table(tmp_path_factory):
             options = [row.pop(name) for name in "abc"]
             out.write(json.dumps({**row, "options": options}) + "\n")
     return str(rows)
-
-
-def run(capsys, *arguments):
-    """Call the command line; give exit code, standard output and standard error."""
-    code = 0
-    held = sys.argv
-    sys.argv = ["culture-lens", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as stop:
-        code = stop.code or 0
-    finally:
-        sys.argv = held
-    said = capsys.readouterr()
-    return code, said.out, said.err
 
 
 def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):

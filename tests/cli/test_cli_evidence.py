@@ -18,9 +18,10 @@ from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.questions.splits import at_most
 from culture_lens.storage.runs import Run
-from tests.evaluation.short_answers.test_short_answers import entry, written_to
-from tests.evaluation.values.test_values import ASKED, metadata_of, people
+from tests.helpers.forwards import must_not_run
+from tests.helpers.short_answers import entry, written_to
 from tests.helpers.tiny import D_MLP, N_LAYERS, tiny_model, tiny_tokenizer
+from tests.helpers.values import ASKED, metadata_of, people
 
 CULTURES = ("Italy", "Japan", "Mexico")
 USED = ("0", "1")
@@ -104,7 +105,7 @@ def run(capsys, folder, monkeypatch):
 
 def forbid_running(monkeypatch, model):
     """Make every forward an error: what is done already may not be done again."""
-    monkeypatch.setattr(type(model), "logits", None)
+    must_not_run(monkeypatch)
     monkeypatch.setattr(generation, "greedy_tokens", None)
 
 

@@ -10,8 +10,8 @@ from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.transfer import TransferMatrix
 from culture_lens.models.architectures import ARCHITECTURES, PRESETS
 from culture_lens.neurons.neuron_set import NeuronSet
-from tests.benchmarks.test_cvqa import SUBSETS, dataset, made
-from tests.cli.test_cli import run
+from tests.helpers.cli import run
+from tests.helpers.cvqa import SUBSETS, dataset, made
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 from tests.helpers.tiny_vlm import save_vlm
 

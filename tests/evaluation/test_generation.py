@@ -15,9 +15,11 @@ from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.prompts.batches import build_prompts, collate
 from culture_lens.storage.runs import Run
-from tests.conftest import lens, raw, rows_refused_beyond, toy_questions
 from tests.helpers import reference, tiny_t5
 from tests.helpers import vlm as vlm_helpers
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import lens, raw
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
 CHOSEN = {layer: list(range(0, 48, 2)) for layer in range(3)}

@@ -14,8 +14,9 @@ from culture_lens.prompts.batches import batches, build_prompts, collate
 from culture_lens.prompts.build import continuation_ids, joined, label_ids
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import PromptFormat, Question, with_format
-from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.helpers import reference
+from tests.helpers.lm import lens, raw, wide_gemma3
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
 LONG_HEAD = PromptFormat(cloze="People of many countries answer questions like this.\n{question}")

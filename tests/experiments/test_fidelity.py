@@ -36,7 +36,8 @@ from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.neurons.scores import NeuronScores, pooled_top
 from culture_lens.prompts.batches import build_prompts
 from culture_lens.statistics.estimates import correlation, ranks
-from tests.conftest import lens, toy_questions
+from tests.helpers.lm import lens
+from tests.helpers.questions import toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype
 from tests.helpers.tiny import D_MLP, N_LAYERS, tiny_model, tiny_tokenizer
 

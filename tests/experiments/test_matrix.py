@@ -16,63 +16,17 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.selectors import matched_random
 from culture_lens.statistics.estimates import group_weights
-from tests.conftest import lens, toy_questions
+from tests.helpers.lm import lens
+from tests.helpers.matrices import random_records, records
+from tests.helpers.neurons import CULTURES, found_set
+from tests.helpers.questions import toy_questions
 
 QUIET = {"progress": False, "scoring": "letter_options", "batch_size": 8}
-CULTURES = ("Ethiopia", "France", "Japan", "Mexico")
-
-
-def found_set(**metadata):
-    """Different neurons of the tiny Llama for each culture."""
-    source = np.random.default_rng(0)
-    neurons = {}
-    for culture in CULTURES:
-        picks = source.choice(3 * 48, size=40, replace=False)
-        neurons[culture] = Neurons.of({"act": [divmod(int(p), 48) for p in picks]})
-    return NeuronSet(
-        neurons, {"act": (3, 48)}, {"model": "tiny-llama", "selector": "conact", **metadata}
-    )
 
 
 @pytest.fixture(scope="module")
 def real():
     return ablation_matrix(lens("llama"), found_set(), toy_questions(), random_seeds=2, **QUIET)
-
-
-def records(answers, gold=0):
-    """A matrix from {(kind, mask, seed): {(culture, group): prediction}}."""
-    rows = [
-        {
-            "kind": kind,
-            "mask": mask,
-            "seed": seed,
-            "id": f"{group}/{culture}",
-            "culture": culture,
-            "group": group,
-            "category": "",
-            "gold": gold,
-            "prediction": prediction,
-            "correct": prediction == gold,
-            "p_gold": 0.5,
-            "scores": [0.0, 0.0],
-        }
-        for (kind, mask, seed), table in answers.items()
-        for (culture, group), prediction in table.items()
-    ]
-    return AblationMatrix(pd.DataFrame(rows))
-
-
-def random_records(seed=0, cultures=("A", "B", "C"), groups=6, seeds=2, shared=True, drop=0.0):
-    source = np.random.default_rng(seed)
-    items = [
-        (culture, f"g{g}" if shared else f"g{culture}{g}")
-        for culture in cultures
-        for g in range(groups)
-        if source.random() >= drop
-    ]
-    runs = [("none", "", 0)] + [("found", c, 0) for c in cultures]
-    runs += [("random", c, s) for c in cultures for s in range(seeds)]
-    return records({run: {item: int(source.integers(3)) for item in items} for run in runs})
 
 
 # ------------------------------------------------------------------ plain loops
@@ -325,11 +279,10 @@ def test_one_question_group_has_no_interval():
     assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
 
 
-def test_what_cannot_be_silenced_is_refused_before_anything_is_asked(monkeypatch):
-    monkeypatch.setattr(LensModel, "logits", None)
+def test_what_cannot_be_silenced_is_refused_before_anything_is_asked(idle):
     for value, words in (("halve", "halve"), ("mean", "mean")):
         with pytest.raises(InputError, match=words):
-            ablation_matrix(lens("llama"), found_set(), toy_questions(), value=value, **QUIET)
+            ablation_matrix(idle, found_set(), toy_questions(), value=value, **QUIET)
 
 
 def test_metadata(real):
@@ -419,3 +372,24 @@ def test_parquet_round_trip_and_damage(tmp_path, real):
         AblationMatrix.from_parquet(tmp_path / "other.parquet")
     with pytest.raises(InputError, match="no such file"):
         AblationMatrix.from_parquet(tmp_path / "none.parquet")
+
+
+# ------------------------------------------------------------------ where it is used
+
+
+def test_a_matrix_of_other_names_has_its_diagonal():
+    """It is the matrix of the same neurons under the questions' names, random neurons too."""
+    names = {"Ethiopia": "ETH", "France": "france", "Mexico": "West_Java"}
+    found = found_set().renamed(names)
+    options = {"progress": False, "scoring": "letter_options", "batch_size": 8, "random_seeds": 1}
+    with pytest.warns(CultureLensWarning) as said:
+        matrix = ablation_matrix(lens("llama"), found, toy_questions(), **options)
+    assert [str(w.message).count("is taken for") for w in said] == [2]
+    assert matrix.masks == ("Ethiopia", "France", "Japan", "West_Java")
+    assert list(matrix.summary().index) == ["Ethiopia", "France", "Japan"]
+    by_hand = found_set().renamed({"Mexico": "West_Java"})
+    alone = ablation_matrix(lens("llama"), by_hand, toy_questions(), **options)
+    pd.testing.assert_frame_equal(matrix.frame, alone.frame)
+    assert matrix.metadata["neurons"] == alone.metadata["neurons"]
+    own = [matrix.cell(c, c).value for c in ("Ethiopia", "France", "Japan")]
+    assert (matrix.readings()["self"][0] == own).all() and np.isfinite(own).all()

@@ -30,8 +30,8 @@ from culture_lens.finetune.study import Known, joined
 from culture_lens.organism.truth import load_truth
 from culture_lens.plots.forgetting import forgetting_chart
 from culture_lens.storage.runs import Run
-from tests.conftest import toy_questions
 from tests.helpers.finetune import found_on, of
+from tests.helpers.questions import toy_questions
 
 pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
 

@@ -18,7 +18,6 @@ from culture_lens.finetune.modules import RankedModule
 from culture_lens.finetune.projections import projections_of, transposed
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.questions.question import PromptFormat, Question
-from tests.conftest import toy_questions
 from tests.helpers.finetune import (
     ENCODER_DECODERS,
     FAST,
@@ -28,6 +27,7 @@ from tests.helpers.finetune import (
     of,
     weights,
 )
+from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import pictured_questions
 
 pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
@@ -357,7 +357,7 @@ def test_lora_without_peft_names_the_install_command(monkeypatch):
 
 
 def test_coarse_weights_are_warned_of():
-    from tests.conftest import lens
+    from tests.helpers.lm import lens
 
     with pytest.warns(CultureLensWarning, match="rounded away"):
         finetune(lens("llama", torch.bfloat16), toy_questions()[:2], **{**FAST, "max_steps": 1})

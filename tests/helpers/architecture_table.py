@@ -33,10 +33,16 @@ from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.prompts.batches import build_prompts, collate
 from culture_lens.prompts.build import adds_bos, label_ids
 from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
-from tests import conftest
-from tests.helpers import reference, reference_culnig, reference_t5, reference_vlm
+from tests.helpers import (
+    lm,
+    questions,
+    reference,
+    reference_culnig,
+    reference_t5,
+    reference_vlm,
+    t5,
+)
 from tests.helpers import vlm as vlm_helpers
-from tests.models import test_encoder_decoder as t5
 
 PARTS = ("act", "gate", "up", "q", "k", "v")
 BOUND = 1e-5
@@ -62,7 +68,7 @@ def pairs(model: LensModel, site: str) -> list[tuple[int, int]]:
 
 
 def text_case(name: str) -> Case:
-    model, hf = conftest.lens(name), conftest.raw(name)
+    model, hf = lm.lens(name), lm.raw(name)
 
     def logits(prompt: Prompt) -> torch.Tensor:
         with torch.no_grad():
@@ -87,7 +93,7 @@ def text_case(name: str) -> Case:
 
     return Case(
         model,
-        build_prompts(conftest.toy_questions(), model.processor),
+        build_prompts(questions.toy_questions(), model.processor),
         logits,
         lambda site, prompt: reference.site_values(hf, site, prompt.ids),
         edited,

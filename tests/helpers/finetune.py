@@ -7,7 +7,7 @@ import torch
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from tests.conftest import lens
+from tests.helpers.lm import lens
 from tests.helpers.tiny import ARCHITECTURES
 from tests.helpers.tiny_t5 import FAMILIES as T5_FAMILIES
 from tests.helpers.tiny_t5 import tiny_model as tiny_t5

@@ -13,7 +13,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.prompts.batches import build_prompts
 from culture_lens.questions.question import PromptFormat, Question
-from tests.conftest import toy_questions
+from tests.helpers.questions import toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype
 from tests.helpers.reference_vlm import Item, processed
 from tests.helpers.tiny import GEMMA_WINDOW

@@ -19,8 +19,9 @@ from culture_lens.interventions.hooks import (
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.prompts.batches import build_prompts, collate
 from culture_lens.questions.question import Question
-from tests.conftest import lens, raw, toy_questions
 from tests.helpers import reference
+from tests.helpers.lm import lens, raw
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
 
 CHOSEN = {0: [1, 7, 40], 1: [3, 5], 2: [0, 47]}

@@ -16,9 +16,10 @@ from culture_lens.models.load import load_model, resolve_dtype
 from culture_lens.models.sites import SITES, check_sites, hook_name
 from culture_lens.prompts.batches import build_prompts, collate, common_start, starts_of
 from culture_lens.questions.question import PromptFormat, with_format
-from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.helpers import reference
 from tests.helpers.audit import audited
+from tests.helpers.lm import lens, raw, wide_gemma3
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, N_LAYERS, tiny_model, tiny_tokenizer
 
 WIDTHS = {  # d_mlp 48; 4 query heads and 2 key heads of 8, or of 16 where d_head is given

@@ -19,7 +19,7 @@ from culture_lens.prompts.batches import build_prompts, collate
 from culture_lens.questions.images import as_image
 from culture_lens.questions.question import PromptFormat, Question
 from culture_lens.questions.readable import readable
-from tests.conftest import lens as text_lens
+from tests.helpers.lm import lens as text_lens
 from tests.helpers.reference_vlm import vlm_logits
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 from tests.helpers.tiny_vlm import FAMILIES, VLM_ARCHITECTURES, picture, tiny_processor, tiny_vlm

@@ -18,7 +18,7 @@ from culture_lens.plots import fidelity as drawing
 from culture_lens.plots import heatmaps
 from culture_lens.plots import style as look
 from culture_lens.statistics.estimates import Estimate
-from tests.plots.test_plots import CULTURES, METADATA, make_found, make_matrix
+from tests.helpers.results import CULTURES, METADATA, make_found, make_matrix
 
 
 def make_fidelity(scale=1.0, kinds=("neuron", "set"), units=6):

@@ -20,7 +20,7 @@ from culture_lens.prompts.batches import (
 )
 from culture_lens.prompts.build import build_prompt, label_ids
 from culture_lens.prompts.prompt import Role
-from tests.conftest import toy_questions
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
 PAD = 399

@@ -21,13 +21,13 @@ from culture_lens.evaluation.short_answers.matching import HumanAnswer, words_of
 from culture_lens.evaluation.short_answers.questions import (
     LANGUAGE_OF,
     WORDINGS,
-    ShortQuestion,
     load_short_answers,
 )
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.statistics.estimates import mean_estimate
-from tests.conftest import lens
+from tests.helpers.lm import lens
 from tests.helpers.places import DATA
+from tests.helpers.short_answers import entry, short, written_to
 
 FOLDER = DATA / "blend"
 real = pytest.mark.skipif(
@@ -37,23 +37,6 @@ real = pytest.mark.skipif(
 quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
 NEURONS = Neurons.of({"act": [(layer, i) for layer in range(3) for i in range(0, 48, 2)]})
 QUIET = {"progress": False}
-
-
-def entry(question, *annotations, idk=0, none=0, inapplicable=0, english=None):
-    return {
-        "question": question,
-        "en_question": english or f"{question} in English",
-        "annotations": [
-            {"answers": list(own), "en_answers": list(other), "count": votes}
-            for own, other, votes in annotations
-        ],
-        "idks": {"idk": idk, "no-answer": none, "not-applicable": inapplicable, "a remark": 9},
-    }
-
-
-def written_to(folder, region, entries):
-    (folder / f"{region}_data.json").write_text(json.dumps(entries), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
@@ -71,11 +54,6 @@ def small(tmp_path):
         {"q1": entry("¿Bebida?", (["el vino", "vino tinto"], ["wine"], 2), (["té"], ["tea"], 1))},
     )
     return tmp_path
-
-
-def short(name="1", culture="UK", language="English", answers=None, **given):
-    humans = answers or (HumanAnswer(("milk",), 2), HumanAnswer(("sugar",), 1))
-    return ShortQuestion(name, culture, "Tea with?", language, humans, **given)
 
 
 # ------------------------------------------------------------------ reading

@@ -27,8 +27,10 @@ from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.prompts.build import build_prompt
 from culture_lens.statistics.estimates import mean_estimate
-from tests.conftest import lens, toy_questions
+from tests.helpers.lm import lens
 from tests.helpers.places import DATA
+from tests.helpers.questions import toy_questions
+from tests.helpers.values import ASKED, FAMILY, HUMANS, JOBS, asked_of_cultures, metadata_of, people
 
 FOLDER = DATA / "worldvaluesbench"
 real = pytest.mark.skipif(
@@ -37,22 +39,6 @@ real = pytest.mark.skipif(
 quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
 NEURONS = Neurons.of({"act": [(layer, i) for layer in range(3) for i in range(0, 48, 2)]})
 QUIET = {"progress": False}
-
-FAMILY = ValueQuestion("Q1", "On a scale of 1 to 4, how important is family?", 1, 4, "Social")
-JOBS = ValueQuestion("Q122", "On a scale of 0 to 2, do immigrants fill jobs?", 0, 2, "Migration")
-FREE = ValueQuestion("Q48", "On a scale of 1 to 10, how free is your choice?", 1, 10, "Happiness")
-ASKED = (FAMILY, JOBS, FREE)
-
-
-def metadata_of(question, **changes):
-    return {
-        "question": question.text,
-        "category": question.category,
-        "use_case": "value",
-        "answer_scale_min": question.low,
-        "answer_scale_max": question.high,
-        "answer_data_type": "ordinal",
-    } | changes
 
 
 @pytest.fixture
@@ -67,30 +53,6 @@ def folder(tmp_path):
     probe = {q.id: q.text for q in ASKED}
     (place / "value_questions.json").write_text(json.dumps(probe), encoding="utf-8")
     return place
-
-
-def people(**columns):
-    """One row per person, Peru's first; cells as a tsv file has them."""
-    rows = {
-        "D_INTERVIEW": ["1", "2", "3", "4", "5"],
-        "B_COUNTRY": ["Peru", "Peru", "Peru", "Japan", "Japan"],
-        "Q1": ["1", "1", "2", "4", "4"],
-        "Q122": ["0", "2", "2", "1", "1"],
-        "Q48": ["10", "9", "10", "5", "5"],
-    }
-    return pd.DataFrame(rows | columns, dtype=object)
-
-
-HUMANS = HumanValues(
-    {
-        "Peru": {"Q1": (2, 1, 0, 0), "Q122": (1, 0, 2), "Q48": (0,) * 8 + (1, 2)},
-        "Japan": {"Q1": (0, 0, 0, 2), "Q122": (0, 2, 0), "Q48": (0,) * 4 + (2,) + (0,) * 5},
-    }
-)
-
-
-def made(**options):
-    return value_questions(ASKED, HUMANS, **options)
 
 
 # ------------------------------------------------------------------ reading questions
@@ -225,12 +187,14 @@ def test_tables_without_an_answer():
 
 
 def test_one_question_for_each_culture_persona_and_wording():
-    found = made()
+    found = asked_of_cultures()
     assert len(found) == 2 * 3 * len(PERSONAS) * len(WORDINGS) == len({q.id for q in found})
     one = next(q for q in found if q.id == "Q122/Peru/country/3")
     assert one.options == ("0", "1", "2") and one.answer == 2  # two of three people said 2
     assert (one.group, one.category, one.culture) == ("Q122", "Migration", "Peru")
-    assert [q.id for q in made(cultures=["Japan"], personas=["person"], wordings=[1])] == [
+    assert [
+        q.id for q in asked_of_cultures(cultures=["Japan"], personas=["person"], wordings=[1])
+    ] == [
         "Q1/Japan/person/1",
         "Q122/Japan/person/1",
         "Q48/Japan/person/1",
@@ -268,8 +232,8 @@ def test_ties_and_missing_answers_are_said():
 def test_load_values(folder, tmp_path):
     people(Q2=["-4"] * 5).to_csv(tmp_path / "a.tsv", sep="\t", index=False)
     found = load_values(folder, tmp_path / "a.tsv", cultures=["Peru"])
-    assert [q.id for q in found] == [q.id for q in made(cultures=["Peru"])]
-    assert [q.metadata for q in found] == [q.metadata for q in made(cultures=["Peru"])]
+    assert [q.id for q in found] == [q.id for q in asked_of_cultures(cultures=["Peru"])]
+    assert [q.metadata for q in found] == [q.metadata for q in asked_of_cultures(cultures=["Peru"])]
     with pytest.raises(InputError, match="unknown culture 'Per': did you mean 'Peru'"):
         load_values(folder, people(), cultures=["Per"])
     with pytest.raises(InputError, match="unknown persona 'persons'"):
@@ -303,7 +267,7 @@ def records(questions, predictions, scores=None):
 
 def test_alignment_by_hand():
     """Peru's majorities are 1 of 1-4, 2 of 0-2 and 10 of 1-10; the model says 3, 2 and nothing."""
-    questions = made(cultures=["Peru"], personas=["person"], wordings=[0])
+    questions = asked_of_cultures(cultures=["Peru"], personas=["person"], wordings=[0])
     found = ValueAlignment(score_values(records(questions, [2, 2, -1]), questions))
     frame = found.frame
     assert frame["low"].tolist() == [1, 0, 1] and frame["high"].tolist() == [4, 2, 10]
@@ -324,7 +288,7 @@ def test_chance_depends_on_where_the_majority_lies():
 
 
 def test_intervals_are_clustered_by_question():
-    questions = made()
+    questions = asked_of_cultures()
     predictions = [i % len(q.options) for i, q in enumerate(questions)]
     found = ValueAlignment(score_values(records(questions, predictions), questions))
     values, groups = found.frame["alignment"].tolist(), found.frame["group"].tolist()
@@ -365,7 +329,7 @@ def test_distance_is_scipys():
 
 @pytest.mark.parametrize("scoring", ["letter", "letter_options", "option_likelihood_sum"])
 def test_records_are_those_of_an_evaluation(scoring):
-    model, questions = lens("llama", torch.float64), made(wordings=[0, 2])
+    model, questions = lens("llama", torch.float64), asked_of_cultures(wordings=[0, 2])
     found = evaluate_values(model, questions, NEURONS, scoring=scoring, **QUIET)
     asked = questions
     if scoring == "option_likelihood_sum":
@@ -388,7 +352,9 @@ def test_records_are_those_of_an_evaluation(scoring):
 
 
 def test_letters_that_a_model_never_writes_align_with_nothing():
-    found = evaluate_values(lens("llama", torch.float64), made(), scoring="letter", **QUIET)
+    found = evaluate_values(
+        lens("llama", torch.float64), asked_of_cultures(), scoring="letter", **QUIET
+    )
     none = found.frame["prediction"] == -1
     assert none.any() and (found.frame.loc[none, "alignment"] == 0).all()
     assert found.frame.loc[none, "chosen"].isna().all()
@@ -398,7 +364,7 @@ def test_letters_that_a_model_never_writes_align_with_nothing():
 def test_the_default_scoring_compares_whole_answers():
     model = lens("llama")
     assert model.scoring == "option_likelihood"
-    questions = made(cultures=["Peru"], personas=["person"], wordings=[0])
+    questions = asked_of_cultures(cultures=["Peru"], personas=["person"], wordings=[0])
     found = evaluate_values(model, questions, **QUIET)
     assert found.metadata["scoring"] == "option_likelihood_sum"
     with pytest.warns(CultureLensWarning, match="favours '10'"):
@@ -407,7 +373,7 @@ def test_the_default_scoring_compares_whole_answers():
 
 def test_a_models_favourite_point_aligns_fully_where_people_chose_it():
     model = lens("qwen2", torch.float64)
-    questions = made(personas=["person"], wordings=[0])
+    questions = asked_of_cultures(personas=["person"], wordings=[0])
     base = evaluate_values(model, questions, **QUIET)
     votes = {
         culture: {
@@ -425,7 +391,7 @@ def test_a_models_favourite_point_aligns_fully_where_people_chose_it():
 
 
 def test_batch_size_and_order_do_not_matter():
-    model, questions = lens("qwen2", torch.float64), made(wordings=[1, 3])
+    model, questions = lens("qwen2", torch.float64), asked_of_cultures(wordings=[1, 3])
     expected = evaluate_values(model, questions, NEURONS, batch_size=16, **QUIET).frame
     plain = [c for c in expected.columns if c not in ("scores", "p_gold", "distance")]
     for size in (1, 5):
@@ -436,7 +402,7 @@ def test_batch_size_and_order_do_not_matter():
 
 
 def test_a_run_is_found_again_and_other_answers_of_people_are_scored_anew(tmp_path, monkeypatch):
-    model, questions = lens("llama"), made(wordings=[0])
+    model, questions = lens("llama"), asked_of_cultures(wordings=[0])
     first = evaluate_values(model, questions, run=tmp_path, **QUIET).frame
     monkeypatch.setattr(evaluation, "run_batches", lambda *_, **__: pytest.fail("it was done"))
     again = evaluate_values(model, questions, run=tmp_path, **QUIET).frame
@@ -451,12 +417,14 @@ def test_questions_serve_an_ablation_matrix():
     model = lens("llama")
     own = {"Peru": NEURONS, "Japan": Neurons.of({"act": [(0, 1)]})}
     found = NeuronSet(own, {"act": model.shape("act")})
-    matrix = ablation_matrix(model, found, made(wordings=[0]), **QUIET)
+    matrix = ablation_matrix(model, found, asked_of_cultures(wordings=[0]), **QUIET)
     assert matrix.cultures == ("Japan", "Peru")
 
 
 def test_parquet_is_readable_without_the_package(tmp_path):
-    found = evaluate_values(lens("llama"), made(wordings=[0]), scoring="letter", **QUIET)
+    found = evaluate_values(
+        lens("llama"), asked_of_cultures(wordings=[0]), scoring="letter", **QUIET
+    )
     frame = pd.read_parquet(found.to_parquet(tmp_path / "deep" / "v.parquet"))
     assert frame["alignment"].tolist() == found.frame["alignment"].tolist()
     assert frame["chosen"].isna().tolist() == found.frame["chosen"].isna().tolist()
@@ -472,6 +440,7 @@ def test_other_questions_are_refused():
 
 
 # ------------------------------------------------------------------ published questions
+
 
 SCALE = re.compile(r"On a scale of (\d+) to (\d+), \1 meaning '.+?' and \2 meaning '.+?',")
 

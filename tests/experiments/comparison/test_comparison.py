@@ -28,10 +28,12 @@ from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import SELECTORS
 from culture_lens.selectors.ranking import Sources, first, get_ranking
 from culture_lens.statistics.estimates import DRAWS, group_weights
-from tests.conftest import lens, toy_questions
+from tests.helpers import t5
+from tests.helpers.forwards import must_not_run
+from tests.helpers.lm import lens
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import D_MLP, N_LAYERS
 from tests.helpers.tiny_t5 import LAYERS as T5_LAYERS
-from tests.models import test_encoder_decoder as test_encoder_decoders
 
 SHARES = (0.03, 0.15)
 NUMBERS = [int(share * N_LAYERS * D_MLP) for share in SHARES]
@@ -149,7 +151,7 @@ def test_fewer_cultures_are_silenced_and_all_are_asked(compared):
 
 
 def test_an_encoder_decoder_is_compared_within_one_stack():
-    model = test_encoder_decoders.lens("flan")
+    model = t5.lens("flan")
     names = ["conact", "culnig_all_projections", "random"]
     found = quietly(
         model, toy_questions(), names, shares=(0.1,), random_seeds=1, countryrc=reading()
@@ -182,10 +184,7 @@ def test_a_finished_run_is_found_again(tmp_path, monkeypatch, compared):
     same = (frame["kind"] == "none") | (frame["selector"].isin(names) & (frame["share"] == 0.15))
     pd.testing.assert_frame_equal(kept.frame, frame[same].reset_index(drop=True))
 
-    def refuse(*_, **__):
-        raise AssertionError("the model was run")
-
-    monkeypatch.setattr(LensModel, "_forward", refuse)
+    must_not_run(monkeypatch)
     again = quietly(model, toy_questions(), **options)
     pd.testing.assert_frame_equal(again.frame, kept.frame)
     # Other shares need other masks, but neither recording nor scoring anew.
@@ -387,17 +386,6 @@ def test_on_the_organism_profiles_show_where_knowledge_was_planted(organism):
 
 
 # ------------------------------------------------------------------ refused before anything runs
-
-
-@pytest.fixture
-def idle(monkeypatch):
-    """A model that must not run."""
-
-    def refuse(*_, **__):
-        raise AssertionError("the model was run")
-
-    monkeypatch.setattr(LensModel, "_forward", refuse)
-    return lens("llama")
 
 
 @pytest.mark.parametrize(

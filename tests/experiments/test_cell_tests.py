@@ -1,8 +1,8 @@
-"""Tests of a matrix: worked by hand, against enumeration, and calibrated by simulation."""
+"""Tests of the cells, the diagonal and random masks: by hand, against loops, calibrated."""
 
 import math
 import warnings
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -18,64 +18,15 @@ from culture_lens.experiments.cell_tests import (
 )
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.paired_answers import PairedAnswers
-from culture_lens.experiments.power import clustered_errors, minimum_detectable_effect
+from culture_lens.experiments.power import minimum_detectable_effect
 from culture_lens.statistics.permutation import (
-    benjamini_hochberg,
-    contrasts,
-    corrected,
     holm,
     permutation_p,
     relabelling_p,
     relabellings,
-    sum_distribution,
-    weighted_p,
 )
-from tests.experiments.test_matrix import random_records, records
-
-
-def frame_of(runs, cultures, correct):
-    """A matrix from ``correct``: run x culture x group x item; groups are named alike."""
-    _, n_cultures, n_groups, size = correct.shape
-    index = np.indices((n_cultures, n_groups, size)).reshape(3, -1)
-    items = pd.DataFrame(
-        {
-            "id": [f"{c}/{g}/{i}" for c, g, i in index.T],
-            "culture": np.array(cultures)[index[0]],
-            "group": [f"g{g}" for g in index[1]],
-            "p_gold": 0.5,
-        }
-    )
-    frames = [
-        items.assign(
-            kind=kind, mask=mask, seed=seed, correct=own.ravel() == 1, prediction=1 - own.ravel()
-        )
-        for (kind, mask, seed), own in zip(runs, correct, strict=True)
-    ]
-    return AblationMatrix(pd.concat(frames, ignore_index=True))
-
-
-def clustered(source, shape, rate):
-    """Answers whose group has a rate of its own, Beta with mean ``rate``: items go together."""
-    *outer, size = shape
-    rate = np.broadcast_to(np.asarray(rate), outer)
-    own = source.beta(2 * rate, 2 * (1 - rate))
-    return (source.random(shape) < own[..., None]).astype(int)
-
-
-def one_mask(seed, effects, groups=40, size=5, base=0.6):
-    """One mask on many cultures, each a simulation of its own with the given true effect."""
-    source, effects = np.random.default_rng(seed), np.asarray(effects)
-    before = clustered(source, (len(effects), groups, size), base)
-    after = clustered(source, (len(effects), groups, size), base + effects[:, None])
-    cultures = [f"c{i:04d}" for i in range(len(effects))]
-    runs = [("none", "", 0), ("found", "m", 0)]
-    return frame_of(runs, cultures, np.array([before, after]))
-
-
-@pytest.fixture(scope="module")
-def null():
-    """400 cells in which the mask does nothing, items of a group going together."""
-    return one_mask(0, np.zeros(400))
+from tests.helpers.calibration import exactly_uniform
+from tests.helpers.matrices import clustered, frame_of, one_mask, random_records, records
 
 
 @pytest.fixture(scope="module")
@@ -110,44 +61,6 @@ def test_mcnemar_is_the_special_case_of_one_item_per_group():
     table = cell_tests(matrix)
     assert table["p"].tolist() == pytest.approx(table["mcnemar_p"].tolist(), abs=1e-12)
     assert len(set(table["p"])) > 2
-
-
-@pytest.mark.parametrize("runs", [2, 3])
-def test_relabelling_equals_enumeration(runs):
-    source = np.random.default_rng(runs)
-    for _ in range(20):
-        counts = source.integers(0, 4, size=(5, runs))
-        first = runs * counts - counts.sum(1, keepdims=True)
-        sums = [
-            sum(row[k] for row, k in zip(first, pick)) for pick in product(range(runs), repeat=5)
-        ]
-        expected = np.mean(np.abs(sums) >= abs(first[:, 0].sum()))
-        assert relabelling_p(counts) == pytest.approx(expected, abs=1e-12)
-        p, tried, exact = weighted_p(first / 7)
-        moving = int(first.any(1).sum())
-        assert (p, tried, exact) == (pytest.approx(expected), runs**moving, True)
-
-
-def test_drawn_relabellings_come_near_the_exact_ones():
-    counts = np.random.default_rng(5).binomial(5, [[0.5, 0.62]] * 40)
-    exact = relabelling_p(counts)
-    drawn, tried, whole = weighted_p(contrasts(counts).astype(float))
-    assert (tried, whole) == (9999, False) and 0.01 < exact < 0.5
-    assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact / 9999))
-    assert weighted_p(contrasts(counts).astype(float)) == (drawn, tried, whole)
-    # a p of drawn ones is never 0
-    assert weighted_p(np.array([[1.0, -1.0]] * 200))[0] == 1 / 10_000
-
-
-def test_holm_by_hand():
-    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == [0.03, 0.06, 0.06, 0.02]
-    assert holm(np.array([0.5, 0.6])).tolist() == [1.0, 1.0]
-    assert benjamini_hochberg(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx(
-        [0.02, 0.04, 0.04, 0.02]
-    )
-    assert np.isnan(corrected(np.array([np.nan, np.nan]), "holm")).all()
-    with pytest.raises(InputError, match="unknown correction 'hol': did you mean 'holm'"):
-        corrected(np.array([0.1]), "hol")
 
 
 def test_random_masks_in_cells():
@@ -249,16 +162,6 @@ def test_one_mask_of_no_culture():
 # ------------------------------------------------------------------ calibration
 
 
-def exactly_uniform(counts, source):
-    """p with its own atom spread out: uniform under the null if the distribution is right."""
-    values = contrasts(counts)
-    sums, chances = sum_distribution(values)
-    observed = abs(int(values[:, 0].sum()))
-    beyond, at = chances[np.abs(sums) > observed].sum(), chances[np.abs(sums) == observed].sum()
-    assert relabelling_p(counts) == pytest.approx(min(1, beyond + at))
-    return beyond + source.random() * at
-
-
 def test_p_of_cells_is_uniform_under_the_null_and_mcnemar_is_not(null, null_table):
     answers, source = PairedAnswers.of(null), np.random.default_rng(0)
     runs = [("none", "", 0), ("found", "m", 0)]
@@ -273,19 +176,6 @@ def test_p_of_cells_is_uniform_under_the_null_and_mcnemar_is_not(null, null_tabl
     naive = null_table["mcnemar_p"].to_numpy()
     assert stats.kstest(naive, "uniform", alternative="greater").pvalue < 1e-10
     assert (naive <= 0.05).mean() > 0.15
-
-
-@pytest.mark.parametrize("runs", [2, 6])
-def test_p_against_random_is_uniform_under_the_null(runs):
-    source = np.random.default_rng(runs)
-    exact, weighted = [], []
-    for _ in range(300):
-        counts = clustered(source, (30, runs, 4), 0.7).sum(2)
-        exact.append(exactly_uniform(counts, source))
-        weights = source.random((30, 1))
-        weighted.append(weighted_p(weights * contrasts(counts), seed=1)[0])
-    assert stats.kstest(exact, "uniform").pvalue > 0.05
-    assert stats.kstest(weighted, "uniform").pvalue > 0.05
 
 
 @pytest.mark.parametrize("n", [5, 12])
@@ -337,100 +227,11 @@ def test_intervals_of_the_diagonal_cover():
     assert 0.89 <= covered / trials <= 0.99  # standard error 0.022
 
 
-def test_corrections_hold_their_levels():
-    """40 clustered tests, 10 of them with an effect, 150 times."""
-    source, trials = np.random.default_rng(6), 150
-    effect = np.repeat([-0.4, 0.0], [10, 30])
-    rates = {"holm": [], "benjamini-hochberg": [], "none": []}
-    power = {"holm": [], "benjamini-hochberg": []}
-    for _ in range(trials):
-        before = clustered(source, (40, 25, 3), 0.7).sum(2)
-        after = clustered(source, (40, 25, 3), 0.7 + effect[:, None]).sum(2)
-        p = np.array([relabelling_p(pair.T) for pair in np.stack([before, after], 1)])
-        for name in ("holm", "benjamini-hochberg"):
-            found = corrected(p, name) <= 0.1
-            false = found[10:].sum()
-            rates[name].append(false > 0 if name == "holm" else false / max(found.sum(), 1))
-            power[name].append(found[:10].mean())
-        rates["none"].append((p[10:] <= 0.1).any())
-    assert np.mean(rates["holm"]) <= 0.1 + 2 * math.sqrt(0.09 / trials)
-    assert (
-        np.mean(rates["benjamini-hochberg"]) <= 0.1 + 2 * np.std(rates["benjamini-hochberg"]) / 12
-    )
-    assert np.mean(rates["none"]) > 0.8
-    assert np.mean(power["benjamini-hochberg"]) > np.mean(power["holm"]) > 0.5
-
-
 def test_power_grows_with_the_effect():
     effects = np.repeat([0.0, -0.1, -0.2, -0.3], 60)
     table = cell_tests(one_mask(7, effects))
     found = (table["p"] <= 0.05).to_numpy().reshape(4, 60).mean(1)
     assert (np.diff(found) > 0.1).all() and found[0] <= 0.1 and found[-1] > 0.85
-
-
-def test_minimum_detectable_effect_is_found_with_its_power(null):
-    for groups, wanted in ((40, 0.8), (40, 0.5), (20, 0.8)):
-        part = null.frame[null.frame["group"].isin([f"g{g}" for g in range(groups)])]
-        pilot = minimum_detectable_effect(AblationMatrix(part), mask="m", power=wanted)
-        effect = float(pilot["effect"][:-1].mean())
-        source = np.random.default_rng(8)
-        before = clustered(source, (1000, groups, 5), 0.5 + effect / 2).sum(2)
-        after = clustered(source, (1000, groups, 5), 0.5 - effect / 2).sum(2)
-        counts = np.stack([before, after], 2)
-        found = np.mean([relabelling_p(own) <= 0.05 for own in counts])
-        # standard error 0.013 to 0.016; the exact test is discrete and so finds a little less
-        assert wanted - 0.065 < found < wanted + 0.03, (groups, wanted, found)
-
-
-# ------------------------------------------------------------------ minimum detectable effect
-
-
-def test_standard_error_by_hand_and_loop():
-    # groups of 1 and 3 items, sums of change -1 and 0: d = -1/4, residuals -3/4 and 3/4
-    error = clustered_errors(np.array([[-1.0], [0.0]]), np.array([[1], [3]]))
-    assert error.tolist() == pytest.approx([math.sqrt(2 * 2 * (9 / 16) / 16)] * 2)
-    matrix = random_records(9, cultures=("A", "B", "C"), groups=30, drop=0.2)
-    table = minimum_detectable_effect(matrix)
-    for culture in "ABC":
-        frame = matrix.frame[matrix.frame["culture"] == culture].set_index("group")
-        after = frame[(frame["kind"] == "found") & (frame["mask"] == culture)]["correct"]
-        change = after.astype(int) - frame[frame["kind"] == "none"]["correct"].astype(int)
-        expected = change.std(ddof=1) / math.sqrt(len(change))  # groups of one item
-        factor = stats.t.ppf([0.975, 0.8], len(change) - 1).sum()
-        assert table.loc[culture, "standard_error"] == pytest.approx(expected)
-        assert table.loc[culture, "effect"] == pytest.approx(factor * expected)
-        assert table.loc[culture, "items"] == len(change) == table.loc[culture, "groups"]
-    drawn = np.nanstd(np.nanmean(matrix.readings()["self"], 1)[1:])
-    assert table.loc["mean", "standard_error"] == pytest.approx(drawn, rel=0.1)
-
-
-def test_errors_match_the_spread_of_repeated_experiments(null):
-    change = null.table("change").to_numpy()[0]
-    error = minimum_detectable_effect(null, mask="m")["standard_error"][:-1]
-    assert error.mean() == pytest.approx(change.std(), rel=0.1)
-
-
-def test_planning_from_one_evaluation(null):
-    frame = null.frame[null.frame["kind"] == "none"].drop(columns=["kind", "mask", "seed"])
-    planned = minimum_detectable_effect(frame)
-    paired = minimum_detectable_effect(null, mask="m")
-    # in this simulation both runs are drawn anew, which is what planning assumes
-    ratio = planned["effect"][:-1].mean() / paired["effect"][:-1].mean()
-    assert ratio == pytest.approx(1, abs=0.03)
-    assert planned.loc["c0003", "groups"] == 40 and planned.loc["c0003", "items"] == 200
-
-
-def test_power_refuses_nonsense(null):
-    with pytest.raises(InputError, match="power=80.0 is outside"):
-        minimum_detectable_effect(null, mask="m", power=80.0)
-    with pytest.raises(InputError, match="alpha=0.0 is outside"):
-        minimum_detectable_effect(null, mask="m", alpha=0.0)
-    with pytest.raises(InputError, match="lacks group"):
-        minimum_detectable_effect(pd.DataFrame({"culture": ["A"], "correct": [True]}))
-    with pytest.raises(InputError, match="is empty"):
-        minimum_detectable_effect(pd.DataFrame({"culture": [], "group": [], "correct": []}))
-    with pytest.raises(InputError, match="give the matrix itself"):
-        minimum_detectable_effect(null.frame)
 
 
 # ------------------------------------------------------------------ nothing to test

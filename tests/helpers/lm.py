@@ -1,0 +1,50 @@
+"""Tiny decoder-only models as the package loads them, and the same weights as bare modules."""
+
+import functools
+
+import torch
+
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.load import load_model
+from tests.helpers.reference_culnig import norms_in_own_dtype
+from tests.helpers.tiny import tiny_model, tiny_tokenizer
+
+
+@functools.cache
+def lens(architecture: str, dtype: torch.dtype = torch.float32) -> LensModel:
+    """A tiny model as the package loads it; tests must leave it as it was."""
+    return load_model(
+        f"tiny-{architecture}",
+        hf_model=tiny_model(architecture).to(dtype),
+        tokenizer=tiny_tokenizer(architecture),
+    )
+
+
+@functools.cache
+def raw(architecture: str, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+    """The same weights as a bare Hugging Face model that the package never sees."""
+    return tiny_model(architecture).to(dtype)
+
+
+def wide_gemma3(dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+    """A Gemma 3 whose attention window is longer than any prompt of the tests."""
+    hf = tiny_model("gemma3").to(dtype)
+    hf.config.sliding_window = 512
+    for layer in hf.model.layers:
+        if layer.self_attn.sliding_window is not None:
+            layer.self_attn.sliding_window = 512
+    return hf
+
+
+@functools.cache
+def exact(architecture):
+    """A float64 model as the package loads it, with norms that are float64, too."""
+    hf = norms_in_own_dtype(tiny_model(architecture).double())
+    tokenizer = tiny_tokenizer(architecture)
+    return load_model(f"exact-{architecture}", hf_model=hf, tokenizer=tokenizer)
+
+
+@functools.cache
+def exact_raw(architecture):
+    """The same weights as a bare model that the package never sees."""
+    return norms_in_own_dtype(tiny_model(architecture).double())
