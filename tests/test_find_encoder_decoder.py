@@ -52,7 +52,7 @@ def test_from_questions_to_plots(tmp_path):
 def test_fidelity_over_all_stacks():
     model = lens("flan", torch.float64)
     questions = toy_questions()
-    scores = attribute(model, questions, sites=model.sites, tokens="sum", progress=False)
+    scores = attribute(model, questions, sites=model.sites, aggregation="sum", progress=False)
     assert len(
         fidelity(model, questions[:4], scores, neurons=3, shares=(0.01,), progress=False).frame
     )

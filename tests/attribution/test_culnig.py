@@ -51,7 +51,7 @@ def test_scorings_that_do_not_belong_together():
     abroad = as_scores({"Peru": tables[2]["Iran"]}, ["a"])
     with pytest.raises(InputError, match="CountryRC was scored for Peru, which the task lacks"):
         CulnigScores(good.task, good.control, abroad)
-    for fact in ("model", "weights", "dtype", "tokens"):
+    for fact in ("model", "weights", "dtype", "aggregation"):
         other = as_scores(tables[2], ["a"], **{fact: "another"})
         with pytest.raises(InputError, match=f"differ in {fact}"):
             CulnigScores(good.task, good.control, other)

@@ -10,8 +10,8 @@ from tests.helpers.tiny_t5 import FAMILIES
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("tokens", ["maximum", "sum", "last"])
-def test_attribution_is_autograd_on_the_raw_model(family, tokens):
+@pytest.mark.parametrize("aggregation", ["maximum", "sum", "last"])
+def test_attribution_is_autograd_on_the_raw_model(family, aggregation):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     sites = reference.sites_of(hf)
     prompts = prompts_of(model)
@@ -24,10 +24,10 @@ def test_attribution_is_autograd_on_the_raw_model(family, tokens):
         )
         for site in sites:
             held = expected.setdefault(site, {})
-            own = p * reduce[tokens](products[site])
+            own = p * reduce[aggregation](products[site])
             held[prompt.question.culture] = held.get(prompt.question.culture, 0) + own
     found = attribute(
-        model, mixed_questions(), sites=sites, tokens=tokens, batch_size=5, progress=False
+        model, mixed_questions(), sites=sites, aggregation=aggregation, batch_size=5, progress=False
     )
     for site in sites:
         rows = torch.stack([expected[site][culture] for culture in found.cultures])

@@ -65,5 +65,5 @@ def test_instance_shares_equal_single_item_attribution():
     with pytest.raises(InputError, match="hold no neurons"):
         instance_share(model, questions, empty, progress=False)
     with pytest.raises(InputError, match="unknown aggregation over tokens 'max'"):
-        instance_share(model, questions, found, tokens="max", progress=False)
+        instance_share(model, questions, found, aggregation="max", progress=False)
     assert torch.is_grad_enabled()

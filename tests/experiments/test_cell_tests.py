@@ -42,7 +42,9 @@ def test_cells_by_hand():
     items = [("A", f"{i}") for i in range(9)] + [("B", f"{i}") for i in range(9)]
     base = {item: int(item[1] == "8") for item in items}
     mask = {item: int(item[1] < "7") if item[0] == "A" else base[item] for item in items}
-    matrix = records({("none", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base})
+    matrix = records(
+        {("unmodified", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base}
+    )
     table = cell_tests(matrix).set_index(["mask", "culture"])
     cell = table.loc["A", "A"]
     assert (cell["lost"], cell["gained"], cell["items"], cell["groups"]) == (7, 1, 9, 9)
@@ -66,14 +68,14 @@ def test_mcnemar_is_the_special_case_of_one_item_per_group():
 def test_random_masks_in_cells():
     matrix = random_records(3, cultures=("A", "B"), groups=5, seeds=2)
     with pytest.warns(CultureLensWarning, match="too few question groups"):
-        found = cell_tests(matrix, kind="found")
-    table = cell_tests(matrix, kind="random").set_index(["mask", "culture"])
+        found = cell_tests(matrix, condition="found")
+    table = cell_tests(matrix, condition="random").set_index(["mask", "culture"])
     assert table["mcnemar_p"].isna().all() and found["mcnemar_p"].notna().all()
     frame = matrix.frame[matrix.frame["culture"] == "B"]
-    wide = frame.pivot(index="group", columns=["kind", "mask", "seed"], values="correct").astype(
-        int
-    )
-    counts = wide[[("none", "", 0), ("random", "A", 0), ("random", "A", 1)]].to_numpy()
+    wide = frame.pivot(
+        index="group", columns=["condition", "mask", "seed"], values="correct"
+    ).astype(int)
+    counts = wide[[("unmodified", "", 0), ("random", "A", 0), ("random", "A", 1)]].to_numpy()
     assert table.loc[("A", "B"), "p"] == relabelling_p(counts)
     lost = sum(int((counts[:, 0] > counts[:, k]).sum()) for k in (1, 2))
     assert table.loc[("A", "B"), "lost"] == lost
@@ -120,9 +122,11 @@ def test_against_random_by_hand_and_loop():
         frame = matrix.frame[
             (matrix.frame["culture"] == culture) & (matrix.frame["mask"] == culture)
         ]
-        sets = frame.groupby(["kind", "seed"])["correct"].mean()
+        sets = frame.groupby(["condition", "seed"])["correct"].mean()
         assert table.loc[culture, "rank_p"] == (sets <= sets["found", 0]).sum() / 4
-        wide = frame.pivot(index="group", columns=["kind", "seed"], values="correct").astype(int)
+        wide = frame.pivot(index="group", columns=["condition", "seed"], values="correct").astype(
+            int
+        )
         runs = [("found", 0), ("random", 0), ("random", 1), ("random", 2)]
         assert table.loc[culture, "p"] == relabelling_p(wide[runs].to_numpy())
     mean, expected = table.loc["mean", "difference"], matrix.beyond_random("self")
@@ -137,7 +141,7 @@ def test_the_mean_over_cultures_relabels_a_shared_group_together():
     # two groups, both asked of both cultures: 2^2 relabellings, not 2^4
     base = {(c, g): 0 for c in "AB" for g in "12"}
     spoilt = dict.fromkeys(base, 1)
-    runs = {("none", "", 0): base}
+    runs = {("unmodified", "", 0): base}
     runs |= {("found", c, 0): spoilt for c in "AB"} | {("random", c, 0): base for c in "AB"}
     with pytest.warns(CultureLensWarning, match=r"A \(2, p at least 0.5\), B \(2"):
         table = against_random(records(runs))
@@ -153,7 +157,7 @@ def test_one_mask_of_no_culture():
     general = AblationMatrix(frame.assign(mask=frame["mask"].replace("A", "general")))
     table = against_random(general, mask="general")
     assert table.loc["mean", "difference"] == general.effect_beyond_random("general")
-    with pytest.raises(InputError, match="no culture was both silenced"):
+    with pytest.raises(InputError, match="no culture was both ablated"):
         against_random(general)
     with pytest.raises(InputError, match="unknown mask 'generals': did you mean 'general'"):
         minimum_detectable_effect(general, mask="generals")
@@ -164,7 +168,7 @@ def test_one_mask_of_no_culture():
 
 def test_p_of_cells_is_uniform_under_the_null_and_mcnemar_is_not(null, null_table):
     answers, source = PairedAnswers.of(null), np.random.default_rng(0)
-    runs = [("none", "", 0), ("found", "m", 0)]
+    runs = [("unmodified", "", 0), ("found", "m", 0)]
     spread = [exactly_uniform(answers.of_groups(c, runs), source) for c in null.cultures]
     assert stats.kstest(spread, "uniform").pvalue > 0.05
     p = null_table["p"].to_numpy()
@@ -217,7 +221,7 @@ def test_intervals_of_cells_cover():
 def test_intervals_of_the_diagonal_cover():
     source, cultures, covered = np.random.default_rng(4), ("A", "B", "C", "D"), 0
     truth, trials = -0.2, 100
-    runs = [("none", "", 0), *(("found", c, 0) for c in cultures)]
+    runs = [("unmodified", "", 0), *(("found", c, 0) for c in cultures)]
     rate = np.full((5, 4, 30), 0.7)
     rate[1:][np.arange(4), np.arange(4)] += truth
     for _ in range(trials):
@@ -241,7 +245,7 @@ def test_one_group_all_alike_and_no_variance():
     answers = {(c, g): 0 for c in "AB" for g in ("1", "2", "3", "4", "5", "6")}
     lone = {("C", "1"): 0}
     base = answers | lone
-    runs = {("none", "", 0): base} | {("found", c, 0): base for c in "ABC"}
+    runs = {("unmodified", "", 0): base} | {("found", c, 0): base for c in "ABC"}
     runs |= {("random", c, 0): base for c in "ABC"}
     matrix = records(runs)
     with pytest.warns(CultureLensWarning, match=r"any effect.*: C \(1, p at least 1\)\. Ask more"):
@@ -278,15 +282,17 @@ def test_what_is_not_paired_is_refused():
     with pytest.raises(InputError, match="lacks 1 of the 12 questions"):
         cell_tests(AblationMatrix(frame.drop(index=20)))
     with pytest.raises(InputError, match="no answers of the unmodified model"):
-        PairedAnswers.of(AblationMatrix(frame[frame["kind"] != "none"]))
-    fewer = frame[~((frame["kind"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))]
+        PairedAnswers.of(AblationMatrix(frame[frame["condition"] != "unmodified"]))
+    fewer = frame[
+        ~((frame["condition"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))
+    ]
     with pytest.raises(InputError, match="different numbers of random seeds"):
         against_random(AblationMatrix(fewer))
-    alone = AblationMatrix(frame[frame["kind"] != "random"])
-    for call in (against_random, lambda m: cell_tests(m, kind="random")):
+    alone = AblationMatrix(frame[frame["condition"] != "random"])
+    for call in (against_random, lambda m: cell_tests(m, condition="random")):
         with pytest.raises(InputError, match="no masks of random neurons: run ablation_matrix"):
             call(alone)
-    with pytest.raises(InputError, match="unknown kind of neurons 'none'"):
-        cell_tests(matrix, kind="none")
+    with pytest.raises(InputError, match="unknown condition of neurons 'none'"):
+        cell_tests(matrix, condition="unmodified")
     with pytest.raises(InputError, match="unknown correction 'bonferoni'"):
         against_random(matrix, correction="bonferoni")

@@ -43,14 +43,16 @@ def test_standard_error_by_hand_and_loop():
     table = minimum_detectable_effect(matrix)
     for culture in "ABC":
         frame = matrix.frame[matrix.frame["culture"] == culture].set_index("group")
-        after = frame[(frame["kind"] == "found") & (frame["mask"] == culture)]["correct"]
-        change = after.astype(int) - frame[frame["kind"] == "none"]["correct"].astype(int)
+        after = frame[(frame["condition"] == "found") & (frame["mask"] == culture)]["correct"]
+        change = after.astype(int) - frame[frame["condition"] == "unmodified"]["correct"].astype(
+            int
+        )
         expected = change.std(ddof=1) / math.sqrt(len(change))  # groups of one item
         factor = stats.t.ppf([0.975, 0.8], len(change) - 1).sum()
         assert table.loc[culture, "standard_error"] == pytest.approx(expected)
         assert table.loc[culture, "effect"] == pytest.approx(factor * expected)
         assert table.loc[culture, "items"] == len(change) == table.loc[culture, "groups"]
-    drawn = np.nanstd(np.nanmean(matrix.readings()["self"], 1)[1:])
+    drawn = np.nanstd(np.nanmean(matrix.metrics()["self"], 1)[1:])
     assert table.loc["mean", "standard_error"] == pytest.approx(drawn, rel=0.1)
 
 
@@ -61,7 +63,9 @@ def test_errors_match_the_spread_of_repeated_experiments(null):
 
 
 def test_planning_from_one_evaluation(null):
-    frame = null.frame[null.frame["kind"] == "none"].drop(columns=["kind", "mask", "seed"])
+    frame = null.frame[null.frame["condition"] == "unmodified"].drop(
+        columns=["condition", "mask", "seed"]
+    )
     planned = minimum_detectable_effect(frame)
     paired = minimum_detectable_effect(null, mask="m")
     # in this simulation both runs are drawn anew, which is what planning assumes

@@ -74,7 +74,7 @@ def test_families_are_found_and_frailty_does_not_hide_them():
 
 
 def test_too_few_cultures_and_no_difference():
-    with pytest.raises(InputError, match="at least 3 cultures that are both silenced.*are 2"):
+    with pytest.raises(InputError, match="at least 3 cultures that are both ablated.*are 2"):
         related_cultures(random_records(cultures=("A", "B")))
     matrix = random_records(1)
     part = matrix.frame[(matrix.frame["culture"] != "B") | (matrix.frame["mask"] != "A")]

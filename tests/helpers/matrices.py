@@ -7,10 +7,10 @@ from culture_lens.experiments.matrix import AblationMatrix
 
 
 def records(answers, gold=0):
-    """A matrix from {(kind, mask, seed): {(culture, group): prediction}}."""
+    """A matrix from {(condition, mask, seed): {(culture, group): prediction}}."""
     rows = [
         {
-            "kind": kind,
+            "condition": condition,
             "mask": mask,
             "seed": seed,
             "id": f"{group}/{culture}",
@@ -23,7 +23,7 @@ def records(answers, gold=0):
             "p_gold": 0.5,
             "scores": [0.0, 0.0],
         }
-        for (kind, mask, seed), table in answers.items()
+        for (condition, mask, seed), table in answers.items()
         for (culture, group), prediction in table.items()
     ]
     return AblationMatrix(pd.DataFrame(rows))
@@ -37,7 +37,7 @@ def random_records(seed=0, cultures=("A", "B", "C"), groups=6, seeds=2, shared=T
         for g in range(groups)
         if source.random() >= drop
     ]
-    runs = [("none", "", 0)] + [("found", c, 0) for c in cultures]
+    runs = [("unmodified", "", 0)] + [("found", c, 0) for c in cultures]
     runs += [("random", c, s) for c in cultures for s in range(seeds)]
     return records({run: {item: int(source.integers(3)) for item in items} for run in runs})
 
@@ -56,9 +56,13 @@ def frame_of(runs, cultures, correct):
     )
     frames = [
         items.assign(
-            kind=kind, mask=mask, seed=seed, correct=own.ravel() == 1, prediction=1 - own.ravel()
+            condition=condition,
+            mask=mask,
+            seed=seed,
+            correct=own.ravel() == 1,
+            prediction=1 - own.ravel(),
         )
-        for (kind, mask, seed), own in zip(runs, correct, strict=True)
+        for (condition, mask, seed), own in zip(runs, correct, strict=True)
     ]
     return AblationMatrix(pd.concat(frames, ignore_index=True))
 
@@ -77,5 +81,5 @@ def one_mask(seed, effects, groups=40, size=5, base=0.6):
     before = clustered(source, (len(effects), groups, size), base)
     after = clustered(source, (len(effects), groups, size), base + effects[:, None])
     cultures = [f"c{i:04d}" for i in range(len(effects))]
-    runs = [("none", "", 0), ("found", "m", 0)]
+    runs = [("unmodified", "", 0), ("found", "m", 0)]
     return frame_of(runs, cultures, np.array([before, after]))

@@ -14,15 +14,15 @@ METADATA = {"model": "org/tiny", "benchmark": "made", "selector": "conact", "val
 
 def make_matrix(cultures=CULTURES, items=12, seeds=2, **metadata):
     """Records in which a culture's own mask breaks every second answer, and another one in six."""
-    kinds = [("none", "", 0), *(("found", culture, 0) for culture in cultures)]
-    kinds += [("random", culture, seed) for culture in cultures for seed in range(seeds)]
+    conditions = [("unmodified", "", 0), *(("found", culture, 0) for culture in cultures)]
+    conditions += [("random", culture, seed) for culture in cultures for seed in range(seeds)]
     rows = []
-    for (kind, mask, seed), culture, item in product(kinds, cultures, range(items)):
-        own = kind == "found" and mask == culture and item % 2 == 0
-        correct = item % 6 != 5 and not own and not (kind == "random" and item == seed)
+    for (condition, mask, seed), culture, item in product(conditions, cultures, range(items)):
+        own = condition == "found" and mask == culture and item % 2 == 0
+        correct = item % 6 != 5 and not own and not (condition == "random" and item == seed)
         rows.append(
             {
-                "kind": kind,
+                "condition": condition,
                 "mask": mask,
                 "seed": seed,
                 "id": f"q{item}/{culture}",

@@ -13,7 +13,7 @@ from culture_lens.interventions.hooks import ablated, ablation_hooks
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, build_prompts, collate, starts_of
+from culture_lens.prompts.batches import batches, build_prompts, collate, shared_prefix_lengths
 from tests.helpers import reference_t5 as reference
 from tests.helpers.lm import lens as decoder_only
 from tests.helpers.questions import toy_questions
@@ -142,7 +142,7 @@ def test_option_likelihoods(family):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     prompts = prompts_of(model, toy_questions(), "cloze")
     assert len({len(t) for p in prompts for t in p.continuations}) > 3
-    for batch in batches(prompts, 5, model.pad_id, share=model.shares(prompts)):
+    for batch in batches(prompts, 5, model.pad_id, share_prefix=model.can_share_prefix(prompts)):
         answers = SCORINGS["option_likelihood_sum"].answers(model, batch)
         for prompt, answer in zip(batch.prompts, answers, strict=True):
             expected = [
@@ -213,12 +213,12 @@ def test_prompts_for_one_stack_are_refused():
 def test_beginnings_are_refused():
     model = lens("flan")
     prompts = prompts_of(model, toy_questions())
-    assert not model.shares(prompts)
+    assert not model.can_share_prefix(prompts)
     prompts = [dataclasses.replace(p, ids=(5,) * 9 + p.ids, roles=(1,) * 9 + p.roles)
                for p in prompts]  # fmt: skip
-    batch = collate(prompts, model.pad_id, starts_of(prompts))
-    assert batch.beginnings is not None
-    for call in (model.logits, model.begin, model.continuation_log_probs):
+    batch = collate(prompts, model.pad_id, shared_prefix_lengths(prompts))
+    assert batch.prefixes is not None
+    for call in (model.logits, model.run_prefix, model.continuation_log_probs):
         with pytest.raises(InputError, match="reads a prompt both ways"):
             call(batch)
     with pytest.raises(InputError, match="without beginnings"):

@@ -15,7 +15,7 @@ def test_the_figure_has_the_relations_in_the_order_of_the_tree():
     np.testing.assert_array_equal(trace.z, relations.table.loc[order, order].to_numpy())
     assert list(trace.x) == list(trace.y) == order
     assert "*" in trace.text[0][1] and trace.text[0][0] == ""
-    assert f"neurons of <b>{order[0]}</b> silenced" in trace.hovertext[0][1]
+    assert f"neurons of <b>{order[0]}</b> ablated" in trace.hovertext[0][1]
     lines = branches(relations)
     assert len(lines) == 5 == len(figure.data) - 1
     feet = sorted(x for xs, ys in lines for x, y in zip(xs, ys, strict=True) if y < 0)
