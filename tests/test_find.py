@@ -240,7 +240,7 @@ def no_forward(monkeypatch):
     def refuse(self, *args, **options):
         raise AssertionError("the model ran")
 
-    for method in ("logits", "begin", "continuation_log_probs"):
+    for method in ("logits", "run_prefix", "continuation_log_probs"):
         monkeypatch.setattr(LensModel, method, refuse)
 
 
