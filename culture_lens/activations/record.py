@@ -11,18 +11,66 @@ The steps, per batch:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import Unpack
 
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.models.lens_model import LensModel, check_logits
 from culture_lens.models.sites import check_sites
 from culture_lens.prompts.batches import batches, run_batches
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
+from culture_lens.prompts.running import BATCH_SIZE, read_options
+
+
+class RecordingOptions(TypedDict, total=False):
+    """The fields of ``Recording`` as keyword arguments."""
+
+    sites: str | Sequence[str] | None
+    roles: str | Sequence[int]
+    magnitudes: bool
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is recorded of each prompt.
+
+    Attributes:
+        sites: One site or several, recorded in the same pass; the model's default, the neuron of
+            ConAct's paper, where not given. Of an encoder-decoder, sites over the encoder's tokens
+            or sites over the decoder's, which count the last one, whatever the roles.
+        roles: Tokens that count: ``"content"`` (question, options and picture), ``"text"``
+            (without the picture), ``"image"`` (the picture only), or roles; see ``COUNTED``.
+        magnitudes: Whether sums and squares are recorded too, which MAD and mean ablation need.
+
+    Example:
+        >>> Recording(roles="image").counted
+        (2,)
+    """
+
+    sites: str | Sequence[str] | None = None
+    roles: str | Sequence[int] = "content"
+    magnitudes: bool = True
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """The roles that count, as numbers."""
+        return roles_of(self.roles)
+
+    def chosen(self, model: LensModel) -> tuple[str, ...]:
+        """Give the sites of a model that are recorded, checked.
+
+        Raises:
+            InputError: An unknown site, or sites that cannot be recorded in one pass.
+        """
+        sites = check_sites(model.default_site if self.sites is None else self.sites, model.sites)
+        model.check_together(sites)
+        return tuple(sites)
 
 
 def reduce_tokens(
@@ -119,48 +167,40 @@ def record_activations(
     model: LensModel,
     prompts: Sequence[Prompt],
     *,
-    sites: str | Sequence[str] | None = None,
-    roles: str | Sequence[int] = "content",
-    magnitudes: bool = True,
-    batch_size: int = 16,
-    progress: bool = True,
     into: ActivationStatistics | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: bool = True,
+    **recording: Unpack[RecordingOptions],
 ) -> ActivationStatistics:
     """Run prompts through the model once and count activations per culture (arXiv 2510.24942).
 
     Args:
         model: The model.
         prompts: What to run, at least one; each counts for its question's culture.
-        sites: One site or several, recorded in the same pass; the model's default, ConAct's
-            neuron, where not given. Of an encoder-decoder, sites over the encoder's tokens or
-            sites over the decoder's, which count the last one, whatever the roles.
-        roles: Tokens that count: ``"content"``, ``"text"``, ``"image"``, or roles; see
-            ``COUNTED``.
-        magnitudes: Record sums and squares too, which MAD and mean ablation need.
-        batch_size: Prompts per forward; halved where memory runs out.
-        progress: Show a progress bar.
         into: An accumulator to go on with. It is updated after every batch, so what an
             interrupted pass has counted stays in it.
+        batch_size: Prompts per forward; halved where memory runs out.
+        progress: Show a progress bar.
+        **recording: Sites, roles of tokens that count, magnitudes; see ``Recording``.
 
     Returns:
         The accumulator.
 
     Raises:
-        InputError: An unknown site, sites of an encoder-decoder that have no number of tokens in
-            common, or activations that are NaN or infinite.
+        InputError: An unknown site or option, sites of an encoder-decoder that have no number of
+            tokens in common, or activations that are NaN or infinite.
 
     Example:
         ``summary = record_activations(model, prompts).summary()``
     """
+    (what,) = read_options(recording, Recording)
     statistics = into if into is not None else ActivationStatistics()
-    chosen = check_sites(model.default_site if sites is None else sites, model.sites)
-    model.check_together(chosen)
     step = partial(
         item_statistics,
         model,
-        sites=chosen,
-        roles=roles_of(roles),
-        magnitudes=magnitudes,
+        sites=what.chosen(model),
+        roles=what.counted,
+        magnitudes=what.magnitudes,
     )
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
     for batch, rows in run_batches(

@@ -14,13 +14,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import Unpack
 
-from culture_lens.attribution.gradients import BATCH_SIZE, attribute, gold_tokens
+from culture_lens.attribution.gradients import attribute, gold_tokens
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
 from culture_lens.errors import CultureLensWarning, InputError
@@ -28,12 +30,12 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions, match_cultures
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.questions.splits import at_most
-from culture_lens.storage.runs import Run
 
-SCORINGS = ("task", "control", "countryrc")
+CONTRASTED = ("task", "control", "countryrc")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class CulnigScores:
             )
         for name in ("control", "countryrc"):
             check_same_model(self.task, getattr(self, name), name)
-        for name in SCORINGS:
+        for name in CONTRASTED:
             for site, values in getattr(self, name).scores.items():
                 if not values.any():
                     raise InputError(
@@ -166,10 +168,7 @@ def culnig_scores(
     sites: str | Sequence[str] | None = None,
     aggregation: str = "maximum",
     per_culture: int | None = None,
-    too_long: str = "error",
-    batch_size: int = BATCH_SIZE,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **running: Unpack[RunningOptions],
 ) -> CulnigScores:
     """Score task, control and CountryRC, one after the other (CULNIG, section 3).
 
@@ -185,11 +184,8 @@ def culnig_scores(
         sites: Sites to score; by default the model's projections.
         aggregation: How an item's tokens are joined; see ``attribute``.
         per_culture: At most so many items of each culture.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward and backward; halved where memory runs out.
-        progress: Show progress bars.
-        run: A run folder; finished shards are kept and found again, and the three scorings are
-            written to its folder ``scores``.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``. The
+            three scorings are written to the run folder's ``scores``.
 
     Raises:
         InputError: A country that the questions lack, or anything that ``attribute`` refuses.
@@ -197,6 +193,7 @@ def culnig_scores(
     Example:
         ``select(culnig_scores(model, questions), "culnig_specific")``
     """
+    how = Running.of(running)
     questions = at_most(questions, per_culture)
     check_questions(questions)
     if countryrc is None or isinstance(countryrc, (str, Path)):
@@ -205,38 +202,33 @@ def culnig_scores(
         asked = {question.culture for question in questions}
         reading = align_questions(countryrc, asked, "CountryRC's questions")
     check_countries(reading, questions)
-    questions = answerable(model, questions, too_long, progress)
-    reading = answerable(model, reading, too_long, progress)
-    options: dict[str, Any] = {
-        "sites": sites,
-        "aggregation": aggregation,
-        "too_long": too_long,
-        "batch_size": batch_size,
-        "progress": progress,
-        "run": run,
-    }
+    questions = answerable(model, questions, how)
+    reading = answerable(model, reading, how)
+    score = partial(attribute, model, sites=sites, aggregation=aggregation, **running)
     scores = CulnigScores(
-        task=attribute(model, questions, **options),
-        control=attribute(model, questions, control=True, **options),
-        countryrc=attribute(model, reading, **options),
+        task=score(questions),
+        control=score(questions, control=True),
+        countryrc=score(reading),
     )
     say_if_guessing("task", scores.task, questions)
     say_if_guessing("CountryRC", scores.countryrc, reading)
-    if run is not None:
-        for name in SCORINGS:
-            getattr(scores, name).save(Run.open(run).named("scores", name, ".safetensors"))
+    if (folder := how.folder) is not None:
+        for name in CONTRASTED:
+            getattr(scores, name).save(folder.named("scores", name, ".safetensors"))
     return scores
 
 
-def answerable(
-    model: LensModel, questions: Sequence[Question], too_long: str, progress: bool
-) -> list[Question]:
+def answerable(model: LensModel, questions: Sequence[Question], running: Running) -> list[Question]:
     """Keep the questions whose prompts fit, all labels checked, before anything runs.
 
     A control twin is shorter than its question, so both scorings then have the same items.
     """
     prompts = build_prompts(
-        questions, model.processor, context=model.context, too_long=too_long, progress=progress
+        questions,
+        model.processor,
+        context=model.context,
+        too_long=running.too_long,
+        progress=running.progress,
     )
     gold_tokens(prompts, model.tokenizer)
     return [prompt.question for prompt in prompts]
@@ -302,4 +294,4 @@ def check_countries(reading: Sequence[Question], questions: Sequence[Question]) 
         )
 
 
-__all__ = ["SCORINGS", "CulnigScores", "culnig_scores"]
+__all__ = ["CONTRASTED", "CulnigScores", "culnig_scores"]

@@ -27,16 +27,20 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from typing_extensions import Unpack
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.models.lens_model import LensModel, check_logits, check_unhooked
+from culture_lens.models.lens_model import LensModel, check_logits
+from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import batches, build_prompts, picture_key, run_batches
 from culture_lens.prompts.build import label_ids
 from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, benchmarks_of, check_questions, control_twin
-from culture_lens.storage.runs import Run, content_key, versions
+from culture_lens.storage.finished import shards
+from culture_lens.storage.runs import Run, versions
 
 SMALLEST_EXPONENT = -100
 """Below 2^-100 an answer's probability is not scaled further; float32 ends at 2^-149."""
@@ -288,8 +292,8 @@ class AttributionSums:
         for name, value in facts.items():
             self._facts[name][culture] = self._facts[name].get(culture, 0) + value
 
-    def merge(self, other: NeuronScores) -> None:
-        """Add sums that were made, or saved, before.
+    def merge(self, other: NeuronScores) -> int:
+        """Add sums that were made, or saved, before; return how many items are in them all.
 
         Raises:
             InputError: An item is in both.
@@ -303,6 +307,7 @@ class AttributionSums:
             self._count(culture, {name: other.metadata[name][culture] for name in self._facts})
         self.ids += other.metadata["ids"]
         self.groups |= set(other.metadata["groups"])
+        return len(self.ids)
 
     def scores(self, metadata: Mapping[str, Any]) -> NeuronScores:
         """Freeze what has been summed, cultures in alphabetical order.
@@ -328,10 +333,7 @@ def attribute(
     sites: str | Sequence[str] | None = None,
     aggregation: str = "maximum",
     control: bool = False,
-    too_long: str = "error",
-    batch_size: int = BATCH_SIZE,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **running: Unpack[RunningOptions],
 ) -> NeuronScores:
     """Score every neuron by gradient attribution, summed per culture (CULNIG, section 3).
 
@@ -343,10 +345,7 @@ def attribute(
         aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
             ``"last"``.
         control: Ask the control twins instead, without the question, and clamp scores at 0.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward and backward; halved where memory runs out.
-        progress: Show a progress bar.
-        run: A run folder; finished shards are kept and found again.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Returns:
         Sums over items, float64, ``culture layer neuron`` at each site. The metadata hold the
@@ -360,13 +359,18 @@ def attribute(
     Example:
         ``attribute(model, questions).save("task.safetensors")``
     """
+    how = Running.of(running)
     chosen = check_sites(model.projections if sites is None else sites, model.sites)
     if aggregation not in AGGREGATIONS:
         raise unknown("aggregation", aggregation, AGGREGATIONS)
     check_questions(questions, min_cultures=1)
     asked = [control_twin(question) for question in questions] if control else questions
     prompts = build_prompts(
-        asked, model.processor, context=model.context, too_long=too_long, progress=progress
+        asked,
+        model.processor,
+        context=model.context,
+        too_long=how.too_long,
+        progress=how.progress,
     )
     gold = gold_tokens(prompts, model.tokenizer)
     settings = {
@@ -377,30 +381,25 @@ def attribute(
         "aggregation": aggregation,
         "control": control,
     }
-    sums, where = AttributionSums(), None
-    if run is not None:
-        check_unhooked(model)
-        parts = [
-            (p.question.id, p.question.culture, p.all_ids, gold[p.question.id], picture_key(p))
-            for p in prompts
-        ]
-        key = content_key(settings, parts)
-        where = Run.open(run).piece("attribution", key, ".safetensors")
-        if where.exists():
-            sums.merge(NeuronScores.load(where))
+    sums = AttributionSums()
     step = partial(
         item_scores, model, gold=gold, sites=chosen, aggregation=aggregation, control=control
     )
-    shard = SHARD if where is not None else max(len(prompts), 1)
-    for start in range(len(sums.ids), len(prompts), shard):
-        work = batches(prompts[start : start + shard], batch_size, model.pad_id)
-        label = "scoring control twins" if control else "scoring neurons"
+    for shard in shards(
+        scores_place(model, prompts, gold, settings, how.folder),
+        len(prompts),
+        SHARD,
+        resume=lambda place: sums.merge(NeuronScores.load(place)),
+        save=lambda place, _: sums.scores(settings).save(place),
+    ):
         for batch, rows in run_batches(
-            work, step, pad_id=model.pad_id, progress=progress, label=label
+            batches(prompts[shard], how.rows(BATCH_SIZE), model.pad_id),
+            step,
+            pad_id=model.pad_id,
+            progress=how.progress,
+            label="scoring control twins" if control else "scoring neurons",
         ):
             sums.update(rows, batch.prompts)
-        if where is not None:
-            sums.scores(settings).save(where)
     metadata = {
         **settings,
         "revision": model.revision,
@@ -408,3 +407,20 @@ def attribute(
         "versions": versions(),
     }
     return sums.scores(metadata)
+
+
+def scores_place(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    gold: Mapping[str, int],
+    settings: Mapping[str, Any],
+    run: Run | None,
+) -> Path | None:
+    """Say where the scores of some prompts are or will be kept; nowhere without a run folder."""
+    if run is None:
+        return None
+    asked = [
+        (p.question.id, p.question.culture, p.all_ids, gold[p.question.id], picture_key(p))
+        for p in prompts
+    ]
+    return piece_of(model, run, "attribution", ".safetensors", settings, asked)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
+from typing_extensions import Unpack
 
 from culture_lens.attribution.gradients import AGGREGATIONS, BATCH_SIZE, gold_tokens, item_scores
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.batches import batches, build_prompts, run_batches
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 
@@ -80,9 +82,7 @@ def instance_share(
     found: NeuronSet,
     *,
     aggregation: str = "maximum",
-    too_long: str = "error",
-    batch_size: int = BATCH_SIZE,
-    progress: bool = True,
+    **running: Unpack[RunningOptions],
 ) -> InstanceShares:
     """Count the items on which each found neuron's attribution score is positive (CULNIG).
 
@@ -98,9 +98,7 @@ def instance_share(
         found: The neurons, of every culture that has some.
         aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
             ``"last"``.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward and backward; halved where memory runs out.
-        progress: Show a progress bar.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:
         InputError: No neurons, neurons of another model, an unknown aggregation, or a label that
@@ -111,6 +109,7 @@ def instance_share(
     """
     import pandas as pd
 
+    how = Running.of(running)
     if aggregation not in AGGREGATIONS:
         raise unknown("aggregation", aggregation, AGGREGATIONS)
     found.check_model(model)
@@ -119,7 +118,11 @@ def instance_share(
     if not len(places):
         raise InputError("these sets hold no neurons, so none of them can score.")
     prompts = build_prompts(
-        questions, model.processor, context=model.context, too_long=too_long, progress=progress
+        questions,
+        model.processor,
+        context=model.context,
+        too_long=how.too_long,
+        progress=how.progress,
     )
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
@@ -134,10 +137,10 @@ def instance_share(
     by_id = dict[str, np.ndarray]()
     own, other = np.zeros(len(places), dtype=int), np.zeros(len(places), dtype=int)
     for batch, rows in run_batches(
-        batches(prompts, batch_size, model.pad_id),
+        batches(prompts, how.rows(BATCH_SIZE), model.pad_id),
         step,
         pad_id=model.pad_id,
-        progress=progress,
+        progress=how.progress,
         label="scoring items",
     ):
         positive = np.zeros((len(batch.prompts), len(places)), dtype=int)

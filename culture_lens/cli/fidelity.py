@@ -53,7 +53,7 @@ def fidelity(
 
     Example: `culture-lens fidelity --run runs/first --neurons 20`
     """
-    from culture_lens.attribution.culnig import SCORINGS, CulnigScores
+    from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
     from culture_lens.experiments.fidelity import comparable, matrix_fidelity
     from culture_lens.experiments.fidelity import fidelity as run_fidelity
     from culture_lens.experiments.matrix import AblationMatrix, unseen
@@ -63,7 +63,7 @@ def fidelity(
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
-    files = {name: folder.named("scores", name, ".safetensors") for name in SCORINGS}
+    files = {name: folder.named("scores", name, ".safetensors") for name in CONTRASTED}
     scores = CulnigScores(**{name: NeuronScores.load(file) for name, file in files.items()})
     sets = {
         name: NeuronSet.load(folder.named("neurons", name, ".safetensors"))

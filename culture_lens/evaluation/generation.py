@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,12 +20,14 @@ import torch
 from culture_lens.errors import InputError
 from culture_lens.interventions.hooks import Value, ablation_hooks, described
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
-from culture_lens.models.lens_model import LensModel, check_unhooked
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.prompts.batches import batches, run_batches
 from culture_lens.prompts.prompt import Batch, Prompt
-from culture_lens.storage.files import read_parquet, write_whole
-from culture_lens.storage.runs import Run, content_key
+from culture_lens.prompts.running import Running
+from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -120,10 +123,8 @@ def write_answers(
     *,
     value: Value = "zero",
     max_new_tokens: int = 32,
-    batch_size: int = 16,
-    progress: bool = True,
     label: str = "writing",
-    run: Run | None = None,
+    running: Running = Running(),
 ) -> dict[str, str]:
     """Let a model write behind prompts, with neurons ablated where given.
 
@@ -133,10 +134,8 @@ def write_answers(
         neurons: Neurons to ablate.
         value: What ablated neurons are set to; see ``ablation_hooks``.
         max_new_tokens: At most so many tokens per prompt.
-        batch_size: Prompts per forward; halved where memory runs out.
-        progress: Show a progress bar.
-        label: Its label.
-        run: A run folder; what was written under the same conditions is found again.
+        label: Label of the progress bar.
+        running: Batch size, progress, run folder.
 
     Returns:
         What was written, special tokens left out, by question id in the order of the prompts.
@@ -146,48 +145,39 @@ def write_answers(
     """
     import pandas as pd
 
-    where = None
-    if run is not None:
-        check_unhooked(model)
-        key = writing_key(model, prompts, neurons, value, max_new_tokens)
-        where = run.piece("written", key, ".parquet")
-        if where.exists():
-            kept = read_parquet(where)
-            return dict(zip(kept["id"], kept["text"], strict=True))
-    hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
-    found: dict[str, str] = {}
-    with model.hooks(hooks):
-        for batch, rows in run_batches(
-            batches(prompts, batch_size, model.pad_id),
-            lambda batch: greedy_tokens(model, batch, max_new_tokens),
-            pad_id=model.pad_id,
-            progress=progress,
-            label=label,
-        ):
-            for prompt, tokens in zip(batch.prompts, rows, strict=True):
-                text = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
-                found[prompt.question.id] = text
-    ordered = {prompt.question.id: found[prompt.question.id] for prompt in prompts}
-    if where is not None:
-        frame = pd.DataFrame({"id": list(ordered), "text": list(ordered.values())})
-        write_whole(where, lambda part: frame.to_parquet(part, index=False))
-    return ordered
+    def write() -> pd.DataFrame:
+        hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
+        found: dict[str, str] = {}
+        with model.hooks(hooks):
+            for batch, rows in run_batches(
+                batches(prompts, running.rows(), model.pad_id),
+                lambda batch: greedy_tokens(model, batch, max_new_tokens),
+                pad_id=model.pad_id,
+                progress=running.progress,
+                label=label,
+            ):
+                for prompt, tokens in zip(batch.prompts, rows, strict=True):
+                    text = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
+                    found[prompt.question.id] = text
+        ids = [prompt.question.id for prompt in prompts]
+        return pd.DataFrame({"id": ids, "text": [found[name] for name in ids]})
+
+    place = written_place(model, prompts, neurons, value, max_new_tokens, running.folder)
+    written = finished_frame(place, write)
+    return dict(zip(written["id"], written["text"], strict=True))
 
 
-def writing_key(
+def written_place(
     model: LensModel,
     prompts: Sequence[Prompt],
     neurons: Neurons | None,
     value: Value,
     max_new_tokens: int,
-) -> str:
-    """Hash everything that decides what is written."""
-    return content_key(
-        model.name,
-        model.fingerprint,
-        str(model.dtype),
-        stop_ids(model),
-        [(prompt.question.id, prompt.all_ids) for prompt in prompts],
-        *described(neurons, value),
-        max_new_tokens,
-    )
+    run: Run | None,
+) -> Path | None:
+    """Say where what was written is or will be kept; nowhere without a run folder."""
+    if run is None:
+        return None
+    asked = [(prompt.question.id, prompt.all_ids) for prompt in prompts]
+    facts = (stop_ids(model), asked, *described(neurons, value), max_new_tokens)
+    return piece_of(model, run, "written", ".parquet", *facts)

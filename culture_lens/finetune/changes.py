@@ -8,14 +8,12 @@ same items, the difference is paired: what is hard for both does not widen the i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation
 from culture_lens.statistics.estimates import Estimate, mean_estimate
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +29,7 @@ METRICS = {
 """Reading -> the column, and the column that is taken off."""
 
 
-@dataclass(frozen=True, eq=False)
-class Forgetting:
+class Forgetting(ResultRecord):
     """Items before and after training.
 
     Attributes:
@@ -45,8 +42,7 @@ class Forgetting:
         ``forgetting({"culture": before}, {"culture": after}).summary()``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a table of what was forgotten"
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -104,19 +100,6 @@ class Forgetting:
                 metrics = {name: self.estimate(asked, culture, name) for name in METRICS}
                 rows.append(row | metrics)
         return pd.DataFrame(rows)
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Forgetting:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a table of what was forgotten"))
 
 
 def forgetting(

@@ -13,7 +13,7 @@ question group.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.statistics.estimates import Estimate, t_estimate
 from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run, content_key, versions
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ STRATEGIES: Mapping[str, Strategy] = {
 COMPARED = ("top", "bottom", "random", "all", "lora", "protected")
 
 
-@dataclass(frozen=True, eq=False)
-class ForgettingStudy:
+class ForgettingStudy(ResultRecord):
     """Every item before and after every training.
 
     Attributes:
@@ -92,8 +92,7 @@ class ForgettingStudy:
         ``study.summary()``, ``study.against("bottom", "random")``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a study of forgetting"
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -176,19 +175,6 @@ class ForgettingStudy:
             for name in self.strategies
         }
         return pd.DataFrame.from_dict(rows, orient="index")
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> ForgettingStudy:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a study of forgetting"))
 
 
 def compare_strategies(

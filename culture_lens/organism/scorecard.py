@@ -8,8 +8,7 @@ decoys. The same neurons are then ablated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from culture_lens.selectors.random import random
 from culture_lens.selectors.ranking import get_ranking, in_order
 from culture_lens.selectors.registry import key_of
 from culture_lens.statistics.estimates import Estimate, t_estimate
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ TAKEN = ("taken", "decoys", "recognition", "other_cultures")
 CHANGED = ("own", "others", "controls", "country")
 
 
-@dataclass(frozen=True, eq=False)
-class Scorecard:
+class Scorecard(ResultRecord):
     """How selectors did on organisms, one record per organism, selector and culture.
 
     Attributes:
@@ -64,8 +62,7 @@ class Scorecard:
         ``print(score_selectors(["organism"]).summary())``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a scorecard"
 
     @property
     def selectors(self) -> tuple[str, ...]:
@@ -96,19 +93,6 @@ class Scorecard:
         wanted = tuple(columns) or (*FOUND, *TAKEN, *CHANGED)
         rows = {s: {c: self.estimate(s, c) for c in wanted} for s in self.selectors}
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(wanted))
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Scorecard:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a scorecard"))
 
 
 def score_selectors(

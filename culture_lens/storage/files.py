@@ -21,8 +21,8 @@ from culture_lens.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTE = b"culture_lens"
-"""The key of our metadata in a parquet file."""
+NOTE, KIND = b"culture_lens", b"culture_lens.kind"
+"""The keys of our metadata, and of what a table is, in a parquet file."""
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -86,31 +86,39 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         ) from None
 
 
-def save_table(path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> Path:
-    """Write records and metadata into one parquet file."""
+def save_table(
+    path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any], *, kind: str
+) -> Path:
+    """Write records, their metadata and what they are into one parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    note = {NOTE: json.dumps(dict(metadata), default=str).encode()}
+    note = {NOTE: json.dumps(dict(metadata), default=str).encode(), KIND: kind.encode()}
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
     return write_whole(path, lambda part: pq.write_table(table, part))
 
 
-def load_table(path: str | Path, kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+def load_table(path: str | Path, what: str, *, kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read records and metadata that ``save_table`` wrote.
 
+    Args:
+        path: The file.
+        what: What is expected, for messages, such as ``"an ablation matrix"``.
+        kind: The kind that it was saved as.
+
     Raises:
-        InputError: The file is missing, damaged, or was not written so; ``kind`` names what was
-            expected.
+        InputError: The file is missing, damaged, of another kind, or was not written so.
     """
     import pyarrow.parquet as pq
 
     frame = read_parquet(path)
-    note = (pq.read_schema(path).metadata or {}).get(NOTE)
-    if note is None:
-        raise InputError(f"{path} is not {kind}: its metadata are missing.")
-    metadata: dict[str, Any] = json.loads(note)
+    notes = pq.read_schema(path).metadata or {}
+    if NOTE not in notes or KIND not in notes:
+        raise InputError(f"{path} is not {what}: its metadata are missing.")
+    if (found := notes[KIND].decode()) != kind:
+        raise InputError(f"{path} is not {what}: it holds a {found}.")
+    metadata: dict[str, Any] = json.loads(notes[NOTE])
     return frame, metadata
 
 

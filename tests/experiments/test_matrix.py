@@ -169,7 +169,7 @@ def test_by_hand():
         "flips": [1.0, 1.0],  # B/2 was wrong before and is wrong otherwise: a flip, no change
     }
     assert not matrix.has_random
-    with pytest.raises(InputError, match="no table 'flips' of condition 'random'; there are"):
+    with pytest.raises(InputError, match="no table 'flips' under condition 'random'; there are"):
         matrix.cell("A", "A", "flips", "random")
 
 

@@ -357,7 +357,7 @@ def test_edits_equal_those_on_the_raw_module(name, site):
     assert torch.equal(model.logits(chosen_batch(name, False)), plain)
 
 
-def chosen_batch(name, share):
+def chosen_batch(name, share_prefix):
     """The questions of EDITED, two of which share a picture's beginning."""
     model = lens(name)
     prompts = prompts_of(name, [questions()[number] for number in EDITED])

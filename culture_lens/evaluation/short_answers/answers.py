@@ -23,7 +23,6 @@ the output's letters, which finds "tea" in "steak" and an empty answer in everyt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.prompts.batches import build_prompts
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ NEVER_SHOWN = ("-", "+")
 """A Question has options; those of a written answer stand in no prompt."""
 
 
-@dataclass(frozen=True, eq=False)
-class ShortAnswers:
+class ShortAnswers(ResultRecord):
     """One record per question that was put.
 
     Attributes:
@@ -63,8 +61,7 @@ class ShortAnswers:
         ``evaluate_short_answers(model, questions).by("culture")``
     """
 
-    frame: pd.DataFrame
-    metadata: dict[str, Any] = field(default_factory=dict)
+    what = "short answers"
 
     def _estimate(self, part: pd.DataFrame, matching: str, weighted: bool) -> Estimate:
         if matching not in MATCHINGS:
@@ -94,19 +91,6 @@ class ShortAnswers:
             str(name): self._estimate(part, matching, weighted)
             for name, part in self.frame.groupby(column, sort=True)
         }
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> ShortAnswers:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "short answers"))
 
 
 def first_line(text: str) -> str:

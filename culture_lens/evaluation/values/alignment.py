@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,15 +37,14 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.questions.question import Question
 from culture_lens.statistics.estimates import Estimate, mean_estimate
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class ValueAlignment:
+class ValueAlignment(ResultRecord):
     """One record per question that was put.
 
     Attributes:
@@ -58,8 +57,7 @@ class ValueAlignment:
         ``evaluate_values(model, questions).by("culture")``
     """
 
-    frame: pd.DataFrame
-    metadata: dict[str, Any] = field(default_factory=dict)
+    what = "a value alignment"
 
     def alignment(self) -> Estimate:
         """Mean alignment over all records, its interval clustered by question."""
@@ -100,19 +98,6 @@ class ValueAlignment:
             )
         ]
         return float(np.mean(expected))
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> ValueAlignment:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a value alignment"))
 
 
 def evaluate_values(
