@@ -516,7 +516,7 @@ def test_unknown_names_are_refused_before_the_model_runs(monkeypatch):
     model, ungated, questions = lens("llama"), lens("gpt2"), toy_questions()
     must_not_run(monkeypatch)
     with pytest.raises(InputError, match="unknown aggregation.*'maximun'.*'maximum'"):
-        scored(model, questions, tokens="maximun")
+        scored(model, questions, aggregation="maximun")
     with pytest.raises(InputError, match="unknown site 'gates': did you mean 'gate'"):
         scored(model, questions, sites=("gates", "q"))
     with pytest.raises(InputError, match="unknown site 'up'"):

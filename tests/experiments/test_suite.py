@@ -181,7 +181,7 @@ def test_bad_input(model, neurons, suite):
         suite.score("found", "x", "toys")
     with pytest.raises(InputError, match="unknown benchmark 'x'"):
         suite.change("one", "x")
-    with pytest.raises(InputError, match="unknown condition of neurons 'random'"):
+    with pytest.raises(InputError, match="unknown condition 'random'"):
         suite_of([1], [0]).change("n", "b", "random")
     with pytest.raises(InputError, match="unknown correction"):
         suite.tests(correction="none")
