@@ -18,12 +18,10 @@ from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select
 from tests.helpers import reference
 from tests.helpers.lm import lens, raw
+from tests.helpers.marks import QUIET
 from tests.helpers.questions import many, toy_questions
 from tests.helpers.reference import reference_inputs
 from tests.helpers.tiny import ARCHITECTURES
-
-QUIET = {"progress": False}
-
 
 # ------------------------------------------------------------------ splits
 

@@ -13,13 +13,11 @@ from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.prompts.build import fill_layout
 from culture_lens.questions.question import control_twin
+from tests.helpers.marks import needs_data, quiet
 from tests.helpers.places import DATA
 
 FOLDER = DATA / "blend"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"BLEnD is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
-quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+real = needs_data("blend")
 IDENTIFY = {"Food", "Sport", "Work life"}
 
 

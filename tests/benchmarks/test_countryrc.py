@@ -24,12 +24,12 @@ from culture_lens.errors import InputError
 from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
 from culture_lens.questions.question import control_twin
 from culture_lens.storage.bundled import data_path
-from tests.helpers.places import ROOT
+from tests.helpers.marks import needs_data
+from tests.helpers.places import DATA, ROOT
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
-SHARED = ROOT.parent / "shared" / "data"
-PUBLISHED = SHARED / "countryrc" / "data.json"
-real = pytest.mark.skipif(not PUBLISHED.exists(), reason="no local copy of the published file")
+PUBLISHED = DATA / "countryrc" / "data.json"
+real = needs_data("countryrc/data.json")
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_eight_of_the_sixteen_labels():
 
 @real
 def test_labels_are_those_of_blend():
-    files = (SHARED / "blend" / "annotations").glob("*_data.json")
+    files = (DATA / "blend" / "annotations").glob("*_data.json")
     assert set(POOL) == {file.name.removesuffix("_data.json") for file in files}
 
 

@@ -15,13 +15,11 @@ from culture_lens.benchmarks.culturalbench import (
 )
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
+from tests.helpers.marks import needs_data, quiet
 from tests.helpers.places import DATA
 
 FOLDER = DATA / "culturalbench"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"CulturalBench is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
-quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+real = needs_data("culturalbench")
 LETTERS = "abcd"
 
 

@@ -13,12 +13,11 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.questions.images import LazyImage
 from culture_lens.questions.readable import readable
 from culture_lens.questions.splits import split_questions
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 
 FOLDER = DATA / "k_viscuit"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"K-Viscuit is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
+real = needs_data("k_viscuit")
 
 
 @pytest.fixture(scope="module")

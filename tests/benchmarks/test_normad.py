@@ -11,12 +11,11 @@ from culture_lens.benchmarks.normad import WORDINGS, country_name, normad_questi
 from culture_lens.benchmarks.reading.linked_groups import linked_groups
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 
 FOLDER = DATA / "normad"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"NormAd is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
+real = needs_data("normad")
 
 
 @pytest.fixture(scope="module")

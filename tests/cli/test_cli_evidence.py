@@ -19,13 +19,13 @@ from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.questions.splits import at_most
 from culture_lens.storage.runs import Run
 from tests.helpers.forwards import must_not_run
+from tests.helpers.marks import QUIET
 from tests.helpers.short_answers import entry, written_to
 from tests.helpers.tiny import D_MLP, N_LAYERS, tiny_model, tiny_tokenizer
 from tests.helpers.values import ASKED, metadata_of, people
 
 CULTURES = ("Italy", "Japan", "Mexico")
 USED = ("0", "1")
-QUIET = {"progress": False}
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,13 @@ from tests.helpers import reference, tiny_t5
 from tests.helpers import vlm as vlm_helpers
 from tests.helpers.forwards import rows_refused_beyond
 from tests.helpers.lm import lens, raw
+from tests.helpers.marks import QUIET
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
 CHOSEN = {layer: list(range(0, 48, 2)) for layer in range(3)}
 NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
 LENGTH = 10
-QUIET = {"progress": False}
 
 
 def prompts_of(model, questions=None):

@@ -14,6 +14,7 @@ from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.selectors import matched_random
 from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import lens
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 from tests.helpers.questions import toy_questions
 
@@ -152,7 +153,7 @@ def test_bundled_benchmarks_by_name(model, neurons):
     }
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the published benchmarks are not here")
+@needs_data("")
 def test_every_published_benchmark_runs(model, neurons):
     files = {
         "blend": "blend",

@@ -16,10 +16,10 @@ from culture_lens.plots import transfer_heatmap
 from culture_lens.questions.splits import split_questions
 from culture_lens.report.page import build_report, report_context
 from tests.helpers.forwards import must_not_run
+from tests.helpers.marks import QUIET
 from tests.helpers.questions import one_of_each, toy_questions
 from tests.helpers.tiny_vlm import picture, tiny_processor, tiny_vlm
 
-QUIET = {"progress": False}
 SHARE = {"share": 0.1}
 
 

@@ -31,9 +31,10 @@ from culture_lens.organism.truth import load_truth
 from culture_lens.plots.forgetting import forgetting_chart
 from culture_lens.storage.runs import Run
 from tests.helpers.finetune import found_on, of
+from tests.helpers.marks import quiet
 from tests.helpers.questions import toy_questions
 
-pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+pytestmark = quiet
 
 
 def evaluation(correct, p=None, cultures="AABB", groups="1234", model="m", scoring="letter"):

@@ -7,10 +7,11 @@ from transformers import TrainerCallback
 from culture_lens.finetune import choose_modules, finetune, plain_copy, rank_modules
 from culture_lens.finetune.saving import last_checkpoint
 from tests.helpers.finetune import FAST, found_on, of, weights
+from tests.helpers.marks import quiet
 from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import pictured_questions
 
-pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+pytestmark = quiet
 LONG = {**FAST, "max_steps": 6, "batch_size": 4}
 
 

@@ -19,10 +19,11 @@ from culture_lens.errors import InputError
 from culture_lens.finetune import choose_modules, finetune, plain_copy, rank_modules
 from culture_lens.finetune.examples import last_logits, make_examples, to_batch
 from tests.helpers.finetune import FAST, TEXT, found_on, of, weights
+from tests.helpers.marks import quiet
 from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import hf_processor, pictured_questions
 
-pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+pytestmark = quiet
 
 
 def chosen(model):

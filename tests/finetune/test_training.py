@@ -27,10 +27,11 @@ from tests.helpers.finetune import (
     of,
     weights,
 )
+from tests.helpers.marks import quiet
 from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import pictured_questions
 
-pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+pytestmark = quiet
 
 
 def questions_for(name):

@@ -1,11 +1,15 @@
 """Tiny decoder-only models as the package loads them, and the same weights as bare modules."""
 
 import functools
+from contextlib import contextmanager
 
 import torch
 
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
+from culture_lens.prompts.batches import build_prompts
+from culture_lens.questions.question import PromptFormat, with_format
+from tests.helpers.questions import toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
@@ -48,3 +52,35 @@ def exact(architecture):
 def exact_raw(architecture):
     """The same weights as a bare model that the package never sees."""
     return norms_in_own_dtype(tiny_model(architecture).double())
+
+
+LONG_HEAD = PromptFormat(
+    layout="People of many countries answer. Read the question and choose.\n{question}\n{options}"
+)
+
+
+def prompts_of(model, style="choices", form=None):
+    return build_prompts(with_format(toy_questions(), form), model.tokenizer, style=style)
+
+
+def raw_logits(hf, prompt):
+    with torch.no_grad():
+        return hf(input_ids=torch.tensor([prompt.ids])).logits[0, -1]
+
+
+@contextmanager
+def captured(model, names):
+    seen = {}
+
+    def keep(activation, hook):
+        seen[hook.name] = activation
+
+    with model.hooks([(name, keep) for name in names]):
+        yield seen
+
+
+def live_hooks(model):
+    """Count the functions on all hook points of the bridge."""
+    return sum(
+        len(point.fwd_hooks) + len(point.bwd_hooks) for point in model.bridge.hook_dict.values()
+    )

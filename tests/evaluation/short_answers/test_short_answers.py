@@ -26,17 +26,13 @@ from culture_lens.evaluation.short_answers.questions import (
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers.lm import lens
+from tests.helpers.marks import QUIET, needs_data, quiet
 from tests.helpers.places import DATA
 from tests.helpers.short_answers import entry, short, written_to
 
 FOLDER = DATA / "blend"
-real = pytest.mark.skipif(
-    not (FOLDER / "annotations").is_dir(),
-    reason=f"BLEnD's annotations are not at {FOLDER} (set CULTURE_LENS_DATA)",
-)
-quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+real = needs_data("blend/annotations")
 NEURONS = Neurons.of({"act": [(layer, i) for layer in range(3) for i in range(0, 48, 2)]})
-QUIET = {"progress": False}
 
 
 @pytest.fixture

@@ -28,17 +28,14 @@ from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.prompts.build import build_prompt
 from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers.lm import lens
+from tests.helpers.marks import QUIET, needs_data, quiet
 from tests.helpers.places import DATA
 from tests.helpers.questions import toy_questions
 from tests.helpers.values import ASKED, FAMILY, HUMANS, JOBS, asked_of_cultures, metadata_of, people
 
 FOLDER = DATA / "worldvaluesbench"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"WorldValuesBench is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
-quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+real = needs_data("worldvaluesbench")
 NEURONS = Neurons.of({"act": [(layer, i) for layer in range(3) for i in range(0, 48, 2)]})
-QUIET = {"progress": False}
 
 
 @pytest.fixture
