@@ -11,9 +11,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 
+from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.questions.question import Question
+from tests.helpers.comparison import compared_on_llama
 from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import lens, raw
 from tests.helpers.questions import toy_questions
@@ -52,6 +54,12 @@ def idle(monkeypatch) -> LensModel:
     model = lens("llama")
     must_not_run(monkeypatch)
     return model
+
+
+@pytest.fixture
+def compared() -> Comparison:
+    """All six selectors compared on a tiny Llama; tests must leave it as it was."""
+    return compared_on_llama()
 
 
 @pytest.fixture(scope="session")

@@ -64,8 +64,8 @@ def test_mrpc_rows(recwarn):
 @pytest.mark.parametrize(
     ("name", "columns", "groups"),
     [
-        pytest.param("qnli", ("question", "sentence"), 2686, marks=needs("qnli")),
-        pytest.param("mrpc", ("#1 String", "#2 String"), 399, marks=needs("mrpc")),
+        pytest.param("qnli", ("question", "sentence"), 2686, marks=needs_data("qnli")),
+        pytest.param("mrpc", ("#1 String", "#2 String"), 399, marks=needs_data("mrpc")),
     ],
 )
 def test_pairs_that_share_a_text_are_one_group(name, columns, groups):

@@ -5,6 +5,7 @@ from itertools import product
 import pandas as pd
 
 from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.storage.runs import Run
 
@@ -36,6 +37,16 @@ def make_matrix(cultures=CULTURES, items=12, seeds=2, **metadata):
         )
     known = {**METADATA, "items": items * len(cultures), **metadata}
     return AblationMatrix(pd.DataFrame(rows), known)
+
+
+def make_predicted(matrix, factor=2.0):
+    """A prediction that is twice what the matrix has measured, item by item."""
+    base = matrix.frame[matrix.frame["condition"] == "unmodified"].set_index("id")["p_gold"]
+    found = matrix.frame[matrix.frame["condition"] == "found"]
+    change = found["p_gold"] - found["id"].map(base)
+    frame = found[["mask", "id", "culture", "group"]].assign(predicted=factor * change, p_gold=0.5)
+    sizes = {mask: 5 for mask in matrix.masks}
+    return PredictedMatrix(frame.reset_index(drop=True), dict(METADATA, items=36, neurons=sizes))
 
 
 def make_found(cultures=CULTURES, layers=4):

@@ -17,11 +17,6 @@ from culture_lens.statistics.estimates import Estimate
 from tests.helpers.results import CULTURES, make_found, make_matrix
 
 
-@pytest.fixture(scope="module")
-def matrix():
-    return make_matrix()
-
-
 def test_layer_heatmap_has_shares_and_counts():
     found = make_found()
     figure = plots.layer_heatmap(found)
