@@ -49,6 +49,15 @@ def questions() -> list[Question]:
 
 
 @pytest.fixture
+def cache_apart(tmp_path_factory, monkeypatch) -> None:
+    """Data sets that are read here leave nothing in the user's cache."""
+    import datasets
+
+    folder = tmp_path_factory.mktemp("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder))
+
+
+@pytest.fixture
 def idle(monkeypatch) -> LensModel:
     """A tiny Llama that must not run: whatever is wrong is to be said before."""
     model = lens("llama")

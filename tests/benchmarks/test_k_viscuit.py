@@ -16,6 +16,8 @@ from culture_lens.questions.splits import split_questions
 from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 
+pytestmark = pytest.mark.usefixtures("cache_apart")
+
 FOLDER = DATA / "k_viscuit"
 real = needs_data("k_viscuit")
 
@@ -24,13 +26,6 @@ real = needs_data("k_viscuit")
 def published():
     with (FOLDER / "annotations.jsonl").open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
-
-
-@pytest.fixture(autouse=True)
-def cache_apart(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(
-        datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets"))
-    )
 
 
 @real

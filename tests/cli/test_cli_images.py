@@ -2,7 +2,6 @@
 
 import warnings
 
-import datasets
 import pandas as pd
 import pytest
 
@@ -14,6 +13,8 @@ from tests.helpers.cli import run
 from tests.helpers.cvqa import SUBSETS, dataset, made
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 from tests.helpers.tiny_vlm import save_vlm
+
+pytestmark = pytest.mark.usefixtures("cache_apart")
 
 COUNTRIES = ("Chile", "India", "Indonesia", "Mexico", "South_Korea")
 SMALL = ("--share", "0.1")
@@ -40,12 +41,6 @@ def shards(tmp_path_factory):
     for part, some in enumerate((rows[:half], rows[half:])):
         dataset(some).to_parquet(str(folder / f"test-{part:05d}-of-00002.parquet"))
     return folder.parent
-
-
-@pytest.fixture(autouse=True)
-def cache_apart(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder))
 
 
 def test_cvqa_from_find_to_the_page(checkpoint, shards, tmp_path, capsys):
