@@ -22,6 +22,7 @@ from culture_lens.questions.splits import split_questions
 from culture_lens.report.page import build_report
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
+from tests.helpers.closeness import relative
 from tests.helpers.marks import QUIET, quiet
 from tests.helpers.reference_vlm import vlm_logits
 from tests.helpers.tiny import N_LAYERS
@@ -34,7 +35,6 @@ from tests.helpers.vlm import (
     pictured_questions,
     prompts_of,
     raw,
-    relative,
 )
 
 # ------------------------------------------------------------------ every method

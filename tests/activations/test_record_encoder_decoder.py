@@ -8,8 +8,9 @@ from culture_lens.errors import InputError
 from culture_lens.find import find_culture_neurons, summarise
 from culture_lens.prompts.prompt import Role
 from tests.helpers import reference_t5 as reference
+from tests.helpers.closeness import assert_close
 from tests.helpers.questions import toy_questions
-from tests.helpers.t5 import SITE_CASES, close, lens, prompts_of, raw
+from tests.helpers.t5 import SITE_CASES, lens, prompts_of, raw
 
 
 @pytest.mark.parametrize(("family", "site"), SITE_CASES)
@@ -30,8 +31,8 @@ def test_counts_and_sums_at_every_site(family, site):
         assert tokens == 4 or reference.of_encoder_tokens(site)  # an item, a decoder's token
         assert torch.equal(found.counts[site][row], counts)
         # Sums within an item are made in float32.
-        close(found.sums[site][row], sums, torch.float32)
-        close(found.squares[site][row], squares, torch.float32)
+        assert_close(found.sums[site][row], sums)
+        assert_close(found.squares[site][row], squares)
 
 
 def test_several_sites_of_one_side_in_one_pass():

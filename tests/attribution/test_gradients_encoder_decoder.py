@@ -5,7 +5,8 @@ import torch
 
 from culture_lens.attribution.gradients import attribute, gold_tokens
 from tests.helpers import reference_t5 as reference
-from tests.helpers.t5 import close, lens, mixed_questions, prompts_of, raw
+from tests.helpers.closeness import assert_close
+from tests.helpers.t5 import ROUNDING, lens, mixed_questions, prompts_of, raw
 from tests.helpers.tiny_t5 import FAMILIES
 
 
@@ -31,7 +32,7 @@ def test_attribution_is_autograd_on_the_raw_model(family, aggregation):
     )
     for site in sites:
         rows = torch.stack([expected[site][culture] for culture in found.cultures])
-        close(found.scores[site], rows)
+        assert_close(found.scores[site], rows, ROUNDING[torch.float64])
 
 
 @pytest.mark.parametrize("sites", [["cross.k"], ["decoder.z", "cross.v"], ["cross.z", "encoder.q"]])
@@ -40,5 +41,5 @@ def test_a_backward_reaches_whatever_is_asked_for(sites):
     every = attribute(model, mixed_questions(), sites=model.sites, progress=False)
     found = attribute(model, mixed_questions(), sites=sites, progress=False)
     for site in sites:
-        close(found.scores[site], every.scores[site])
+        assert_close(found.scores[site], every.scores[site], ROUNDING[torch.float64])
         assert (found.scores[site].abs().amax((0, 2)) > 0).all()  # in every layer

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from culture_lens.errors import InputError
-from tests.helpers.countryrc import made_template, questions_of_templates
+from tests.helpers.countryrc import made_template, needs_published, questions_of_templates
 
 # The bundled templates.
 

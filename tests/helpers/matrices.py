@@ -83,3 +83,6 @@ def one_mask(seed, effects, groups=40, size=5, base=0.6):
     cultures = [f"c{i:04d}" for i in range(len(effects))]
     runs = [("unmodified", "", 0), ("found", "m", 0)]
     return frame_of(runs, cultures, np.array([before, after]))
+
+
+LETTERS = {"progress": False, "scoring": "letter_options", "batch_size": 8}

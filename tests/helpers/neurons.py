@@ -28,3 +28,8 @@ def drawn_set(source, sizes, shape=(4, 30), cultures=("A", "B"), layers=None):
         for c, size in zip(cultures, sizes, strict=True)
     }
     return NeuronSet(neurons, {"act": shape})
+
+
+CHOSEN = {0: [1, 7, 40], 1: [3, 5], 2: [0, 47]}
+NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
+OTHERS = Neurons.of({"act": [(0, 2), (1, 3), (1, 9)]})

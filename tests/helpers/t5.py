@@ -12,6 +12,8 @@ from tests.helpers import reference_t5 as reference
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny_t5 import FAMILIES, tiny_model, tiny_tokenizer
 
+ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-7}
+"""T5's norms are in float32 in every dtype, where 1e-16 of noise can tip a value by 6e-8."""
 PREFIX = PromptFormat(answer_prefix='{"answer_choice":"')
 
 
@@ -46,17 +48,6 @@ def mixed_questions():
 
 def prompts_of(model, questions=None, style="choices"):
     return build_prompts(questions or mixed_questions(), model.processor, style=style)
-
-
-def close(found, expected, dtype=torch.float64):
-    """Equal to rounding, relative to the largest value.
-
-    T5's norms are in float32 in every dtype, where 1e-16 of noise can tip a value by 6e-8.
-    """
-    bound = {torch.float32: 1e-5, torch.float64: 1e-7}[dtype]
-    scale = expected.abs().max().clamp(min=1e-30)
-    assert found.shape == expected.shape
-    assert ((found.double() - expected.double()).abs().max() / scale) < bound
 
 
 def some_neurons(model, site):

@@ -127,11 +127,6 @@ def continued(item: Item, tokens) -> Item:
     return longer
 
 
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """The largest difference over the largest expected value."""
-    return float((found - expected).abs().max() / expected.abs().max())
-
-
 def counting_tower(architecture, **options):
     """A model of one's own, and a list that grows with every run of its raw vision tower."""
     hf = bare(architecture)

@@ -12,6 +12,7 @@ import torch
 
 from culture_lens.prompts.batches import collate, shared_prefix_lengths
 from culture_lens.prompts.prompt import Role
+from tests.helpers.closeness import relative
 from tests.helpers.reference_vlm import at_site, vlm_logits
 from tests.helpers.tiny_vlm import VLM_ARCHITECTURES
 from tests.helpers.vlm import (
@@ -25,7 +26,6 @@ from tests.helpers.vlm import (
     pictured_questions,
     prompts_of,
     raw,
-    relative,
 )
 
 F64 = torch.float64

@@ -8,7 +8,8 @@ from culture_lens.interventions.hooks import ablated, ablation_hooks, steered
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.prompts.batches import collate
 from tests.helpers import reference_t5 as reference
-from tests.helpers.t5 import SITE_CASES, as_raw, close, lens, prompts_of, raw, some_neurons
+from tests.helpers.closeness import assert_close
+from tests.helpers.t5 import ROUNDING, SITE_CASES, as_raw, lens, prompts_of, raw, some_neurons
 
 # ------------------------------------------------------------------ edits
 
@@ -30,11 +31,15 @@ def test_an_edit_is_the_same_edit_of_the_raw_module(family, site):
 
     with ablated(model, neurons):
         zeroed = model.logits(batch)
-    close(zeroed, expected(torch.zeros_like))
+    assert_close(zeroed, expected(torch.zeros_like), ROUNDING[torch.float64])
     with ablated(model, neurons, 0.7):
-        close(model.logits(batch), expected(lambda v: torch.full_like(v, 0.7)))
+        assert_close(
+            model.logits(batch),
+            expected(lambda v: torch.full_like(v, 0.7)),
+            ROUNDING[torch.float64],
+        )
     with steered(model, neurons, 2.5):
-        close(model.logits(batch), expected(lambda v: v * 3.5))
+        assert_close(model.logits(batch), expected(lambda v: v * 3.5), ROUNDING[torch.float64])
     with ablated(model, neurons, {site: means}):
         found = model.logits(batch)
     # Each layer has values of its own.
@@ -47,7 +52,7 @@ def test_an_edit_is_the_same_edit_of_the_raw_module(family, site):
             return means[layer, indices].expand_as(values)
 
         rows.append(reference.edited_logits(hf, prompt.ids, prompt.decoder_ids, places, put)[-1])
-    close(found, torch.stack(rows))
+    assert_close(found, torch.stack(rows), ROUNDING[torch.float64])
     # On a single position attention is 1, whatever q and k: there only those edits do nothing.
     blind = site in ("decoder.q", "decoder.k")
     changed = (zeroed - plain).abs().amax(1) > 1e-6
@@ -62,7 +67,7 @@ def test_masks_of_their_own_for_every_row():
         found = model.logits(batch)
     for row, neurons in enumerate(sets):
         with ablated(model, neurons):
-            close(found[row], model.logits(batch)[row])
+            assert_close(found[row], model.logits(batch)[row], ROUNDING[torch.float64])
 
 
 # ------------------------------------------------------------------ what is refused

@@ -15,9 +15,10 @@ from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.prompts.batches import batches, build_prompts, collate, shared_prefix_lengths
 from tests.helpers import reference_t5 as reference
+from tests.helpers.closeness import assert_close
 from tests.helpers.lm import lens as decoder_only
 from tests.helpers.questions import toy_questions
-from tests.helpers.t5 import SITE_CASES, as_raw, close, lens, prompts_of, raw, some_neurons
+from tests.helpers.t5 import ROUNDING, SITE_CASES, as_raw, lens, prompts_of, raw, some_neurons
 from tests.helpers.tiny_t5 import (
     D_HEAD,
     D_MLP,
@@ -97,7 +98,7 @@ def test_logits_are_those_of_hugging_face(family, dtype, attention):
     found = model.logits(collate(prompts, model.pad_id))
     with torch.no_grad():
         expected = [reference.logits(hf, p.ids, p.decoder_ids)[-1] for p in prompts]
-    close(found, torch.stack(expected), dtype)
+    assert_close(found, torch.stack(expected), ROUNDING[dtype])
 
 
 def test_native_attention_is_that_of_the_model():
@@ -149,7 +150,7 @@ def test_option_likelihoods(family):
                 reference.option_log_likelihood(hf, prompt.ids, prompt.decoder_ids, option)
                 for option in prompt.continuations
             ]
-            close(torch.tensor(answer.scores), torch.tensor(expected).double(), torch.float32)
+            assert_close(torch.tensor(answer.scores), torch.tensor(expected).double())
 
 
 @pytest.mark.parametrize(("family", "site"), [case for case in SITE_CASES if case[0] != "mt5"])

@@ -11,9 +11,10 @@ import torch
 
 from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.prompt import Role
+from tests.helpers.closeness import relative
 from tests.helpers.reference_vlm import vlm_logits
 from tests.helpers.tiny_vlm import picture
-from tests.helpers.vlm import NAMES, SHARING, bare, lens, native, prompts_of, raw, relative
+from tests.helpers.vlm import NAMES, SHARING, bare, lens, native, prompts_of, raw
 from tests.helpers.vlm_items import F64, batch_of, each, each_sharing, expected_logits, questions
 
 

@@ -6,6 +6,7 @@ from culture_lens.attribution.gradients import attribute
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.models.vision import groups_of_pictures
 from culture_lens.questions.question import Question
+from tests.helpers.closeness import relative
 from tests.helpers.marks import QUIET
 from tests.helpers.tiny_vlm import picture
 from tests.helpers.vlm import (
@@ -16,7 +17,6 @@ from tests.helpers.vlm import (
     pictured_questions,
     pictures_of,
     prompts_of,
-    relative,
 )
 
 

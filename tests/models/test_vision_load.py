@@ -5,9 +5,10 @@ import functools
 from culture_lens.models.load import load_model
 from culture_lens.prompts.batches import build_prompts, collate
 from tests.helpers.audit import audited
+from tests.helpers.closeness import relative
 from tests.helpers.tiny import D_MLP, N_HEADS, N_KV_HEADS, N_LAYERS
 from tests.helpers.tiny_vlm import VLM_ARCHITECTURES, save_vlm
-from tests.helpers.vlm import bare, hf_processor, lens, prompts_of, relative
+from tests.helpers.vlm import bare, hf_processor, lens, prompts_of
 from tests.helpers.vlm_items import each, each_architecture, expected_logits, questions
 
 # ------------------------------------------------------------------ activations

@@ -5,8 +5,9 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.models.load import load_model
+from tests.helpers.closeness import relative
 from tests.helpers.reference_vlm import vlm_logits
-from tests.helpers.vlm import bare, fresh, hf_processor, lens, raw, relative
+from tests.helpers.vlm import bare, fresh, hf_processor, lens, raw
 from tests.helpers.vlm_items import batch_of, each_architecture, item, questions
 
 

@@ -15,6 +15,7 @@ from culture_lens.prompts.batches import build_prompts, collate
 from culture_lens.questions.images import as_image
 from culture_lens.questions.question import PromptFormat
 from culture_lens.questions.readable import readable
+from tests.helpers.closeness import relative
 from tests.helpers.errors import refused
 from tests.helpers.lm import lens as text_lens
 from tests.helpers.marks import QUIET
@@ -29,7 +30,6 @@ from tests.helpers.vlm import (
     prompts_of,
     question_on,
     raw,
-    relative,
 )
 from tests.helpers.vlm_items import each_architecture
 

@@ -11,6 +11,7 @@ from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.find import find_culture_neurons, summarise
 from culture_lens.models.load import load_model
 from culture_lens.questions.question import Question
+from tests.helpers.closeness import relative
 from tests.helpers.marks import QUIET
 from tests.helpers.tiny_vlm import picture, tiny_processor
 from tests.helpers.vlm import (
@@ -19,7 +20,6 @@ from tests.helpers.vlm import (
     counting_tower,
     fresh,
     pictured_questions,
-    relative,
 )
 
 
