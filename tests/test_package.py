@@ -1,7 +1,6 @@
 """The package as a user gets it: lazy, typed, with its data in the wheel."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -11,41 +10,24 @@ import pytest
 
 import culture_lens
 from tests.helpers.places import ROOT
-
-
-def run_python(code: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from tests.helpers.processes import imported_by, run_python
 
 
 def test_import_loads_nothing_heavy():
     heavy = ("torch", "transformer_lens", "transformers", "pandas", "plotly", "datasets", "typer")
-    code = f"""
-import sys
-import culture_lens
-print([name for name in {heavy!r} if name in sys.modules])
-"""
-    assert run_python(code, PYTHONPATH=str(ROOT)).strip() == "[]"
+    assert imported_by("import culture_lens", *heavy) == []
 
 
 def test_help_loads_nothing_heavy():
     code = """
-import sys
 sys.argv = ["culture-lens", "--help"]
 from culture_lens.cli import main
 try:
     main()
-finally:
-    print([n for n in ("torch", "transformer_lens", "transformers", "pandas") if n in sys.modules])
+except SystemExit:
+    pass
 """
-    assert run_python(code, PYTHONPATH=str(ROOT)).strip().endswith("[]")
+    assert imported_by(code, "torch", "transformer_lens", "transformers", "pandas") == []
 
 
 def test_every_public_name_can_be_had():

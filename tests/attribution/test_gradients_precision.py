@@ -8,7 +8,7 @@ from culture_lens.errors import InputError
 from culture_lens.models.load import load_model
 from tests.helpers import reference_culnig as reference
 from tests.helpers.gradients import reference_items, scored
-from tests.helpers.lm import lens
+from tests.helpers.lm import lens, spoilt
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
@@ -60,14 +60,6 @@ def test_answers_of_no_probability_at_all_score_nothing_and_are_finite():
 
 
 # ------------------------------------------------------------------ what is refused
-
-
-def spoilt(value):
-    """A model with one neuron of layer 1 that is no number."""
-    hf = tiny_model("llama")
-    with torch.no_grad():
-        hf.model.layers[1].mlp.gate_proj.weight[5] = value
-    return load_model("spoilt", hf_model=hf, tokenizer=tiny_tokenizer("llama"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

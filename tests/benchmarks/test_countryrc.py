@@ -1,11 +1,7 @@
 """CountryRC: the answer stands in the passage, and nothing else gives it away."""
 
 import hashlib
-import math
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -16,30 +12,16 @@ from culture_lens.errors import InputError
 from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
 from culture_lens.questions.question import control_twin
 from culture_lens.storage.bundled import data_path
+from tests.helpers.chance import chi_square_p
 from tests.helpers.countryrc import (
     PUBLISHED,
     made_template,
     needs_published,
     questions_of_templates,
 )
-from tests.helpers.places import DATA, ROOT
+from tests.helpers.places import DATA
+from tests.helpers.processes import run_python
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
-
-# The published file.
-
-
-@needs_published
-def test_the_published_file_is_read_the_same_way(questions, published_templates):
-    theirs = load_benchmark("countryrc", PUBLISHED)
-    assert theirs == load_benchmark("countryrc", PUBLISHED.parent)
-    assert len(theirs) == 1600 and {q.group for q in theirs} == {str(n) for n in range(50)}
-    decoys = {q.group for q in theirs if q.category == "decoy"}
-    assert decoys == {t["id"] for t in published_templates if "{country_dummy}" in t["context"]}
-    assert len(decoys) == 20
-    assert Counter(q.split for q in theirs) == {"identify": 800, "evaluate": 800}
-    for question in theirs:
-        assert "{" not in question.text
-        assert stands(question.options[question.answer], question.text)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +32,6 @@ def questions():
 def name_of(label):
     """How labels are written, said once more."""
     return {"US": "USA", "South_Korea": "South Korea"}.get(label, label)
-
-
-def chi_square_p(counts):
-    """Upper tail of chi-square with three degrees of freedom, for four counts."""
-    assert len(counts) == 4
-    mean = sum(counts) / 4
-    x = sum((count - mean) ** 2 for count in counts) / mean
-    return math.erfc(math.sqrt(x / 2)) + math.sqrt(2 * x / math.pi) * math.exp(-x / 2)
 
 
 # The questions.
@@ -143,24 +117,13 @@ def test_every_name_is_a_wrong_option_about_equally_often(questions):
         assert abs(decoys[name] - (560 if name in own else 640) / 15) < 26, (name, decoys[name])
 
 
-def digest(questions):
-    return hashlib.sha256(repr(questions).encode()).hexdigest()
-
-
 def test_same_in_a_fresh_process_with_another_hash_seed(questions):
     code = (
         "import hashlib; from culture_lens.benchmarks import load_benchmark as l;"
         "print(hashlib.sha256(repr(l('countryrc')).encode()).hexdigest())"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == digest(questions)
+    there = run_python(code, PYTHONHASHSEED="1").strip()
+    assert there == hashlib.sha256(repr(questions).encode()).hexdigest()
 
 
 def test_file_and_folder_give_the_bundled_questions(questions):
@@ -305,3 +268,20 @@ def test_an_unknown_option_and_a_missing_file_are_named(tmp_path):
         load_benchmark("countryrc", splits="identify")
     with pytest.raises(InputError, match=r"needs exactly one file data\.\(csv.*found none"):
         load_benchmark("countryrc", tmp_path)
+
+
+# The published file.
+
+
+@needs_published
+def test_the_published_file_is_read_the_same_way(questions, published_templates):
+    theirs = load_benchmark("countryrc", PUBLISHED)
+    assert theirs == load_benchmark("countryrc", PUBLISHED.parent)
+    assert len(theirs) == 1600 and {q.group for q in theirs} == {str(n) for n in range(50)}
+    decoys = {q.group for q in theirs if q.category == "decoy"}
+    assert decoys == {t["id"] for t in published_templates if "{country_dummy}" in t["context"]}
+    assert len(decoys) == 20
+    assert Counter(q.split for q in theirs) == {"identify": 800, "evaluate": 800}
+    for question in theirs:
+        assert "{" not in question.text
+        assert stands(question.options[question.answer], question.text)

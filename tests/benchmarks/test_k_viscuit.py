@@ -1,18 +1,17 @@
 """K-Viscuit: the published rows against what the file itself says, and its layout on the hub."""
 
-import io
 import json
 from collections import Counter
 
 import datasets
 import pytest
-from PIL import Image
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.questions.images import LazyImage
 from culture_lens.questions.readable import readable
 from culture_lens.questions.splits import split_questions
+from tests.helpers.images import plain_picture
 from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 
@@ -71,12 +70,6 @@ def test_topics_as_cultures(published):
     assert len(food) == sum(row["category"] == "Food" for row in published)
 
 
-def picture(colour):
-    out = io.BytesIO()
-    Image.new("RGB", (8, 6), colour).save(out, "PNG")
-    return out.getvalue()
-
-
 COLOURS = ("red", "green")
 
 
@@ -97,7 +90,7 @@ def made(number, path="0.png", **other):
 def written(folder, rows, images="images"):
     (folder / images).mkdir(parents=True, exist_ok=True)
     for number, colour in enumerate(COLOURS):
-        (folder / images / f"{number}.png").write_bytes(picture(colour))
+        (folder / images / f"{number}.png").write_bytes(plain_picture(colour))
     lines = "\n".join(json.dumps(row) for row in rows)
     (folder / "annotations.jsonl").write_text(lines, encoding="utf-8")
     return folder
@@ -116,7 +109,10 @@ def test_images_beside_the_file_or_in_their_folder(tmp_path):
 
 def test_the_layout_of_the_hub(tmp_path, monkeypatch):
     rows = [
-        {**made(n, f"{n // 2}.png"), "image": {"bytes": picture(COLOURS[n // 2]), "path": None}}
+        {
+            **made(n, f"{n // 2}.png"),
+            "image": {"bytes": plain_picture(COLOURS[n // 2]), "path": None},
+        }
         for n in range(4)
     ]
     hub = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())

@@ -12,6 +12,7 @@ from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
 from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
+from tests.helpers.rows import csv_rows
 
 FOLDER = DATA / "normad"
 real = needs_data("normad")
@@ -19,8 +20,7 @@ real = needs_data("normad")
 
 @pytest.fixture(scope="module")
 def published():
-    with next(FOLDER.glob("normad*.csv")).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(FOLDER, "normad*.csv")
 
 
 # The published rows.

@@ -10,15 +10,10 @@ from PIL import Image
 
 from culture_lens.benchmarks import load_benchmark, questions_from_table
 from culture_lens.errors import CultureLensWarning, InputError
+from tests.helpers.images import plain_picture
 from tests.helpers.table import row
 
 # Images.
-
-
-def picture(colour, size=(4, 4)):
-    out = io.BytesIO()
-    Image.new("RGB", size, colour).save(out, "PNG")
-    return out.getvalue()
 
 
 @pytest.fixture
@@ -27,8 +22,8 @@ def pictured(tmp_path):
     (tmp_path / "tables" / "img").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     for name, colour in (("tables/img/a.png", "red"), ("tables/img/b.png", "blue")):
-        (tmp_path / name).write_bytes(picture(colour))
-    (tmp_path / "elsewhere" / "copy.png").write_bytes(picture("red"))
+        (tmp_path / name).write_bytes(plain_picture(colour))
+    (tmp_path / "elsewhere" / "copy.png").write_bytes(plain_picture("red"))
     outside = "../elsewhere/copy.png"
     absolute = str(tmp_path / "tables" / "img" / "b.png")
     cells = ["img/a.png", "img/b.png", "img/a.png", outside, absolute, ""]
@@ -67,7 +62,7 @@ def test_image_paths_start_from_the_folder_of_the_table(pictured, tmp_path, kind
 
 
 def test_images_of_every_other_kind(pictured, tmp_path):
-    data = {"r": picture("red"), "b": picture("blue")}
+    data = {"r": plain_picture("red"), "b": plain_picture("blue")}
     files = {"r": tmp_path / "tables" / "img" / "a.png", "b": tmp_path / "tables" / "img" / "b.png"}
     kinds = {
         "bytes": data,
@@ -85,7 +80,7 @@ def test_images_of_every_other_kind(pictured, tmp_path):
 @pytest.mark.parametrize("shape", ["dataset", "parquet", "bare bytes"])
 def test_images_of_a_dataset_stay_where_they_are(shape, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    cells = [picture(c, (4, 4 + n)) for n, c in enumerate(("red", "blue"))]
+    cells = [plain_picture(c, (4, 4 + n)) for n, c in enumerate(("red", "blue"))]
     if shape != "bare bytes":
         cells = [{"bytes": c, "path": None} for c in cells]
     own = datasets.Dataset.from_list([row(picture=cells[n % 2]) for n in range(4)])
@@ -102,13 +97,13 @@ def test_images_of_a_dataset_stay_where_they_are(shape, tmp_path, monkeypatch):
 
 
 def test_a_group_column_goes_before_images():
-    rows = [row(picture=picture("red"), g=g) for g in "xyx"]
+    rows = [row(picture=plain_picture("red"), g=g) for g in "xyx"]
     questions = questions_from_table(rows, image="picture", group="g")
     assert [q.group for q in questions] == ["x", "y", "x"]
 
 
 def test_bad_images_name_the_row_or_are_skipped(tmp_path):
-    rows = [row(picture=picture("red")), row(picture="gone.png"), row(picture=3)]
+    rows = [row(picture=plain_picture("red")), row(picture="gone.png"), row(picture=3)]
     with pytest.raises(InputError) as caught:
         questions_from_table(rows, image="picture", benchmark="mine")
     for word in ("row 2", "question '2' of mine", "gone.png does not exist", "on_bad='skip'"):

@@ -1,26 +1,25 @@
 """A folder with all that the commands read, and a run folder as `find` leaves it."""
 
 import json
-import sys
 
 import pytest
 
-from culture_lens import cli
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.storage.runs import Run
+from tests.helpers import cli
 from tests.helpers.cli import CULTURES, USED
+from tests.helpers.lm import save_tiny
 from tests.helpers.short_answers import entry, written_to
-from tests.helpers.tiny import D_MLP, N_LAYERS, tiny_model, tiny_tokenizer
+from tests.helpers.tiny import D_MLP, N_LAYERS
 from tests.helpers.values import ASKED, metadata_of, people
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def place(tmp_path_factory):
     """A checkpoint, a table of questions, value questions with answers, and short answers."""
     place = tmp_path_factory.mktemp("place")
-    for saved in (tiny_model("llama"), tiny_tokenizer("llama")):
-        saved.save_pretrained(place / "llama")
+    save_tiny("llama", place / "llama")
     rows = [
         {
             "id": f"{group}-{culture}",
@@ -50,12 +49,12 @@ def place(tmp_path_factory):
     return place
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def model(place):
     return load_model(str(place / "llama"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def found():
     """Neurons of two cultures, found on the first groups of the table."""
     places = {
@@ -76,15 +75,7 @@ def folder(place, found, tmp_path):
 
 
 @pytest.fixture
-def run(capsys, folder, monkeypatch):
+def run(capsys, folder):
     """Call a command in the run folder; give exit code, standard output and standard error."""
 
-    def call(command, *arguments):
-        words = ["culture-lens", command, "--run", folder.path, *arguments]
-        monkeypatch.setattr(sys, "argv", list(map(str, words)))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
-
-    return call
+    return lambda command, *words: cli.run(capsys, command, "--run", folder.path, *words)

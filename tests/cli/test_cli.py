@@ -1,8 +1,6 @@
 """The command line on a tiny model: a run folder from find to the page."""
 
 import csv
-import subprocess
-import sys
 
 import pytest
 
@@ -13,17 +11,14 @@ from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
 from tests.helpers.cli import run
-from tests.helpers.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.lm import save_tiny
 
 CULTURES = ("Italy", "Japan", "Mexico")
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("llama")
-    tiny_model("llama").save_pretrained(folder)
-    tiny_tokenizer("llama").save_pretrained(folder)
-    return str(folder)
+    return save_tiny("llama", tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="module")
@@ -128,15 +123,12 @@ def test_an_interrupt_says_that_work_is_kept(capsys, monkeypatch, tmp_path):
     assert "kept" in err
 
 
-def test_help_of_every_command_has_an_example():
-    for command in ("find", "ablate", "evaluate", "plot", "report", "demo", "models", "benchmarks"):
-        done = subprocess.run(
-            [sys.executable, "-c", "from culture_lens.cli import main; main()", command, "--help"],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0
-        assert f"culture-lens {command}" in done.stdout
+@pytest.mark.parametrize(
+    "command", ["find", "ablate", "evaluate", "plot", "report", "demo", "models", "benchmarks"]
+)
+def test_help_has_an_example(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0 and f"culture-lens {command}" in out
 
 
 def test_lists(capsys):

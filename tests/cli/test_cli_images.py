@@ -11,7 +11,7 @@ from culture_lens.models.architectures import ARCHITECTURES, PRESETS
 from culture_lens.neurons.neuron_set import NeuronSet
 from tests.helpers.cli import run
 from tests.helpers.cvqa import SUBSETS, dataset, made
-from tests.helpers.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.lm import save_tiny
 from tests.helpers.tiny_vlm import save_vlm
 
 pytestmark = pytest.mark.usefixtures("cache_apart")
@@ -120,8 +120,7 @@ def test_transfer_between_text_and_images(checkpoint, shards, tmp_path, capsys):
 
 
 def test_pictures_and_a_model_that_reads_text_only(shards, tmp_path, capsys):
-    tiny_model("llama").save_pretrained(tmp_path / "llama")
-    tiny_tokenizer("llama").save_pretrained(tmp_path / "llama")
+    save_tiny("llama", tmp_path / "llama")
     code, _, err = run(
         capsys, "find", "--model", tmp_path / "llama", "--benchmark", "cvqa", "--path", shards,
         "--run", tmp_path / "run", *SMALL,

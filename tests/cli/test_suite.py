@@ -56,7 +56,7 @@ def test_suite_of_one_mask_leaves_out_what_identified_and_is_resumed(
     # What `find` asked is still what the next command asks.
     assert folder.option("limit") == 5 and folder.option("culture") is None
     assert folder.steps()[-1]["options"]["suite"]["culture"] == ["Japan", "Italy"]
-    forbid_running(monkeypatch, model)
+    forbid_running(monkeypatch)
     code, out, err = run("suite", *words, "--correction", "benjamini-hochberg")
     assert code == 0, err
     assert expected.table(correction="benjamini-hochberg").to_string() in out

@@ -30,7 +30,7 @@ def test_values_are_those_of_python(run, folder, place, model, found, ablate, mo
     assert f"alignment {expected.alignment()}" in out and f"{expected.chance():.3f}" in out
     assert f"culture Peru: alignment {expected.by()['Peru']}" in out
     assert f"wording 2: alignment {expected.by('wording')['2']}" in out
-    forbid_running(monkeypatch, model)
+    forbid_running(monkeypatch)
     assert run("values", *words)[:2] == (0, out)
 
 
@@ -62,7 +62,7 @@ def test_answers_are_those_of_python(run, folder, place, model, found, union, mo
         scores = (expected.accuracy(matching, weighted=weighted) for weighted in (False, True))
         assert "all, {}: {}, by votes {}".format(matching, *scores) in out
     assert f"culture Spain: exact {expected.by()['Spain']}" in out
-    forbid_running(monkeypatch, model)
+    forbid_running(monkeypatch)
     assert run("answers", *words)[:2] == (0, out)
 
 

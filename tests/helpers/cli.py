@@ -28,7 +28,7 @@ CULTURES = ("Italy", "Japan", "Mexico")
 USED = ("0", "1")
 
 
-def forbid_running(monkeypatch, model):
+def forbid_running(monkeypatch):
     """Make every forward an error: what is done already may not be done again."""
     must_not_run(monkeypatch)
     monkeypatch.setattr(generation, "greedy_tokens", None)

@@ -28,6 +28,11 @@ def saved(image, kind="PNG", **options):
     return out.getvalue()
 
 
+def plain_picture(colour, size=(8, 6)):
+    """A file of one colour."""
+    return saved(Image.new("RGB", size, colour))
+
+
 def photo(size=64, kind="JPEG", **options):
     """A picture of noise, whose file is long enough to be cut."""
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 import functools
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -84,3 +85,18 @@ def live_hooks(model):
     return sum(
         len(point.fwd_hooks) + len(point.bwd_hooks) for point in model.bridge.hook_dict.values()
     )
+
+
+def spoilt(value: float, layer: int = 1) -> LensModel:
+    """A tiny Llama that reads a weight of ``value`` at neuron 5 of a layer."""
+    hf = tiny_model("llama")
+    with torch.no_grad():
+        hf.model.layers[layer].mlp.gate_proj.weight[5] = value
+    return load_model("spoilt", hf_model=hf, tokenizer=tiny_tokenizer("llama"))
+
+
+def save_tiny(architecture: str, folder: str | Path) -> str:
+    """Write model and tokenizer as a checkpoint of the hub; give the folder."""
+    tiny_model(architecture).save_pretrained(folder)
+    tiny_tokenizer(architecture).save_pretrained(folder)
+    return str(folder)

@@ -32,6 +32,12 @@ def raw(family, dtype=torch.float32):
     return tiny_model(family).to(dtype)
 
 
+def save_t5(family, folder):
+    """Write model and tokenizer as a checkpoint of the hub."""
+    tiny_model(family).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+
+
 def mixed_questions():
     """With a long answer prefix, a short one and none, so that both sides are padded in a batch.
 

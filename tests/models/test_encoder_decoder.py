@@ -18,7 +18,16 @@ from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
 from tests.helpers.lm import lens as decoder_only
 from tests.helpers.questions import toy_questions
-from tests.helpers.t5 import ROUNDING, SITE_CASES, as_raw, lens, prompts_of, raw, some_neurons
+from tests.helpers.t5 import (
+    ROUNDING,
+    SITE_CASES,
+    as_raw,
+    lens,
+    prompts_of,
+    raw,
+    save_t5,
+    some_neurons,
+)
 from tests.helpers.tiny_t5 import (
     D_HEAD,
     D_MLP,
@@ -66,8 +75,7 @@ def test_context_comes_from_the_tokenizer_or_is_that_of_t5():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_folder_round_trip(family, tmp_path):
-    tiny_model(family).save_pretrained(tmp_path)
-    tiny_tokenizer().save_pretrained(tmp_path)
+    save_t5(family, tmp_path)
     loaded, model = load_model(tmp_path), lens(family)
     batch = collate(prompts_of(loaded), loaded.pad_id)
     assert [p.all_ids for p in batch.prompts] == [p.all_ids for p in prompts_of(model)]
@@ -113,8 +121,7 @@ def test_native_attention_is_that_of_the_model():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(dtype, attention, tmp_path):
     """As from_pretrained loads T5: in float16 the MLP's last projection stays in float32."""
-    tiny_model("flan").save_pretrained(tmp_path)
-    tiny_tokenizer().save_pretrained(tmp_path)
+    save_t5("flan", tmp_path)
     model = load_model(tmp_path, dtype=dtype, attention=attention)
     hf = transformers.T5ForConditionalGeneration.from_pretrained(
         tmp_path, dtype=dtype, attn_implementation="sdpa" if attention == "native" else "eager"

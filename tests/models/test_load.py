@@ -12,7 +12,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model, resolve_dtype
 from culture_lens.prompts.batches import collate
 from tests.helpers.audit import audited
-from tests.helpers.lm import lens, prompts_of, raw, raw_logits
+from tests.helpers.lm import lens, prompts_of, raw, raw_logits, save_tiny
 from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
 # ------------------------------------------------------------------ the same model
@@ -44,8 +44,7 @@ def test_the_tokenizer_is_the_one_given_and_unchanged(architecture):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint")
-    tiny_model("llama").save_pretrained(path)
-    tiny_tokenizer("llama").save_pretrained(path)
+    save_tiny("llama", path)
     return path
 
 

@@ -1,8 +1,6 @@
 """Lazy images: every kind of file in one form, every damage by name, nothing decoded unasked."""
 
 import hashlib
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from culture_lens.errors import InputError
 from culture_lens.questions.images import LazyImage
 from culture_lens.questions.question import Question
 from tests.helpers.images import BLUE, RED, corners, lazy, photo, pixels, saved
-from tests.helpers.places import ROOT
+from tests.helpers.processes import imported_by
 
 # Where a picture comes from.
 
@@ -148,11 +146,5 @@ def test_changing_what_was_opened_does_not_change_the_source():
 
 
 def test_importing_images_is_light():
-    code = (
-        "import sys, culture_lens.questions.images;"
-        "print([m for m in ('PIL', 'numpy', 'torch', 'urllib.request') if m in sys.modules])"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == "[]"
+    heavy = ("PIL", "numpy", "torch", "urllib.request")
+    assert imported_by("import culture_lens.questions.images", *heavy) == []

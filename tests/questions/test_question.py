@@ -2,8 +2,6 @@
 
 import dataclasses
 import hashlib
-import subprocess
-import sys
 
 import pytest
 
@@ -16,7 +14,7 @@ from culture_lens.questions.question import (
     stable_hash,
     with_format,
 )
-from tests.helpers.places import ROOT
+from tests.helpers.processes import run_python
 from tests.helpers.questions import toy_questions
 
 
@@ -101,14 +99,8 @@ def test_stable_hash_is_sha256_in_every_process():
         "from culture_lens.questions.question import shuffled; "
         "print(shuffled(['a','b','c','d','e'], 'q'))"
     )
-    there = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONHASHSEED": "123", "PYTHONPATH": str(ROOT)},
-    )
-    assert there.stdout.strip() == str(shuffled(["e", "c", "a", "d", "b"], "q"))
+    there = run_python(code, PYTHONHASHSEED="123")
+    assert there.strip() == str(shuffled(["e", "c", "a", "d", "b"], "q"))
 
 
 def test_shuffled_keeps_the_members_and_depends_on_the_key():

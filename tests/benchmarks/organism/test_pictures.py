@@ -1,9 +1,6 @@
 """The pictures of the organism's questions: whose they are, how many, the same in every process."""
 
 import inspect
-import os
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -12,7 +9,7 @@ from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks import organism as benchmark
 from culture_lens.benchmarks.organism.drawing import COLOURS
 from tests.helpers.organism import digest, gold
-from tests.helpers.places import ROOT
+from tests.helpers.processes import run_python
 
 # ------------------------------------------------------------------ what is asked
 
@@ -103,15 +100,7 @@ def test_the_same_in_every_process():
         f"print(digest(load_benchmark('organism', **{options!r})))"
     )
     for hash_seed in ("1", "2"):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        )
-        assert done.stdout.strip() == here
+        assert run_python(code, PYTHONHASHSEED=hash_seed).strip() == here
     assert digest(load_benchmark("organism", seed=1, **options)) != here
 
 
