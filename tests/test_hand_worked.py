@@ -221,7 +221,7 @@ def test_mad_finds_them_too(model, method):
     assert {c: chosen[c].members() for c in chosen} == {c: {("act", *PLANTED[c])} for c in CULTURES}
 
 
-def test_lap_falls_for_the_decoy(model):
+def test_lap_chooses_the_decoy(model):
     chosen = select(summarise(model, identify(), progress=False), "lap", k=1)
     assert {c: chosen[c].members() for c in chosen} == {c: {("act", *DECOY)} for c in CULTURES}
 
@@ -238,7 +238,7 @@ def test_letters_are_written_as_on_paper(model):
 
 
 @pytest.mark.parametrize("scoring", ["letter_options", "letter"])
-def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
+def test_ablating_one_destroys_exactly_its_culture(model, found, scoring):
     matrix = ablation_matrix(
         model, found, questions(), random_seeds=0, scoring=scoring, batch_size=4, progress=False
     )
@@ -253,13 +253,13 @@ def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
     wrong = matrix.frame[(matrix.frame["condition"] == "found") & ~matrix.frame["correct"]]
     assert (wrong["mask"] == wrong["culture"]).all() and len(wrong) == 9
     assert (wrong["prediction"] == 0).all()  # the decoy's letter
-    readings = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}
+    values = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}
     for name, value in (("self", -1), ("cross", 0), ("gap", -1), ("flips", 1)):
-        estimate = readings[name]
+        estimate = values[name]
         assert (estimate.value, estimate.low, estimate.high) == (value, value, value)
 
 
-def test_silencing_the_decoy_or_the_shared_neuron_costs_nothing(model):
+def test_ablating_the_decoy_or_the_shared_neuron_costs_nothing(model):
     from culture_lens.neurons.neuron_set import Neurons
 
     for places in ([DECOY], [SHARED]):
