@@ -2,12 +2,8 @@
 
 from . import plots as plots
 from .activations.record import record_activations as record_activations
-from .activations.statistics import (
-    ActivationStatistics as ActivationStatistics,
-)
-from .activations.statistics import (
-    ActivationSummary as ActivationSummary,
-)
+from .activations.statistics import ActivationStatistics as ActivationStatistics
+from .activations.summary import ActivationSummary as ActivationSummary
 from .attribution.culnig import (
     CulnigScores as CulnigScores,
 )

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from culture_lens.activations.record import Recording, RecordingOptions, record_activations
+from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
 from culture_lens.activations.resampling import PERMUTATIONS, Design, make_design
-from culture_lens.activations.statistics import ActivationStatistics, ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.errors import CultureLensWarning, unknown
+from culture_lens.errors import unknown, warn
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.batches import build_prompts, picture_key
-from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.batches import build_prompts
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.strata import strata_of
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
-from culture_lens.storage.finished import shards
-from culture_lens.storage.runs import Run, versions
+from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
     from culture_lens.evaluation.evaluate import Evaluation
-
-SHARD = 64
-"""Prompts per shard of statistics in a run folder: what an interruption can cost."""
 
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
@@ -47,11 +40,9 @@ def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> lis
     frame = evaluation.frame
     right = set(frame.loc[frame["correct"], "id"])
     kept = [q for q in questions if q.id in right]
-    warnings.warn(
+    warn(
         f"counting the {len(kept)} of {len(questions)} items that the model answers right "
-        f"({evaluation.metadata['scoring']}).",
-        CultureLensWarning,
-        stacklevel=2,
+        f"({evaluation.metadata['scoring']})."
     )
     return kept
 
@@ -69,59 +60,6 @@ def design_of(
     return make_design(
         questions, permutations=replicates, bootstraps=replicates, strata=cells, seed=seed
     )
-
-
-def record_in_shards(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    recording: Recording,
-    design: Design | None,
-    running: Running,
-) -> ActivationStatistics:
-    """Record prompts; in a run folder with a snapshot after each shard, to go on from."""
-    statistics = ActivationStatistics(design)
-
-    def resume(place: Path) -> int:
-        snapshot = ActivationSummary.load(place)
-        statistics.merge(snapshot)
-        return int(snapshot.metadata["done"])
-
-    for shard in shards(
-        statistics_place(model, prompts, recording, design, running.folder),
-        len(prompts),
-        SHARD,
-        resume=resume,
-        save=lambda place, done: statistics.summary({"done": done}, complete=False).save(place),
-    ):
-        record_activations(
-            model,
-            prompts[shard],
-            into=statistics,
-            batch_size=running.rows(),
-            progress=running.progress,
-            sites=recording.sites,
-            roles=recording.roles,
-            magnitudes=recording.magnitudes,
-        )
-    return statistics
-
-
-def statistics_place(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    recording: Recording,
-    design: Design | None,
-    run: Run | None,
-) -> Path | None:
-    """Say where the statistics of some prompts are or will be kept; nowhere without a folder."""
-    if run is None:
-        return None
-    settings = (recording.chosen(model), recording.counted, recording.magnitudes)
-    asked = [
-        (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
-    ]
-    key = design.key if design is not None else None
-    return piece_of(model, run, "statistics", ".safetensors", settings, asked, key)
 
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__

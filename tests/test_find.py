@@ -9,7 +9,7 @@ import torch
 
 from culture_lens import find
 from culture_lens.activations.record import record_activations
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.find import answered_right, at_most, find_culture_neurons, summarise

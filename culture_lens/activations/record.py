@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -20,12 +21,17 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Unpack
 
+from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.models.lens_model import LensModel, check_logits
+from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
-from culture_lens.prompts.batches import batches, run_batches
+from culture_lens.prompts.batches import batches, picture_key, run_batches
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
-from culture_lens.prompts.running import BATCH_SIZE, read_options
+from culture_lens.prompts.running import BATCH_SIZE, Running, read_options
+from culture_lens.storage.finished import shards
+from culture_lens.storage.runs import Run
 
 
 class RecordingOptions(TypedDict, total=False):
@@ -209,3 +215,55 @@ def record_activations(
         asked = [prompt.question for prompt in batch.prompts]
         statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
     return statistics
+
+
+def record_in_shards(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    recording: Recording,
+    design: Design | None,
+    running: Running,
+) -> ActivationStatistics:
+    """Record prompts; in a run folder with a snapshot after each shard, to go on from."""
+    statistics = ActivationStatistics(design)
+
+    def resume(place: Path) -> int:
+        snapshot = ActivationSummary.load(place)
+        statistics.merge(snapshot)
+        return int(snapshot.metadata["done"])
+
+    for shard in shards(
+        statistics_place(model, prompts, recording, design, running.folder),
+        len(prompts),
+        resume=resume,
+        save=lambda place, done: statistics.summary({"done": done}, complete=False).save(place),
+    ):
+        record_activations(
+            model,
+            prompts[shard],
+            into=statistics,
+            batch_size=running.rows(),
+            progress=running.progress,
+            sites=recording.sites,
+            roles=recording.roles,
+            magnitudes=recording.magnitudes,
+        )
+    return statistics
+
+
+def statistics_place(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    recording: Recording,
+    design: Design | None,
+    run: Run | None,
+) -> Path | None:
+    """Say where the statistics of some prompts are or will be kept; nowhere without a folder."""
+    if run is None:
+        return None
+    settings = (recording.chosen(model), recording.counted, recording.magnitudes)
+    asked = [
+        (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
+    ]
+    key = design.key if design is not None else None
+    return piece_of(model, run, "statistics", ".safetensors", settings, asked, key)

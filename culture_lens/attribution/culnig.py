@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ from typing_extensions import Unpack
 from culture_lens.attribution.gradients import attribute, gold_tokens
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
 from culture_lens.neurons.scores import NeuronScores
@@ -274,12 +273,10 @@ def say_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Questio
     items, right = (sum(scores.metadata[fact].values()) for fact in ("items", "right"))
     chance = sum(1 / len(question.options) for question in questions) / len(questions)
     if right <= items * chance + 2 * (items * chance * (1 - chance)) ** 0.5:
-        warnings.warn(
+        warn(
             f"{name}: the model's next token is the right label on {right} of {items} items, no "
             f"more than guessing gives ({chance:.0%}). Attribution then scores guesses, not "
-            "knowledge; take a model that reads letters, or an activation selector.",
-            CultureLensWarning,
-            stacklevel=3,
+            "knowledge; take a model that reads letters, or an activation selector."
         )
 
 

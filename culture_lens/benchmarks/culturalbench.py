@@ -15,7 +15,6 @@ Both subsets of one question have one group, its ``question_idx``.
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from culture_lens.benchmarks.reading.rows import cell_text, need_columns
 from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
 from culture_lens.benchmarks.reading.text_rows import TextRow, empty_cell, text_questions
 from culture_lens.benchmarks.reading.wordings import four_wordings
-from culture_lens.errors import CultureLensWarning, unknown
+from culture_lens.errors import unknown, warn
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
@@ -160,11 +159,9 @@ def say_kept_in_order(rows: Sequence[TextRow]) -> None:
     """Say how many questions keep the published order of their options."""
     kept = sum(not row.shuffle and not row.bad for row in rows)
     if kept:
-        warnings.warn(
+        warn(
             f"culturalbench: {kept} of {len(rows)} rows have an option that means the others, such "
-            "as 'None of the above'; their options keep the published order.",
-            CultureLensWarning,
-            stacklevel=3,
+            "as 'None of the above'; their options keep the published order."
         )
 
 
@@ -175,11 +172,9 @@ def say_several_true(rows: Sequence[TextRow]) -> None:
     several, none = sum(n > 1 for n in true.values()), sum(n == 0 for n in true.values())
     lacking = f", and {none} have none" if none else ""
     if several or none:
-        warnings.warn(
+        warn(
             f"culturalbench: {several} of {len(true)} questions have more than one true option"
-            f"{lacking}; every option is a true-or-false item of its own, so all are kept.",
-            CultureLensWarning,
-            stacklevel=3,
+            f"{lacking}; every option is a true-or-false item of its own, so all are kept."
         )
 
 

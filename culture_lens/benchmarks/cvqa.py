@@ -14,7 +14,6 @@ memory-mapped files, and each is decoded when it is looked at.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ from culture_lens.benchmarks.reading.image_rows import (
 )
 from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
 from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
@@ -151,11 +150,9 @@ def of_enough(questions: Sequence[Question], min_items: int) -> list[Question]:
     few = {culture: n for culture, n in sorted(counts.items()) if n < min_items}
     if few:
         listing = ", ".join(f"{culture} ({n})" for culture, n in few.items())
-        warnings.warn(
+        warn(
             f"cvqa: left out {len(few)} of {len(counts)} cultures, {sum(few.values())} of "
-            f"{len(questions)} questions, for having fewer than min_items={min_items}: {listing}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"{len(questions)} questions, for having fewer than min_items={min_items}: {listing}."
         )
     return [question for question in questions if question.culture not in few]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -20,7 +19,7 @@ from culture_lens.benchmarks.reading.rows import (
     say_dropped,
 )
 from culture_lens.benchmarks.reading.source import LOCAL, Benchmark, Part, Read
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.questions.images import as_image
 from culture_lens.questions.question import (
     LABELS,
@@ -258,12 +257,10 @@ def choose_reading(rows: Sequence[Row], place: str, column: str) -> str:
             continue
         differ = sum(a != b for a, b in zip(golds[best], golds[other], strict=True))
         if differ:
-            warnings.warn(
+            warn(
                 f"{place}: column {column!r} can be read as {best} or as {other} of the options, "
                 f"and in {differ} of {len(rows)} rows the answer differs; read as {best}. Give "
-                f"answer_as={best!r} or {other!r} to settle it.",
-                CultureLensWarning,
-                stacklevel=3,
+                f"answer_as={best!r} or {other!r} to settle it."
             )
     return best
 

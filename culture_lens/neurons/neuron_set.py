@@ -5,7 +5,6 @@ A neuron is a (site, layer, index). Set algebra, overlap and files are here.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -16,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.sites import check_sites
 from culture_lens.storage.files import load_tensors, save_tensors
 
@@ -307,11 +306,9 @@ class NeuronSet:
                 "another name, replace the 'model' entry of the metadata.)"
             )
         if self.metadata.get("weights", model.fingerprint) != model.fingerprint:
-            warnings.warn(
+            warn(
                 f"the weights of {model.name!r} differ from those that the neurons were found on: "
-                "another dtype or revision, or a model that was trained further.",
-                CultureLensWarning,
-                stacklevel=3,
+                "another dtype or revision, or a model that was trained further."
             )
 
     def save(self, path: str | Path) -> Path:

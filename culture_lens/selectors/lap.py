@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.neurons.scores import NeuronScores
 
 

@@ -6,7 +6,6 @@ fire as often as the neurons found and write as strongly into the residual strea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -15,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet, Shape
 from culture_lens.neurons.overlap import MATCHES
@@ -167,11 +166,9 @@ def traits_of(
         rate = summary.counts[site].double().sum(0) / summary.tokens.double().sum()
         traits[site] = {"rate": rate}
         if not writes(site):
-            warnings.warn(
+            warn(
                 f"match='activity': neurons of site {site!r} have no outgoing weights of their "
-                "own and are matched by firing rate alone.",
-                CultureLensWarning,
-                stacklevel=3,
+                "own and are matched by firing rate alone."
             )
         elif norms is None:
             assert model is not None  # refused above

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.sites import PROJECTIONS, sites_reading

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet

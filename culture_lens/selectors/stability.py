@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.neurons.neuron_set import NeuronSet, jaccard
 from culture_lens.neurons.overlap import chance_of_sharing, expected_jaccard
 from culture_lens.statistics.estimates import Estimate, t_estimate
@@ -65,11 +64,9 @@ def set_stability(sets: Mapping[str, NeuronSet], *, match: str = "layer") -> pd.
     if empty.all():
         raise InputError("for every culture two of these sets are empty: nothing to compare.")
     if empty.any():
-        warnings.warn(
+        warn(
             "both sets of a pair are empty, so they have no overlap, for "
-            f"{', '.join(cultures[column] for column in np.flatnonzero(empty))}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"{', '.join(cultures[column] for column in np.flatnonzero(empty))}."
         )
     overlaps = np.concatenate([overlaps, overlaps[:, ~empty].mean(1, keepdims=True)], 1)
     chance = np.concatenate([chance, chance[:, ~empty].mean(1, keepdims=True)], 1)
@@ -105,11 +102,7 @@ def common_cultures(sets: Mapping[str, NeuronSet]) -> list[str]:
     if not common:
         raise InputError("these sets have no culture in common, so nothing can be compared.")
     if left:
-        warnings.warn(
-            f"{len(left)} cultures are not in every set and left out: {', '.join(left)}.",
-            CultureLensWarning,
-            stacklevel=3,
-        )
+        warn(f"{len(left)} cultures are not in every set and left out: {', '.join(left)}.")
     return common
 
 

@@ -26,7 +26,6 @@ with few groups a little of the residual stays in the other parts.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,8 +34,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.errors import InputError, warn
 from culture_lens.selectors.fusion import check_alike
 from culture_lens.statistics.estimates import LEVEL, Estimate
 
@@ -177,12 +176,10 @@ def samples_of(summaries: Mapping[str, ActivationSummary]) -> list[int]:
     drawn = torch.stack([(r.tokens > 0).all(1) for r in held.values() if r is not None]).all(0)
     usable = [row for row in range(start, start + samples) if drawn[row]]
     if len(usable) < samples:
-        warnings.warn(
+        warn(
             f"{samples - len(usable)} of {samples} bootstrap samples drew no item of some culture "
             "and are left out"
-            + ("." if len(usable) >= FEWEST else ": too few are left, so there are no intervals."),
-            CultureLensWarning,
-            stacklevel=3,
+            + ("." if len(usable) >= FEWEST else ": too few are left, so there are no intervals.")
         )
     return usable if len(usable) >= FEWEST else []
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Work = TypeVar("Work")
+SHARD = 64
+"""Items per shard: what an interruption can cost."""
 
 
 def finished(
@@ -56,7 +58,7 @@ def write_frame(place: Path, frame: pd.DataFrame) -> Path:
 def shards(
     place: Path | None,
     total: int,
-    size: int,
+    size: int = SHARD,
     *,
     resume: Callable[[Path], int],
     save: Callable[[Path, int], object],

@@ -396,7 +396,7 @@ def test_scorings_that_do_not_belong_together():
     abroad = as_scores({"Peru": tables[2]["Iran"]}, ["a"])
     with pytest.raises(InputError, match="CountryRC was scored for Peru, which the task lacks"):
         CulnigScores(good.task, good.control, abroad)
-    for fact in ("model", "weights", "dtype", "tokens"):
+    for fact in ("model", "weights", "dtype", "aggregation"):
         other = as_scores(tables[2], ["a"], **{fact: "another"})
         with pytest.raises(InputError, match=f"differ in {fact}"):
             CulnigScores(good.task, good.control, other)
@@ -654,7 +654,7 @@ def idle(monkeypatch):
         ({"method": "culnig_specific", "sites": ("up",)}, "gate, q, k, v"),
         ({"method": "culnig_specific", "batch_size": 0}, "batch_size"),
         ({"method": "culnig_specific", "summary_options": {"nothing": 1}}, "unknown option"),
-        ({"method": "culnig_specific", "summary_options": {"tokens": "mean"}}, "aggregation"),
+        ({"method": "culnig_specific", "summary_options": {"aggregation": "mean"}}, "aggregation"),
         ({"method": "culnig_specific", "summary_options": {"countries": ["Peru"]}}, "Peru"),
     ],
     ids=str,

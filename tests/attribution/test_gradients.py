@@ -594,7 +594,7 @@ def test_unknown_names_are_refused_before_the_model_runs(monkeypatch):
     must_not_run(monkeypatch)
     model, questions = lens("llama"), toy_questions()
     with pytest.raises(InputError, match="unknown aggregation.*'maximun'.*'maximum'"):
-        scored(model, questions, tokens="maximun")
+        scored(model, questions, aggregation="maximun")
     with pytest.raises(InputError, match="unknown site 'gates': did you mean 'gate'"):
         scored(model, questions, sites=("gates", "q"))
     with pytest.raises(InputError, match="unknown site 'up'"):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.selectors import select
 from culture_lens.selectors.fusion import fuse, signed_margins

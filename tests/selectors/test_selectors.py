@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from culture_lens.activations.record import record_activations
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.prompts.batches import build_prompts

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from culture_lens.benchmarks.reading.rows import cell_text, is_blank, say_dropped
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.questions.images import LazyImage, as_image
 from culture_lens.questions.question import Question
 
@@ -77,11 +76,9 @@ def image_questions(
     twice = sum(row.id != name for row, name in zip(rows, ids, strict=True))
     if twice and say_twice:
         first = next(n for row, n in zip(rows, ids, strict=True) if row.id != n)
-        warnings.warn(
+        warn(
             f"{benchmark}: {twice} of {len(rows)} rows have an id that occurred before; they are "
-            f"kept and numbered, the first as {first!r}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"kept and numbered, the first as {first!r}."
         )
     reasons = Counter(reason for row in rows if (reason := unusable(row)))
     say_dropped(benchmark, len(rows), reasons)

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +19,7 @@ from culture_lens.benchmarks.reading.dataset_rows import (
     parquet_holds_bytes,
     read_parquet_files,
 )
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -264,8 +263,4 @@ def say_dropped(benchmark: str, total: int, reasons: Mapping[str, int]) -> None:
     lost = {why: count for why, count in reasons.items() if count}
     if lost:
         detail = ", ".join(f"{count} {why}" for why, count in lost.items())
-        warnings.warn(
-            f"{benchmark}: dropped {sum(lost.values())} of {total} rows: {detail}.",
-            CultureLensWarning,
-            stacklevel=2,
-        )
+        warn(f"{benchmark}: dropped {sum(lost.values())} of {total} rows: {detail}.")

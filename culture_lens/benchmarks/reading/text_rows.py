@@ -5,7 +5,6 @@ Rows that cannot be used are dropped, counted and said by reason.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 
 from culture_lens.benchmarks.reading.image_rows import numbered
 from culture_lens.benchmarks.reading.rows import is_blank, say_dropped
-from culture_lens.errors import CultureLensWarning
+from culture_lens.errors import warn
 from culture_lens.questions.question import PromptFormat, Question, shuffled
 
 
@@ -70,11 +69,9 @@ def text_questions(benchmark: str, rows: Sequence[TextRow], prompt: PromptFormat
     kept = [(n, row) for n, row, why in zip(ids, rows, reasons, strict=True) if not why]
     again = [name for name, row in kept if name != row.id]
     if again:
-        warnings.warn(
+        warn(
             f"{benchmark}: {len(again)} of {len(kept)} questions have an id that occurred before; "
-            f"they are kept and numbered, the first as {again[0]!r}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"they are kept and numbered, the first as {again[0]!r}."
         )
     return [as_question(benchmark, name, row, prompt) for name, row in kept]
 
