@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.attribution.gradients import attribution_pass, gold_tokens
+from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.matrix import unseen

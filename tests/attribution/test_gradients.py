@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from culture_lens.attribution import gradients as attribution
-from culture_lens.attribution.gradients import AttributionSums, attribute, gold_tokens, item_scores
+from culture_lens.attribution.gradients import AttributionSums, attribute
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel

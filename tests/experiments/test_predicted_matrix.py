@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution.gradients import attribute, gold_tokens
+from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects

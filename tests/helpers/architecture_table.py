@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from culture_lens.activations.record import item_statistics
-from culture_lens.attribution.gradients import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.architectures import ARCHITECTURES, Architecture
 from culture_lens.models.lens_model import LensModel

@@ -11,7 +11,8 @@ import transformers
 from culture_lens import plots
 from culture_lens.activations.record import record_activations
 from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.attribution.gradients import attribute, gold_tokens
+from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.scoring import SCORINGS

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from culture_lens.activations.record import record_activations
-from culture_lens.attribution.gradients import attribute, gold_tokens, item_scores
+from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.interventions.hooks import ablated, enhance, steered

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.attribution.gradients import BATCH_SIZE, gold_tokens
+from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
+from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.comparison.plan import (
     checked,
@@ -68,7 +69,7 @@ def compare_selectors(
     summary_options: Mapping[str, Any] | None = None,
     too_long: str = "error",
     batch_size: int = 16,
-    gradient_batch_size: int = BATCH_SIZE,
+    gradient_batch_size: int = GRADIENT_BATCH_SIZE,
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> Comparison:
