@@ -7,7 +7,6 @@ its line in ``BENCHMARKS`` is all that makes it known.
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,8 @@ from culture_lens.benchmarks.reading.source import Benchmark, Part, read_part
 from culture_lens.benchmarks.reading.wordings import check_wording, in_every_wording, in_wording
 from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.errors import InputError, unknown
-from culture_lens.questions.question import Question, check_questions, stable_hash
+from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.splits import at_most
 
 __all__ = [
     "BENCHMARKS",
@@ -135,8 +135,7 @@ def load_benchmark(
             f"no question of culture {', '.join(map(repr, lost))} is in the categories asked for; "
             f"they have questions of {', '.join(sorted(left))}."
         )
-    if limit is not None:
-        questions = limited(questions, limit)
+    questions = at_most(questions, limit)
     one = wanted is not None and len(set(wanted)) == 1
     check_questions(questions, min_cultures=1 if one else benchmark.min_cultures)
     return questions
@@ -176,14 +175,3 @@ def having(questions: Sequence[Question], field: str, wanted: Sequence[str]) -> 
         if name not in known:
             raise unknown(field, name, known - {""} or {"(none)"}, "The other filters leave these.")
     return [question for question in questions if getattr(question, field) in wanted]
-
-
-def limited(questions: Sequence[Question], limit: int) -> list[Question]:
-    """Keep the first questions of each culture in the order of a hash of their ids."""
-    kept: set[str] = set()
-    taken: Counter[str] = Counter()
-    for question in sorted(questions, key=lambda q: (stable_hash(q.id), q.id)):
-        if taken[question.culture] < limit:
-            taken[question.culture] += 1
-            kept.add(question.id)
-    return [question for question in questions if question.id in kept]

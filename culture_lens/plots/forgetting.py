@@ -20,7 +20,7 @@ from culture_lens.plots.style import (
     ticks,
     with_interval,
 )
-from culture_lens.statistics.estimates import LEVEL, Estimate
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 if TYPE_CHECKING:
     from culture_lens.finetune.study import ForgettingStudy
@@ -77,7 +77,7 @@ def forgetting_chart(study: ForgettingStudy) -> go.Figure:
         f"culture: {known.get('benchmark') or 'not recorded'}, {items.get(CULTURE, '?')} items",
         "" if share is None else f"modules up to {100 * share:g}% of the parameters",
         f"{len(study.seeds)} seeds",
-        f"crosses: {LEVEL:.0%} t intervals over seeds",
+        f"crosses: {CONFIDENCE_LEVEL:.0%} t intervals over seeds",
     ]
     house(
         figure,

@@ -27,7 +27,7 @@ from culture_lens.questions.question import PromptFormat
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import SELECTORS
 from culture_lens.selectors.ranking import Sources, first, get_ranking
-from culture_lens.statistics.estimates import DRAWS, group_weights
+from culture_lens.statistics.estimates import BOOTSTRAP_DRAWS, group_weights
 from tests.conftest import lens, toy_questions
 from tests.helpers.tiny import D_MLP, N_LAYERS
 from tests.helpers.tiny_t5 import LAYERS as T5_LAYERS
@@ -266,7 +266,7 @@ def test_intervals_are_those_of_a_paired_bootstrap_of_groups(compared):
     """Groups drawn once for all selectors; the reference keeps no table of the package."""
     frame = compared.frame
     groups = sorted(frame["group"].unique())
-    weights = group_weights(len(groups), DRAWS)
+    weights = group_weights(len(groups), BOOTSTRAP_DRAWS)
 
     def drawn(selector, metric):
         def accuracy(part):
