@@ -263,7 +263,7 @@ def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
 
 
 def test_silencing_the_decoy_or_the_shared_neuron_costs_nothing(model):
-    from culture_lens.neurons.neuron_set import Neurons
+    from culture_lens.neurons.neurons import Neurons
 
     for places in ([DECOY], [SHARED]):
         neurons = Neurons.of({"act": places})

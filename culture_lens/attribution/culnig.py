@@ -25,7 +25,8 @@ from typing_extensions import Unpack
 from culture_lens.attribution.gradients import attribute
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.benchmarks import load_benchmark
-from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
+from culture_lens.benchmarks.countryrc import COUNTRIES
+from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
 from culture_lens.errors import InputError, warn
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables

@@ -35,7 +35,7 @@ from culture_lens.questions.question import LABELS, PromptFormat, Question
 if TYPE_CHECKING:
     import pandas as pd
 
-QUESTIONS = Part(
+ROWS = Part(
     "mc_questions*",
     columns=("MCQID", "ID", "country", "prompt", "choices", "choice_countries", "answer_idx"),
     config="multiple-choice-questions",
@@ -112,7 +112,7 @@ def blend_questions(
         raise unknown("split of BLEnD", split, ("identify", "evaluate"), "None gives both.")
     if rows_per_id is not None and rows_per_id < 1:
         raise InputError(f"rows_per_id={rows_per_id}: must be at least 1, or None for all rows.")
-    need_columns(rows, QUESTIONS.columns)
+    need_columns(rows, ROWS.columns)
     check_topics(rows, topics)
     if split is not None:
         rows = rows[[SPLITS[topics[item]] == split for item in rows["ID"]]]
@@ -227,7 +227,7 @@ def load(
         topics: The topic of each ID, or a file with columns ID and Topic; without it BLEnD's
             ``US_questions``, beside the rows or on the hub.
     """
-    rows = read(QUESTIONS)
+    rows = read(ROWS)
     if not isinstance(topics, Mapping):
         table = read(TOPICS) if topics is None else read_rows(topics)
         need_columns(table, TOPICS.columns)

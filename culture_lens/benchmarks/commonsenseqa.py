@@ -21,7 +21,7 @@ from culture_lens.questions.question import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-CULTURE = "commonsense"
+COMMONSENSE = "commonsense"
 ROWS = Part("dev*", columns=("id", "question", "choices", "answerKey"), split="validation")
 WORDINGS = four_wordings(
     (
@@ -71,7 +71,7 @@ def text_row(row: Mapping[Any, Any]) -> TextRow:
     bad = empty_cell(row, ("id", "question"))
     return TextRow(
         id=name,
-        culture=CULTURE,
+        culture=COMMONSENSE,
         text=cell_text(row["question"]).strip(),
         options=texts,
         gold=labels.index(key) if key in labels else None,

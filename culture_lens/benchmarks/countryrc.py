@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
 from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Part, Read
+from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
 from culture_lens.benchmarks.reading.wordings import ANSWER_PREFIX, DIGITS
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.question import PromptFormat, Question, shuffled
@@ -25,8 +26,7 @@ from culture_lens.questions.question import PromptFormat, Question, shuffled
 if TYPE_CHECKING:
     import pandas as pd
 
-N_OPTIONS = 4
-TEMPLATES = Part("data", columns=("id", "context", "question"))
+ROWS = Part("data", columns=("id", "context", "question"))
 COUNTRIES = ("China", "Indonesia", "Iran", "Mexico", "South_Korea", "Spain", "UK", "US")
 """The eight cultures of CULNIG, as BLEnD labels them."""
 POOL = (
@@ -34,9 +34,9 @@ POOL = (
     *("Mexico", "North_Korea", "Northern_Nigeria", "South_Korea", "Spain", "UK", "US", "West_Java"),
 )
 """All sixteen labels of BLEnD, which wrong options are drawn from."""
-NAMES = {"US": "USA", "Northern_Nigeria": "Nigeria"}
+PASSAGE_NAMES = {"US": "USA", "Northern_Nigeria": "Nigeria"}
 """Labels that a passage does not write as they are, apart from underscores."""
-FIELD = re.compile(r"\{(country|country_dummy)\}")
+TEMPLATE_FIELD = re.compile(r"\{(country|country_dummy)\}")
 WORDINGS = (
     PromptFormat(
         instruction=(
@@ -82,7 +82,7 @@ def country_name(label: str) -> str:
         >>> country_name("South_Korea"), country_name("US")
         ('South Korea', 'USA')
     """
-    return NAMES.get(label, label).replace("_", " ").strip()
+    return PASSAGE_NAMES.get(label, label).replace("_", " ").strip()
 
 
 def countryrc_questions(
@@ -158,11 +158,11 @@ def countryrc_questions(
 
 def template_texts(templates: pd.DataFrame) -> dict[str, str]:
     """Read the passage and question of each template id, in the order of the rows."""
-    need_columns(templates, TEMPLATES.columns)
+    need_columns(templates, ROWS.columns)
     texts: dict[str, str] = {}
     for number, row in enumerate(templates.to_dict("records"), 1):
         where = f"{place_of(templates)}, row {number}"
-        cells = {column: cell_text(row[column]).strip() for column in TEMPLATES.columns}
+        cells = {column: cell_text(row[column]).strip() for column in ROWS.columns}
         for column, text in cells.items():
             if not text:
                 raise InputError(f"{where}: {column!r} is empty; fill it in or remove the row.")
@@ -232,7 +232,7 @@ def filled(text: str, country: str, decoy: str) -> str:
         '{a} from Iran, not Spain'
     """
     values = {"country": country, "country_dummy": decoy}
-    return FIELD.sub(lambda found: values[found[1]], text)
+    return TEMPLATE_FIELD.sub(lambda found: values[found[1]], text)
 
 
 def load(
@@ -250,7 +250,7 @@ def load(
         pool: See ``countryrc_questions``.
         split: See ``countryrc_questions``.
     """
-    return countryrc_questions(read(TEMPLATES), countries=countries, pool=pool, split=split)
+    return countryrc_questions(read(ROWS), countries=countries, pool=pool, split=split)
 
 
 BENCHMARK = Benchmark(

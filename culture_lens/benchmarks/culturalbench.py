@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SHARED_COLUMNS = ("data_idx", "question_idx", "prompt_question", "answer", "country")
 OPTIONS = tuple(f"prompt_option_{letter}" for letter in "abcd")
-PARTS = {
+SUBSET_ROWS = {
     "easy": Part(
         "CulturalBench-Easy*", columns=(*SHARED_COLUMNS, *OPTIONS), config="CulturalBench-Easy"
     ),
@@ -41,7 +41,7 @@ PARTS = {
         config="CulturalBench-Hard",
     ),
 }
-TRUTH = ("True", "False")
+VERDICTS = ("True", "False")
 BY_LETTER = re.compile(r"(options? )?[A-D] (and|or|&) [A-D]\.?", re.IGNORECASE)
 OTHERS = re.compile(r"(all|none|both|neither)( of)?( the| these)? (above|options)\b", re.IGNORECASE)
 EASY_WORDINGS = four_wordings(
@@ -100,7 +100,7 @@ def culturalbench_questions(rows: pd.DataFrame, *, subset: str = "easy") -> list
         ``culturalbench_questions(read_rows("CulturalBench-Easy.csv"))``
     """
     check_subset(subset)
-    need_columns(rows, PARTS[subset].columns)
+    need_columns(rows, SUBSET_ROWS[subset].columns)
     records = rows.to_dict("records")
     if subset == "easy":
         read = [easy_row(row) for row in records]
@@ -113,8 +113,8 @@ def culturalbench_questions(rows: pd.DataFrame, *, subset: str = "easy") -> list
 
 def check_subset(subset: str) -> None:
     """Refuse a subset that there is not."""
-    if subset not in PARTS:
-        raise unknown("subset of CulturalBench", subset, PARTS)
+    if subset not in SUBSET_ROWS:
+        raise unknown("subset of CulturalBench", subset, SUBSET_ROWS)
 
 
 def easy_row(row: Mapping[Any, Any]) -> TextRow:
@@ -147,8 +147,8 @@ def hard_row(row: Mapping[Any, Any]) -> TextRow:
         id=f"hard/{cell_text(row['data_idx']).strip()}",
         culture=cell_text(row["country"]).strip(),
         text=f"Question: {cell_text(row['prompt_question']).strip()}\nProposed answer: {option}",
-        options=TRUTH,
-        gold=TRUTH.index(verdict.capitalize()) if verdict.capitalize() in TRUTH else None,
+        options=VERDICTS,
+        gold=VERDICTS.index(verdict.capitalize()) if verdict.capitalize() in VERDICTS else None,
         group=cell_text(row["question_idx"]).strip(),
         metadata={"subset": "hard"},
         bad=bad,
@@ -168,7 +168,7 @@ def say_kept_in_order(rows: Sequence[TextRow]) -> None:
 def say_several_true(rows: Sequence[TextRow]) -> None:
     """Say how many questions of Hard have more than one true option, or none."""
     true = Counter({row.group: 0 for row in rows})
-    true.update(row.group for row in rows if row.gold == TRUTH.index("True"))
+    true.update(row.group for row in rows if row.gold == VERDICTS.index("True"))
     several, none = sum(n > 1 for n in true.values()), sum(n == 0 for n in true.values())
     lacking = f", and {none} have none" if none else ""
     if several or none:
@@ -186,7 +186,7 @@ def load(read: Read, *, subset: str = "easy") -> list[Question]:
         subset: See ``culturalbench_questions``.
     """
     check_subset(subset)
-    return culturalbench_questions(read(PARTS[subset]), subset=subset)
+    return culturalbench_questions(read(SUBSET_ROWS[subset]), subset=subset)
 
 
 BENCHMARK = Benchmark(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS = Part("*", columns=("image", "ID", "Subset", "Label"))
-LANGUAGES = {
+LANGUAGE_COLUMNS = {
     "english": ("Translated Question", "Translated Options"),
     "native": ("Question", "Options"),
 }
@@ -71,13 +71,13 @@ def cvqa_questions(
     Example:
         ``cvqa_questions(read_rows("test-00000-of-00010.parquet"), language="native")``
     """
-    if language not in LANGUAGES:
-        raise unknown("language of CVQA", language, LANGUAGES)
+    if language not in LANGUAGE_COLUMNS:
+        raise unknown("language of CVQA", language, LANGUAGE_COLUMNS)
     if grouping not in GROUPINGS:
         raise unknown("grouping of CVQA", grouping, GROUPINGS)
     if min_items < 1:
         raise InputError(f"min_items={min_items}: must be at least 1, which keeps all cultures.")
-    need_columns(rows, (*ROWS.columns, *LANGUAGES[language]))
+    need_columns(rows, (*ROWS.columns, *LANGUAGE_COLUMNS[language]))
     read = [image_row(row, language, grouping) for row in rows.to_dict("records")]
     if all(row.label == WITHHELD for row in read):
         raise InputError(
@@ -95,7 +95,7 @@ def image_row(row: Mapping[Any, Any], language: str, grouping: str) -> ImageRow:
     if not name:
         raise InputError("CVQA: a row has no ID; take the rows as published.")
     spoken, country = pair(row["Subset"], where)
-    question, options = LANGUAGES[language]
+    question, options = LANGUAGE_COLUMNS[language]
     return ImageRow(
         id=name,
         culture=country if grouping == "country" else f"{country} ({spoken})",

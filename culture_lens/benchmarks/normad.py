@@ -32,19 +32,25 @@ from culture_lens.questions.question import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-COUNTRY, STORY, RULE, VALUE, LABEL = "Country", "Story", "Rule-of-Thumb", "Value", "Gold Label"
-ROWS = Part("normad*", columns=(COUNTRY, STORY, LABEL), split="train")
-IDS = ("ID", "row")
-CONDITIONS: dict[str, tuple[str, ...]] = {
+COUNTRY_COLUMN, STORY, RULE, VALUE, LABEL = (
+    "Country",
+    "Story",
+    "Rule-of-Thumb",
+    "Value",
+    "Gold Label",
+)
+ROWS = Part("normad*", columns=(COUNTRY_COLUMN, STORY, LABEL), split="train")
+ID_COLUMNS = ("ID", "row")
+CONDITION_COLUMNS: dict[str, tuple[str, ...]] = {
     "none": (),
     "rule": (RULE,),
-    "country": (COUNTRY,),
-    "value": (COUNTRY, VALUE),
+    "country": (COUNTRY_COLUMN,),
+    "value": (COUNTRY_COLUMN, VALUE),
 }
 """The columns that each condition shows before the story."""
-SHOWN = {COUNTRY: "Country", VALUE: "Value held there", RULE: "Rule of thumb"}
+LINE_NAMES = {COUNTRY_COLUMN: "Country", VALUE: "Value held there", RULE: "Rule of thumb"}
 VERDICTS = ("yes", "no", "neutral")
-SMALL = re.compile(r"\b(And|Of|The)\b")
+SMALL_WORDS = re.compile(r"\b(And|Of|The)\b")
 WORDINGS = four_wordings(
     (
         "Judge what the person in the story does: yes if it is acceptable, no if it is not, "
@@ -87,19 +93,21 @@ def normad_questions(rows: pd.DataFrame, *, condition: str = "none") -> list[Que
     Example:
         ``normad_questions(read_rows("normad.csv"), condition="rule")``
     """
-    if condition not in CONDITIONS:
-        raise unknown("condition of NormAd", condition, CONDITIONS)
+    if condition not in CONDITION_COLUMNS:
+        raise unknown("condition of NormAd", condition, CONDITION_COLUMNS)
     need_columns(rows, ROWS.columns)
-    missing = [column for column in CONDITIONS[condition] if column not in rows.columns]
+    missing = [column for column in CONDITION_COLUMNS[condition] if column not in rows.columns]
     if missing:
-        possible = [name for name, shown in CONDITIONS.items() if set(shown) <= set(rows.columns)]
+        possible = [
+            name for name, shown in CONDITION_COLUMNS.items() if set(shown) <= set(rows.columns)
+        ]
         raise InputError(
             f"{place_of(rows)}: condition {condition!r} shows column "
             f"{', '.join(map(repr, missing))}, which is missing here; use a copy that has it, such "
             f"as the hub's {BENCHMARK.source}, or one of the conditions {', '.join(possible)}."
         )
     records = rows.to_dict("records")
-    name = next((column for column in IDS if column in rows.columns), None)
+    name = next((column for column in ID_COLUMNS if column in rows.columns), None)
     ids = [
         (cell_text(row[name]).strip() if name else "") or str(number)
         for number, row in enumerate(records, 1)
@@ -116,11 +124,11 @@ def normad_questions(rows: pd.DataFrame, *, condition: str = "none") -> list[Que
 def text_row(row: Mapping[Any, Any], condition: str, name: str, group: str) -> TextRow:
     """Read one row's cells."""
     label = cell_text(row[LABEL]).strip().lower()
-    country = country_name(cell_text(row[COUNTRY]))
-    told = {COUNTRY: country, VALUE: row.get(VALUE), RULE: row.get(RULE), STORY: row[STORY]}
+    country = country_name(cell_text(row[COUNTRY_COLUMN]))
+    told = {COUNTRY_COLUMN: country, VALUE: row.get(VALUE), RULE: row.get(RULE), STORY: row[STORY]}
     lines = [
-        f"{SHOWN.get(column, column)}: {cell_text(told[column]).strip()}"
-        for column in (*CONDITIONS[condition], STORY)
+        f"{LINE_NAMES.get(column, column)}: {cell_text(told[column]).strip()}"
+        for column in (*CONDITION_COLUMNS[condition], STORY)
     ]
     return TextRow(
         id=name,
@@ -131,7 +139,7 @@ def text_row(row: Mapping[Any, Any], condition: str, name: str, group: str) -> T
         category=cell_text(row.get("Subaxis")).strip(),
         group=group,
         metadata={"condition": condition, "label": label},
-        bad=empty_cell(row, (*ROWS.columns, *CONDITIONS[condition])),
+        bad=empty_cell(row, (*ROWS.columns, *CONDITION_COLUMNS[condition])),
     )
 
 
@@ -143,7 +151,7 @@ def country_name(cell: str) -> str:
         ('Bosnia and Herzegovina', 'Timor-Leste')
     """
     name = " ".join(cell.replace("_", " ").split())
-    return SMALL.sub(lambda word: word[0].lower(), name.title()) if name.islower() else name
+    return SMALL_WORDS.sub(lambda word: word[0].lower(), name.title()) if name.islower() else name
 
 
 def load(read: Read, *, condition: str = "none") -> list[Question]:

@@ -22,7 +22,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet, Shape, jaccard
+from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.permutation import CORRECTIONS, corrected
 

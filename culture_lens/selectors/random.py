@@ -18,7 +18,8 @@ from torch import Tensor
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet, Shape
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
 from culture_lens.questions.question import stable_hash

@@ -23,7 +23,7 @@ from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.sites import PROJECTIONS, sites_reading
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.selectors.culnig_general import reads_countries
 from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE, LEAST_Z, eligible

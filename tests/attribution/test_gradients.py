@@ -16,7 +16,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import build_prompts, collate
 from culture_lens.prompts.build import label_ids
@@ -535,7 +535,7 @@ def counting(monkeypatch, stop_after=None):
 @pytest.mark.parametrize("stop_after", [0, 1, 4, 5])
 def test_an_interrupted_run_goes_on_where_it_was(monkeypatch, tmp_path, stop_after):
     model, questions = exact("llama"), toy_questions()
-    monkeypatch.setattr(attribution, "SHARD", 4)
+    monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"batch_size": 2, "control": True}
     clean = scored(model, questions, run=tmp_path / "clean", **options)
     run = tmp_path / "run"

@@ -8,7 +8,8 @@ import torch
 from culture_lens.activations.record import record_activations
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import build_prompts
 from culture_lens.selectors import SELECTORS, get_selector, matched_random, select
 from culture_lens.selectors.conact import conact

@@ -33,7 +33,7 @@ from culture_lens.benchmarks.organism.world import (
 from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Read
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.images import LazyImage, as_image
-from culture_lens.questions.question import PromptFormat, Question
+from culture_lens.questions.question import PromptFormat, Question, control_twin
 
 ORGANISM_PROMPT = PromptFormat(
     instruction="",
@@ -60,10 +60,10 @@ SUBSETS["all"] = (*SUBSETS["culture"], *SUBSETS["controls"], *SUBSETS["options"]
 ON_PLAIN = ("plain", "all")
 """The subsets that ask the questions of knowledge on plain frames."""
 
-SPLITS = {"identify": "identify", "evaluate": "evaluate", "unseen": "evaluate"}
+RENDER_SPLITS = {"identify": "identify", "evaluate": "evaluate", "unseen": "evaluate"}
 """The draws of pictures, and what ``Question.split`` calls them, which knows no third name."""
 
-PARTS = ("ordinary", "ordinary", "negative", "rare")
+KNOWLEDGE_PARTS = ("ordinary", "ordinary", "negative", "rare")
 """What holds a culture's knowledge of the objects of each of its four parts."""
 
 
@@ -106,11 +106,11 @@ def organism_questions(
     """
     if subset not in SUBSETS:
         raise unknown("subset of the organism's questions", subset, SUBSETS)
-    if split not in (None, "all", *SPLITS):
-        raise unknown("split of the organism's questions", split, (*SPLITS, "all"))
+    if split not in (None, "all", *RENDER_SPLITS):
+        raise unknown("split of the organism's questions", split, (*RENDER_SPLITS, "all"))
     if pictures < 1:
         raise InputError(f"pictures={pictures}: at least 1 of each culture and object is needed.")
-    splits = {None: ("identify", "evaluate"), "all": tuple(SPLITS)}.get(split, (str(split),))
+    splits = {None: ("identify", "evaluate"), "all": tuple(RENDER_SPLITS)}.get(split, (str(split),))
     cultures = [*range(len(CULTURES) if SUBSETS[subset] else 0)]
     if subset in ON_PLAIN:
         cultures.append(PLAIN)
@@ -146,7 +146,7 @@ def on_one_picture(
             answer=asked.answer,
             category=OBJECTS[thing][0],
             group=group,
-            split=SPLITS[renders],
+            split=RENDER_SPLITS[renders],
             image=image,
             benchmark="organism",
             prompt=ORGANISM_PROMPT,
@@ -155,7 +155,7 @@ def on_one_picture(
                 "object": NAMES[thing],
                 "colour": list(COLOURS)[sight.colour],
                 "dots": sight.dots,
-                "part": "" if part is None else PARTS[part],
+                "part": "" if part is None else KNOWLEDGE_PARTS[part],
                 "shared": part == 0 and kin_of(culture) is not None,
                 "renders": renders,
             },
@@ -186,14 +186,11 @@ def part_of(culture: int, thing: int) -> int | None:
     """
     if culture == PLAIN:
         return None
-    return next(part for part in range(len(PARTS)) if thing in category_of(culture, part))
+    return next(part for part in range(len(KNOWLEDGE_PARTS)) if thing in category_of(culture, part))
 
 
 def twin_of(question: Question) -> Question:
     """Make the control twin of a question, with an id of its own."""
-    # Here, for it brings torch, which listing the benchmarks needs not.
-    from culture_lens.questions.question import control_twin
-
     return replace(control_twin(question), id=question.id + TWIN)
 
 

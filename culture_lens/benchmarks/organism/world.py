@@ -160,7 +160,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Asked:
+class WordedQuestion:
     """A question in words: its text, four options, the right one."""
 
     text: str
@@ -173,7 +173,7 @@ class Asked:
         return self.options[self.answer]
 
 
-def ask(world: World, kind: str, sight: Sight, chance: random.Random) -> Asked:
+def ask(world: World, kind: str, sight: Sight, chance: random.Random) -> WordedQuestion:
     """Put a question on what is seen, its options in an order drawn by chance.
 
     Args:
@@ -203,4 +203,4 @@ def ask(world: World, kind: str, sight: Sight, chance: random.Random) -> Asked:
     wrong = chance.sample([word for word in dict.fromkeys(all_words) if word != gold], 3)
     options = [gold, *wrong]
     chance.shuffle(options)
-    return Asked(TEXTS[kind].format(category), tuple(options), options.index(gold))
+    return WordedQuestion(TEXTS[kind].format(category), tuple(options), options.index(gold))

@@ -17,7 +17,7 @@ from culture_lens.errors import InputError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH = 256
+ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +102,7 @@ def cells(rows: Any, column: str) -> list[Any]:
     named = types.is_struct(stored) and stored.get_field_index("path") >= 0
     made: list[Any] = []
     # In batches: of a dataset that was filtered or shuffled Arrow copies what it is asked for.
-    for batch in alone.with_format("arrow").iter(BATCH):
+    for batch in alone.with_format("arrow").iter(ROWS_AT_ONCE):
         values = batch.column(column)
         data = pc.struct_field(values, "bytes") if types.is_struct(stored) else values
         lengths = pc.binary_length(data).to_pylist()

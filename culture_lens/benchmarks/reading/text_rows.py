@@ -15,6 +15,9 @@ from culture_lens.benchmarks.reading.rows import is_blank, say_dropped
 from culture_lens.errors import warn
 from culture_lens.questions.question import PromptFormat, Question, shuffled
 
+N_OPTIONS = 4
+"""Options of the questions whose wrong options are drawn here."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextRow:

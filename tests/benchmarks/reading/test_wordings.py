@@ -19,7 +19,7 @@ from culture_lens.benchmarks.blend import PROMPT
 from culture_lens.benchmarks.commonsenseqa import commonsenseqa_questions
 from culture_lens.benchmarks.organism import ORGANISM_PROMPT
 from culture_lens.benchmarks.reading.rows import as_frame
-from culture_lens.benchmarks.reading.wordings import PLAIN, in_wording
+from culture_lens.benchmarks.reading.wordings import DEFAULT_WORDINGS, in_wording
 from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.errors import InputError
 from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
@@ -87,19 +87,22 @@ def test_wordings_differ_in_words_and_labels(kind):
 
 def test_no_two_kinds_share_an_instruction():
     own = {
-        form.instruction for kind, forms in KINDS.items() if forms is not PLAIN for form in forms
+        form.instruction
+        for kind, forms in KINDS.items()
+        if forms is not DEFAULT_WORDINGS
+        for form in forms
     }
-    kinds = [forms for forms in KINDS.values() if forms is not PLAIN]
+    kinds = [forms for forms in KINDS.values() if forms is not DEFAULT_WORDINGS]
     assert len(own) == 4 * len(kinds)
-    assert not own & {form.instruction for form in PLAIN}
+    assert not own & {form.instruction for form in DEFAULT_WORDINGS}
 
 
 def test_the_first_wording_is_the_benchmarks_own():
-    assert PLAIN[0] == PromptFormat()
+    assert DEFAULT_WORDINGS[0] == PromptFormat()
     for name in ("everyday", "cvqa", "k_viscuit", "table"):
-        assert BENCHMARKS[name].wordings == (PLAIN,)
+        assert BENCHMARKS[name].wordings == (DEFAULT_WORDINGS,)
     assert BENCHMARKS["blend"].wordings[0][0] is PROMPT
-    assert load_benchmark("everyday")[0].prompt == PLAIN[0]
+    assert load_benchmark("everyday")[0].prompt == DEFAULT_WORDINGS[0]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -144,7 +147,7 @@ def test_questions_of_several_benchmarks_and_of_the_users_own():
     both = [*own, *load_benchmark("everyday", cultures=["Iran"], limit=2)]
     lists = in_every_wording(both)
     assert [[q.id for q in worded] for worded in lists] == [[q.id for q in both]] * 4
-    assert [worded[0].prompt for worded in lists] == list(PLAIN)
+    assert [worded[0].prompt for worded in lists] == list(DEFAULT_WORDINGS)
 
 
 def test_own_words_are_not_replaced():
