@@ -1,4 +1,4 @@
-"""find_culture_neurons: questions in, the neurons of each culture out; composes the stages."""
+"""find_culture_neurons: from questions to the neurons of each culture, through all stages."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.strata import strata_of
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
+from culture_lens.selectors.ranking import Sources
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
-    """Keep the questions that an evaluation says were answered right; say how many.
+    """Keep the questions that the model answered right, and warn how many they are.
 
     Example:
         ``answered_right(questions, evaluate(model, questions))``
@@ -53,7 +54,7 @@ def design_of(
     strata: str | Sequence[str] | None,
     seed: int,
 ) -> Design | None:
-    """Draw the design of a pass; nothing where every item counts once and there are none."""
+    """Draw item weights and replicates of a pass; None where every item counts once and no more."""
     if not replicates and not strata:
         return None
     cells = strata_of(questions, strata) if strata else None
@@ -87,15 +88,15 @@ def summarise(
 
     Args:
         model: The model.
-        questions: What identifies; see ``split_questions``.
+        questions: The questions that identify; see ``split_questions``.
         style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
         only_correct: Count only items that the unmodified model answers right, as ConAct's paper
             does.
-        scoring: How answers are read for that.
-        per_culture: At most so many items of each culture.
-        replicates: So many permutations of the culture labels, and as many bootstrap samples,
-            counted in the same pass: what ``fdr`` and ``selection_frequency`` need, 20 being
-            enough. Each takes 4 bytes per culture and neuron, 12 with magnitudes.
+        scoring: How the model's answers are scored for ``only_correct``.
+        per_culture: Largest number of items of each culture.
+        replicates: Number of permutations of the culture labels, and of bootstrap samples, counted
+            in the same pass. ``fdr`` and ``selection_frequency`` need them; 20 are enough. Each
+            takes 4 bytes per culture and neuron, 12 with magnitudes.
         strata: Columns of the questions within which cultures are compared, such as
             ``"category"``; see ``strata_of``.
         seed: Draws the replicates.
@@ -159,6 +160,38 @@ def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
     return model.projections if selection.gradient else (model.default_site,)
 
 
+def sources_of(
+    model: LensModel,
+    questions: Sequence[Question],
+    *,
+    scoring: Mapping[str, Any] | None = None,
+    recording: Mapping[str, Any] | None = None,
+    strata: str | None = None,
+) -> Sources:
+    """Run each pass that rankings need once: CULNIG's three scorings, and a recording pass.
+
+    Args:
+        model: The model.
+        questions: The questions that identify.
+        scoring: Options of ``culnig_scores``; None where no ranking needs the scorings.
+        recording: Options of ``summarise``; None where no ranking needs a summary.
+        strata: Record once more, without replicates, with items weighted by these strata.
+
+    Example:
+        ``sources_of(model, identify, recording={"sites": "act"})``
+    """
+    # In this order, since strata, then labels and countries, may be refused before anything runs.
+    stratified = scores = summary = None
+    if recording is not None and strata is not None:
+        weighted = {**recording, "replicates": 0, "strata": strata}
+        stratified = summarise(model, questions, **weighted)
+    if scoring is not None:
+        scores = culnig_scores(model, questions, **scoring)
+    if recording is not None:
+        summary = summarise(model, questions, **recording)
+    return Sources(summary, scores, stratified)
+
+
 def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse options that a stage does not have, before anything runs.
 
@@ -198,8 +231,8 @@ def find_culture_neurons(
             ``culnig_specific`` its own share; ``culnig_general`` has ``mlp_share`` and
             ``attention_share`` instead.
         k: Or how many neurons at each site; not for CULNIG.
-        fdr: Or a false discovery rate, such as 0.05: as many neurons as hold it, which may be
-            none; see ``infer``. For activation selectors.
+        fdr: Or a false discovery rate, such as 0.05, which decides the number; it may be none. For
+            activation selectors; see ``infer``.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder
@@ -210,8 +243,8 @@ def find_culture_neurons(
             all others are options of the selector.
 
     Returns:
-        The neurons, with what they were found on in their metadata; ``ablation_matrix`` keeps
-        those question groups out of its evaluation.
+        The neurons. Their metadata name model, benchmark and question groups; ``ablation_matrix``
+        leaves those groups out of its evaluation.
 
     Raises:
         InputError: Anything unknown or unusable, before the model runs.

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from culture_lens.activations.resampling import PERMUTATIONS
-from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import CULTURES, World
 from culture_lens.evaluation.evaluate import answer_masks, prepare
-from culture_lens.find import summarise
+from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons
 from culture_lens.organism.scores_against_truth import SOUGHT, Place, mlp_places
@@ -67,27 +66,22 @@ class Examined:
 # ------------------------------------------------------------------ what selectors read
 
 
-def sources_of(examined: Examined, names: Sequence[str]) -> Sources:
+def sources_for(examined: Examined, names: Sequence[str]) -> Sources:
     """Record and attribute once; every selector reads the same.
 
-    What counts with the weights of strata is a pass of its own, and only where it is asked for.
+    Strata are recorded in a pass of their own, where a selector needs it.
     """
-    asked = examined.questions("culture", "identify")
     options: dict[str, Any] = {"progress": examined.progress, "run": examined.run}
-    recorded: dict[str, Any] = {"sites": "act", "batch_size": BATCH, **options}
-    stratified = None
-    if WITHIN_STRATA in names:  # first, for it refuses where no stratum has every culture
-        stratified = summarise(examined.model, asked, strata=STRATUM, **recorded)
-    return Sources(
-        summarise(examined.model, asked, replicates=PERMUTATIONS, **recorded),
-        culnig_scores(
-            examined.model,
-            asked,
-            countryrc=examined.questions("country", "identify"),
-            batch_size=64,
+    return sources_of(
+        examined.model,
+        examined.questions("culture", "identify"),
+        scoring={
+            "countryrc": examined.questions("country", "identify"),
+            "batch_size": 64,
             **options,
-        ),
-        stratified,
+        },
+        recording={"sites": "act", "batch_size": BATCH, "replicates": PERMUTATIONS, **options},
+        strata=STRATUM if WITHIN_STRATA in names else None,
     )
 
 

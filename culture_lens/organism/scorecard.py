@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from culture_lens.benchmarks.organism.world import CULTURES, make_world
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.load import load_model
-from culture_lens.organism.examination import Examined, ablated, effects_alone, sources_of
+from culture_lens.organism.examination import Examined, ablated, effects_alone, sources_for
 from culture_lens.organism.scores_against_truth import (
     SOUGHT,
     at_activations,
@@ -160,7 +160,7 @@ def score_selectors(
 def score_one(examined: Examined, names: Sequence[str]) -> list[dict[str, Any]]:
     """Score selectors on one organism."""
     truth = examined.truth
-    sources = sources_of(examined, names)
+    sources = sources_for(examined, names)
     tables = {name: get_ranking(name, SCORED)(sources) for name in names}
     if "random" in tables and sources.summary is not None:  # others for each organism
         tables["random"] = random(sources.summary, seed=truth.seed)

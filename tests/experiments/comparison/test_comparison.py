@@ -14,7 +14,6 @@ from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.comparison import compare as comparison
 from culture_lens.experiments.comparison.compare import COMPARED, compare_selectors
 from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.find import summarise
@@ -176,7 +175,7 @@ def test_countryrc_asks_about_all_that_are_compared(monkeypatch):
         given.update(options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "culnig_scores", stop)
+    monkeypatch.setattr("culture_lens.find.culnig_scores", stop)
     with pytest.raises(KeyboardInterrupt):
         quietly(lens("llama"), toy_questions(), shares=SHARES)
     assert given["countries"] == CULTURES and given["sites"] == ["gate"]
