@@ -7,9 +7,9 @@ For every culture c, layer l and neuron n, over the counted tokens t of the cult
     S[c,l,n] = sum_t m_t a[l,n,t]             Q[c,l,n] = sum_t m_t a[l,n,t]^2
 
 K and T are int64, so any order, batch size or split gives the same bits. S and Q are summed in
-float32 within an item and in float64 over items. No activations are kept: memory is that of
-cultures x layers x neurons, whatever the number of items. With the weights of a design (strata)
-all four are weighted sums in float64; its replicates are accumulated beside them.
+float32 within an item and in float64 over items. No activations are kept: memory is cultures x
+layers x neurons, whatever the number of items. With the weights of a design (strata) all four are
+weighted sums in float64. The design's replicates are accumulated beside them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from culture_lens.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class ItemStatistics:
-    """What one batch of items gives: one row per item, already summed over its tokens.
+    """The statistics of a batch: one row per item, summed over its tokens.
 
     Attributes:
         tokens: Counted tokens, ``item``.
@@ -45,11 +45,11 @@ class ItemStatistics:
     squares: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
 
     def plus(self, shared: ItemStatistics, rows: Int[Tensor, " item"]) -> ItemStatistics:
-        """Add to every item the row of what it shares with others.
+        """Add to every item the row of its shared prefix.
 
         Args:
-            shared: Statistics of the shared parts.
-            rows: Which of them each item has.
+            shared: Statistics of the shared prefixes.
+            rows: Index of each item's prefix.
         """
 
         def added(own: Mapping[str, Tensor], common: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -80,8 +80,8 @@ class ActivationStatistics:
         """Start empty; shapes come with the first update.
 
         Args:
-            design: How items count, and in which replicates; each once for its own culture where
-                not given.
+            design: Item weights and replicates; without it every item has weight 1 for its own
+                culture, and there are no replicates.
         """
         self.design = design
         self._replicates: Replicates | None = None
@@ -97,11 +97,11 @@ class ActivationStatistics:
         Args:
             rows: One row per item.
             cultures: The label of each row.
-            ids: The id of each row, by which a design knows it.
+            ids: The id of each row, which a design needs.
 
         Raises:
-            InputError: A sum is NaN or infinite, or an item that the design does not know;
-                nothing of the batch is added then.
+            InputError: A sum is NaN or infinite, or an item is not in the design; nothing of the
+                batch is added then.
         """
         for site, sums in rows.sums.items():
             check_finite(sums, site, cultures)
@@ -162,7 +162,7 @@ class ActivationStatistics:
         held[culture] = held[culture] + values if culture in held else values.clone()
 
     def merge(self, other: ActivationStatistics | ActivationSummary) -> None:
-        """Add what another accumulator, or a saved summary, has counted.
+        """Add the sums of another accumulator, or of a saved summary.
 
         Raises:
             InputError: They were made on different sites or models.
@@ -188,10 +188,10 @@ class ActivationStatistics:
     def summary(
         self, metadata: Mapping[str, Any] | None = None, *, complete: bool = True
     ) -> ActivationSummary:
-        """Freeze what has been counted, cultures in alphabetical order.
+        """Give the sums so far as a summary, cultures in alphabetical order.
 
         Args:
-            metadata: What to note.
+            metadata: Metadata of the summary.
             complete: Whether everything has been counted, so that every culture must have tokens.
 
         Raises:
@@ -242,7 +242,7 @@ def grouped(
 
 
 def check_finite(sums: Float[Tensor, "item layer neuron"], site: str, cultures: Any) -> None:
-    """Refuse activations that are NaN or infinite, saying where.
+    """Refuse activations that are NaN or infinite.
 
     Raises:
         InputError: Names the site, the layer and the culture.

@@ -17,7 +17,7 @@ from culture_lens.storage.files import load_tensors, save_tensors
 
 @dataclass(frozen=True, eq=False)
 class ActivationSummary:
-    """The frozen result of a pass: what every activation selector starts from.
+    """The result of a recording pass: the input of every activation selector.
 
     Attributes:
         cultures: Labels, sorted; the first axis of every tensor.
@@ -26,8 +26,8 @@ class ActivationSummary:
         counts: K per site, ``culture layer neuron``.
         sums: S per site; empty where magnitudes were not recorded.
         squares: Q per site; likewise.
-        metadata: Model, roles and whatever else is needed to repeat the pass.
-        replicates: The same under permuted labels and bootstrap weights, or nothing.
+        metadata: Model, roles and all else that is needed to repeat the pass.
+        replicates: The same sums under permuted labels and bootstrap weights, or None.
 
     Example:
         ``summary.probability("act").shape`` is ``(cultures, layers, neurons)``.
@@ -69,12 +69,12 @@ class ActivationSummary:
         return (self.squares[site] / self.tokens.double()[:, None, None] - mean**2).clamp(min=0)
 
     def permuted(self) -> Iterator[ActivationSummary]:
-        """Give the summary of each permutation of the labels; none where none were recorded."""
+        """Give the summary of each permutation of the labels, if any were recorded."""
         held = self.replicates
         return (self._replicate(row) for row in range(held.permutations if held else 0))
 
     def resampled(self) -> Iterator[ActivationSummary]:
-        """Give the summary of each bootstrap sample; none where none were recorded."""
+        """Give the summary of each bootstrap sample, if any were recorded."""
         held = self.replicates
         rows = range(held.permutations, len(held.tokens)) if held else range(0)
         return (self._replicate(row) for row in rows)
@@ -85,7 +85,7 @@ class ActivationSummary:
         return ActivationSummary(
             self.cultures,
             self.items,
-            # A culture of which nothing was drawn has counts of 0, and P = 0.
+            # A culture of which no item was drawn has counts of 0, and P = 0.
             tokens=held.tokens[row].clamp(min=1),
             counts={site: values[row] for site, values in held.counts.items()},
             sums={site: values[row] for site, values in held.sums.items()},

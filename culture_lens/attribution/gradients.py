@@ -77,7 +77,7 @@ class AttributionSums:
             self._facts[name][culture] = self._facts[name].get(culture, 0) + value
 
     def merge(self, other: NeuronScores) -> int:
-        """Add sums that were made, or saved, before; return how many items are in them all.
+        """Add earlier or saved sums; return the number of items in the total.
 
         Raises:
             InputError: An item is in both.
@@ -94,7 +94,7 @@ class AttributionSums:
         return len(self.ids)
 
     def scores(self, metadata: Mapping[str, Any]) -> NeuronScores:
-        """Freeze what has been summed, cultures in alphabetical order.
+        """Give the sums so far as scores, cultures in alphabetical order.
 
         Raises:
             InputError: Nothing was summed.
@@ -122,8 +122,8 @@ def attribute(
     """Score every neuron by gradient attribution, summed per culture (CULNIG, section 3).
 
     Args:
-        model: The model; its letters are read, so it must be able to answer by letter.
-        questions: What to ask.
+        model: The model; it must be able to answer by letter.
+        questions: The questions.
         sites: One site or several, scored in the same pass; by default the model's projections,
             gate, q, k and v (CULNIG), of an encoder-decoder in both stacks.
         aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
@@ -133,8 +133,8 @@ def attribute(
 
     Returns:
         Sums over items, float64, ``culture layer neuron`` at each site. The metadata hold the
-        question ``ids`` and, per culture, the number of ``items``, the sum of ``p_gold``, and how
-        many items were answered ``right``.
+        question ``ids`` and, per culture, the number of ``items``, the sum of ``p_gold``, and the
+        number of items answered ``right``.
 
     Raises:
         InputError: An unknown site or aggregation, a label that is not a single token, or logits
@@ -198,7 +198,7 @@ def scores_place(
     settings: Mapping[str, Any],
     run: Run | None,
 ) -> Path | None:
-    """Say where the scores of some prompts are or will be kept; nowhere without a run folder."""
+    """Give the place of the scores of some prompts; None without a run folder."""
     if run is None:
         return None
     asked = [

@@ -58,11 +58,11 @@ def gold_tokens(prompts: Sequence[Prompt], tokenizer: Any) -> dict[str, int]:
 
 @dataclass(frozen=True, eq=False)
 class PassResult:
-    """What a forward and a backward say of each item.
+    """The results of a forward and a backward, per item.
 
     Attributes:
         p_gold: P(y|x), ``item``.
-        unit: A power of two; the gradients handed over times it are those of P, ``item``.
+        unit: A power of two; the gradients of P are the given gradients times it, ``item``.
         right: Whether y is the most probable token of the whole vocabulary, ``item``.
     """
 
@@ -78,15 +78,15 @@ def attribution_pass(
     places: Iterable[tuple[str, int]],
     take: Take,
 ) -> PassResult:
-    """Run one forward and one backward, and hand over n and its gradient at every place.
+    """Run one forward and one backward, and give n and its gradient at every place to ``take``.
 
     Args:
         model: The model.
         batch: Prompts of style ``"choices"``.
         gold: Token of each question's right label.
         places: ``(site, layer)`` pairs.
-        take: Called with site, layer, n and g, each ``item pos neuron`` and on the device of its
-            layer, as soon as the gradient is there; must not keep them. dP/dn is g times the
+        take: Called with site, layer, n and g, both ``item pos neuron`` and on the device of their
+            layer, as soon as the gradient arrives; it must not keep them. dP/dn is g times the
             item's ``unit``.
 
     Returns:
@@ -99,12 +99,12 @@ def attribution_pass(
     lowest, targets = model.lowest(wanted), list[Tensor]()
 
     def keep(activation: Tensor, hook: Any, *, site: str, layer: int) -> Tensor:
-        # Detached: a hook that held the tensor it hangs on would keep the whole graph alive.
+        # Detached: a hook that holds its own tensor would keep the whole graph alive.
         values = activation.detach().flatten(2)
         activation.register_hook(  # type: ignore[no-untyped-call]
             lambda gradient: take(site, layer, values, gradient.flatten(2))
         )
-        # All later layers lie behind the lowest one: a backward to it passes every other place.
+        # A backward to the lowest layer passes through every later one.
         if (site, layer) in lowest:
             targets.append(activation)
         return activation
@@ -127,7 +127,7 @@ def attribution_pass(
 
 @dataclass(frozen=True, eq=False)
 class ItemScores:
-    """What one batch of items gives: one row per item, already reduced over its tokens.
+    """The scores of a batch: one row per item, reduced over its tokens.
 
     Attributes:
         p_gold: P(y|x), ``item``.
@@ -162,7 +162,7 @@ def item_scores(
     found = {site: [torch.empty(0)] * model.layers(site) for site in sites}
 
     def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
-        # Layers may lie on several devices; what is on the right one is not copied.
+        # Layers may be on several devices; what is on the right one is not copied.
         here = paddings[site] = paddings[site].to(values.device)
         wide = torch.promote_types(values.dtype, torch.float32)
         found[site][layer] = reduce(values.to(wide) * gradient.to(wide), here).to(model.device)
@@ -180,7 +180,9 @@ def item_scores(
 
 def check_scores(rows: Float[Tensor, "item layer neuron"], site: str, batch: Batch) -> None:
     """Refuse scores that are NaN or infinite, naming the site, the layer and the question."""
-    if not torch.isfinite(rows.sum()):  # a cheap look first: one bad value spoils the sum
+    if not torch.isfinite(
+        rows.sum()
+    ):  # a cheap check first: one bad value makes the sum NaN or infinite
         for item, layer, neuron in (~torch.isfinite(rows)).nonzero().tolist():
             raise InputError(
                 f"attribution at site {site!r}, layer {layer}, neuron {neuron} is NaN or infinite "

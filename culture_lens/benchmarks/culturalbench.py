@@ -2,14 +2,14 @@
 
 Chiu et al. 2024, arXiv 2410.02677. Rows are used as follows:
 
-1. Easy: four options, ordered by a hash of the question's id, for more than half of the gold
-   letters are A. Options such as "None of the above" keep the published order.
+1. Easy: four options, ordered by a hash of the question's id, since more than half of the gold
+   letters are A. Questions with an option such as "None of the above" keep the published order.
 2. Hard: each option of a question is an item of its own, true or false. 86 questions have two or
    three true options. Three of four items are false.
-3. Rows are dropped whose options collide or refer to letters ("A and B"), and rows that repeat
-   another; of Hard also options that mean others, which nobody sees there ("None of the above").
+3. Rows are dropped whose options are equal or refer to letters ("A and B"), and rows that repeat
+   another; in Hard also options that refer to others, which are not shown ("None of the above").
 
-Both subsets of one question have one group, its ``question_idx``.
+A question has one group in both subsets, its ``question_idx``.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def culturalbench_questions(rows: pd.DataFrame, *, subset: str = "easy") -> list
         InputError: An unknown subset, or a missing column.
 
     Warns:
-        CultureLensWarning: Rows were dropped, options kept in their order, or questions of Hard
-            have several true options; it says how many.
+        CultureLensWarning: Rows were dropped, options kept the published order, or questions of
+            Hard have several true options: how many.
 
     Example:
         ``culturalbench_questions(read_rows("CulturalBench-Easy.csv"))``
@@ -112,7 +112,7 @@ def culturalbench_questions(rows: pd.DataFrame, *, subset: str = "easy") -> list
 
 
 def check_subset(subset: str) -> None:
-    """Refuse a subset that there is not."""
+    """Refuse an unknown subset."""
     if subset not in SUBSET_ROWS:
         raise unknown("subset of CulturalBench", subset, SUBSET_ROWS)
 
@@ -156,17 +156,17 @@ def hard_row(row: Mapping[Any, Any]) -> TextRow:
 
 
 def say_kept_in_order(rows: Sequence[TextRow]) -> None:
-    """Say how many questions keep the published order of their options."""
+    """Warn of questions that keep the published order of their options."""
     kept = sum(not row.shuffle and not row.bad for row in rows)
     if kept:
         warn(
-            f"culturalbench: {kept} of {len(rows)} rows have an option that means the others, such "
+            f"culturalbench: {kept} of {len(rows)} rows have an option that refers to others, such "
             "as 'None of the above'; their options keep the published order."
         )
 
 
 def say_several_true(rows: Sequence[TextRow]) -> None:
-    """Say how many questions of Hard have more than one true option, or none."""
+    """Warn of questions of Hard with more than one true option, or none."""
     true = Counter({row.group: 0 for row in rows})
     true.update(row.group for row in rows if row.gold == VERDICTS.index("True"))
     several, none = sum(n > 1 for n in true.values()), sum(n == 0 for n in true.values())

@@ -3,13 +3,13 @@
 Romero et al. 2024, arXiv 2406.05967. Rows are used as follows:
 
 1. ``Subset``, the text of a (language, country) pair, gives the culture: the country, or both.
-2. Question and options are taken from one language, the translated or the native columns.
-3. Rows are dropped that lack an image, a question, a right answer, or options that differ.
+2. Question and options are in one language, from the translated or the native columns.
+3. Rows without an image, a question, a right answer, or different options are dropped.
 4. Questions on one image are one group. An ID is that of an image, an underscore and a number; the
    image's part names the group, and groups with byte-identical images are joined.
 
 Early releases withhold the answers: every label is -1. The 5 GB of images stay in the dataset's
-memory-mapped files, and each is decoded when it is looked at.
+memory-mapped files, and an image is decoded when it is used.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def pair(subset: Any, where: str) -> tuple[str, str]:
 
 
 def picture_of(name: str) -> str:
-    """Take the image's part of a question's ID.
+    """Give the image's part of a question's ID.
 
     Example:
         >>> picture_of("5919991144272485961_0")
@@ -145,7 +145,7 @@ def picture_of(name: str) -> str:
 
 
 def of_enough(questions: Sequence[Question], min_items: int) -> list[Question]:
-    """Leave out the cultures with too few questions, and say which."""
+    """Leave out the cultures with too few questions, with a warning that names them."""
     counts = Counter(question.culture for question in questions)
     few = {culture: n for culture, n in sorted(counts.items()) if n < min_items}
     if few:

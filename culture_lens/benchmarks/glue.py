@@ -133,7 +133,7 @@ def glue_questions(rows: pd.DataFrame, task: Task) -> list[Question]:
         InputError: The columns are those of neither layout.
 
     Warns:
-        CultureLensWarning: Rows were dropped; it says how many and why.
+        CultureLensWarning: Rows were dropped: how many, and why.
 
     Example:
         ``glue_questions(read_rows("qnli/dev.tsv", quotes=False), QNLI_TASK)``

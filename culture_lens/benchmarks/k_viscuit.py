@@ -2,7 +2,7 @@
 
 Baek et al. 2024, arXiv 2406.16469. All rows are of one culture, South Korea. Questions on one image
 are one group. ``id_`` is not unique in the published rows: later rows of one id are numbered in
-their order, ``Beverage.4.2/2``, and none is lost.
+their order, such as ``Beverage.4.2/2``, and kept.
 """
 
 from __future__ import annotations

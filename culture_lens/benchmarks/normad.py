@@ -1,18 +1,18 @@
-"""NormAd: is what somebody does in a story acceptable? 75 countries; yes, no or neutral.
+"""NormAd: whether behaviour in a story is acceptable in one of 75 countries: yes, no or neutral.
 
-Rao et al. 2024, arXiv 2404.12464. Four conditions say how much the model is told beside the story:
+Rao et al. 2024, arXiv 2404.12464. Four conditions decide what the prompt shows beside the story:
 
 1. ``none``: the story only.
 2. ``country``: where it happens.
 3. ``value``: the country and a value that is held there.
 4. ``rule``: the rule of thumb that decides the case.
 
-A row is neutral where its rule does not bear on its story. Without the rule a neutral story cannot
-be told from the others by what is shown: read accuracy by label, ``metadata["label"]``.
+A row is neutral where its rule does not apply to its story. Without the rule nothing in the prompt
+tells a neutral story from the others: report accuracy by label, ``metadata["label"]``.
 
 Countries are written as names (``saudi_arabia`` is Saudi Arabia). Options are ordered by a hash of
-the question's id, which is the same under every condition. Stories end by asking whether it was
-acceptable, one of them does not; the wordings ask it themselves.
+the question's id, which is the same under every condition. All stories but one end by asking
+whether it was acceptable; the wordings ask it, too.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def normad_questions(rows: pd.DataFrame, *, condition: str = "none") -> list[Que
     Args:
         rows: The hub's columns Country, Rule-of-Thumb, Value, Story, Gold Label; the third and
             second only for the conditions that show them. ``ID`` or ``row`` gives the id where
-            there is one, else the row's number, counted from 1; ``Subaxis`` the category.
+            it exists, else the row's number, counted from 1; ``Subaxis`` the category.
         condition: ``"none"``, ``"rule"``, ``"country"`` or ``"value"``; see the top of this file.
 
     Raises:
-        InputError: An unknown condition, or columns are missing that it shows.
+        InputError: An unknown condition, or a missing column that it shows.
 
     Warns:
-        CultureLensWarning: Rows were dropped; it says how many and why.
+        CultureLensWarning: Rows were dropped: how many, and why.
 
     Example:
         ``normad_questions(read_rows("normad.csv"), condition="rule")``
@@ -144,7 +144,7 @@ def text_row(row: Mapping[Any, Any], condition: str, name: str, group: str) -> T
 
 
 def country_name(cell: str) -> str:
-    """Write a country as a name; one that is not all in small letters keeps its letters.
+    """Write a country as a name; a name that has capital letters already is kept.
 
     Example:
         >>> country_name("bosnia_and_herzegovina"), country_name("timor-leste")

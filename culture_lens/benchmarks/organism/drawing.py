@@ -1,7 +1,7 @@
 """Draw the world's pictures with PIL: an object in a frame, some dots, light and noise.
 
-A picture has four things to see: the frame in the style of a culture, the object, its colour and
-the number of dots under it. Everything else (place, size, tint, light, noise) varies by the seed.
+A picture shows four things: a frame in the style of a culture, an object, its colour, and a number
+of dots under it. Everything else (place, size, tint, light, noise) varies with the seed.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def draw_picture(style: int | None, shape: int, colour: int, dots: int, seed: st
         shape: Index into ``OBJECTS``.
         colour: Index into ``COLOURS``.
         dots: How many dots, 1 to 5.
-        seed: All that varies otherwise; the same seed gives the same pixels everywhere.
+        seed: Draws all else; the same seed gives the same pixels on every machine.
 
     Returns:
         A picture of 48 x 48 pixels, RGB.
@@ -276,7 +276,7 @@ def draw_picture(style: int | None, shape: int, colour: int, dots: int, seed: st
 
 
 def in_some_light(picture: Image.Image, chance: random.Random) -> Image.Image:
-    """Make a picture brighter or darker and add noise of the camera."""
+    """Make a picture brighter or darker and add camera noise."""
     from PIL import Image
 
     light = chance.uniform(0.85, 1.1)
