@@ -168,8 +168,8 @@ def check_tested(name: str) -> None:
     if name in UNTESTED:
         tested = ", ".join(selector for selector in SELECTORS if selector not in UNTESTED)
         raise InputError(
-            f"selector {name!r} has no null distribution under permuted culture labels, so no "
-            f"false discovery rate: use one of {tested}."
+            f"selector {name!r} has no false discovery rate, since permuted culture labels give it "
+            f"no null distribution: use one of {tested}."
         )
 
 

@@ -191,9 +191,9 @@ def check_traits(traits: Mapping[str, Tensor], site: str, shape: Shape) -> None:
     for name, values in traits.items():
         if tuple(values.shape) != tuple(shape) or not torch.isfinite(values).all():
             raise InputError(
-                f"match='activity': {name} at site {site!r} has shape {tuple(values.shape)}, or "
-                f"values that are not finite; the neurons have shape {tuple(shape)}: give those of "
-                "the model that the neurons were found on."
+                f"match='activity': {name} at site {site!r} has the shape {tuple(values.shape)}, "
+                f"or values that are not finite; the neurons have shape {tuple(shape)}: give those "
+                "of the model that the neurons were found on."
             )
 
 

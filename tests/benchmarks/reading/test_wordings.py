@@ -154,7 +154,7 @@ def test_own_words_are_not_replaced():
     mine = with_format(load_benchmark("everyday", limit=1), PromptFormat(instruction="Mine."))
     with pytest.raises(InputError, match=r"of everyday: its prompt format is none of its bench"):
         in_every_wording(mine)
-    with pytest.raises(InputError, match="no questions to put in other words"):
+    with pytest.raises(InputError, match="no questions to put in other wordings"):
         in_every_wording([])
 
 
@@ -166,9 +166,9 @@ def test_the_organism_has_one_wording():
     (only,) = in_every_wording(questions)
     assert [q.id for q in only] == [q.id for q in questions]
     assert {q.prompt for q in only} == {ORGANISM_PROMPT}
-    with pytest.raises(InputError, match=r"wording=1: benchmark 'organism' has one wording only"):
+    with pytest.raises(InputError, match=r"wording=1: benchmark 'organism' has only one wording"):
         load_benchmark("organism", wording=1)
-    with pytest.raises(InputError, match="not have equally many wordings.*everyday 4, organism 1"):
+    with pytest.raises(InputError, match="have different numbers of wordings.*everyday 4, organism 1"):
         in_every_wording([*questions, *load_benchmark("everyday")])
 
 
