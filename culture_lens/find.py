@@ -14,11 +14,14 @@ from culture_lens.activations.statistics import ActivationStatistics, Activation
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.errors import CultureLensWarning, unknown
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.models.lens_model import LensModel, check_unhooked
+from culture_lens.models.checks import check_unhooked
+from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.batches import build_prompts, check_batch_size, picture_key
-from culture_lens.prompts.prompt import Prompt, roles_of
+from culture_lens.prompts.batches import check_batch_size
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.prompt import Prompt, Style, roles_of
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.strata import strata_of
@@ -102,7 +105,7 @@ def summarise(
     *,
     sites: str | Sequence[str] | None = None,
     roles: str | Sequence[int] = "content",
-    style: str = "choices",
+    style: Style = "choices",
     only_correct: bool = False,
     scoring: str | None = None,
     per_culture: int | None = None,

@@ -53,7 +53,8 @@ from culture_lens.attribution.gradients import BATCH_SIZE, AttributionSums, gold
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.models.checkpoints import embedded_path
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import batches, build_prompts, collate
+from culture_lens.prompts.batches import batches, collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 
 SHAPES = {

@@ -14,7 +14,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.find import answered_right, at_most, find_culture_neurons, summarise
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import check_enough, split_questions

@@ -19,10 +19,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
-from culture_lens.models.lens_model import LensModel, check_logits
+from culture_lens.models.checks import check_logits
+from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
-from culture_lens.prompts.batches import batches, run_batches
+from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
+from culture_lens.prompts.run_batches import run_batches
 
 
 def reduce_tokens(

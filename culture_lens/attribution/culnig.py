@@ -27,7 +27,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.culture_names import align_questions, match_cultures
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.questions.splits import at_most
@@ -238,7 +238,7 @@ def answerable(
     prompts = build_prompts(
         questions, model.processor, context=model.context, too_long=too_long, progress=progress
     )
-    gold_tokens(prompts, model.tokenizer)
+    gold_tokens(prompts, model.processor)
     return [prompt.question for prompt in prompts]
 
 

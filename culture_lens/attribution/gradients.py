@@ -29,12 +29,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.models.lens_model import LensModel, check_logits, check_unhooked
+from culture_lens.models.checks import check_logits, check_unhooked
+from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import batches, build_prompts, picture_key, run_batches
-from culture_lens.prompts.build import label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.batches import batches
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.run_batches import run_batches
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, benchmarks_of, check_questions, control_twin
 from culture_lens.storage.runs import Run, content_key, versions
 
@@ -100,17 +104,17 @@ AGGREGATIONS: Mapping[str, Callable[[Products, Padding], Tensor]] = {
 }
 
 
-def gold_tokens(prompts: Sequence[Prompt], tokenizer: Any) -> dict[str, int]:
+def gold_tokens(prompts: Sequence[Prompt], processor: Any) -> dict[str, int]:
     """Find the token of each question's right label, by question id.
 
     Raises:
         InputError: A label is not a single token after its prompt.
 
     Example:
-        ``gold_tokens(prompts, model.tokenizer)["Al-en-01_1"]``
+        ``gold_tokens(prompts, model.processor)["Al-en-01_1"]``
     """
     return {
-        prompt.question.id: label_ids(prompt, tokenizer)[prompt.question.answer]
+        prompt.question.id: label_ids(prompt, processor)[prompt.question.answer]
         for prompt in prompts
     }
 
@@ -213,7 +217,7 @@ def item_scores(
         InputError: Logits or scores are NaN or infinite.
 
     Example:
-        ``item_scores(model, batch, gold_tokens(prompts, model.tokenizer)).scores["gate"].shape``
+        ``item_scores(model, batch, gold_tokens(prompts, model.processor)).scores["gate"].shape``
     """
     reduce = AGGREGATIONS[aggregation]
     sites = model.projections if sites is None else sites
@@ -368,7 +372,7 @@ def attribute(
     prompts = build_prompts(
         asked, model.processor, context=model.context, too_long=too_long, progress=progress
     )
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     settings = {
         "model": model.name,
         "weights": model.fingerprint,

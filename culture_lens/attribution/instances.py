@@ -20,7 +20,9 @@ from culture_lens.attribution.gradients import AGGREGATIONS, BATCH_SIZE, gold_to
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.batches import batches, build_prompts, run_batches
+from culture_lens.prompts.batches import batches
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 
@@ -126,7 +128,7 @@ def instance_share(
     step = partial(
         item_scores,
         model,
-        gold=gold_tokens(prompts, model.tokenizer),
+        gold=gold_tokens(prompts, model.processor),
         sites=tuple(dict.fromkeys(places["site"])),
         aggregation=aggregation,
     )

@@ -18,11 +18,13 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.interventions.hooks import Value, ablation_hooks, described
+from culture_lens.models.checks import check_unhooked
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
-from culture_lens.models.lens_model import LensModel, check_unhooked
+from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, run_batches
+from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.storage.files import read_parquet, write_whole
 from culture_lens.storage.runs import Run, content_key
 

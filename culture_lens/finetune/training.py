@@ -265,9 +265,10 @@ def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
 
 def wrapped(plain: Any, lens: LensModel, where: Path | None) -> LensModel:
     """Load a plain model in the place of the one it was made of."""
-    vision = lens.vision
-    reader: dict[str, Any] = {"tokenizer": lens.tokenizer}
-    if vision is not None:
-        reader = {"processor": vision.processor.processor, "image_memory": vision.memory}
-    name = lens.name if where is None else str(where)
-    return load_model(name, hf_model=plain, attention=lens.attention, **reader)
+    return load_model(
+        lens.name if where is None else str(where),
+        hf_model=plain,
+        attention=lens.attention,
+        image_memory=lens.vision.memory,
+        **lens.processor.parts,
+    )

@@ -17,7 +17,8 @@ from culture_lens.interventions.hooks import (
     suppress,
 )
 from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import Question
 from tests.conftest import lens, raw, toy_questions
 from tests.helpers import reference

@@ -116,7 +116,7 @@ def compare_selectors(
     common: dict[str, Any] = {"too_long": too_long, "progress": progress, "run": run}
     prompts, way = prepare(model, held_out, scoring, too_long=too_long, progress=progress)
     if way.style == "choices":
-        gold_tokens(prompts, model.tokenizer)  # refuses labels of several tokens
+        gold_tokens(prompts, model.processor)  # refuses labels of several tokens
     sources = sources_of(
         model,
         identify,

@@ -22,7 +22,9 @@ from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.benchmarks.reading.wordings import PLAIN, in_wording
 from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.errors import InputError
-from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.build import build_prompt
+from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import PromptFormat, Question, control_twin, with_format
 from tests.helpers.places import DATA
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
