@@ -189,7 +189,7 @@ from .organism.truth import (
 from .organism.truth import (
     load_truth as load_truth,
 )
-from .prompts.batches import build_prompts as build_prompts
+from .prompts.build import build_prompts as build_prompts
 from .prompts.prompt import (
     Prompt as Prompt,
 )

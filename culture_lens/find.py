@@ -18,7 +18,8 @@ from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.prompt import Style
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
@@ -75,7 +76,7 @@ def summarise(
     model: LensModel,
     questions: Sequence[Question],
     *,
-    style: str = "choices",
+    style: Style = "choices",
     only_correct: bool = False,
     scoring: str | None = None,
     per_culture: int | None = None,

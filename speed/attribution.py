@@ -54,7 +54,8 @@ from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.models.checkpoints import embedded_path
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import batches, build_prompts, collate
+from culture_lens.prompts.batches import batches, collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 
 SHAPES = {

@@ -11,12 +11,12 @@ from culture_lens.activations.record import record_activations
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
-from culture_lens.find import answered_right, at_most, find_culture_neurons, summarise
+from culture_lens.find import answered_right, find_culture_neurons, summarise
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.question import Question
-from culture_lens.questions.splits import check_enough, split_questions
+from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.selectors import select
 from tests.conftest import lens, raw, reference_inputs, toy_questions
 from tests.helpers import reference

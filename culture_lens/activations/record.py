@@ -24,12 +24,15 @@ from typing_extensions import Unpack
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.models.lens_model import LensModel, check_logits
+from culture_lens.models.checks import check_logits
+from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
-from culture_lens.prompts.batches import batches, picture_key, run_batches
+from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import BATCH_SIZE, Running, read_options
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.storage.finished import shards
 from culture_lens.storage.runs import Run
 

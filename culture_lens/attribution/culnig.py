@@ -31,7 +31,7 @@ from culture_lens.errors import InputError, warn
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions, match_cultures
 from culture_lens.questions.question import Question, check_questions
@@ -235,7 +235,7 @@ def answerable(model: LensModel, questions: Sequence[Question], running: Running
         too_long=running.too_long,
         progress=running.progress,
     )
-    gold_tokens(prompts, model.tokenizer)
+    gold_tokens(prompts, model.processor)
     return [prompt.question for prompt in prompts]
 
 

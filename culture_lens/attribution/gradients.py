@@ -22,9 +22,12 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import batches, build_prompts, picture_key, run_batches
+from culture_lens.prompts.batches import batches
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, benchmarks_of, check_questions, control_twin
 from culture_lens.storage.finished import shards
 from culture_lens.storage.runs import Run, versions
@@ -155,7 +158,7 @@ def attribute(
         too_long=how.too_long,
         progress=how.progress,
     )
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     settings = {
         "model": model.name,
         "weights": model.fingerprint,

@@ -23,8 +23,10 @@ from culture_lens.attribution.item_scores import ItemScores, gold_tokens, item_s
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.batches import batches, build_prompts, run_batches
+from culture_lens.prompts.batches import batches
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
@@ -124,7 +126,7 @@ def instance_share(
     step = partial(
         item_scores,
         model,
-        gold=gold_tokens(prompts, model.tokenizer),
+        gold=gold_tokens(prompts, model.processor),
         sites=tuple(dict.fromkeys(places["site"])),
         aggregation=aggregation,
     )

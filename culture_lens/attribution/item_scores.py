@@ -27,8 +27,9 @@ from torch import Tensor
 
 from culture_lens.attribution.aggregation import AGGREGATIONS, padded_columns
 from culture_lens.errors import InputError
-from culture_lens.models.lens_model import LensModel, check_logits
-from culture_lens.prompts.build import label_ids
+from culture_lens.models.checks import check_logits
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Prompt
 
 if TYPE_CHECKING:
@@ -41,17 +42,17 @@ Take = Callable[[str, int, Tensor, Tensor], None]
 """Takes site, layer, values and gradient of one hook."""
 
 
-def gold_tokens(prompts: Sequence[Prompt], tokenizer: Any) -> dict[str, int]:
+def gold_tokens(prompts: Sequence[Prompt], processor: Any) -> dict[str, int]:
     """Find the token of each question's right label, by question id.
 
     Raises:
         InputError: A label is not a single token after its prompt.
 
     Example:
-        ``gold_tokens(prompts, model.tokenizer)["Al-en-01_1"]``
+        ``gold_tokens(prompts, model.processor)["Al-en-01_1"]``
     """
     return {
-        prompt.question.id: label_ids(prompt, tokenizer)[prompt.question.answer]
+        prompt.question.id: label_ids(prompt, processor)[prompt.question.answer]
         for prompt in prompts
     }
 
@@ -154,7 +155,7 @@ def item_scores(
         InputError: Logits or scores are NaN or infinite.
 
     Example:
-        ``item_scores(model, batch, gold_tokens(prompts, model.tokenizer)).scores["gate"].shape``
+        ``item_scores(model, batch, gold_tokens(prompts, model.processor)).scores["gate"].shape``
     """
     reduce = AGGREGATIONS[aggregation]
     sites = model.projections if sites is None else sites

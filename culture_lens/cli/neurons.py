@@ -11,7 +11,8 @@ from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
-    from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+    from culture_lens.neurons.neuron_set import NeuronSet
+    from culture_lens.neurons.neurons import Neurons
     from culture_lens.storage.runs import Run
 
 MethodName = Annotated[

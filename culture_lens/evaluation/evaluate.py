@@ -16,10 +16,13 @@ from culture_lens.interventions.hooks import Value, ablation_hooks, described
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, build_prompts, picture_key, run_batches
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import batches
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.finished import finished_frame

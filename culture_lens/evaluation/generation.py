@@ -22,9 +22,10 @@ from culture_lens.interventions.hooks import Value, ablation_hooks, described
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, run_batches
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.runs import Run

@@ -25,8 +25,8 @@ import torch
 
 from culture_lens.errors import unknown
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.build import label_ids
-from culture_lens.prompts.prompt import Batch
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.prompt import Batch, Style
 
 NO_OPTION = -1
 
@@ -51,7 +51,7 @@ class Scoring:
     """A way to score: the prompt's style and a function from a batch to answers."""
 
     name: str
-    style: str
+    style: Style
     answers: Callable[[LensModel, Batch], list[Answer]]
 
 
@@ -70,7 +70,7 @@ def letter_answers(model: LensModel, batch: Batch, *, among_options: bool) -> li
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     answers = []
     for row, prompt in zip(logits, batch.prompts, strict=True):
-        labels = torch.tensor(label_ids(prompt, model.tokenizer))
+        labels = torch.tensor(label_ids(prompt, model.processor))
         scores = row[labels]
         best = int(scores.argmax())
         if among_options:

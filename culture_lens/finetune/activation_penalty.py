@@ -23,7 +23,7 @@ from culture_lens.errors import InputError
 from culture_lens.finetune.projections import Projection, projection_of
 from culture_lens.models.lens_model import LensModel, Place
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.prompt import Batch
 
 KEPT_SITES = ("act", "gate", "up", "q", "k", "v")

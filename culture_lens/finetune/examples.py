@@ -24,9 +24,11 @@ from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import get_scoring
 from culture_lens.models.encoder_decoder import decoder_inputs
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.batches import build_prompts, collate
-from culture_lens.prompts.build import label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Batch, Prompt, Role
+from culture_lens.prompts.reader import Reader
 from culture_lens.questions.question import Question, check_questions
 
 IGNORED = -100
@@ -108,14 +110,14 @@ def make_examples(
     )
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
-    return [make_example(prompt, model.tokenizer) for prompt in prompts]
+    return [make_example(prompt, model.processor) for prompt in prompts]
 
 
-def make_example(prompt: Prompt, tokenizer: Any) -> Example:
+def make_example(prompt: Prompt, reader: Reader) -> Example:
     """Put the right answer behind a prompt."""
     gold = prompt.question.answer
     if prompt.style == "choices":
-        answer: tuple[int, ...] = (label_ids(prompt, tokenizer)[gold],)
+        answer: tuple[int, ...] = (label_ids(prompt, reader)[gold],)
     else:
         answer = prompt.continuations[gold]
     begun = answer[:-1]
@@ -162,11 +164,7 @@ def last_logits(
     else:
         options["logits_to_keep"] = width
         options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
-    if model.vision is not None:
-        options |= model.vision.arguments(batch)
-        positions = model.vision.positions(batch)
-        if positions is not None:
-            options["position_ids"] = positions
+    options |= model.vision.arguments(batch)
     logits: Tensor = plain(input_ids=ids, **options).logits
     return logits[:, -width:]
 

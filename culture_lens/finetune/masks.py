@@ -18,7 +18,7 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.finetune.projections import Projection, transposed
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 
 Mask = Bool[Tensor, "..."]
 Places = Mapping[tuple[str, int], Projection]

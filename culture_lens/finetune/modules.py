@@ -25,7 +25,8 @@ from culture_lens.finetune.unwrap import skeleton
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import n_parameters
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -91,8 +91,8 @@ def save_checkpoint(folder: Path, plain: Any, model: LensModel, record: Mapping[
         record: Settings and what came out.
     """
     plain.save_pretrained(folder)
-    reader = model.tokenizer if model.vision is None else model.vision.processor.processor
-    reader.save_pretrained(folder)
+    for part in model.processor.parts.values():
+        part.save_pretrained(folder)
     write_whole(folder / "README.md", lambda part: part.write_text(card(record), encoding="utf-8"))
     if (folder / CHECKPOINTS / LOGS).is_dir():
         shutil.move(folder / CHECKPOINTS / LOGS, folder / LOGS)

@@ -13,8 +13,9 @@ import torch
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.finetune.examples import Example
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import check_batch_size, picture_key
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import check_batch_size
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.storage.runs import content_key
 
 ABOVE_ZERO = ("learning_rate", "epochs")

@@ -25,7 +25,8 @@ from culture_lens.finetune.changes import CULTURE, METRICS, TASK, Forgetting, fo
 from culture_lens.finetune.modules import ModuleRanking, choose_modules, rank_modules
 from culture_lens.finetune.training import finetune
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.statistics.estimates import Estimate, t_estimate
 from culture_lens.storage.files import load_table, save_table

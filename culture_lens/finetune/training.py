@@ -31,7 +31,7 @@ from culture_lens.finetune.settings import check_report_to, check_training, desc
 from culture_lens.finetune.unwrap import plain_copy
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model, n_parameters
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.question import benchmarks_of
 from culture_lens.storage.runs import versions
 
@@ -265,9 +265,10 @@ def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
 
 def wrapped(plain: Any, lens: LensModel, where: Path | None) -> LensModel:
     """Load a plain model in the place of the one it was made of."""
-    vision = lens.vision
-    reader: dict[str, Any] = {"tokenizer": lens.tokenizer}
-    if vision is not None:
-        reader = {"processor": vision.processor.processor, "image_memory": vision.memory}
-    name = lens.name if where is None else str(where)
-    return load_model(name, hf_model=plain, attention=lens.attention, **reader)
+    return load_model(
+        lens.name if where is None else str(where),
+        hf_model=plain,
+        attention=lens.attention,
+        image_memory=lens.vision.memory,
+        **lens.processor.parts,
+    )

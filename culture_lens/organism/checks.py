@@ -11,7 +11,7 @@ from culture_lens.benchmarks.organism.world import CONTROLS, CULTURES, KIN, make
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.truth import Truth, load_truth
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 

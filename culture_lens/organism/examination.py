@@ -12,7 +12,7 @@ from culture_lens.benchmarks.organism.world import CULTURES, World
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.scores_against_truth import SOUGHT, Place, mlp_places
 from culture_lens.organism.truth import Truth
 from culture_lens.organism.variants import STRATUM, WITHIN_STRATA

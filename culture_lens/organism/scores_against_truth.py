@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from culture_lens.benchmarks.organism.world import CULTURES
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import OWN
 from culture_lens.organism.truth import Truth
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import KINDS, OWN
 from culture_lens.storage.bundled import data_path
 

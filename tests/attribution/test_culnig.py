@@ -11,8 +11,9 @@ from culture_lens.attribution.gradients import attribute
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.find import find_culture_neurons
+from culture_lens.models.checkpoints import embedded_path
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.load import embedded_path, load_model
+from culture_lens.models.load import load_model
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.questions.question import PromptFormat, Question
 from culture_lens.questions.splits import split_questions

@@ -18,8 +18,9 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import build_prompts, collate
-from culture_lens.prompts.build import label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Batch
 from culture_lens.questions.question import PromptFormat, Question, control_twin
 from tests.conftest import lens, raw, rows_refused_beyond, toy_questions
@@ -51,8 +52,8 @@ def sites_of(model):
 def reference_items(model, questions, control=False):
     asked = [control_twin(q) if control else q for q in questions]
     return [
-        (p.ids, label_ids(p, model.tokenizer)[p.question.answer], p.question.culture)
-        for p in build_prompts(asked, model.tokenizer)
+        (p.ids, label_ids(p, model.processor)[p.question.answer], p.question.culture)
+        for p in build_prompts(asked, model.processor)
     ]
 
 
@@ -222,7 +223,7 @@ def test_batch_size_order_and_padding_do_not_matter(architecture, control):
 def test_padding_by_hand_and_its_token_do_not_matter(architecture, aggregation):
     model = exact(architecture)
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)
-    gold, sites = gold_tokens(prompts, model.tokenizer), sites_of(model)
+    gold, sites = gold_tokens(prompts, model.processor), sites_of(model)
     plain = [item_scores(model, collate([p], 0), gold, sites, aggregation) for p in prompts]
     for extra, pad in ((1, 0), (40, 399)):
         batch = collate(prompts, pad)

@@ -78,7 +78,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from culture_lens.attribution.gradients import attribute
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question, control_twin
 from tests.helpers.reference_culnig import norms_in_own_dtype
 

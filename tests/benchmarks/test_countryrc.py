@@ -21,7 +21,9 @@ from culture_lens.benchmarks.countryrc import (
 )
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import InputError
-from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.build import build_prompt
+from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import control_twin
 from culture_lens.storage.bundled import data_path
 from tests.helpers.places import ROOT

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from culture_lens import cli
-from culture_lens.attribution.culnig import SCORINGS, CulnigScores
+from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores

@@ -15,7 +15,8 @@ from culture_lens.evaluation.values import evaluate_values, load_values
 from culture_lens.experiments.comparison import Comparison, compare_selectors
 from culture_lens.experiments.suite import Suite, evaluate_suite
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.splits import at_most
 from culture_lens.storage.runs import Run
 from tests.evaluation.short_answers.test_short_answers import entry, written_to

@@ -9,9 +9,10 @@ import torch
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import NO_OPTION, SCORINGS, get_scoring
 from culture_lens.interventions.hooks import ablated
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, build_prompts, collate
-from culture_lens.prompts.build import continuation_ids, joined, label_ids
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import continuation_ids, joined, label_ids
+from culture_lens.prompts.batches import batches, collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import PromptFormat, Question, with_format
 from tests.conftest import lens, raw, toy_questions, wide_gemma3
@@ -144,7 +145,7 @@ def test_letters_equal_the_reference(architecture):
     among = SCORINGS["letter_options"].answers(model, batch)
     whole = SCORINGS["letter"].answers(model, batch)
     for prompt, options, letter in zip(prompts, among, whole, strict=True):
-        logits, labels = last_logits(hf, prompt), list(label_ids(prompt, model.tokenizer))
+        logits, labels = last_logits(hf, prompt), list(label_ids(prompt, model.processor))
         gold = prompt.question.answer
         assert len(labels) == len(prompt.question.options)
         for answer in (options, letter):
@@ -163,7 +164,7 @@ def with_logits(monkeypatch, model, logits):
 def test_letter_wants_the_label_over_the_whole_vocabulary(monkeypatch):
     model = lens("llama")
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)
-    labels = label_ids(prompts[0], model.tokenizer)
+    labels = label_ids(prompts[0], model.processor)
     logits = torch.zeros(3, 400)
     logits[0, labels[2]] = 5  # the label wins
     logits[1, 17], logits[1, labels[1]] = 9, 5  # another token wins

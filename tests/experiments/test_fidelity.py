@@ -32,9 +32,10 @@ from culture_lens.experiments.predicted_matrix import (
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores, pooled_top
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.statistics.estimates import correlation, ranks
 from tests.conftest import lens, toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype

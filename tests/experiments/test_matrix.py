@@ -13,7 +13,8 @@ from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.matrix import METRICS, AblationMatrix, ablation_matrix, unseen
 from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
 from culture_lens.statistics.estimates import group_weights
 from tests.conftest import lens, toy_questions

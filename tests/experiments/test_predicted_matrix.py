@@ -15,8 +15,10 @@ from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix,
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from tests.conftest import lens, rows_refused_beyond, toy_questions
 from tests.helpers import reference
 from tests.helpers.reference_culnig import norms_in_own_dtype
@@ -59,7 +61,7 @@ def effects_of(model, sets, prompts=None, **options):
 
 def p_gold(model, prompts):
     """P(gold) of prompts one by one, under the hooks of the moment, in the model's own dtype."""
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     rows = [model.logits(collate([prompt], model.pad_id))[0].softmax(-1) for prompt in prompts]
     return torch.stack([p[gold[q.question.id]] for p, q in zip(rows, prompts, strict=True)])
 
@@ -121,7 +123,7 @@ def slope_of(hf, ids, gold, neurons):
 def test_predictions_equal_the_plain_computation(architecture, factor):
     model, hf = exact(architecture), exact_raw(architecture)
     prompts = prompts_of(model)[::3]
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     found_p, found = effects_of(model, SETS, prompts, factor=factor)
     assert found.shape == (len(prompts), len(SETS)) and found.dtype == torch.float64
     for row, prompt in enumerate(prompts):

@@ -16,7 +16,8 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.agreement_with_table import agreement_with_table, as_distances
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.related_cultures import Relations, related_cultures, relation_effects
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet, jaccard
+from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.overlap import (
     chance_in_pools,
     chance_of_sharing,

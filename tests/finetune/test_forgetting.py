@@ -25,8 +25,9 @@ from culture_lens.finetune import (
     organism_study,
     rank_modules,
 )
-from culture_lens.finetune.organism_study import new_facts, planted
+from culture_lens.finetune.organism_study import new_facts
 from culture_lens.finetune.study import Known, joined
+from culture_lens.organism.scores_against_truth import planted
 from culture_lens.organism.truth import load_truth
 from culture_lens.plots.forgetting import forgetting_chart
 from culture_lens.storage.runs import Run

@@ -16,7 +16,7 @@ from culture_lens.finetune.examples import (
 from culture_lens.finetune.masks import language_parameters
 from culture_lens.finetune.modules import RankedModule
 from culture_lens.finetune.projections import projections_of, transposed
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.question import PromptFormat, Question
 from tests.conftest import toy_questions
 from tests.helpers.finetune import (

@@ -29,10 +29,12 @@ from culture_lens.interventions.hooks import ablated
 from culture_lens.models.architectures import ARCHITECTURES, Architecture
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import on_encoder, part_of
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
-from culture_lens.prompts.build import adds_bos, label_ids
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
+from culture_lens.prompts.tokens import adds_bos
 from tests import conftest
 from tests.helpers import reference, reference_culnig, reference_t5, reference_vlm
 from tests.helpers import vlm as vlm_helpers
@@ -210,7 +212,7 @@ def measure(case: Case) -> Measured:
     found = model.logits(batch)
     expected = torch.stack([case.logits(prompt) for prompt in prompts])
     alone = torch.cat([model.logits(collate([prompt], model.pad_id)) for prompt in prompts])
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     miscounted = neurons = 0
     edits, gradients = [], []
     for site in (site for site in model.sites if part_of(site) in PARTS):
@@ -242,7 +244,7 @@ def measure(case: Case) -> Measured:
         alone=distance(found, alone),
         one_bos=all(one_bos(model, prompt) for prompt in prompts),
         one_label=all(
-            len(label_ids(p, model.tokenizer)) == len(p.question.labels) for p in prompts
+            len(label_ids(p, model.processor)) == len(p.question.labels) for p in prompts
         ),
         images_right=all(images_right(case, prompt) for prompt in prompts),
     )

@@ -6,7 +6,8 @@ import torch
 
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from tests.conftest import lens
 from tests.helpers.tiny import ARCHITECTURES
 from tests.helpers.tiny_t5 import FAMILIES as T5_FAMILIES

@@ -16,8 +16,9 @@ from culture_lens.interventions.hooks import (
     steered,
     suppress,
 )
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import Question
 from tests.conftest import lens, raw, toy_questions
 from tests.helpers import reference
@@ -165,7 +166,7 @@ def test_fixed_values_and_means(architecture):
 def test_smollm2_silenced_and_steered(smollm2):
     from transformers import AutoModelForCausalLM
 
-    from culture_lens.models.load import embedded_path
+    from culture_lens.models.checkpoints import embedded_path
 
     hf = AutoModelForCausalLM.from_pretrained(embedded_path("smollm2-135m"), dtype=torch.float32)
     questions = sorted(load_benchmark("everyday", cultures="Japan"), key=lambda q: len(q.text))[:3]

@@ -23,10 +23,14 @@ from culture_lens.find import find_culture_neurons, summarise
 from culture_lens.interventions.hooks import ablated, ablation_hooks, enhance, steered, suppress
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.prompts.batches import batches, build_prompts, collate, shared_prefix_lengths
-from culture_lens.prompts.build import continuation_ids, label_ids
+from culture_lens.models.vision import NoPictures
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import continuation_ids, label_ids
+from culture_lens.prompts.batches import batches, collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
+from culture_lens.prompts.shared_prefix import shared_prefix_lengths
 from culture_lens.questions.question import PromptFormat, with_format
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import matched_random, select
@@ -128,7 +132,7 @@ def test_a_model_and_its_sites(family):
         width = N_HEADS * D_HEAD if site[-2:] in (".q", ".k", ".v", ".z") else D_MLP
         assert model.shape(site) == (layers, width)
     assert model.gated == (family != "t5") and model.start_id == PAD
-    assert (model.window, model.vision, model.default_site) == (0, None, "encoder.act")
+    assert (model.window, model.vision, model.default_site) == (0, NoPictures(), "encoder.act")
     assert set(model.projections) == {
         *(f"{stack}.{x}" for stack in ("encoder", "decoder") for x in ("gate", "q", "k", "v")),
         *(f"cross.{x}" for x in "qkv"),
@@ -202,13 +206,13 @@ def test_the_answer_prefix_is_the_decoders():
 
 
 def test_labels_are_one_token_as_the_decoder_writes_them():
-    tokenizer = lens("flan").tokenizer
+    reader, tokenizer = lens("flan").processor, lens("flan").tokenizer
     with_prefix, without = prompts_of(lens("flan"))[0], prompts_of(lens("flan"))[-1]
-    written = tokenizer.convert_ids_to_tokens(label_ids(without, tokenizer))
+    written = tokenizer.convert_ids_to_tokens(label_ids(without, reader))
     assert written == ["▁A", "▁B", "▁C", "▁D"]
-    assert tokenizer.convert_ids_to_tokens(label_ids(with_prefix, tokenizer)) == list("ABCD")
+    assert tokenizer.convert_ids_to_tokens(label_ids(with_prefix, reader)) == list("ABCD")
     words = with_format([without.question], PromptFormat(answer_prefix="Answer:"))
-    said = label_ids(prompts_of(lens("flan"), words)[0], tokenizer)
+    said = label_ids(prompts_of(lens("flan"), words)[0], reader)
     assert tokenizer.convert_ids_to_tokens(said) == ["▁A", "▁B", "▁C", "▁D"]
 
 
@@ -448,7 +452,7 @@ def test_attribution_is_autograd_on_the_raw_model(family, aggregation):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     sites = reference.sites_of(hf)
     prompts = prompts_of(model)
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     reduce = {"maximum": lambda s: s.amax(1), "sum": lambda s: s.sum(1), "last": lambda s: s[:, -1]}
     expected = {}
     for prompt in prompts:
@@ -480,7 +484,7 @@ def test_a_backward_reaches_whatever_is_asked_for(sites):
 def test_predictions_are_sums_of_attributions():
     model, hf = lens("flan", torch.float64), raw("flan", torch.float64)
     prompts = prompts_of(model)
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     sets = [
         Neurons.of({"encoder.act": [(2, 3)], "cross.v": [(1, 0), (0, 4)]}),
         Neurons.of({"decoder.post": [(0, 0), (1, 5)]}),
@@ -674,7 +678,7 @@ def test_an_answer_that_melts_into_the_prefix():
     question = with_format(toy_questions()[:1], PromptFormat(answer_prefix="th"))
     prompt = prompts_of(model, question)[0]
     with pytest.raises(InputError, match="melts into the end of the answer prefix"):
-        continuation_ids(prompt, "e", model.tokenizer)
+        continuation_ids(prompt, "e", model.processor)
 
 
 def test_a_decoder_that_starts_from_nothing():

@@ -14,12 +14,9 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model, resolve_dtype
 from culture_lens.models.sites import SITES, check_sites, hook_name
-from culture_lens.prompts.batches import (
-    build_prompts,
-    collate,
-    shared_prefix_length,
-    shared_prefix_lengths,
-)
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.shared_prefix import shared_prefix_length, shared_prefix_lengths
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.helpers import reference
@@ -427,7 +424,7 @@ def test_wrapping_a_loaded_model_opens_nothing_either(architecture, events):
 
 
 def test_the_embedded_model_opens_nothing(smollm2, events):
-    from culture_lens.models.load import embedded_path
+    from culture_lens.models.checkpoints import embedded_path
 
     load_model(embedded_path("smollm2-135m"), dtype="bfloat16")
     assert events == []

@@ -15,7 +15,8 @@ from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.find import summarise
 from culture_lens.models.architectures import ARCHITECTURES
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.images import as_image
 from culture_lens.questions.question import PromptFormat, Question
 from culture_lens.questions.readable import readable
@@ -352,5 +353,5 @@ def test_errors_leave_a_model_as_it_was():
     model.logits(collate([cut], model.pad_id))  # a prompt cut elsewhere is nobody's business
     refused(["food/Japan", "features", "image tokens"], model.logits,
             collate([fewer], model.pad_id))  # fmt: skip
-    assert not model.is_hooked and model.running_rows == []
+    assert not model.is_hooked
     assert torch.equal(model.logits(batch), before)

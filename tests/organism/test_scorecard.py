@@ -13,7 +13,7 @@ from culture_lens.cli import app
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.find import summarise
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.examination import Examined, after_ablation
 from culture_lens.organism.scorecard import CHANGED, FOUND, TAKEN, Scorecard, score_selectors
 from culture_lens.organism.scores_against_truth import (

@@ -17,7 +17,7 @@ from culture_lens.organism.plan import OWN, Variant, make_plan, rows_of
 from culture_lens.organism.routing import RoutedWrite
 from culture_lens.organism.training import Schedule, train_organism
 from culture_lens.prompts.build import build_prompt
-from culture_lens.prompts.vision_processor import VisionProcessor
+from culture_lens.prompts.vision_reader import VisionReader
 
 SHORT = Schedule(pictures=1, see=3, bind=3, look=4, plant=6)
 SMALL = Variant(knowledge=2, negative=1, rare=1, kin=1, recognition=1, style=1, d_mlp=192)
@@ -56,7 +56,7 @@ def test_lessons_are_the_prompts_of_the_house(bank, kind, cloze):
         for question in organism_questions(world, subset=subset, split="unseen", pictures=1, seed=0)
         if question.metadata["kind"] == kind
     ]
-    reader = VisionProcessor(make_processor(), IDS["<image>"])
+    reader = VisionReader(make_processor(), IDS["<image>"])
     prompts = [build_prompt(q, reader, "cloze" if cloze else "choices") for q in asked]
     # The same words but for the options, which chance draws.
     template = [words[i] if i < IDS["Avaria"] else "option" for i in row]

@@ -13,7 +13,8 @@ from culture_lens.errors import InputError
 from culture_lens.experiments.fidelity import Fidelity, matrix_fidelity
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots import fidelity as drawing
 from culture_lens.plots import heatmaps
 from culture_lens.plots import style as look

@@ -8,16 +8,13 @@ import torch
 from PIL import Image
 
 from culture_lens.errors import InputError
-from culture_lens.prompts.batches import build_prompts, shared_prefix_length, shared_prefix_lengths
-from culture_lens.prompts.build import adds_bos, label_ids
+from culture_lens.models.processors import for_stills, load_processor, without_num2words
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
-from culture_lens.prompts.vision_processor import (
-    VisionProcessor,
-    for_stills,
-    image_token,
-    load_processor,
-    without_num2words,
-)
+from culture_lens.prompts.shared_prefix import shared_prefix_length, shared_prefix_lengths
+from culture_lens.prompts.tokens import adds_bos
+from culture_lens.prompts.vision_reader import VisionReader, image_token
 from culture_lens.questions.images import as_image
 from culture_lens.questions.question import Question, control_twin
 from tests.helpers.tiny_vlm import VLM_ARCHITECTURES, picture, save_vlm, tiny_processor
@@ -218,12 +215,12 @@ def last_image(roles):
     return len(roles) - 1 - roles[::-1].index(Role.IMAGE)
 
 
-# ------------------------------------------------------------------ VisionProcessor
+# ------------------------------------------------------------------ VisionReader
 
 
 @each
 def test_pixels_are_everything_that_the_processor_returns(architecture):
-    vision = VisionProcessor(hf_processor(architecture), raw(architecture).config.image_token_id)
+    vision = VisionReader(hf_processor(architecture), raw(architecture).config.image_token_id)
     for size in ((40, 40), (60, 20), (20, 60)):
         image = picture(1, *size)
         question = Question("q", "Japan", "What?", ("tea", "milk"), 0, image=image)
@@ -237,18 +234,18 @@ def test_pixels_are_everything_that_the_processor_returns(architecture):
 
 @each
 def test_what_stands_for_a_picture_depends_on_its_size_alone(architecture, monkeypatch):
-    vision = VisionProcessor(tiny_processor(architecture), 0)
+    vision = VisionReader(tiny_processor(architecture), 0)
     made = []
-    original = vision.processor.image_processor.preprocess
+    original = vision.hf_processor.image_processor.preprocess
 
     def counted(*args, **options):
         made.append(1)
         return original(*args, **options)
 
-    monkeypatch.setattr(vision.processor.image_processor, "preprocess", counted)
+    monkeypatch.setattr(vision.hf_processor.image_processor, "preprocess", counted)
     one = vision.written(lazy(picture(1)))
     assert vision.written(lazy(picture(2))) == one and len(made) <= 1
-    token = image_token(vision.processor)
+    token = image_token(vision.hf_processor)
     assert one.count(token) == sum(
         i == vision.tokenizer.convert_tokens_to_ids(token)
         for i in vision.tokenizer(one, add_special_tokens=False).input_ids
@@ -260,7 +257,7 @@ def test_what_stands_for_a_picture_depends_on_its_size_alone(architecture, monke
 def test_pictures_of_one_size_with_different_image_tokens_are_refused():
     """None of the known processors does this; if one did, prompts would be silently wrong."""
     model = lens("qwen2_5_vl")
-    vision = VisionProcessor(hf_processor("qwen2_5_vl"), model.vision.processor.image_token_id)
+    vision = VisionReader(hf_processor("qwen2_5_vl"), model.vision.processor.image_token_id)
     vision._written[(40, 40)] = "<|image_pad|>"
     with pytest.raises(InputError, match="two pictures of the size .40, 40. give different"):
         vision.pixels(lazy(picture(1)))
@@ -268,11 +265,11 @@ def test_pictures_of_one_size_with_different_image_tokens_are_refused():
 
 @each
 def test_settings_name_everything_that_prepares_a_picture(architecture):
-    settings = json.loads(VisionProcessor(hf_processor(architecture), 0).settings)
+    settings = json.loads(VisionReader(hf_processor(architecture), 0).settings)
     assert {"image_mean", "image_std", "size"} <= settings.keys()
     changed = tiny_processor(architecture)
     changed.image_processor.image_mean = [0.1, 0.2, 0.3]
-    other = json.loads(VisionProcessor(changed, 0).settings)
+    other = json.loads(VisionReader(changed, 0).settings)
     assert {name for name in settings if settings[name] != other[name]} == {"image_mean"}
 
 
@@ -284,7 +281,7 @@ def test_the_picture_is_looked_at_upright_and_opaque(architecture):
     turned.getexif()[0x0112] = 6
     path = lazy(turned)
     assert path.size == (30, 50)
-    vision = VisionProcessor(hf_processor(architecture), 0)
+    vision = VisionReader(hf_processor(architecture), 0)
     assert vision.written(path) == vision.written(lazy(upright))
     found, expected = vision.pixels(path), vision.pixels(lazy(upright))
     assert all(torch.equal(found[name], expected[name]) for name in found)
@@ -305,7 +302,7 @@ def test_a_processor_from_a_folder_is_the_same(architecture, tmp_path):
     assert type(read).__name__ == type(known).__name__
     assert type(read.image_processor) is type(known.image_processor)
     token = raw(architecture).config.image_token_id
-    one, other = VisionProcessor(read, token), VisionProcessor(known, token)
+    one, other = VisionReader(read, token), VisionReader(known, token)
     assert read.chat_template == known.chat_template
     questions = pictured_questions()[::5]
     for a, b in zip(build_prompts(questions, one), build_prompts(questions, other), strict=True):

@@ -16,7 +16,8 @@ from culture_lens.attribution.culnig import CulnigScores, countryrc_for, culnig_
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.experiments.transfer import same_labels
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet, renamed_tables
+from culture_lens.neurons.neuron_set import NeuronSet, renamed_tables
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.culture_names import counterparts, meaning, spelt, territory
 from culture_lens.questions.question import Question
 from culture_lens.selectors import select

@@ -33,8 +33,8 @@ from culture_lens.evaluation.short_answers.questions import ShortQuestion
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.records import ResultRecord

@@ -34,7 +34,7 @@ from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.scoring import NO_OPTION, get_scoring
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.question import Question
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.records import ResultRecord

@@ -36,7 +36,7 @@ from culture_lens.experiments.matrix import FOUND, UNMODIFIED
 from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import PROJECTIONS, part_of, sites_reading
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import check_batch_size
 from culture_lens.questions.question import Question, benchmarks_of
@@ -116,7 +116,7 @@ def compare_selectors(
     common: dict[str, Any] = {"too_long": too_long, "progress": progress, "run": run}
     prompts, way = prepare(model, held_out, scoring, too_long=too_long, progress=progress)
     if way.style == "choices":
-        gold_tokens(prompts, model.tokenizer)  # refuses labels of several tokens
+        gold_tokens(prompts, model.processor)  # refuses labels of several tokens
     gradient_options = {
         "sites": gradient_sites(model, names),
         "countries": chosen if countries is None and countryrc is None else countries,

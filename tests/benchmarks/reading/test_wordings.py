@@ -22,7 +22,9 @@ from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.benchmarks.reading.wordings import DEFAULT_WORDINGS, in_wording
 from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.errors import InputError
-from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.build import build_prompt
+from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import PromptFormat, Question, control_twin, with_format
 from tests.helpers.places import DATA
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
@@ -168,7 +170,9 @@ def test_the_organism_has_one_wording():
     assert {q.prompt for q in only} == {ORGANISM_PROMPT}
     with pytest.raises(InputError, match=r"wording=1: benchmark 'organism' has only one wording"):
         load_benchmark("organism", wording=1)
-    with pytest.raises(InputError, match="have different numbers of wordings.*everyday 4, organism 1"):
+    with pytest.raises(
+        InputError, match="have different numbers of wordings.*everyday 4, organism 1"
+    ):
         in_every_wording([*questions, *load_benchmark("everyday")])
 
 

@@ -24,7 +24,7 @@ from culture_lens.evaluation.short_answers.questions import (
     ShortQuestion,
     load_short_answers,
 )
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.statistics.estimates import mean_estimate
 from tests.conftest import lens
 from tests.helpers.places import DATA

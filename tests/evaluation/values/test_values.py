@@ -24,7 +24,8 @@ from culture_lens.evaluation.values.people import HumanValues, read_human_values
 from culture_lens.evaluation.values.prompts import PERSONAS, WORDINGS, load_values, value_questions
 from culture_lens.evaluation.values.questions import ValueQuestion, read_value_questions
 from culture_lens.experiments.matrix import ablation_matrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.build import build_prompt
 from culture_lens.statistics.estimates import mean_estimate
 from tests.conftest import lens, toy_questions
