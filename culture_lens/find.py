@@ -28,6 +28,7 @@ from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.strata import strata_of
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
+from culture_lens.selectors.ranking import Sources
 from culture_lens.storage.finished import shards
 from culture_lens.storage.runs import Run, versions
 
@@ -221,6 +222,81 @@ def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
     return model.projections if selection.gradient else (model.default_site,)
 
 
+def read_sources(
+    model: LensModel,
+    questions: Sequence[Question],
+    *,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+) -> Sources:
+    """Run once what selectors read: a recording pass, CULNIG's scorings, or both.
+
+    Args:
+        model: The model.
+        questions: What identifies.
+        activation: Options of ``summarise``; without them nothing is recorded.
+        gradient: Options of ``culnig_scores``; without them nothing is attributed.
+
+    Example:
+        ``rank("conact", read_sources(model, questions, activation={"sites": "act"}))``
+    """
+    # CULNIG first: it checks every label and country before it runs.
+    scores = None if gradient is None else culnig_scores(model, questions, **gradient)
+    summary = None if activation is None else summarise(model, questions, **activation)
+    return Sources(summary, scores)
+
+
+def find_with(
+    model: LensModel,
+    questions: Sequence[Question],
+    selections: Sequence[Selection],
+    *,
+    sites: str | Sequence[str] | None = None,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+    **shared: Any,
+) -> tuple[Sources, list[NeuronSet]]:
+    """Choose neurons by several selectors from one recording pass and one run of CULNIG.
+
+    Args:
+        model: The model.
+        questions: What identifies.
+        selections: Made by ``plan``.
+        sites: The sites; by default those of each selector.
+        activation: Further options of ``summarise``.
+        gradient: Further options of ``culnig_scores``.
+        **shared: Options of both.
+
+    Returns:
+        What the selectors read, and a neuron set for each selection.
+
+    Raises:
+        InputError: Before the model runs, a share or number that chooses no neuron or too many.
+
+    Example:
+        ``find_with(model, questions, [plan("conact"), plan("lape")])[1]``
+    """
+    for selection in selections:
+        check_fits(selection, shapes_of(model, sites or default_sites(model, selection)))
+    if sites is not None:
+        shared["sites"] = sites
+    kinds = {selection.gradient for selection in selections}
+    sources = read_sources(
+        model,
+        questions,
+        activation={**shared, **(activation or {})} if False in kinds else None,
+        gradient={**shared, **(gradient or {})} if True in kinds else None,
+    )
+    return sources, [choose_from(sources, selection) for selection in selections]
+
+
+def choose_from(sources: Sources, selection: Selection) -> NeuronSet:
+    """Choose neurons from the source that a selector reads."""
+    source = sources.scores if selection.gradient else sources.summary
+    assert source is not None  # read for it
+    return choose(source, selection)
+
+
 def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse options that a stage does not have, before anything runs.
 
@@ -299,6 +375,14 @@ def find_culture_neurons(
         model = load_model(model)
     if sites is None:
         sites = default_sites(model, selection)
-    check_fits(selection, shapes_of(model, sites))
     identify, _ = split_questions(questions, identify_share)
-    return choose(stage(model, identify, sites=sites, **{**further, **running}), selection)
+    _, (found,) = find_with(
+        model,
+        identify,
+        [selection],
+        sites=sites,
+        activation=further,
+        gradient=further,
+        **running,
+    )
+    return found

@@ -18,9 +18,9 @@ from culture_lens.storage.records import ResultRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-TASK, CULTURE = "task", "culture"
-ALL = "all"
-METRICS = {
+TASK_SET, CULTURE_SET = "task", "culture"
+OVERALL = "all"
+CHANGE_METRICS = {
     "before": ("before", None),
     "after": ("after", None),
     "change": ("after", "before"),
@@ -50,7 +50,7 @@ class Forgetting(ResultRecord):
         return tuple(dict.fromkeys(self.frame["asked"]))
 
     def estimate(
-        self, asked: str = CULTURE, culture: str | None = None, metric: str = "change"
+        self, asked: str = CULTURE_SET, culture: str | None = None, metric: str = "change"
     ) -> Estimate:
         """Estimate a metric over items, clustered by question group.
 
@@ -66,8 +66,8 @@ class Forgetting(ResultRecord):
         Example:
             ``changes.estimate("task")``
         """
-        if metric not in METRICS:
-            raise unknown("metric", metric, METRICS)
+        if metric not in CHANGE_METRICS:
+            raise unknown("metric", metric, CHANGE_METRICS)
         if asked not in self.asked:
             raise unknown("set of questions", asked, self.asked)
         part = self.frame[self.frame["asked"] == asked]
@@ -75,7 +75,7 @@ class Forgetting(ResultRecord):
             if culture not in set(part["culture"]):
                 raise unknown("culture", culture, set(part["culture"]))
             part = part[part["culture"] == culture]
-        column, base = METRICS[metric]
+        column, base = CHANGE_METRICS[metric]
         values = part[column].astype(float)
         if base is not None:
             values = values - part[base].astype(float)
@@ -96,8 +96,8 @@ class Forgetting(ResultRecord):
             cultures = sorted(part["culture"].unique())
             for culture in [None, *(cultures if len(cultures) > 1 else [])]:
                 own = part if culture is None else part[part["culture"] == culture]
-                row = {"asked": asked, "culture": culture or ALL, "items": len(own)}
-                metrics = {name: self.estimate(asked, culture, name) for name in METRICS}
+                row = {"asked": asked, "culture": culture or OVERALL, "items": len(own)}
+                metrics = {name: self.estimate(asked, culture, name) for name in CHANGE_METRICS}
                 rows.append(row | metrics)
         return pd.DataFrame(rows)
 
@@ -120,8 +120,8 @@ def forgetting(
     """
     import pandas as pd
 
-    one = {CULTURE: before} if isinstance(before, Evaluation) else dict(before)
-    two = {CULTURE: after} if isinstance(after, Evaluation) else dict(after)
+    one = {CULTURE_SET: before} if isinstance(before, Evaluation) else dict(before)
+    two = {CULTURE_SET: after} if isinstance(after, Evaluation) else dict(after)
     if one.keys() != two.keys() or not one:
         raise InputError(
             f"before has {', '.join(one) or 'nothing'} and after {', '.join(two) or 'nothing'}: "

@@ -21,15 +21,15 @@ from culture_lens.models.sites import part_of
 from culture_lens.neurons.neuron_set import Neurons
 
 Mask = Bool[Tensor, "..."]
-Places = Mapping[tuple[str, int], Projection]
+Projections = Mapping[tuple[str, int], Projection]
 MLP_SITES = ("act", "gate", "up", "post")
-WRITTEN_BY: Mapping[str, tuple[str, ...]] = {
+OUTPUT_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(MLP_SITES, ("gate", "up")),
     **{site: (site,) for site in ("q", "k", "v")},
     "z": (),
 }
 """The part of a site -> the projections of which a neuron there is an output."""
-READ_BY: Mapping[str, tuple[str, ...]] = {
+INPUT_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(MLP_SITES, ("down",)),
     **dict.fromkeys(("q", "k", "v"), ()),
     "z": ("o",),
@@ -110,7 +110,7 @@ def entry(masks: dict[str, Mask], name: str, like: Tensor) -> Mask:
     return masks.setdefault(name, torch.zeros(like.shape, dtype=torch.bool))
 
 
-def neurons_masks(plain: Any, places: Places, neurons: Neurons) -> dict[str, Mask]:
+def neurons_masks(plain: Any, places: Projections, neurons: Neurons) -> dict[str, Mask]:
     """Make masks of what writes and reads some neurons.
 
     Of an MLP neuron, at whichever site: its rows of the gate and up projections and its column of
@@ -125,20 +125,20 @@ def neurons_masks(plain: Any, places: Places, neurons: Neurons) -> dict[str, Mas
         stem = site[: len(site) - len(part)]
         for layer in sorted(set(where[:, 0].tolist())):
             indices = where[where[:, 0] == layer, 1]
-            for name in WRITTEN_BY[part]:
+            for name in OUTPUT_OF[part]:
                 if name == "up" and (f"{stem}up", layer) not in places:
                     continue  # a model without a gate
                 projection = holder(places, f"{stem}{name}", site, layer)
                 check_neurons(projection.width, site, layer, indices)
                 open_outputs(masks, plain, projection.path, indices + projection.start)
-            for name in READ_BY[part]:
+            for name in INPUT_OF[part]:
                 projection = holder(places, f"{stem}{name}", site, layer)
                 check_neurons(projection.inputs, site, layer, indices)
                 open_inputs(masks, plain, projection.path, indices)
     return masks
 
 
-def holder(places: Places, name: str, site: str, layer: int) -> Projection:
+def holder(places: Projections, name: str, site: str, layer: int) -> Projection:
     """Find the projection that some neurons are in.
 
     Raises:

@@ -30,7 +30,7 @@ from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = {"all": MLP + ATTENTION, "mlp": MLP, "attention": ATTENTION}
+MODULE_PARTS = {"all": MLP + ATTENTION, "mlp": MLP, "attention": ATTENTION}
 ORDERS = ("number", "density")
 WHICH = ("top", "bottom", "random")
 
@@ -167,8 +167,8 @@ def rank_modules(
     found.check_model(model)
     if by not in ORDERS:
         raise InputError(f"by={by!r}: use 'number' or 'density'.")
-    if part not in PARTS:
-        raise unknown("part of a layer", part, PARTS)
+    if part not in MODULE_PARTS:
+        raise unknown("part of a layer", part, MODULE_PARTS)
     bare = skeleton(model)
     known = projections_of(model, bare)
     names = list(dict.fromkeys(name for name, _ in known))
@@ -180,7 +180,7 @@ def rank_modules(
     ranked = [
         RankedModule(projection, counts.get(place, 0), neurons_in(projection))
         for place, projection in known.items()
-        if place[0] in asked and part_of(place[0]) in PARTS[part]
+        if place[0] in asked and part_of(place[0]) in MODULE_PARTS[part]
     ]
     if not ranked:
         raise InputError(

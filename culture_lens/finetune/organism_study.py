@@ -15,7 +15,7 @@ from typing import Any
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.errors import InputError
-from culture_lens.finetune.study import COMPARED, ForgettingStudy, compare_strategies, joined
+from culture_lens.finetune.study import DEFAULT_STRATEGIES, ForgettingStudy, compare_strategies, joined
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.organism.scores_against_truth import planted
@@ -48,7 +48,7 @@ def new_facts(world: int, *, pictures: int, split: str = "identify") -> list[Que
 def organism_study(
     model: str | Path = "organism",
     *,
-    strategies: Sequence[str] = COMPARED,
+    strategies: Sequence[str] = DEFAULT_STRATEGIES,
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     found: NeuronSet | None = None,
     train_pictures: int = 12,

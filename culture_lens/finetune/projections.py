@@ -28,7 +28,7 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import part_of
 
-NAMES = {
+MODULE_NAMES = {
     "gate": ("gate_proj", "wi_0", "wi", "c_fc"),
     "up": ("up_proj", "wi_1"),
     "down": ("down_proj", "wo", "c_proj"),
@@ -184,7 +184,7 @@ def made_by(
                     "this fused projection is not laid out as expected."
                 )
     for name in pending:
-        called = next((n for n in NAMES[name] if hasattr(parts, n)), None)
+        called = next((n for n in MODULE_NAMES[name] if hasattr(parts, n)), None)
         if called is not None:
             module = getattr(parts, called)
             outputs, _ = sizes(module)

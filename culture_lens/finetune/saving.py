@@ -26,7 +26,7 @@ from culture_lens.storage.files import load_json, save_json, write_whole
 RECORD = "finetune.json"
 CHECKPOINTS = "checkpoints"
 LOGS = "runs"  # where Trainer puts them, in its output folder
-WORDS = {
+CARD_WORDS = {
     "protect": "neurons whose weights were left alone",
     "only": "neurons whose weights alone were trained",
     "keep": "neurons whose activations were kept",
@@ -122,7 +122,7 @@ def card(record: Mapping[str, Any]) -> str:
     rows = {name: value for name, value in settings.items() if name not in ("modules", "hashes")}
     rows |= {name: value for name, value in result.items() if name not in ("log", "versions")}
     lines += [
-        f"| {WORDS.get(name, name.replace('_', ' '))} | {cell(value)} |"
+        f"| {CARD_WORDS.get(name, name.replace('_', ' '))} | {cell(value)} |"
         for name, value in rows.items()
     ]
     modules = settings.get("modules") or []

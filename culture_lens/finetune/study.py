@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
-from culture_lens.finetune.changes import CULTURE, METRICS, TASK, Forgetting, forgetting
+from culture_lens.finetune.changes import CULTURE_SET, CHANGE_METRICS, TASK_SET, Forgetting, forgetting
 from culture_lens.finetune.modules import ModuleRanking, choose_modules, rank_modules
 from culture_lens.finetune.training import finetune
 from culture_lens.models.lens_model import LensModel
@@ -78,7 +78,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "kept": lambda known, seed: {"keep": known.neurons},
 }
 """``kept`` trains all parameters with the penalty on the neurons' activations."""
-COMPARED = ("top", "bottom", "random", "all", "lora", "protected")
+DEFAULT_STRATEGIES = ("top", "bottom", "random", "all", "lora", "protected")
 
 
 class ForgettingStudy(ResultRecord):
@@ -119,12 +119,12 @@ class ForgettingStudy(ResultRecord):
         return Forgetting(frame.reset_index(drop=True), self.metadata)
 
     def per_seed(
-        self, strategy: str, asked: str = CULTURE, metric: str = "change"
+        self, strategy: str, asked: str = CULTURE_SET, metric: str = "change"
     ) -> dict[int, float]:
         """Give the mean of a metric over items, seed by seed."""
         if strategy not in self.strategies:
             raise unknown("strategy", strategy, self.strategies)
-        column, base = METRICS[metric]
+        column, base = CHANGE_METRICS[metric]
         frame = self.frame[(self.frame["strategy"] == strategy) & (self.frame["asked"] == asked)]
         values = frame[column].astype(float)
         if base is not None:
@@ -132,7 +132,7 @@ class ForgettingStudy(ResultRecord):
         means = values.groupby(frame["seed"]).mean()
         return {int(seed): float(mean) for seed, mean in means.items()}
 
-    def estimate(self, strategy: str, asked: str = CULTURE, metric: str = "change") -> Estimate:
+    def estimate(self, strategy: str, asked: str = CULTURE_SET, metric: str = "change") -> Estimate:
         """Estimate a metric's mean over seeds, with an interval over seeds.
 
         Raises:
@@ -144,7 +144,7 @@ class ForgettingStudy(ResultRecord):
         return t_estimate(list(self.per_seed(strategy, asked, metric).values()))
 
     def against(
-        self, strategy: str, other: str, asked: str = CULTURE, metric: str = "change"
+        self, strategy: str, other: str, asked: str = CULTURE_SET, metric: str = "change"
     ) -> Estimate:
         """Estimate the difference of two strategies, paired by seed.
 
@@ -184,7 +184,7 @@ def compare_strategies(
     culture: Sequence[Question],
     *,
     task_test: Sequence[Question],
-    strategies: Sequence[str] = COMPARED,
+    strategies: Sequence[str] = DEFAULT_STRATEGIES,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     parameter_share: float = 0.10,
     lora_rank: int = 8,
@@ -240,7 +240,7 @@ def compare_strategies(
         lora_rank,
     )
     folder = None if run is None else Run.open(run)
-    asked = {TASK: list(task_test), CULTURE: list(culture)}
+    asked = {TASK_SET: list(task_test), CULTURE_SET: list(culture)}
     asking: dict[str, Any] = {"scoring": scoring, "batch_size": evaluation_batch_size}
 
     def ask(lens: LensModel) -> dict[str, Evaluation]:

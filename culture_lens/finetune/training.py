@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Modules = ModuleChoice | Iterable[RankedModule] | str
 LEARNING_RATE = 3e-5
-ALL = "all"
+ALL_MODULES = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class FineTuned:
 def finetune(
     model: LensModel | str | Path,
     dataset: Any,
-    modules: Modules = ALL,
+    modules: Modules = ALL_MODULES,
     *,
     protect: Neurons | None = None,
     only: Neurons | None = None,
@@ -254,7 +254,7 @@ def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
         InputError: No modules, or something else.
     """
     if isinstance(modules, str):
-        if modules != ALL:
+        if modules != ALL_MODULES:
             raise InputError(f"modules={modules!r}: give what choose_modules gave, or 'all'.")
         return None
     given = modules.modules if isinstance(modules, ModuleChoice) else list(modules)
