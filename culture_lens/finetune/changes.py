@@ -1,8 +1,8 @@
 """forgetting: a task and culture benchmarks before and after training, item by item.
 
-The change of an item is right after (0 or 1) minus right before; the change of a culture is the
-mean over its items, with an interval clustered by question group. Since both models are asked the
-same items, the difference is paired: what is hard for both does not widen the interval.
+The change of an item is right after (0 or 1) minus right before. The change of a culture is the
+mean over its items, with an interval clustered by question group. Both models are asked the same
+items, so the difference is paired: items that are hard for both do not widen the interval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHANGE_METRICS = {
     "change": ("after", "before"),
     "p_change": ("p_after", "p_before"),
 }
-"""Reading -> the column, and the column that is taken off."""
+"""Metric -> its column, and the column that is subtracted."""
 
 
 class Forgetting(ResultRecord):
@@ -46,7 +46,7 @@ class Forgetting(ResultRecord):
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """What was asked, in order."""
+        """The sets of questions that were asked, in order."""
         return tuple(dict.fromkeys(self.frame["asked"]))
 
     def estimate(
@@ -55,10 +55,10 @@ class Forgetting(ResultRecord):
         """Estimate a metric over items, clustered by question group.
 
         Args:
-            asked: What was asked.
-            culture: Of this culture only.
-            metric: ``"before"``, ``"after"``, ``"change"`` of accuracy, or ``"p_change"``, that
-                of the probability of the right answer.
+            asked: The set of questions.
+            culture: Items of this culture only.
+            metric: Accuracy ``"before"`` or ``"after"``, its ``"change"``, or ``"p_change"``, the
+                change of the probability of the right answer.
 
         Raises:
             InputError: No such metric, culture, or nothing asked under that name.
@@ -82,7 +82,7 @@ class Forgetting(ResultRecord):
         return mean_estimate(values.tolist(), part["group"].tolist())
 
     def summary(self) -> pd.DataFrame:
-        """Lay out before, after and the changes, per culture and over all of what was asked.
+        """Lay out before, after and the changes, per culture and over all items.
 
         Returns:
             One row per set of questions and culture, ``"all"`` first; items, and each metric as
@@ -105,15 +105,15 @@ class Forgetting(ResultRecord):
 def forgetting(
     before: Evaluation | Mapping[str, Evaluation], after: Evaluation | Mapping[str, Evaluation]
 ) -> Forgetting:
-    """Hold evaluations before training against those of the same questions after it.
+    """Pair evaluations before training with those of the same questions after it.
 
     Args:
-        before: Evaluations by name, such as ``{"task": ..., "culture": ...}``; one by itself is
-            ``"culture"``.
+        before: Evaluations by name, such as ``{"task": ..., "culture": ...}``; a single one is
+            named ``"culture"``.
         after: The same of the trained model.
 
     Raises:
-        InputError: Other names, other questions, or another way of scoring.
+        InputError: The names, questions or scoring of the two differ.
 
     Example:
         ``forgetting(evaluate(model, asked), evaluate(tuned.model, asked)).summary()``
@@ -141,7 +141,7 @@ def paired(name: str, before: Evaluation, after: Evaluation) -> pd.DataFrame:
     """Put the records of the same items side by side.
 
     Raises:
-        InputError: Other questions, or another way of scoring.
+        InputError: The questions or scoring of the two differ.
     """
     ways = [held.metadata.get("scoring") for held in (before, after)]
     if ways[0] != ways[1]:

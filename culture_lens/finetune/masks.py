@@ -1,9 +1,8 @@
 """Which entries of which parameters training may change, down to single neurons.
 
-A mask is True where an entry may change; no mask stands for a parameter that may change whole.
-Gradients are set to 0 elsewhere. AdamW without weight decay leaves an entry whose gradient is
-always 0 exactly where it is (its first moment stays 0), so what is outside is bit-identical after
-training.
+A mask is True where an entry may change; a parameter without a mask does not change. Gradients are
+set to 0 elsewhere. AdamW without weight decay does not move an entry whose gradient is always 0
+(its first moment stays 0), so everything outside the masks is bit-identical after training.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ INPUT_OF: Mapping[str, tuple[str, ...]] = {
 
 
 def language_parameters(plain: Any) -> dict[str, Tensor]:
-    """Give the parameters of the language model; a vision tower and its projector are not in it.
+    """Give the parameters of the language model, without a vision tower and its projector.
 
     Example:
         ``language_parameters(plain_copy(model)).keys()``
@@ -51,7 +50,7 @@ def language_parameters(plain: Any) -> dict[str, Tensor]:
 
 
 def all_parameters(plain: Any) -> dict[str, Mask]:
-    """Make masks under which the whole language model may change."""
+    """Make masks that let the whole language model change."""
     return {
         name: torch.ones(p.shape, dtype=torch.bool)
         for name, p in language_parameters(plain).items()
@@ -59,7 +58,7 @@ def all_parameters(plain: Any) -> dict[str, Mask]:
 
 
 def modules_masks(plain: Any, projections: Iterable[Projection]) -> dict[str, Mask]:
-    """Make masks under which some projections may change, those of fused modules by outputs.
+    """Make masks that let some projections change, those of fused modules by their outputs.
 
     Raises:
         InputError: The model has no such module, or one of another size.
@@ -99,7 +98,7 @@ def open_outputs(masks: dict[str, Mask], plain: Any, path: str, outputs: Any) ->
 
 
 def open_inputs(masks: dict[str, Mask], plain: Any, path: str, inputs: Any) -> None:
-    """Let what a module reads of some inputs change: columns of its weight."""
+    """Let the weights of some inputs of a module change: columns of its weight."""
     module = plain.get_submodule(path)
     weight = entry(masks, f"{path}.weight", module.weight)
     (weight.T if transposed(module) else weight)[:, inputs] = True
@@ -111,7 +110,7 @@ def entry(masks: dict[str, Mask], name: str, like: Tensor) -> Mask:
 
 
 def neurons_masks(plain: Any, places: Projections, neurons: Neurons) -> dict[str, Mask]:
-    """Make masks of what writes and reads some neurons.
+    """Make masks of the input and output weights of some neurons.
 
     Of an MLP neuron, at whichever site: its rows of the gate and up projections and its column of
     the down projection. Of one at q, k or v its row; at z its column of the output projection.
@@ -202,7 +201,7 @@ def n_trainable(masks: Mapping[str, Mask]) -> int:
 
 
 def apply_masks(plain: Any, masks: Mapping[str, Mask]) -> list[Any]:
-    """Let only what the masks open take gradients, and set the rest of those gradients to 0.
+    """Let only masked parameters take gradients, set to 0 outside their masks.
 
     Returns:
         Handles of the hooks, to be removed after training.

@@ -33,15 +33,17 @@ if TYPE_CHECKING:
 MODULE_PARTS = {"all": MLP + ATTENTION, "mlp": MLP, "attention": ATTENTION}
 ORDERS = ("number", "density")
 WHICH = ("top", "bottom", "random")
+PARAMETER_SHARE = 0.10
+"""The share of all parameters that CULNIG trains."""
 
 
 @dataclass(frozen=True)
 class RankedModule:
-    """A projection of a layer with the neurons that it holds.
+    """A projection of a layer with the number of found neurons that it holds.
 
     Attributes:
         projection: Where it is and how large.
-        neurons: How many of the neurons are its own.
+        neurons: How many of the found neurons it holds.
         width: How many neurons it has.
     """
 
@@ -51,13 +53,13 @@ class RankedModule:
 
     @property
     def density(self) -> float:
-        """Share of its neurons that are among those looked for."""
+        """Share of its neurons that were found."""
         return self.neurons / self.width
 
 
 @dataclass(frozen=True)
 class ModuleRanking:
-    """Modules in order, those with the most first.
+    """Modules in order, those with the most neurons first.
 
     Attributes:
         modules: The modules.
@@ -101,12 +103,12 @@ class ModuleChoice:
 
     @property
     def parameters(self) -> int:
-        """How many parameters they have together."""
+        """Number of parameters of all modules."""
         return sum(module.projection.parameters for module in self.modules)
 
     @property
     def share(self) -> float:
-        """The share of the model's parameters that they are."""
+        """Their share of the model's parameters."""
         return self.parameters / self.total
 
     def to_pandas(self) -> pd.DataFrame:
@@ -115,7 +117,7 @@ class ModuleChoice:
 
 
 def as_table(modules: Sequence[RankedModule], total: int) -> pd.DataFrame:
-    """List modules, one a row."""
+    """List modules, one per row."""
     import pandas as pd
 
     rows = [
@@ -214,7 +216,11 @@ def neurons_in(projection: Projection) -> int:
 
 
 def choose_modules(
-    ranking: ModuleRanking, which: str = "top", *, parameter_share: float = 0.10, seed: int = 0
+    ranking: ModuleRanking,
+    which: str = "top",
+    *,
+    parameter_share: float = PARAMETER_SHARE,
+    seed: int = 0,
 ) -> ModuleChoice:
     """Take modules from the top, from the bottom or by chance, up to a share of all parameters.
 
@@ -223,8 +229,8 @@ def choose_modules(
     Args:
         ranking: What ``rank_modules`` gave.
         which: ``"top"``, ``"bottom"`` or ``"random"``.
-        parameter_share: At most this share of the model's parameters, above 0 and up to 1; paper
-            B takes about 0.10.
+        parameter_share: At most this share of the model's parameters, above 0 and up to 1;
+            CULNIG takes about 0.10.
         seed: Draws a random choice.
 
     Raises:
