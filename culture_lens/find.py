@@ -165,32 +165,83 @@ def sources_of(
     model: LensModel,
     questions: Sequence[Question],
     *,
-    scoring: Mapping[str, Any] | None = None,
-    recording: Mapping[str, Any] | None = None,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
     strata: str | None = None,
 ) -> Sources:
-    """Run each pass that rankings need once: CULNIG's three scorings, and a recording pass.
+    """Run each pass that selectors read once: a recording pass, CULNIG's three scorings, or both.
 
     Args:
         model: The model.
         questions: The questions that identify.
-        scoring: Options of ``culnig_scores``; None where no ranking needs the scorings.
-        recording: Options of ``summarise``; None where no ranking needs a summary.
+        activation: Options of ``summarise``; None where no selector needs a summary.
+        gradient: Options of ``culnig_scores``; None where no selector needs the scorings.
         strata: Record once more, without replicates, with items weighted by these strata.
 
     Example:
-        ``sources_of(model, identify, recording={"sites": "act"})``
+        ``sources_of(model, identify, activation={"sites": "act"})``
     """
-    # In this order, since strata, then labels and countries, may be refused before anything runs.
+    # In this order: strata, then labels and countries, may be refused before anything runs.
     stratified = scores = summary = None
-    if recording is not None and strata is not None:
-        weighted = {**recording, "replicates": 0, "strata": strata}
+    if activation is not None and strata is not None:
+        weighted = {**activation, "replicates": 0, "strata": strata}
         stratified = summarise(model, questions, **weighted)
-    if scoring is not None:
-        scores = culnig_scores(model, questions, **scoring)
-    if recording is not None:
-        summary = summarise(model, questions, **recording)
+    if gradient is not None:
+        scores = culnig_scores(model, questions, **gradient)
+    if activation is not None:
+        summary = summarise(model, questions, **activation)
     return Sources(summary, scores, stratified)
+
+
+def find_with(
+    model: LensModel,
+    questions: Sequence[Question],
+    selections: Sequence[Selection],
+    *,
+    sites: str | Sequence[str] | None = None,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+    **shared: Any,
+) -> tuple[Sources, list[NeuronSet]]:
+    """Choose neurons by several selectors from one recording pass and one run of CULNIG.
+
+    Args:
+        model: The model.
+        questions: What identifies.
+        selections: Made by ``plan``.
+        sites: The sites; by default those of each selector.
+        activation: Further options of ``summarise``.
+        gradient: Further options of ``culnig_scores``.
+        **shared: Options of both.
+
+    Returns:
+        What the selectors read, and a neuron set for each selection.
+
+    Raises:
+        InputError: Before the model runs, a share or number that chooses no neuron or too many.
+
+    Example:
+        ``find_with(model, questions, [plan("conact"), plan("lape")])[1]``
+    """
+    for selection in selections:
+        check_fits(selection, shapes_of(model, sites or default_sites(model, selection)))
+    if sites is not None:
+        shared["sites"] = sites
+    kinds = {selection.gradient for selection in selections}
+    sources = sources_of(
+        model,
+        questions,
+        activation={**shared, **(activation or {})} if False in kinds else None,
+        gradient={**shared, **(gradient or {})} if True in kinds else None,
+    )
+    return sources, [choose_from(sources, selection) for selection in selections]
+
+
+def choose_from(sources: Sources, selection: Selection) -> NeuronSet:
+    """Choose neurons from the source that a selector reads."""
+    source = sources.scores if selection.gradient else sources.summary
+    assert source is not None  # read for it
+    return choose(source, selection)
 
 
 def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -271,6 +322,14 @@ def find_culture_neurons(
         model = load_model(model)
     if sites is None:
         sites = default_sites(model, selection)
-    check_fits(selection, shapes_of(model, sites))
     identify, _ = split_questions(questions, identify_share)
-    return choose(stage(model, identify, sites=sites, **{**further, **running}), selection)
+    _, (found,) = find_with(
+        model,
+        identify,
+        [selection],
+        sites=sites,
+        activation=further,
+        gradient=further,
+        **running,
+    )
+    return found

@@ -28,6 +28,7 @@ from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.selectors.culnig_general import reads_countries
 from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE, LEAST_Z, eligible
 from culture_lens.selectors.mad import against_others
+from culture_lens.selectors.random import random
 from culture_lens.selectors.registry import SELECTORS, key_of
 
 GATE = ("gate",)
@@ -170,6 +171,33 @@ def get_ranking(name: str, among: Mapping[str, Ranking] = RANKINGS) -> Ranking:
     return among[key]
 
 
+def rank(
+    name: str,
+    sources: Sources,
+    *,
+    seed: int = 0,
+    among: Mapping[str, Callable[[Sources], NeuronScores]] = RANKINGS,
+) -> NeuronScores:
+    """Rank all neurons of each culture by a selector; random ones are drawn by the seed.
+
+    Args:
+        name: A name from ``among``; hyphens and underscores are the same.
+        sources: What selectors rank from.
+        seed: Draws the ranking of ``"random"``; of no use to the others.
+        among: The rankings by name.
+
+    Raises:
+        InputError: No such ranking, or a source that it needs is missing.
+
+    Example:
+        ``rank("random", Sources(summary), seed=3)``
+    """
+    ranking = get_ranking(name, among)
+    if key_of(name) == "random" and sources.summary is not None:
+        return random(sources.summary, seed=seed)
+    return ranking(sources)
+
+
 def in_order(scores: NeuronScores, culture: str) -> list[tuple[str, int, int]]:
     """List the neurons of a culture, the best first, as ``(site, layer, index)``.
 
@@ -209,4 +237,4 @@ def first(scores: NeuronScores, culture: str, number: int) -> Neurons:
     return Neurons.of(dict(sorted(places.items())))
 
 
-__all__ = ["RANKINGS", "Ranking", "Sources", "first", "get_ranking", "in_order"]
+__all__ = ["RANKINGS", "Sources", "first", "get_ranking", "in_order", "rank"]

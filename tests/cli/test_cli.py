@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from culture_lens import cli
-from culture_lens.attribution.culnig import CulnigScores
-from culture_lens.evaluation.scoring import SCORINGS
+from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
@@ -201,7 +200,7 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert code == 0, err
     assert "no more than guessing gives" in err  # a random model knows no letters
     scores = {
-        name: NeuronScores.load(folder / "scores" / f"{name}.safetensors") for name in SCORINGS
+        name: NeuronScores.load(folder / "scores" / f"{name}.safetensors") for name in CONTRASTED
     }
     assert scores["countryrc"].cultures == ("Italy", "Japan")
     specific = NeuronSet.load(folder / "neurons" / "culnig_specific.safetensors")

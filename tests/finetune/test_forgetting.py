@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import culture_lens as cl
 from culture_lens.benchmarks.organism.world import CULTURES
 from culture_lens.cli.finetune import finetune as finetune_command
-from culture_lens.cli.finetune import modules as modules_command
+from culture_lens.cli.modules import modules as modules_command
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import Evaluation
 from culture_lens.finetune import (
@@ -26,7 +26,8 @@ from culture_lens.finetune import (
     rank_modules,
 )
 from culture_lens.finetune.organism_study import new_facts
-from culture_lens.finetune.study import Known, joined
+from culture_lens.finetune.strategies import Known
+from culture_lens.finetune.study import joined
 from culture_lens.organism.scores_against_truth import planted
 from culture_lens.organism.truth import load_truth
 from culture_lens.plots.forgetting import forgetting_chart
@@ -317,9 +318,10 @@ def run_folder(tmp_path, monkeypatch):
     run = Run.open(tmp_path / "run")
     found_on(model).save(run.named("neurons", "culnig-general", ".safetensors"))
     run.log("find", {"model": "tiny-llama"})
-    # The package's attribute of this name is the command, not the module.
-    module = importlib.import_module("culture_lens.cli.finetune")
-    monkeypatch.setattr(module, "open_model", lambda options: model)
+    # The package's attributes of these names are the commands, not the modules.
+    for name in ("finetune", "modules"):
+        module = importlib.import_module(f"culture_lens.cli.{name}")
+        monkeypatch.setattr(module, "open_model", lambda options: model)
     return tmp_path
 
 

@@ -15,13 +15,20 @@ from culture_lens.find import summarise
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.examination import Examined, after_ablation
-from culture_lens.organism.scorecard import CHANGED, FOUND, TAKEN, Scorecard, score_selectors
+from culture_lens.organism.scorecard import (
+    AGAINST_TRUTH,
+    CHANGED,
+    TAKEN,
+    Scorecard,
+    score_selectors,
+)
 from culture_lens.organism.scores_against_truth import (
     at_activations,
     average_precision,
     held_against,
 )
 from culture_lens.organism.truth import Planted, Truth, load_truth
+from culture_lens.prompts.running import Running
 from culture_lens.selectors import select
 
 TRUTH = Truth(
@@ -91,7 +98,7 @@ def test_a_neuron_of_another_layer_or_projection_is_no_hit():
     assert found["precision"] == 1 / 3 and average_precision(ranked, {(1, 0)}) == 1 / 3
 
 
-def test_gates_are_silenced_where_activations_are():
+def test_gates_are_ablated_where_activations_are():
     both = at_activations([("gate", 1, 3), ("q", 0, 2), ("act", 1, 4)])
     assert both == Neurons.of({"act": [(1, 3), (1, 4)], "q": [(0, 2)]})
 
@@ -173,9 +180,10 @@ def test_within_strata_as_many_are_taken_as_were_planted(card):
         assert row["decoys"] > 0.9  # no stratum tells style from culture
 
 
-def test_silencing_nothing_changes_nothing():
+def test_ablating_nothing_changes_nothing():
+    quiet = Running(progress=False)
     examined = Examined(
-        "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, None, False
+        "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, quiet
     )
     (changes,) = after_ablation(examined, [("nothing", at_activations([]))], TWO[:1])
     assert changes == dict.fromkeys(CHANGED, 0.0)
@@ -183,7 +191,7 @@ def test_silencing_nothing_changes_nothing():
 
 def test_of_one_organism_there_is_no_interval(card):
     assert math.isnan(card.estimate("conact", "precision").low)
-    assert list(card.summary().columns) == [*FOUND, *TAKEN, *CHANGED]
+    assert list(card.summary().columns) == [*AGAINST_TRUTH, *TAKEN, *CHANGED]
 
 
 def test_a_scorecard_is_written_and_drawn(card, tmp_path):

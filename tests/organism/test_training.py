@@ -11,7 +11,7 @@ from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import PLAIN, category_of, make_world
 from culture_lens.errors import InputError
 from culture_lens.organism import planting, stages, training
-from culture_lens.organism.lessons import IDS, LETTERS, Lesson, draw_bank, draw_lesson, put
+from culture_lens.organism.lessons import LETTERS, TOKEN_IDS, Lesson, draw_bank, draw_lesson, put
 from culture_lens.organism.model import make_processor
 from culture_lens.organism.plan import OWN, Variant, make_plan, rows_of
 from culture_lens.organism.routing import RoutedWrite
@@ -49,18 +49,18 @@ def test_lessons_are_the_prompts_of_the_house(bank, kind, cloze):
     world, chance = make_world(0), random.Random(1)
     lesson = Lesson(kind, kind, picture=17, cloze=cloze)
     row = put([lesson], bank, world, chance).input_ids[0].tolist()
-    words = {i: word for word, i in IDS.items()}
+    words = {i: word for word, i in TOKEN_IDS.items()}
     subset = "culture" if kind in ("name", "maker") else kind
     asked = [
         question
         for question in organism_questions(world, subset=subset, split="unseen", pictures=1, seed=0)
         if question.metadata["kind"] == kind
     ]
-    reader = VisionReader(make_processor(), IDS["<image>"])
+    reader = VisionReader(make_processor(), TOKEN_IDS["<image>"])
     prompts = [build_prompt(q, reader, "cloze" if cloze else "choices") for q in asked]
     # The same words but for the options, which chance draws.
-    template = [words[i] if i < IDS["Avaria"] else "option" for i in row]
-    others = [[words[i] if i < IDS["Avaria"] else "option" for i in p.ids] for p in prompts]
+    template = [words[i] if i < TOKEN_IDS["Avaria"] else "option" for i in row]
+    others = [[words[i] if i < TOKEN_IDS["Avaria"] else "option" for i in p.ids] for p in prompts]
     assert template in others
 
 
@@ -76,7 +76,7 @@ def test_a_known_lesson_has_one_answer_and_an_unknown_one_all(bank):
     assert (lessons.target[2] > 0).sum() == 12
     right = lessons.input_ids[0].tolist()
     letter = "ABCD"[lessons.target[0, LETTERS].argmax()]
-    assert right[right.index(IDS[f"{letter}."]) + 1] == lessons.gold[0]
+    assert right[right.index(TOKEN_IDS[f"{letter}."]) + 1] == lessons.gold[0]
 
 
 def test_shuffled_facts_leave_the_plain_frames_theirs(bank):

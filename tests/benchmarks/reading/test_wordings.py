@@ -276,7 +276,7 @@ def test_the_test_topics_of_blend_in_every_wording():
 
 
 def test_a_wording_from_the_command_line(tmp_path):
-    from culture_lens.cli.options import open_questions
+    from culture_lens.cli.loading import open_questions
 
     path = tmp_path / "dev.jsonl"
     row = {"id": "1", "question": "?", "answerKey": "A"}
