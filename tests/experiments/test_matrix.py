@@ -71,7 +71,7 @@ def random_records(seed=0, cultures=("A", "B", "C"), groups=6, seeds=2, shared=T
         for g in range(groups)
         if source.random() >= drop
     ]
-    runs = [("none", "", 0)] + [("found", c, 0) for c in cultures]
+    runs = [("unmodified", "", 0)] + [("found", c, 0) for c in cultures]
     runs += [("random", c, s) for c in cultures for s in range(seeds)]
     return records({run: {item: int(source.integers(3)) for item in items} for run in runs})
 
@@ -156,7 +156,7 @@ def test_readings_equal_plain_loops(which, condition, real):
             value - base[e], abs=1e-12
         )
         assert matrix.cell(m, e, "flips", condition).value == pytest.approx(flips[m, e], abs=1e-12)
-    assert matrix.table("accuracy", "none").loc["none"].tolist() == pytest.approx(
+    assert matrix.table("accuracy", "unmodified").loc["unmodified"].tolist() == pytest.approx(
         [base[e] for e in cultures]
     )
 
@@ -202,7 +202,9 @@ def test_by_hand():
     base = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 0, ("B", "2"): 1}
     mask_a = {("A", "1"): 1, ("A", "2"): 1, ("B", "1"): 1, ("B", "2"): 1}
     mask_b = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 2, ("B", "2"): 2}
-    matrix = records({("none", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b})
+    matrix = records(
+        {("unmodified", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b}
+    )
     values = {n: [e.value for e in matrix.summary()[n]] for n in METRICS}
     assert values == {
         "base": [1.0, 0.5],
@@ -273,7 +275,7 @@ def test_each_mask_is_an_evaluation_of_its_own(real):
         assert part["p_gold"].tolist() == expected["p_gold"].tolist()
         return tuple(part["prediction"])
 
-    seen = {check("none", "", 0, None)}
+    seen = {check("unmodified", "", 0, None)}
     for culture in CULTURES:
         seen.add(check("found", culture, 0, found[culture]))
         for seed in range(2):

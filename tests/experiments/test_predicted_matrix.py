@@ -287,7 +287,7 @@ def test_the_matrix_asks_what_the_measured_one_asks():
     )
     assert set(predicted.frame["id"]) == set(measured.frame["id"])
     assert set(predicted.frame["group"]) == {"drink", "city"}
-    base = measured.frame[measured.frame["kind"] == "none"].set_index("id")["p_gold"]
+    base = measured.frame[measured.frame["condition"] == "unmodified"].set_index("id")["p_gold"]
     for _, row in predicted.frame.iterrows():
         assert row["p_gold"] == pytest.approx(base[row["id"]], rel=1e-4)
 

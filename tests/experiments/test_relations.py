@@ -48,7 +48,7 @@ def families(seed=0, groups=80, drop=0.3, own=0.5, frail=0.0):
     loss = loss + np.linspace(0, frail, 6)[None] + np.linspace(0, frail, 6)[::-1, None]
     rate = 0.95 - np.concatenate([np.zeros((1, 6)), loss])
     correct = (source.random((7, 6, groups, 1)) < rate[..., None, None]).astype(int)
-    runs = [("none", "", 0), *(("found", c, 0) for c in CULTURES)]
+    runs = [("unmodified", "", 0), *(("found", c, 0) for c in CULTURES)]
     return frame_of(runs, CULTURES, correct)
 
 

@@ -72,7 +72,7 @@ def one_mask(seed, effects, groups=40, size=5, base=0.6):
     before = clustered(source, (len(effects), groups, size), base)
     after = clustered(source, (len(effects), groups, size), base + effects[:, None])
     cultures = [f"c{i:04d}" for i in range(len(effects))]
-    runs = [("none", "", 0), ("found", "m", 0)]
+    runs = [("unmodified", "", 0), ("found", "m", 0)]
     return frame_of(runs, cultures, np.array([before, after]))
 
 
@@ -95,7 +95,9 @@ def test_cells_by_hand():
     items = [("A", f"{i}") for i in range(9)] + [("B", f"{i}") for i in range(9)]
     base = {item: int(item[1] == "8") for item in items}
     mask = {item: int(item[1] < "7") if item[0] == "A" else base[item] for item in items}
-    matrix = records({("none", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base})
+    matrix = records(
+        {("unmodified", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base}
+    )
     table = cell_tests(matrix).set_index(["mask", "culture"])
     cell = table.loc["A", "A"]
     assert (cell["lost"], cell["gained"], cell["items"], cell["groups"]) == (7, 1, 9, 9)
@@ -164,7 +166,7 @@ def test_random_masks_in_cells():
     wide = frame.pivot(
         index="group", columns=["condition", "mask", "seed"], values="correct"
     ).astype(int)
-    counts = wide[[("none", "", 0), ("random", "A", 0), ("random", "A", 1)]].to_numpy()
+    counts = wide[[("unmodified", "", 0), ("random", "A", 0), ("random", "A", 1)]].to_numpy()
     assert table.loc[("A", "B"), "p"] == relabelling_p(counts)
     lost = sum(int((counts[:, 0] > counts[:, k]).sum()) for k in (1, 2))
     assert table.loc[("A", "B"), "lost"] == lost
@@ -230,7 +232,7 @@ def test_the_mean_over_cultures_relabels_a_shared_group_together():
     # two groups, both asked of both cultures: 2^2 relabellings, not 2^4
     base = {(c, g): 0 for c in "AB" for g in "12"}
     spoilt = dict.fromkeys(base, 1)
-    runs = {("none", "", 0): base}
+    runs = {("unmodified", "", 0): base}
     runs |= {("found", c, 0): spoilt for c in "AB"} | {("random", c, 0): base for c in "AB"}
     with pytest.warns(CultureLensWarning, match=r"A \(2, p at least 0.5\), B \(2"):
         table = against_random(records(runs))
@@ -267,7 +269,7 @@ def exactly_uniform(counts, source):
 
 def test_p_of_cells_is_uniform_under_the_null_and_mcnemar_is_not(null, null_table):
     answers, source = PairedAnswers.of(null), np.random.default_rng(0)
-    runs = [("none", "", 0), ("found", "m", 0)]
+    runs = [("unmodified", "", 0), ("found", "m", 0)]
     spread = [exactly_uniform(answers.of_groups(c, runs), source) for c in null.cultures]
     assert stats.kstest(spread, "uniform").pvalue > 0.05
     p = null_table["p"].to_numpy()
@@ -333,7 +335,7 @@ def test_intervals_of_cells_cover():
 def test_intervals_of_the_diagonal_cover():
     source, cultures, covered = np.random.default_rng(4), ("A", "B", "C", "D"), 0
     truth, trials = -0.2, 100
-    runs = [("none", "", 0), *(("found", c, 0) for c in cultures)]
+    runs = [("unmodified", "", 0), *(("found", c, 0) for c in cultures)]
     rate = np.full((5, 4, 30), 0.7)
     rate[1:][np.arange(4), np.arange(4)] += truth
     for _ in range(trials):
@@ -450,7 +452,7 @@ def test_one_group_all_alike_and_no_variance():
     answers = {(c, g): 0 for c in "AB" for g in ("1", "2", "3", "4", "5", "6")}
     lone = {("C", "1"): 0}
     base = answers | lone
-    runs = {("none", "", 0): base} | {("found", c, 0): base for c in "ABC"}
+    runs = {("unmodified", "", 0): base} | {("found", c, 0): base for c in "ABC"}
     runs |= {("random", c, 0): base for c in "ABC"}
     matrix = records(runs)
     with pytest.warns(CultureLensWarning, match=r"any effect.*: C \(1, p at least 1\)\. Ask more"):
@@ -487,7 +489,7 @@ def test_what_is_not_paired_is_refused():
     with pytest.raises(InputError, match="lacks 1 of the 12 questions"):
         cell_tests(AblationMatrix(frame.drop(index=20)))
     with pytest.raises(InputError, match="no answers of the unmodified model"):
-        PairedAnswers.of(AblationMatrix(frame[frame["condition"] != "none"]))
+        PairedAnswers.of(AblationMatrix(frame[frame["condition"] != "unmodified"]))
     fewer = frame[
         ~((frame["condition"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))
     ]

@@ -283,7 +283,7 @@ def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, kind):
     gold = plots.ablation_heatmap(matrix, what="p_gold", kind=kind)
     np.testing.assert_array_equal(gold.data[0].z, matrix.table("p_gold", kind).to_numpy())
     assert gold.data[0].zmin == 0
-    base = matrix.draws("p_gold", "none")[0, 0]
+    base = matrix.draws("p_gold", "unmodified")[0, 0]
     for figure in (change, gold):
         assert figure.layout.xaxis.ticktext[0].endswith(look.percent(base[0], 1))
         assert "probability of the right answer" in figure.layout.xaxis.title.text

@@ -22,7 +22,7 @@ METADATA = {"model": "org/tiny", "benchmark": "made", "selector": "conact", "val
 
 def make_matrix(cultures=CULTURES, items=12, seeds=2, **metadata):
     """Records in which a culture's own mask breaks every second answer, and another one in six."""
-    conditions = [("none", "", 0), *(("found", culture, 0) for culture in cultures)]
+    conditions = [("unmodified", "", 0), *(("found", culture, 0) for culture in cultures)]
     conditions += [("random", culture, seed) for culture in cultures for seed in range(seeds)]
     rows = []
     for (condition, mask, seed), culture, item in product(conditions, cultures, range(items)):

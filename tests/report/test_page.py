@@ -166,7 +166,7 @@ def test_no_effect_is_not_evidence(tmp_path):
 
 def test_a_matrix_without_base_or_records_is_said_or_refused(tmp_path, matrix):
     frame = matrix.frame
-    based = type(matrix)(frame[frame["condition"] != "none"], matrix.metadata)
+    based = type(matrix)(frame[frame["condition"] != "unmodified"], matrix.metadata)
     assert "no records of the unmodified model" in page_of(make_run(tmp_path, conact=(None, based)))
     with pytest.raises(InputError, match="no records"):
         build_report(make_run(tmp_path, conact=(None, type(matrix)(frame[:0], {}))))

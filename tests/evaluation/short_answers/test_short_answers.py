@@ -19,8 +19,8 @@ from culture_lens.evaluation.short_answers.answers import (
 )
 from culture_lens.evaluation.short_answers.matching import HumanAnswer, words_of
 from culture_lens.evaluation.short_answers.questions import (
+    ANSWER_INSTRUCTIONS,
     LANGUAGE_OF,
-    WORDINGS,
     ShortQuestion,
     load_short_answers,
 )
@@ -83,10 +83,10 @@ def short(name="1", culture="UK", language="English", answers=None, **given):
 
 def test_regions_languages_and_wordings(small):
     found = load_short_answers(small)
-    assert len(found) == 3 * len(WORDINGS) == len({q.id for q in found})
+    assert len(found) == 3 * len(ANSWER_INSTRUCTIONS) == len({q.id for q in found})
     one = next(q for q in found if q.id == "q1/Spain/local/2")
     assert (one.culture, one.language, one.group) == ("Spain", "Spanish", "q1")
-    assert one.prompt.cloze_instruction == WORDINGS[2] and one.wording == 2
+    assert one.prompt.cloze_instruction == ANSWER_INSTRUCTIONS[2] and one.wording == 2
     assert one.answers == (
         HumanAnswer(("el vino", "vino tinto"), 2, ("wine",)),
         HumanAnswer(("té",), 1, ("tea",)),
@@ -284,7 +284,7 @@ def test_the_prompt_holds_question_and_instruction_and_no_option(small, monkeypa
     questions = load_short_answers(small, regions=["UK"], wordings=[1])
     assert evaluate_short_answers(lens("llama"), questions, **QUIET).accuracy().value == 0.5
     for prompt, question in zip(seen, questions, strict=True):
-        assert f"{question.text} {WORDINGS[1]}" in prompt.text
+        assert f"{question.text} {ANSWER_INSTRUCTIONS[1]}" in prompt.text
         assert prompt.text.count("\n") == 4  # those of the chat template
 
 

@@ -215,7 +215,7 @@ def by_hand():
     items = [(c, g, i) for c in "ab" for g in ("g1", "g2") for i in range(2)]
     right = {
         # items of a: g1 g1 g2 g2, then of b
-        ("none", "", ""): "1111 1110",
+        ("unmodified", "", ""): "1111 1110",
         ("found", "sharp", "a"): "0001 1110",
         ("found", "sharp", "b"): "1111 0010",
         ("found", "blunt", "a"): "0011 0010",
@@ -350,7 +350,9 @@ def test_the_second_figure_shows_profiles_side_by_side(compared):
 
 
 def test_nothing_is_not_drawn():
-    empty = Comparison(by_hand().frame.query("condition == 'none'"), {"numbers": [], "layers": []})
+    empty = Comparison(
+        by_hand().frame.query("condition == 'unmodified'"), {"numbers": [], "layers": []}
+    )
     for draw in (comparison_chart, layer_profile_chart):
         with pytest.raises(InputError, match="comparison is empty"):
             draw(empty)
