@@ -28,7 +28,7 @@ import torch
 from culture_lens.errors import unknown
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
-from culture_lens.prompts.prompt import Batch
+from culture_lens.prompts.prompt import Batch, Style
 
 ScoringName = Literal["letter", "letter_options", "option_likelihood", "option_likelihood_sum"]
 NO_OPTION = -1

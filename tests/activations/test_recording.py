@@ -10,7 +10,8 @@ from culture_lens.find import SummariseOptions
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from culture_lens.prompts.running import RunningOptions
-from tests.conftest import lens, toy_questions
+from tests.conftest import lens
+from tests.helpers.questions import toy_questions
 
 
 def test_keywords_and_record_have_the_same_fields():

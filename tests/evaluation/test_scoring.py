@@ -15,8 +15,9 @@ from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import PromptFormat, Question, with_format
-from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.helpers import reference
+from tests.helpers.lm import lens, raw, raw_logits, wide_gemma3
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
 LONG_HEAD = PromptFormat(cloze="People of many countries answer questions like this.\n{question}")
@@ -132,11 +133,6 @@ def test_likelihoods_under_ablation(architecture):
 # ------------------------------------------------------------------ letters
 
 
-def last_logits(hf, prompt):
-    with torch.no_grad():
-        return hf(input_ids=torch.tensor([prompt.ids])).logits[0, -1].double()
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_letters_equal_the_reference(architecture):
     model, hf = lens(architecture), raw(architecture)
@@ -145,7 +141,7 @@ def test_letters_equal_the_reference(architecture):
     among = SCORINGS["letter_options"].answers(model, batch)
     whole = SCORINGS["letter"].answers(model, batch)
     for prompt, options, letter in zip(prompts, among, whole, strict=True):
-        logits, labels = last_logits(hf, prompt), list(label_ids(prompt, model.processor))
+        logits, labels = raw_logits(hf, prompt).double(), list(label_ids(prompt, model.tokenizer))
         gold = prompt.question.answer
         assert len(labels) == len(prompt.question.options)
         for answer in (options, letter):
@@ -164,7 +160,7 @@ def with_logits(monkeypatch, model, logits):
 def test_letter_wants_the_label_over_the_whole_vocabulary(monkeypatch):
     model = lens("llama")
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)
-    labels = label_ids(prompts[0], model.processor)
+    labels = label_ids(prompts[0], model.tokenizer)
     logits = torch.zeros(3, 400)
     logits[0, labels[2]] = 5  # the label wins
     logits[1, 17], logits[1, labels[1]] = 9, 5  # another token wins

@@ -1,7 +1,6 @@
 """Predicted effects equal a plain computation on the raw model, and what small edits really do."""
 
 import functools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,15 +13,15 @@ from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
-from tests.conftest import lens, rows_refused_beyond, toy_questions
 from tests.helpers import reference
-from tests.helpers.reference_culnig import norms_in_own_dtype
-from tests.helpers.tiny import D_MLP, N_LAYERS, tiny_model, tiny_tokenizer
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import exact, exact_raw, lens
+from tests.helpers.questions import lengthened, toy_questions
+from tests.helpers.tiny import D_MLP, N_LAYERS
 
 PLACES = [(0, 1), (0, 7), (1, 3), (1, 11), (2, 0), (2, 15)]
 OTHERS = [(0, 2), (1, 4), (2, 9)]
@@ -34,19 +33,6 @@ SETS = [
     Neurons.of({"act": PLACES}),
     Neurons.of({"z": PLACES, "gate": [(2, 40)]}),
 ]
-
-
-@functools.cache
-def exact(architecture):
-    """A float64 model as the package loads it, with norms that are float64, too."""
-    hf = norms_in_own_dtype(tiny_model(architecture).double())
-    tokenizer = tiny_tokenizer(architecture)
-    return load_model(f"exact-{architecture}", hf_model=hf, tokenizer=tokenizer)
-
-
-@functools.cache
-def exact_raw(architecture):
-    return norms_in_own_dtype(tiny_model(architecture).double())
 
 
 def prompts_of(model, questions=None):
@@ -61,7 +47,7 @@ def effects_of(model, sets, prompts=None, **options):
 
 def p_gold(model, prompts):
     """P(gold) of prompts one by one, under the hooks of the moment, in the model's own dtype."""
-    gold = gold_tokens(prompts, model.processor)
+    gold = gold_tokens(prompts, model.tokenizer)
     rows = [model.logits(collate([prompt], model.pad_id))[0].softmax(-1) for prompt in prompts]
     return torch.stack([p[gold[q.question.id]] for p, q in zip(rows, prompts, strict=True)])
 
@@ -123,7 +109,7 @@ def slope_of(hf, ids, gold, neurons):
 def test_predictions_equal_the_plain_computation(architecture, factor):
     model, hf = exact(architecture), exact_raw(architecture)
     prompts = prompts_of(model)[::3]
-    gold = gold_tokens(prompts, model.processor)
+    gold = gold_tokens(prompts, model.tokenizer)
     found_p, found = effects_of(model, SETS, prompts, factor=factor)
     assert found.shape == (len(prompts), len(SETS)) and found.dtype == torch.float64
     for row, prompt in enumerate(prompts):
@@ -192,18 +178,10 @@ def test_doubling_is_minus_ablating():
     assert not nothing.any()
 
 
-def lengthened(questions):
-    """Every third question is asked at great length, so that batches are mostly padding."""
-    return [
-        replace(q, text=f"{q.text} " * (9 if number % 3 == 0 else 1))
-        for number, q in enumerate(questions)
-    ]
-
-
 @pytest.mark.parametrize("architecture", ["llama", "phi3", "gpt2", "gemma3"])
 def test_batches_order_and_padding_do_not_matter(architecture):
     model = exact(architecture)
-    prompts = prompts_of(model, lengthened(toy_questions()))
+    prompts = prompts_of(model, lengthened(toy_questions(), times=9))
     p, effects = effects_of(model, SETS, prompts, batch_size=1)
     for batch_size in (3, 16):
         turned_p, turned = effects_of(model, SETS, prompts[::-1], batch_size=batch_size)

@@ -10,10 +10,11 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.build import build_prompt
 from tests.helpers.finetune import weights
+from tests.helpers.marks import quiet
 from tests.helpers.places import DATA
 
 
-@pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+@quiet
 def test_three_steps_on_mrpc(smollm2, tmp_path):
     if not (DATA / "mrpc").is_dir():
         pytest.skip(f"the rows of MRPC are not in {DATA}")

@@ -35,10 +35,16 @@ from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
 from culture_lens.prompts.tokens import adds_bos
-from tests import conftest
-from tests.helpers import reference, reference_culnig, reference_t5, reference_vlm
+from tests.helpers import (
+    lm,
+    questions,
+    reference,
+    reference_culnig,
+    reference_t5,
+    reference_vlm,
+    t5,
+)
 from tests.helpers import vlm as vlm_helpers
-from tests.models import test_encoder_decoder as t5
 
 PARTS = ("act", "gate", "up", "q", "k", "v")
 BOUND = 1e-5
@@ -64,7 +70,7 @@ def pairs(model: LensModel, site: str) -> list[tuple[int, int]]:
 
 
 def text_case(name: str) -> Case:
-    model, hf = conftest.lens(name), conftest.raw(name)
+    model, hf = lm.lens(name), lm.raw(name)
 
     def logits(prompt: Prompt) -> torch.Tensor:
         with torch.no_grad():
@@ -89,7 +95,7 @@ def text_case(name: str) -> Case:
 
     return Case(
         model,
-        build_prompts(conftest.toy_questions(), model.processor),
+        build_prompts(questions.toy_questions(), model.processor),
         logits,
         lambda site, prompt: reference.site_values(hf, site, prompt.ids),
         edited,
@@ -212,7 +218,7 @@ def measure(case: Case) -> Measured:
     found = model.logits(batch)
     expected = torch.stack([case.logits(prompt) for prompt in prompts])
     alone = torch.cat([model.logits(collate([prompt], model.pad_id)) for prompt in prompts])
-    gold = gold_tokens(prompts, model.processor)
+    gold = gold_tokens(prompts, model.tokenizer)
     miscounted = neurons = 0
     edits, gradients = [], []
     for site in (site for site in model.sites if part_of(site) in PARTS):
@@ -244,7 +250,7 @@ def measure(case: Case) -> Measured:
         alone=distance(found, alone),
         one_bos=all(one_bos(model, prompt) for prompt in prompts),
         one_label=all(
-            len(label_ids(p, model.processor)) == len(p.question.labels) for p in prompts
+            len(label_ids(p, model.tokenizer)) == len(p.question.labels) for p in prompts
         ),
         images_right=all(images_right(case, prompt) for prompt in prompts),
     )

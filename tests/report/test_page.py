@@ -1,7 +1,5 @@
 """The page says what the results say, is safe to open, and needs nothing from outside."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -14,20 +12,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots.style import points
 from culture_lens.report.page import build_report, report_context
 from culture_lens.storage.runs import Run
-from tests.plots.test_plots import CULTURES, make_found, make_matrix
-
-
-def make_run(folder, **results):
-    """Keep ``name=(neurons, matrix)`` in a run folder."""
-    run = Run.open(folder)
-    for name, (found, matrix) in results.items():
-        if found is not None:
-            found.save(run.named("neurons", name, ".safetensors"))
-        if matrix is not None:
-            file = run.named("matrix", name, ".parquet")
-            file.parent.mkdir(exist_ok=True)
-            matrix.to_parquet(file)
-    return run
+from tests.helpers.results import CULTURES, make_found, make_matrix, make_run
 
 
 def page_of(run):

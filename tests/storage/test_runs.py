@@ -18,7 +18,8 @@ from culture_lens.prompts.prompt import Role
 from culture_lens.questions.question import PromptFormat, with_format
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run, content_key, versions
-from tests.conftest import lens, toy_questions
+from tests.helpers.lm import lens
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 LETTERS = {"scoring": "letter_options", "progress": False, "batch_size": 4}

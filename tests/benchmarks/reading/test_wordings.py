@@ -26,6 +26,7 @@ from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.build import build_prompt
 from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import PromptFormat, Question, control_twin, with_format
+from tests.helpers.marks import needs_data, quiet
 from tests.helpers.places import DATA
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
@@ -261,8 +262,8 @@ def test_every_reader_gives_questions_that_have_other_words():
         assert lists[0][0].prompt == questions[0].prompt, name
 
 
-@pytest.mark.skipif(not (DATA / "blend").is_dir(), reason=f"BLEnD is not at {DATA / 'blend'}")
-@pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+@needs_data("blend")
+@quiet
 def test_the_test_topics_of_blend_in_every_wording():
     with next((DATA / "blend").glob("mc_questions*.csv")).open(encoding="utf-8") as file:
         prompts = {row["MCQID"]: row["prompt"] for row in csv.DictReader(file)}
