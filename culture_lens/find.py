@@ -1,45 +1,40 @@
-"""find_culture_neurons: questions in, the neurons of each culture out; composes the stages."""
+"""find_culture_neurons: from questions to the neurons of each culture, through all stages."""
 
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from culture_lens.activations.record import Recording, RecordingOptions, record_activations
+from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
 from culture_lens.activations.resampling import PERMUTATIONS, Design, make_design
-from culture_lens.activations.statistics import ActivationStatistics, ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.errors import CultureLensWarning, unknown
+from culture_lens.errors import unknown, warn
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.batches import build_prompts, picture_key
-from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.prompt import Style
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.strata import strata_of
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
-from culture_lens.storage.finished import shards
-from culture_lens.storage.runs import Run, versions
+from culture_lens.selectors.ranking import Sources
+from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
     from culture_lens.evaluation.evaluate import Evaluation
 
-SHARD = 64
-"""Prompts per shard of statistics in a run folder: what an interruption can cost."""
-
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
-    """Keep the questions that an evaluation says were answered right; say how many.
+    """Keep the questions that the model answered right, and warn how many they are.
 
     Example:
         ``answered_right(questions, evaluate(model, questions))``
@@ -47,11 +42,9 @@ def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> lis
     frame = evaluation.frame
     right = set(frame.loc[frame["correct"], "id"])
     kept = [q for q in questions if q.id in right]
-    warnings.warn(
+    warn(
         f"counting the {len(kept)} of {len(questions)} items that the model answers right "
-        f"({evaluation.metadata['scoring']}).",
-        CultureLensWarning,
-        stacklevel=2,
+        f"({evaluation.metadata['scoring']})."
     )
     return kept
 
@@ -62,66 +55,13 @@ def design_of(
     strata: str | Sequence[str] | None,
     seed: int,
 ) -> Design | None:
-    """Draw the design of a pass; nothing where every item counts once and there are none."""
+    """Draw item weights and replicates of a pass; None where every item counts once and no more."""
     if not replicates and not strata:
         return None
     cells = strata_of(questions, strata) if strata else None
     return make_design(
         questions, permutations=replicates, bootstraps=replicates, strata=cells, seed=seed
     )
-
-
-def record_in_shards(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    recording: Recording,
-    design: Design | None,
-    running: Running,
-) -> ActivationStatistics:
-    """Record prompts; in a run folder with a snapshot after each shard, to go on from."""
-    statistics = ActivationStatistics(design)
-
-    def resume(place: Path) -> int:
-        snapshot = ActivationSummary.load(place)
-        statistics.merge(snapshot)
-        return int(snapshot.metadata["done"])
-
-    for shard in shards(
-        statistics_place(model, prompts, recording, design, running.folder),
-        len(prompts),
-        SHARD,
-        resume=resume,
-        save=lambda place, done: statistics.summary({"done": done}, complete=False).save(place),
-    ):
-        record_activations(
-            model,
-            prompts[shard],
-            into=statistics,
-            batch_size=running.rows(),
-            progress=running.progress,
-            sites=recording.sites,
-            roles=recording.roles,
-            magnitudes=recording.magnitudes,
-        )
-    return statistics
-
-
-def statistics_place(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    recording: Recording,
-    design: Design | None,
-    run: Run | None,
-) -> Path | None:
-    """Say where the statistics of some prompts are or will be kept; nowhere without a folder."""
-    if run is None:
-        return None
-    settings = (recording.chosen(model), recording.counted, recording.magnitudes)
-    asked = [
-        (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
-    ]
-    key = design.key if design is not None else None
-    return piece_of(model, run, "statistics", ".safetensors", settings, asked, key)
 
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
@@ -136,7 +76,7 @@ def summarise(
     model: LensModel,
     questions: Sequence[Question],
     *,
-    style: str = "choices",
+    style: Style = "choices",
     only_correct: bool = False,
     scoring: str | None = None,
     per_culture: int | None = None,
@@ -149,15 +89,15 @@ def summarise(
 
     Args:
         model: The model.
-        questions: What identifies; see ``split_questions``.
+        questions: The questions that identify; see ``split_questions``.
         style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
         only_correct: Count only items that the unmodified model answers right, as ConAct's paper
             does.
-        scoring: How answers are read for that.
-        per_culture: At most so many items of each culture.
-        replicates: So many permutations of the culture labels, and as many bootstrap samples,
-            counted in the same pass: what ``fdr`` and ``selection_frequency`` need, 20 being
-            enough. Each takes 4 bytes per culture and neuron, 12 with magnitudes.
+        scoring: How the model's answers are scored for ``only_correct``.
+        per_culture: Largest number of items of each culture.
+        replicates: Number of permutations of the culture labels, and of bootstrap samples, counted
+            in the same pass. ``fdr`` and ``selection_frequency`` need them; 20 are enough. Each
+            takes 4 bytes per culture and neuron, 12 with magnitudes.
         strata: Columns of the questions within which cultures are compared, such as
             ``"category"``; see ``strata_of``.
         seed: Draws the replicates.
@@ -221,6 +161,89 @@ def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
     return model.projections if selection.gradient else (model.default_site,)
 
 
+def sources_of(
+    model: LensModel,
+    questions: Sequence[Question],
+    *,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+    strata: str | None = None,
+) -> Sources:
+    """Run each pass that selectors read once: a recording pass, CULNIG's three scorings, or both.
+
+    Args:
+        model: The model.
+        questions: The questions that identify.
+        activation: Options of ``summarise``; None where no selector needs a summary.
+        gradient: Options of ``culnig_scores``; None where no selector needs the scorings.
+        strata: Record once more, without replicates, with items weighted by these strata.
+
+    Example:
+        ``sources_of(model, identify, activation={"sites": "act"})``
+    """
+    # In this order: strata, then labels and countries, may be refused before anything runs.
+    stratified = scores = summary = None
+    if activation is not None and strata is not None:
+        weighted = {**activation, "replicates": 0, "strata": strata}
+        stratified = summarise(model, questions, **weighted)
+    if gradient is not None:
+        scores = culnig_scores(model, questions, **gradient)
+    if activation is not None:
+        summary = summarise(model, questions, **activation)
+    return Sources(summary, scores, stratified)
+
+
+def find_with(
+    model: LensModel,
+    questions: Sequence[Question],
+    selections: Sequence[Selection],
+    *,
+    sites: str | Sequence[str] | None = None,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+    **shared: Any,
+) -> tuple[Sources, list[NeuronSet]]:
+    """Choose neurons by several selectors from one recording pass and one run of CULNIG.
+
+    Args:
+        model: The model.
+        questions: What identifies.
+        selections: Made by ``plan``.
+        sites: The sites; by default those of each selector.
+        activation: Further options of ``summarise``.
+        gradient: Further options of ``culnig_scores``.
+        **shared: Options of both.
+
+    Returns:
+        What the selectors read, and a neuron set for each selection.
+
+    Raises:
+        InputError: Before the model runs, a share or number that chooses no neuron or too many.
+
+    Example:
+        ``find_with(model, questions, [plan("conact"), plan("lape")])[1]``
+    """
+    for selection in selections:
+        check_fits(selection, shapes_of(model, sites or default_sites(model, selection)))
+    if sites is not None:
+        shared["sites"] = sites
+    kinds = {selection.gradient for selection in selections}
+    sources = sources_of(
+        model,
+        questions,
+        activation={**shared, **(activation or {})} if False in kinds else None,
+        gradient={**shared, **(gradient or {})} if True in kinds else None,
+    )
+    return sources, [choose_from(sources, selection) for selection in selections]
+
+
+def choose_from(sources: Sources, selection: Selection) -> NeuronSet:
+    """Choose neurons from the source that a selector reads."""
+    source = sources.scores if selection.gradient else sources.summary
+    assert source is not None  # read for it
+    return choose(source, selection)
+
+
 def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse options that a stage does not have, before anything runs.
 
@@ -260,8 +283,8 @@ def find_culture_neurons(
             ``culnig_specific`` its own share; ``culnig_general`` has ``mlp_share`` and
             ``attention_share`` instead.
         k: Or how many neurons at each site; not for CULNIG.
-        fdr: Or a false discovery rate, such as 0.05: as many neurons as hold it, which may be
-            none; see ``infer``. For activation selectors.
+        fdr: Or a false discovery rate, such as 0.05, which decides the number; it may be none. For
+            activation selectors; see ``infer``.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder
@@ -272,8 +295,8 @@ def find_culture_neurons(
             all others are options of the selector.
 
     Returns:
-        The neurons, with what they were found on in their metadata; ``ablation_matrix`` keeps
-        those question groups out of its evaluation.
+        The neurons. Their metadata name model, benchmark and question groups; ``ablation_matrix``
+        leaves those groups out of its evaluation.
 
     Raises:
         InputError: Anything unknown or unusable, before the model runs.
@@ -299,6 +322,14 @@ def find_culture_neurons(
         model = load_model(model)
     if sites is None:
         sites = default_sites(model, selection)
-    check_fits(selection, shapes_of(model, sites))
     identify, _ = split_questions(questions, identify_share)
-    return choose(stage(model, identify, sites=sites, **{**further, **running}), selection)
+    _, (found,) = find_with(
+        model,
+        identify,
+        [selection],
+        sites=sites,
+        activation=further,
+        gradient=further,
+        **running,
+    )
+    return found

@@ -15,7 +15,7 @@ from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
 from culture_lens.find import find_culture_neurons, summarise
 from culture_lens.interventions.hooks import ablated
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.splits import split_questions

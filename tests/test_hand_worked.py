@@ -57,7 +57,8 @@ from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.find import find_culture_neurons, summarise
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select
@@ -260,7 +261,7 @@ def test_ablating_one_destroys_exactly_its_culture(model, found, scoring):
 
 
 def test_ablating_the_decoy_or_the_shared_neuron_costs_nothing(model):
-    from culture_lens.neurons.neuron_set import Neurons
+    from culture_lens.neurons.neurons import Neurons
 
     for places in ([DECOY], [SHARED]):
         neurons = Neurons.of({"act": places})

@@ -16,10 +16,13 @@ from culture_lens.interventions.hooks import Value, ablation_hooks, described
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, build_prompts, picture_key, run_batches
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import batches
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.finished import finished_frame
@@ -28,6 +31,8 @@ from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from culture_lens.evaluation.scoring import ScoringName
 
 
 class Evaluation(ResultRecord):
@@ -43,6 +48,7 @@ class Evaluation(ResultRecord):
     """
 
     what = "an evaluation"
+    needs = ("id", "culture", "group", "correct")
 
     def accuracy(self) -> Estimate:
         """Share of right answers over all items, interval clustered by question group."""
@@ -57,11 +63,23 @@ class Evaluation(ResultRecord):
 
     def chance(self) -> float:
         """Accuracy expected of guessing: the mean of one over the number of options."""
-        return float((1 / self.frame["scores"].map(len)).mean())
+        return chance_level(self.frame)
+
+
+def chance_level(frame: pd.DataFrame) -> float:
+    """Give the accuracy of guessing on some records: the mean of one over the number of options.
+
+    Records without scores are left out.
+
+    Example:
+        ``chance_level(evaluate(model, questions).frame)`` is 0.25 with four options
+    """
+    options = frame["scores"].map(len)
+    return float((1 / options[options > 0]).mean())
 
 
 def to_frame(prompts: Sequence[Prompt], answers: dict[str, Answer]) -> pd.DataFrame:
-    """Lay answers out as records, in the order of the prompts."""
+    """Give the answers as records, in the order of the prompts."""
     import pandas as pd
 
     rows = []
@@ -89,27 +107,31 @@ def prepare(
     scoring: str | None = None,
     running: Running = Running(),
 ) -> tuple[list[Prompt], Scoring]:
-    """Check questions and turn them into the prompts that a way of scoring needs.
+    """Check questions and build the prompts that a scoring needs.
 
     Args:
-        model: The model; it says how answers are scored where ``scoring`` is not given.
+        model: The model; its own scoring is used where none is given.
         questions: What to ask.
         scoring: A name from ``SCORINGS``.
         running: What to do with prompts that are too long; progress bars.
+
+    Raises:
+        InputError: No questions, duplicate ids, an unknown scoring, or only questions that are
+            longer than the context.
     """
     check_questions(questions, min_cultures=1)
-    way = get_scoring(scoring or model.scoring)
+    chosen = get_scoring(scoring or model.scoring)
     prompts = build_prompts(
         questions,
         model.processor,
-        style=way.style,
+        style=chosen.style,
         context=model.context,
         too_long=running.too_long,
         progress=running.progress,
     )
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
-    return prompts, way
+    return prompts, chosen
 
 
 def answer_prompts(
@@ -157,7 +179,7 @@ def records_place(
     value: Value,
     run: Run | None,
 ) -> Path | None:
-    """Say where the records of some prompts under one mask are or will be kept."""
+    """Give the file in the run folder for the records of prompts under one mask."""
     if run is None:
         return None
     asked = [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
@@ -175,18 +197,19 @@ def answer_masks(
     label: str = "masks",
     running: Running = Running(),
 ) -> list[pd.DataFrame]:
-    """Answer prepared prompts under one mask after the other.
+    """Answer prepared prompts under each of several masks.
 
-    All masks are run over some pictures before the next ones are looked at, so that each picture
-    goes through the vision tower once.
+    All masks are run over one group of pictures before the next group, so that each picture goes
+    through the vision tower once.
 
     Args:
         model: The model.
         prompts: Prompts in the style of the scoring.
         scoring: How answers are read.
-        masks: Names, for the progress bar, and neurons; nothing for the unmodified model.
+        masks: Name (for the progress bar) and neurons of each mask; None for the unmodified
+            model.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        label: Name of the bar over masks.
+        label: Label of the progress bar over masks.
         running: Batch size, progress, run folder.
 
     Returns:
@@ -220,7 +243,7 @@ def evaluate(
     questions: Sequence[Question] | str,
     neurons: Neurons | None = None,
     *,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     value: Value = "zero",
     **running: Unpack[RunningOptions],
 ) -> Evaluation:
@@ -230,8 +253,8 @@ def evaluate(
         model: The model.
         questions: What to ask, or a name for ``load_benchmark``.
         neurons: Neurons to ablate, such as ``found["Japan"]``.
-        scoring: How answers are read: ``"letter"``, ``"letter_options"``,
-            ``"option_likelihood"`` or ``"option_likelihood_sum"``; the model's own by default.
+        scoring: ``"letter"``, ``"letter_options"``, ``"option_likelihood"`` or
+            ``"option_likelihood_sum"``; the model's own by default.
         value: What ablated neurons are set to; see ``ablation_hooks``.
         **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
@@ -247,12 +270,12 @@ def evaluate(
         from culture_lens.benchmarks import load_benchmark
 
         questions = load_benchmark(questions)
-    prompts, way = prepare(model, questions, scoring, how)
-    frame = answer_prompts(model, prompts, way, neurons, value=value, running=how)
+    prompts, chosen = prepare(model, questions, scoring, how)
+    frame = answer_prompts(model, prompts, chosen, neurons, value=value, running=how)
     metadata = {
         "model": model.name,
         "revision": model.revision,
-        "scoring": way.name,
+        "scoring": chosen.name,
         "ablated": len(neurons) if neurons is not None else 0,
     }
     return Evaluation(frame, metadata)

@@ -1,9 +1,9 @@
-"""Greedy generation: what a model writes behind its prompts, with neurons ablated where given.
+"""Greedy generation: what a model writes after its prompts, with neurons ablated where given.
 
-``generate`` of transformers runs on the wrapped model, so that hooks fire at every token, those of
-the prompt and those that are written, and its cache of keys and values is used. Every token is the
-argmax of the logits: the settings that come with a checkpoint (a repetition penalty, forbidden
-words, sampling) are left aside, for they would change what is compared.
+``generate`` of transformers runs on the wrapped model with its key-value cache, so hooks fire at
+every token, of the prompt and of the answer. Every token is the argmax of the logits. A
+checkpoint's own generation settings (repetition penalty, forbidden words, sampling) are not used,
+because they would change what is compared.
 
 Prompts hold text only.
 """
@@ -22,9 +22,10 @@ from culture_lens.interventions.hooks import Value, ablation_hooks, described
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, run_batches
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.runs import Run
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def stop_ids(model: LensModel) -> tuple[int, ...]:
-    """List the tokens that end an answer: the tokenizer's end and those that the checkpoint names.
+    """List the tokens that end an answer: the tokenizer's end token and the checkpoint's.
 
     Example:
         ``stop_ids(model)`` holds ``<|eot_id|>`` of a Llama 3 chat model.
@@ -48,10 +49,10 @@ def stop_ids(model: LensModel) -> tuple[int, ...]:
 
 @contextmanager
 def plain_settings(model: LensModel, settings: GenerationConfig) -> Iterator[None]:
-    """Put a checkpoint's own generation settings aside for the time of the block.
+    """Replace a checkpoint's own generation settings within the block.
 
-    ``generate`` fills whatever a caller leaves open from them, so that they must be gone and not
-    only overruled.
+    ``generate`` takes every setting that a caller leaves open from them, so they are replaced as a
+    whole.
     """
     hf = model.bridge.original_model
     own = hf.generation_config
@@ -63,18 +64,18 @@ def plain_settings(model: LensModel, settings: GenerationConfig) -> Iterator[Non
 
 
 def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[tuple[int, ...]]:
-    """Write behind each prompt of a batch until an end token or the limit.
+    """Continue each prompt of a batch until an end token or the limit.
 
     Args:
         model: The model; hooks that are attached act at every token.
-        batch: Prompts of text, made without beginnings (``collate(prompts, pad_id)``).
-        max_new_tokens: At most so many tokens per row.
+        batch: Prompts of text without a shared prefix (``collate(prompts, pad_id)``).
+        max_new_tokens: The most tokens per row.
 
     Returns:
-        The tokens of each row, the end token left out.
+        The new tokens of each row, without the end token.
 
     Raises:
-        InputError: The batch has prefixes, or fewer than one token is asked for.
+        InputError: The batch has shared prefixes, or fewer than one token is asked for.
 
     Example:
         ``greedy_tokens(model, collate(prompts, model.pad_id), 16)``
@@ -82,7 +83,9 @@ def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[t
     from transformers import GenerationConfig
 
     if batch.prefixes is not None:
-        raise InputError("generation needs batches without prefixes: make them share_prefix=False.")
+        raise InputError(
+            "generation needs batches without a shared prefix: make them with share_prefix=False."
+        )
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens must be at least 1, not {max_new_tokens}.")
     stops = stop_ids(model)
@@ -126,19 +129,19 @@ def write_answers(
     label: str = "writing",
     running: Running = Running(),
 ) -> dict[str, str]:
-    """Let a model write behind prompts, with neurons ablated where given.
+    """Let a model continue prompts, with neurons ablated where given.
 
     Args:
         model: The model.
         prompts: Prompts of text; see ``build_prompts``, with ``reserve=max_new_tokens``.
         neurons: Neurons to ablate.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        max_new_tokens: At most so many tokens per prompt.
+        max_new_tokens: The most tokens per prompt.
         label: Label of the progress bar.
         running: Batch size, progress, run folder.
 
     Returns:
-        What was written, special tokens left out, by question id in the order of the prompts.
+        The text written for each question id, without special tokens, in the order of the prompts.
 
     Example:
         ``write_answers(model, prompts, found["Japan"])``
@@ -175,7 +178,7 @@ def written_place(
     max_new_tokens: int,
     run: Run | None,
 ) -> Path | None:
-    """Say where what was written is or will be kept; nowhere without a run folder."""
+    """Give the file in the run folder for written answers; None without a run folder."""
     if run is None:
         return None
     asked = [(prompt.question.id, prompt.all_ids) for prompt in prompts]

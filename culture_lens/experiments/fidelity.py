@@ -27,7 +27,7 @@ from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.matrix import FOUND, UNMODIFIED, AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores, pooled_top
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.selectors.random import generator

@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.selectors import matched_random

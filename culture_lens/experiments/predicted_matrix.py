@@ -17,16 +17,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.attribution.gradients import attribution_pass, gold_tokens
+from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.matrix import unseen
 from culture_lens.interventions.hooks import check_inside
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.prompts.batches import batches, run_batches
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.run_batches import run_batches
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.storage.records import ResultRecord
 
@@ -132,7 +134,7 @@ def predicted_effects(
     check_inside(model, sets)
     if not prompts or any(prompt.style != "choices" for prompt in prompts):
         raise InputError("predictions need at least one prompt, all of style 'choices'.")
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     rows: dict[str, tuple[Tensor, Tensor]] = {}
     for batch, (p_gold, effects) in run_batches(
         batches(prompts, batch_size, model.pad_id),

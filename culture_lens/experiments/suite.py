@@ -22,7 +22,8 @@ from culture_lens.evaluation.values import evaluate_values
 from culture_lens.experiments.matrix import unseen
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import at_most
 from culture_lens.selectors.random import matched_random

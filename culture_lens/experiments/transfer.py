@@ -25,6 +25,7 @@ from culture_lens.experiments.matrix import AblationMatrix, ablation_matrix
 from culture_lens.find import find_culture_neurons
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.overlap import expected_shared
 from culture_lens.questions.culture_names import align_questions
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import split_questions
@@ -196,11 +197,6 @@ def overlaps(found: Mapping[str, NeuronSet]) -> list[dict[str, Any]]:
         for other in names[position + 1 :]:
             for culture in found[one]:
                 ours, theirs = found[one][culture], found[other][culture]
-                by_chance = sum(
-                    len(ours.places[site]) * len(theirs.places[site]) / (shape[0] * shape[1])
-                    for site, shape in found[one].shapes.items()
-                    if site in ours.places and site in theirs.places
-                )
                 rows.append(
                     {
                         "one": one,
@@ -208,7 +204,9 @@ def overlaps(found: Mapping[str, NeuronSet]) -> list[dict[str, Any]]:
                         "culture": culture,
                         "jaccard": jaccard(ours.members(), theirs.members()),
                         "shared": len(ours.members() & theirs.members()),
-                        "by_chance": by_chance,
+                        "by_chance": expected_shared(
+                            [ours, theirs], found[one].shapes, match="site"
+                        ),
                     }
                 )
     return rows

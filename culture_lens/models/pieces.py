@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from culture_lens.models.lens_model import LensModel, check_unhooked
+from culture_lens.models.checks import check_unhooked
+from culture_lens.models.lens_model import LensModel
 from culture_lens.storage.runs import Run, content_key
 
 

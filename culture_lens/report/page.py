@@ -20,7 +20,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import percent
 from culture_lens.report.findings import evidence, neuron_table
 from culture_lens.report.sentences import join
-from culture_lens.statistics.estimates import LEVEL
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL
 from culture_lens.storage.files import write_whole
 from culture_lens.storage.runs import Run
 
@@ -119,7 +119,7 @@ def lay_out(run: Run, results: Results) -> dict[str, Any]:
         "selectors": selectors,
         "steps": steps,
         "versions": [(name, str(value)) for name, value in sorted(versions.items())],
-        "level": percent(LEVEL),
+        "level": percent(CONFIDENCE_LEVEL),
     }
 
 

@@ -1,6 +1,6 @@
-"""Results on disk: safetensors with JSON metadata, JSON, written whole or not at all.
+"""Files of results: safetensors and parquet with JSON metadata, and JSON, written atomically.
 
-Nothing here runs code from a file: no pickle, and what is read is checked before it is used.
+Nothing here runs code from a file (no pickle), and contents are checked before they are used.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOTE, KIND = b"culture_lens", b"culture_lens.kind"
-"""The keys of our metadata, and of what a table is, in a parquet file."""
+"""Keys in a parquet file: of the metadata, and of the kind of result."""
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Write a file beside its place, then rename it, so that no half file is ever found.
+    """Write a file under another name, then rename it, so that no half-written file is ever found.
 
     Example:
         ``write_whole("a.txt", lambda p: p.write_text("whole"))``
@@ -89,7 +89,7 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
 def save_table(
     path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any], *, kind: str
 ) -> Path:
-    """Write records, their metadata and what they are into one parquet file."""
+    """Write records, their metadata and their kind into one parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -104,11 +104,11 @@ def load_table(path: str | Path, what: str, *, kind: str) -> tuple[pd.DataFrame,
 
     Args:
         path: The file.
-        what: What is expected, for messages, such as ``"an ablation matrix"``.
+        what: Name of the expected result in messages, such as ``"an ablation matrix"``.
         kind: The kind that it was saved as.
 
     Raises:
-        InputError: The file is missing, damaged, of another kind, or was not written so.
+        InputError: The file is missing, damaged, of another kind, or has no metadata.
     """
     import pyarrow.parquet as pq
 

@@ -1,7 +1,7 @@
-"""Finished work in a run folder: found again by its place, or made and kept there.
+"""Finished work in a run folder: loaded from its place where it exists, else made and saved.
 
-Work that is kept whole goes through ``finished``; work that grows item by item goes through
-``shards``, which keeps a snapshot after each shard. Without a place nothing is kept.
+``finished`` is for work that is saved once, when it is done; ``shards`` for work that grows item by
+item, with a snapshot after each shard. Without a place nothing is saved.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Work = TypeVar("Work")
+SHARD = 64
+"""Items per shard: what an interruption can cost."""
 
 
 def finished(
@@ -56,29 +58,29 @@ def write_frame(place: Path, frame: pd.DataFrame) -> Path:
 def shards(
     place: Path | None,
     total: int,
-    size: int,
     *,
     resume: Callable[[Path], int],
     save: Callable[[Path, int], object],
+    size: int | None = None,
 ) -> Iterator[slice]:
-    """Go through what is left of some items, and keep a snapshot after each shard.
+    """Go through the items that are not done yet, and keep a snapshot after each shard.
 
     Args:
         place: Where the snapshot is or will be; without it all items are one shard.
         total: How many items there are.
-        size: Items per shard.
-        resume: Takes up a snapshot and returns how many items it covers.
-        save: Writes a snapshot that covers so many items.
+        resume: Loads a snapshot and returns how many items it covers.
+        save: Writes a snapshot, given its place and how many items it covers.
+        size: Items per shard; ``SHARD`` by default.
 
     Yields:
         The items of each shard. Its snapshot is written when the next one is asked for.
 
     Example:
-        >>> [part.stop for part in shards(None, 5, 2, resume=len, save=print)]
+        >>> [part.stop for part in shards(None, 5, resume=len, save=print)]
         [5]
     """
     done = resume(place) if place is not None and place.exists() else 0
-    size = size if place is not None else max(total, 1)
+    size = (size or SHARD) if place is not None else max(total, 1)
     for start in range(done, total, size):
         stop = min(start + size, total)
         yield slice(start, stop)

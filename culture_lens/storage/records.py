@@ -1,4 +1,4 @@
-"""ResultRecord: records with metadata in one parquet file, the base of every result."""
+"""ResultRecord: a table with metadata in one parquet file, the base of every result."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MOST_FACTS = 6
-"""Entries of the metadata that a result shows of itself."""
+"""Entries of the metadata that the repr shows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ResultRecord:
-    """A table of records with metadata; subclasses say what is read off it.
+    """A table of records with metadata; subclasses add what is computed from it.
 
     Attributes:
         frame: The records.
-        metadata: Model, benchmark, options: what the records were made of.
+        metadata: Model, benchmark, options: how the records were made.
     """
 
     frame: pd.DataFrame
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     what: ClassVar[str] = "a result"
-    """What it is called in messages."""
+    """Its name in messages."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Columns without which it cannot be read."""
 
@@ -58,7 +58,7 @@ class ResultRecord:
         return self.frame.copy()
 
     def facts(self) -> dict[str, str]:
-        """Give the single values among the metadata, those that a reader asks for first."""
+        """Give the first single values of the metadata, for display."""
         known = {
             name: str(value)
             for name, value in self.metadata.items()
@@ -67,7 +67,7 @@ class ResultRecord:
         return dict(list(known.items())[:MOST_FACTS])
 
     def __repr__(self) -> str:
-        """Name the result, the number of its records, and what it was made of."""
+        """Name the result and its number of records, and list some metadata."""
         lines = [f"{type(self).__name__}: {len(self.frame):,} records"]
         return "\n".join(lines + [f"  {name}: {value}" for name, value in self.facts().items()])
 

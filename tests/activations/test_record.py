@@ -12,7 +12,8 @@ from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers import reference
@@ -108,7 +109,7 @@ def test_smollm2_counts_equal_the_reference():
     needs_smollm2()
     from transformers import AutoModelForCausalLM
 
-    from culture_lens.models.load import embedded_path
+    from culture_lens.models.checkpoints import embedded_path
 
     model = load_model("smollm2-135m", dtype=torch.float64)
     hf = AutoModelForCausalLM.from_pretrained(embedded_path("smollm2-135m"), dtype=torch.float64)

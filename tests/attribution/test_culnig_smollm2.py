@@ -6,7 +6,8 @@ import torch
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning
-from culture_lens.models.load import embedded_path, load_model
+from culture_lens.models.checkpoints import embedded_path
+from culture_lens.models.load import load_model
 from culture_lens.questions.question import PromptFormat, Question
 from culture_lens.selectors import select
 from tests.helpers import reference_culnig as reference

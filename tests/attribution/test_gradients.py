@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution.gradients import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Batch
 from culture_lens.questions.question import PromptFormat, Question
 from tests.helpers import reference_culnig as reference

@@ -8,7 +8,8 @@ import torch
 
 from culture_lens.attribution.gradients import attribute
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import control_twin
 from tests.helpers.on_paper import (
     D_A,

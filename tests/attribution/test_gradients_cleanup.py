@@ -8,7 +8,7 @@ import torch
 
 from culture_lens.attribution import gradients as attribution
 from culture_lens.interventions.hooks import ablated
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers import reference_culnig as reference
 from tests.helpers.gradients import assert_equal_to, assert_same, reference_items, scored, sites_of
 from tests.helpers.lm import exact, exact_raw, lens

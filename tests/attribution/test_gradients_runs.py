@@ -10,7 +10,7 @@ from culture_lens.attribution.gradients import AttributionSums
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from tests.helpers.forwards import counting, must_not_run, rows_refused_beyond
 from tests.helpers.gradients import as_tables, assert_equal_to, assert_same, scored

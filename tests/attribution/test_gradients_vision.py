@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution.gradients import attribute, gold_tokens, item_scores
+from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.errors import InputError
 from culture_lens.prompts.batches import collate
 from tests.helpers.reference_vlm import vlm_attribution

@@ -9,7 +9,8 @@ import torch
 from culture_lens.attribution.gradients import attribute
 from culture_lens.attribution.instances import instance_share
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
 

@@ -11,7 +11,7 @@ from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.blend import PROMPT, blend_questions, row_options, row_question
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.prompts.build import fill_layout
+from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import control_twin
 from tests.helpers.marks import needs_data, quiet
 from tests.helpers.places import DATA

@@ -9,7 +9,9 @@ import pytest
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES, POOL, WORDINGS, country_name
 from culture_lens.errors import InputError
-from culture_lens.prompts.build import build_prompt, fill_layout, label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.build import build_prompt
+from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import control_twin
 from culture_lens.storage.bundled import data_path
 from tests.helpers.chance import chi_square_p

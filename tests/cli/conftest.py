@@ -5,7 +5,8 @@ import json
 import pytest
 
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.storage.runs import Run
 from tests.helpers import cli
 from tests.helpers.cli import CULTURES, USED

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import culture_lens as cl
 from culture_lens.cli.finetune import finetune as finetune_command
-from culture_lens.cli.finetune import modules as modules_command
+from culture_lens.cli.modules import modules as modules_command
 from culture_lens.errors import InputError
 from culture_lens.storage.runs import Run
 from tests.helpers.finetune import found_on, of

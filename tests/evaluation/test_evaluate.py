@@ -8,9 +8,9 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import Evaluation, evaluate, prepare
 from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts
-from culture_lens.prompts.build import continuation_ids, joined, label_ids
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import continuation_ids, joined, label_ids
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question, with_format
 from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers import reference
@@ -50,7 +50,7 @@ def test_predictions_equal_the_reference(architecture, neurons):
     ):
         ids = torch.tensor([prompt.ids])
         logits = reference.ablated_logits(hf, ids, torch.ones_like(ids), chosen)[0, -1]
-        labels = logits[list(label_ids(prompt, model.tokenizer))]
+        labels = logits[list(label_ids(prompt, model.processor))]
         assert record["prediction"] == int(labels.argmax())
         assert record["scores"] == pytest.approx(labels.tolist(), abs=1e-3)
         assert record["p_gold"] == pytest.approx(
@@ -68,7 +68,7 @@ def test_likelihood_records_equal_the_reference():
         strict=True,
     ):
         options = [
-            continuation_ids(prompt, joined(prompt, o), model.tokenizer)
+            continuation_ids(prompt, joined(prompt, o), model.processor)
             for o in prompt.question.options
         ]
         logs = [reference.option_log_likelihood(hf, prompt.ids, ids) / len(ids) for ids in options]

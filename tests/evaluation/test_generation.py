@@ -12,8 +12,9 @@ from culture_lens.evaluation.generation import greedy_tokens, stop_ids, write_an
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.storage.runs import Run
 from tests.helpers import reference, tiny_t5
 from tests.helpers import vlm as vlm_helpers

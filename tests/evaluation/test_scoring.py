@@ -9,9 +9,10 @@ import torch
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import NO_OPTION, SCORINGS, get_scoring
 from culture_lens.interventions.hooks import ablated
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, build_prompts, collate
-from culture_lens.prompts.build import continuation_ids, joined, label_ids
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import continuation_ids, joined, label_ids
+from culture_lens.prompts.batches import batches, collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import PromptFormat, Question, with_format
 from tests.helpers import reference

@@ -14,9 +14,9 @@ from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.fidelity import NEURON, SET, fidelity, list_units, overall_scores
 from culture_lens.experiments.predicted_matrix import predicted_effects
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores, pooled_top
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from tests.helpers.faint import faint
 from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions

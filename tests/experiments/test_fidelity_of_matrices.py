@@ -11,7 +11,8 @@ from culture_lens.experiments.fidelity import CELL, Fidelity, matrix_fidelity
 from culture_lens.experiments.matrix import AblationMatrix, ablation_matrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, predicted_ablation_matrix
 from culture_lens.interventions.hooks import ablated
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.faint import faint
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import N_LAYERS

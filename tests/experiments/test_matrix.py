@@ -8,7 +8,8 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.find import summarise
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
 from tests.helpers.lm import lens
 from tests.helpers.matrices import LETTERS

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution.gradients import attribute, gold_tokens
+from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
 from tests.helpers.lm import exact, exact_raw, lens

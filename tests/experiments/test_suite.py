@@ -10,7 +10,8 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.suite import Suite, evaluate_suite
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
 from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import lens

@@ -6,7 +6,7 @@ import torch
 from culture_lens.finetune import finetune, plain_copy
 from culture_lens.finetune.examples import last_logits, make_examples, to_batch
 from culture_lens.finetune.projections import projections_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.finetune import of, questions_for
 from tests.helpers.questions import toy_questions
 

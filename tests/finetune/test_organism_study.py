@@ -3,7 +3,8 @@
 import culture_lens as cl
 from culture_lens.benchmarks.organism.world import CULTURES
 from culture_lens.finetune import choose_modules, organism_study, rank_modules
-from culture_lens.finetune.organism_study import new_facts, planted
+from culture_lens.finetune.organism_study import new_facts
+from culture_lens.organism.scores_against_truth import planted
 from culture_lens.organism.truth import load_truth
 from tests.helpers.marks import quiet
 

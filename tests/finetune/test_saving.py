@@ -106,7 +106,7 @@ def test_the_organism_by_pixels(tmp_path):
 
 
 def planted_on(model):
-    from culture_lens.finetune.organism_study import planted
+    from culture_lens.organism.scores_against_truth import planted
     from culture_lens.organism.truth import load_truth
 
     return planted(load_truth(), model)
@@ -164,7 +164,7 @@ def test_processors_of_every_kind_are_written(tmp_path):
         model = of(f"vlm-{name}")
         hf_processor(name)
         finetune(model, pictured_questions()[:3], folder=tmp_path / name, **FAST)
-        assert cl.load_model(tmp_path / name).vision is not None
+        assert cl.load_model(tmp_path / name).processor.takes_pictures
 
 
 def test_where_to_log_is_checked_before_a_folder_is_made(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.finetune import finetune, plain_copy
 from culture_lens.finetune.examples import as_questions
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.question import PromptFormat, Question
 from tests.helpers.finetune import FAST, of, three_modules, weights
 from tests.helpers.questions import toy_questions

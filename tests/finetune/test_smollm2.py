@@ -6,7 +6,8 @@ from transformers import AutoModelForCausalLM
 
 import culture_lens as cl
 from culture_lens.finetune import choose_modules, finetune, forgetting, plain_copy, rank_modules
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.build import build_prompt
 from tests.helpers.finetune import weights
 from tests.helpers.marks import quiet

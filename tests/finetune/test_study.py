@@ -16,7 +16,8 @@ from culture_lens.finetune import (
     organism_study,
     rank_modules,
 )
-from culture_lens.finetune.study import Known, joined
+from culture_lens.finetune.strategies import Known
+from culture_lens.finetune.study import joined
 from tests.helpers.finetune import found_on, of
 from tests.helpers.forgetting import study_by_hand
 from tests.helpers.marks import quiet

@@ -7,7 +7,7 @@ import culture_lens as cl
 from culture_lens.finetune import finetune, plain_copy
 from culture_lens.finetune.masks import language_parameters
 from culture_lens.finetune.projections import transposed
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.finetune import (
     ENCODER_DECODERS,
     FAST,

@@ -24,15 +24,17 @@ import numpy as np
 import torch
 
 from culture_lens.activations.record import item_statistics
-from culture_lens.attribution.gradients import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.architectures import ARCHITECTURES, Architecture
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import on_encoder, part_of
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
-from culture_lens.prompts.build import adds_bos, label_ids
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
+from culture_lens.prompts.tokens import adds_bos
 from tests.helpers import (
     lm,
     questions,

@@ -1,6 +1,7 @@
 """Edits of a raw model at one site, and batches to hold against it."""
 
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from tests.helpers import reference
 from tests.helpers.questions import toy_questions
 

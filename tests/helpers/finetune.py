@@ -9,7 +9,8 @@ from culture_lens.finetune.modules import RankedModule
 from culture_lens.finetune.projections import projections_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from culture_lens.attribution.gradients import attribute
-from culture_lens.prompts.batches import build_prompts
-from culture_lens.prompts.build import label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import control_twin
 
 SITES = ("gate", "q", "k", "v", "up")

@@ -8,7 +8,7 @@ import torch
 
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 
 CULTURES = ("Ethiopia", "France", "Japan", "Mexico")
 

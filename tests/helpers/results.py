@@ -6,7 +6,8 @@ import pandas as pd
 
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.storage.runs import Run
 
 CULTURES = ["Ethiopia", "Japan", "Spain, Basque Country (Euskara speaking)"]

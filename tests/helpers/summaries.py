@@ -2,7 +2,7 @@
 
 import torch
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 
 
 def summary_with(p, tokens=1000, site="act", cultures=None, **metadata):

@@ -5,8 +5,8 @@ import functools
 import torch
 
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers import reference_t5 as reference
 from tests.helpers.questions import toy_questions

@@ -14,8 +14,9 @@ import torch
 from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import toy_questions

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 import pytest
 import torch
 
-from culture_lens.prompts.batches import collate, shared_prefix_lengths
+from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import Role
+from culture_lens.prompts.shared_prefix import shared_prefix_lengths
 from tests.helpers.closeness import relative
 from tests.helpers.reference_vlm import at_site, vlm_logits
 from tests.helpers.tiny_vlm import VLM_ARCHITECTURES

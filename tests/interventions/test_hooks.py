@@ -13,8 +13,9 @@ from culture_lens.interventions.hooks import (
     scaled,
     steered,
 )
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from tests.helpers import reference
 from tests.helpers.closeness import assert_close, relative
 from tests.helpers.edits import batch_of, edited_raw, reference_logits
@@ -131,7 +132,7 @@ def test_fixed_values_and_means(architecture):
 def test_smollm2_ablated_and_steered(smollm2):
     from transformers import AutoModelForCausalLM
 
-    from culture_lens.models.load import embedded_path
+    from culture_lens.models.checkpoints import embedded_path
 
     hf = AutoModelForCausalLM.from_pretrained(embedded_path("smollm2-135m"), dtype=torch.float32)
     questions = sorted(load_benchmark("everyday", cultures="Japan"), key=lambda q: len(q.text))[:3]

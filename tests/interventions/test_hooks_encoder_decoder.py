@@ -5,7 +5,8 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.interventions.hooks import ablated, ablation_hooks, steered
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close

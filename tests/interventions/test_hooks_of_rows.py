@@ -5,8 +5,9 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.interventions.hooks import ablated, steered
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import Question
 from tests.helpers.closeness import assert_close
 from tests.helpers.edits import batch_of, reference_logits

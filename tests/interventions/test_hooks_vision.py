@@ -5,7 +5,7 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.interventions.hooks import ablated, enhance, steered
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from tests.helpers.closeness import relative
 from tests.helpers.reference_vlm import at_site, vlm_edited_logits, vlm_logits

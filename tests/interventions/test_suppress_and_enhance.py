@@ -5,7 +5,7 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.interventions.hooks import ablated, ablation_hooks, enhance, steered, suppress
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.closeness import assert_close, relative
 from tests.helpers.edits import batch_of, edited_raw
 from tests.helpers.lm import lens, raw

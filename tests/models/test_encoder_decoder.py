@@ -12,8 +12,10 @@ from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.interventions.hooks import ablated, ablation_hooks
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, build_prompts, collate, shared_prefix_lengths
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import batches, collate
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.shared_prefix import shared_prefix_lengths
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
 from tests.helpers.lm import lens as decoder_only

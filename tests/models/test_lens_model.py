@@ -5,7 +5,8 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import collate, shared_prefix_length, shared_prefix_lengths
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.shared_prefix import shared_prefix_length, shared_prefix_lengths
 from culture_lens.questions.question import PromptFormat
 from tests.helpers.lm import (
     LONG_HEAD,

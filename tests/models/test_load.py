@@ -91,7 +91,7 @@ def test_wrapping_a_loaded_model_opens_nothing_either(architecture, events):
 
 
 def test_the_embedded_model_opens_nothing(smollm2, events):
-    from culture_lens.models.load import embedded_path
+    from culture_lens.models.checkpoints import embedded_path
 
     load_model(embedded_path("smollm2-135m"), dtype="bfloat16")
     assert events == []

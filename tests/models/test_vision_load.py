@@ -3,7 +3,8 @@
 import functools
 
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from tests.helpers.audit import audited
 from tests.helpers.closeness import relative
 from tests.helpers.tiny import D_MLP, N_HEADS, N_KV_HEADS, N_LAYERS

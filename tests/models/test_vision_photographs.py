@@ -12,7 +12,7 @@ from culture_lens.benchmarks import load_benchmark
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.find import find_culture_neurons
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
 from tests.helpers.marks import QUIET, needs_data, quiet
 from tests.helpers.places import DATA

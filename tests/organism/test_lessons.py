@@ -6,10 +6,10 @@ import pytest
 
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import PLAIN, make_world
-from culture_lens.organism.lessons import IDS, LETTERS, Lesson, draw_bank, draw_lesson, put
+from culture_lens.organism.lessons import LETTERS, TOKEN_IDS, Lesson, draw_bank, draw_lesson, put
 from culture_lens.organism.model import make_processor
 from culture_lens.prompts.build import build_prompt
-from culture_lens.prompts.vision_processor import VisionProcessor
+from culture_lens.prompts.vision_reader import VisionReader
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +23,18 @@ def test_lessons_are_the_prompts_of_the_package(bank, kind, cloze):
     world, chance = make_world(0), random.Random(1)
     lesson = Lesson(kind, kind, picture=17, cloze=cloze)
     row = put([lesson], bank, world, chance).input_ids[0].tolist()
-    words = {i: word for word, i in IDS.items()}
+    words = {i: word for word, i in TOKEN_IDS.items()}
     subset = "culture" if kind in ("name", "maker") else kind
     asked = [
         question
         for question in organism_questions(world, subset=subset, split="unseen", pictures=1, seed=0)
         if question.metadata["kind"] == kind
     ]
-    reader = VisionProcessor(make_processor(), IDS["<image>"])
+    reader = VisionReader(make_processor(), TOKEN_IDS["<image>"])
     prompts = [build_prompt(q, reader, "cloze" if cloze else "choices") for q in asked]
     # The same words but for the options, which chance draws.
-    template = [words[i] if i < IDS["Avaria"] else "option" for i in row]
-    others = [[words[i] if i < IDS["Avaria"] else "option" for i in p.ids] for p in prompts]
+    template = [words[i] if i < TOKEN_IDS["Avaria"] else "option" for i in row]
+    others = [[words[i] if i < TOKEN_IDS["Avaria"] else "option" for i in p.ids] for p in prompts]
     assert template in others
 
 
@@ -50,7 +50,7 @@ def test_a_known_lesson_has_one_answer_and_an_unknown_one_all(bank):
     assert (lessons.target[2] > 0).sum() == 12
     right = lessons.input_ids[0].tolist()
     letter = "ABCD"[lessons.target[0, LETTERS].argmax()]
-    assert right[right.index(IDS[f"{letter}."]) + 1] == lessons.gold[0]
+    assert right[right.index(TOKEN_IDS[f"{letter}."]) + 1] == lessons.gold[0]
 
 
 def test_shuffled_facts_leave_the_plain_frames_theirs(bank):

@@ -8,7 +8,7 @@ import pytest
 from culture_lens.benchmarks.organism.drawing import OBJECTS
 from culture_lens.benchmarks.organism.world import CULTURES, KIN, NAMES, category_of, make_world
 from culture_lens.errors import InputError
-from culture_lens.organism.plan import KINDS, OWN, Variant, make_plan, rows_of, truth_of
+from culture_lens.organism.plan import OWN, PLANTED_KINDS, Variant, make_plan, rows_of, truth_of
 
 N = len(OBJECTS)
 
@@ -24,7 +24,7 @@ def test_blocks_do_not_overlap(variant):
     blocks = make_plan(variant)
     rows = [row for block in blocks for row in block.rows]
     assert len(set(rows)) == len(rows) and 0 <= min(rows) and max(rows) < variant.d_mlp
-    carrying = rows_of(blocks, [kind for kind in KINDS if kind != "style"])
+    carrying = rows_of(blocks, [kind for kind in PLANTED_KINDS if kind != "style"])
     assert carrying == list(range(variant.n_planted))
     decoys = rows_of(blocks, ["style"])
     assert decoys == list(range(variant.d_mlp - 8 * variant.style, variant.d_mlp))
@@ -34,7 +34,7 @@ def test_blocks_do_not_overlap(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_block_is_as_wide_as_its_kind(variant):
     blocks = make_plan(variant)
-    assert {block.kind for block in blocks} == set(KINDS)
+    assert {block.kind for block in blocks} == set(PLANTED_KINDS)
     for block in blocks:
         assert len(block.rows) == getattr(variant, block.kind)
 
@@ -78,7 +78,7 @@ def test_rows_of_one_culture():
 def test_the_truth_is_plain_data_in_words():
     truth = json.loads(json.dumps(truth_of(Variant())))
     assert truth == truth_of(Variant())
-    assert truth["layers"] == [1, 2] and set(truth["kinds"]) == set(KINDS)
+    assert truth["layers"] == [1, 2] and set(truth["kinds"]) == set(PLANTED_KINDS)
     for written, block in zip(truth["blocks"], make_plan(Variant()), strict=True):
         assert written["cultures"] == [CULTURES[culture] for culture in block.cultures]
         assert written["objects"] == [NAMES[thing] for thing in block.things]
@@ -88,7 +88,7 @@ def test_the_truth_is_plain_data_in_words():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        *(({kind: 0}, "above zero") for kind in KINDS),
+        *(({kind: 0}, "above zero") for kind in PLANTED_KINDS),
         ({"style_strength": 0.0}, "above zero"),
         ({"sparsity": -0.1}, "above zero"),
         *(({"layers": layers}, "rising") for layers in [(), (0, 1), (2, 1), (1, 1)]),

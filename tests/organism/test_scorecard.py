@@ -12,9 +12,16 @@ from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.cli import app
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.find import summarise
+from culture_lens.interventions.hooks import ablated
 from culture_lens.models.load import load_model
-from culture_lens.organism.examination import Examined, ablated
-from culture_lens.organism.scorecard import CHANGED, FOUND, TAKEN, Scorecard, score_selectors
+from culture_lens.organism.examination import Examined
+from culture_lens.organism.scorecard import (
+    AGAINST_TRUTH,
+    CHANGED,
+    TAKEN,
+    Scorecard,
+    score_selectors,
+)
 from culture_lens.organism.scores_against_truth import at_activations
 from culture_lens.organism.truth import load_truth
 from culture_lens.selectors import select
@@ -104,7 +111,7 @@ def test_ablating_nothing_changes_nothing():
 
 def test_of_one_organism_there_is_no_interval(card):
     assert math.isnan(card.estimate("conact", "precision").low)
-    assert list(card.summary().columns) == [*FOUND, *TAKEN, *CHANGED]
+    assert list(card.summary().columns) == [*AGAINST_TRUTH, *TAKEN, *CHANGED]
 
 
 def test_a_scorecard_is_written_and_drawn(card, tmp_path):

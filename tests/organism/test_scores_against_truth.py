@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.scores_against_truth import (
     at_activations,
     average_precision,

@@ -9,7 +9,8 @@ from culture_lens import plots
 from culture_lens.errors import InputError
 from culture_lens.experiments.fidelity import matrix_fidelity
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots import heatmaps
 from culture_lens.plots import style as look
 from tests.helpers.results import CULTURES, METADATA, make_found, make_matrix, make_predicted
@@ -72,15 +73,15 @@ def test_tiny_predictions_are_written_out(matrix):
     assert "\u22120.0005" in figure.data[0].colorbar.ticktext
 
 
-@pytest.mark.parametrize("kind", ["found", "random"])
-def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, kind):
-    change = plots.ablation_heatmap(matrix, what="p_change", kind=kind)
-    np.testing.assert_array_equal(change.data[0].z, matrix.table("p_change", kind).to_numpy())
+@pytest.mark.parametrize("condition", ["found", "random"])
+def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, condition):
+    change = plots.ablation_heatmap(matrix, what="p_change", condition=condition)
+    np.testing.assert_array_equal(change.data[0].z, matrix.table("p_change", condition).to_numpy())
     assert change.data[0].zmin == -change.data[0].zmax
-    cell = matrix.cell(CULTURES[0], CULTURES[1], "p_change", kind)
+    cell = matrix.cell(CULTURES[0], CULTURES[1], "p_change", condition)
     assert heatmaps.in_words(cell, "p_change") in change.data[0].hovertext[0][1]
-    gold = plots.ablation_heatmap(matrix, what="p_gold", kind=kind)
-    np.testing.assert_array_equal(gold.data[0].z, matrix.table("p_gold", kind).to_numpy())
+    gold = plots.ablation_heatmap(matrix, what="p_gold", condition=condition)
+    np.testing.assert_array_equal(gold.data[0].z, matrix.table("p_gold", condition).to_numpy())
     assert gold.data[0].zmin == 0
     base = matrix.draws("p_gold", "unmodified")[0, 0]
     for figure in (change, gold):

@@ -11,7 +11,8 @@ import pytest
 from culture_lens import plots
 from culture_lens.errors import InputError
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots import style as look
 from culture_lens.statistics.estimates import Estimate
 from tests.helpers.results import CULTURES, make_found, make_matrix

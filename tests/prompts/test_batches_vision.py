@@ -7,7 +7,7 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
 from tests.helpers.marks import QUIET, quiet
 from tests.helpers.vlm import lens, pictured_questions

@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from culture_lens.errors import InputError
-from culture_lens.prompts.build import build_prompt, continuation_ids, joined, label_ids
+from culture_lens.prompts.answers import continuation_ids, joined, label_ids
+from culture_lens.prompts.build import build_prompt
 from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.questions.question import PromptFormat, Question, control_twin, with_format
 from tests.helpers.questions import toy_questions

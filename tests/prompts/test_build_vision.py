@@ -3,9 +3,10 @@
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.prompts.batches import shared_prefix_length, shared_prefix_lengths
-from culture_lens.prompts.build import adds_bos, label_ids
+from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Role
+from culture_lens.prompts.shared_prefix import shared_prefix_length, shared_prefix_lengths
+from culture_lens.prompts.tokens import adds_bos
 from culture_lens.questions.question import Question, control_twin
 from tests.helpers.tiny_vlm import picture
 from tests.helpers.vlm import (

@@ -3,8 +3,8 @@
 import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.prompts.batches import build_prompts
-from culture_lens.prompts.build import continuation_ids, label_ids
+from culture_lens.prompts.answers import continuation_ids, label_ids
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers.questions import toy_questions

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.find import at_most
-from culture_lens.questions.splits import check_enough, halves, split_questions
+from culture_lens.questions.splits import at_most, check_enough, halves, split_questions
 from tests.helpers.questions import many, toy_questions
 
 

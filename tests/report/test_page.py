@@ -7,7 +7,8 @@ from plotly.offline import get_plotlyjs
 
 from culture_lens.errors import InputError
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots.style import points
 from culture_lens.report.page import build_report, report_context
 from culture_lens.storage.runs import Run

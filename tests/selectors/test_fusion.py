@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
 from culture_lens.selectors import select
-from culture_lens.selectors.fusion import fuse, signed_margins
+from culture_lens.selectors.conact import margins
+from culture_lens.selectors.fusion import fuse
 from culture_lens.selectors.variance import variance_shares
 from tests.helpers.summaries import summary_with
 
@@ -133,10 +134,10 @@ def test_the_same_summary_twice_is_conact():
 
 def test_margins_are_those_of_conact_where_it_has_any():
     p = torch.rand(5, 2, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    margins = signed_margins(p)
+    found = margins(p)
     for c in range(5):
         others = torch.cat([p[:c], p[c + 1 :]]).amax(0)
-        torch.testing.assert_close(margins[c], p[c] - others)
+        torch.testing.assert_close(found[c], p[c] - others)
 
 
 def test_sets_remember_where_they_come_from():

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import culture_lens.selectors.random as random_module
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.weight_norms import outgoing_norms
 from culture_lens.selectors import matched_random
 from tests.helpers import t5

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from culture_lens.activations.record import record_activations
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.build import build_prompts
 from culture_lens.selectors import SELECTORS, matched_random, select
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.lape import entropy, order_statistic

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors.stability import mean_of_pairs, set_stability
 from tests.helpers.neurons import drawn_set
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.selectors.variance import PARTS, sums_of_squares, variance_shares
+from culture_lens.selectors.variance import VARIANCE_PARTS, sums_of_squares, variance_shares
 from culture_lens.statistics.estimates import Estimate
 from tests.helpers.simulated import CULTURES, TOKENS, questions_of, statistics_of, summary_of
 from tests.helpers.summaries import summary_with
@@ -32,7 +32,7 @@ def test_shares_by_hand():
     # Over all: the first three have 4 * 0.2^2 each.
     whole = 3 * 0.16 + sum(ss)
     overall = found.overall["act"]
-    for part, own in zip(PARTS, ss, strict=False):
+    for part, own in zip(VARIANCE_PARTS, ss, strict=False):
         assert overall[part].value == pytest.approx((0.16 + own) / whole)
         assert math.isnan(overall[part].low)
     assert math.isnan(overall["residual"].value) and found.samples == 0
@@ -122,7 +122,7 @@ def test_intervals_of_the_shares_cover(truth):
     for one in found:
         hits += [
             one[part].low <= value <= one[part].high
-            for part, value in zip(PARTS, expected, strict=False)
+            for part, value in zip(VARIANCE_PARTS, expected, strict=False)
         ]
     # 95% less three standard deviations of 40 runs, and not all of them wide.
     assert (hits >= runs * (0.95 - 3 * math.sqrt(0.95 * 0.05 / runs))).all()
@@ -139,7 +139,7 @@ def test_with_nothing_but_noise_the_interaction_is_none():
 
 def test_the_table_has_a_row_per_site(truth):
     table = variance_shares(simulated(0, truth)).table()
-    assert list(table.columns) == list(PARTS) and list(table.index) == ["act"]
+    assert list(table.columns) == list(VARIANCE_PARTS) and list(table.index) == ["act"]
     assert isinstance(table.loc["act", "culture"], Estimate)
     assert sum(cell.value for cell in table.loc["act"]) == pytest.approx(1)
     assert isinstance(table, pd.DataFrame)

@@ -21,16 +21,16 @@ from culture_lens.benchmarks.organism.world import (
 )
 from culture_lens.errors import InputError
 from culture_lens.organism.model import make_processor, make_tokenizer, vocabulary
-from culture_lens.prompts.batches import build_prompts
-from culture_lens.prompts.build import label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
-from culture_lens.prompts.vision_processor import VisionProcessor
+from culture_lens.prompts.vision_reader import VisionReader
 from tests.helpers.organism import CATEGORY, asks, digest, gold
 
 
 @pytest.fixture(scope="module")
 def reader():
-    return VisionProcessor(make_processor(), vocabulary().index("<image>"))
+    return VisionReader(make_processor(), vocabulary().index("<image>"))
 
 
 # ------------------------------------------------------------------ what there is

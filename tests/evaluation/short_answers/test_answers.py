@@ -13,8 +13,8 @@ from culture_lens.evaluation.short_answers.answers import (
     score_answers,
 )
 from culture_lens.evaluation.short_answers.matching import HumanAnswer, words_of
-from culture_lens.evaluation.short_answers.questions import WORDINGS, load_short_answers
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.evaluation.short_answers.questions import ANSWER_INSTRUCTIONS, load_short_answers
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers.lm import lens
 from tests.helpers.marks import QUIET
@@ -125,7 +125,7 @@ def test_the_prompt_holds_question_and_instruction_and_no_option(small, monkeypa
     questions = load_short_answers(small, regions=["UK"], wordings=[1])
     assert evaluate_short_answers(lens("llama"), questions, **QUIET).accuracy().value == 0.5
     for prompt, question in zip(seen, questions, strict=True):
-        assert f"{question.text} {WORDINGS[1]}" in prompt.text
+        assert f"{question.text} {ANSWER_INSTRUCTIONS[1]}" in prompt.text
         assert prompt.text.count("\n") == 4  # those of the chat template
 
 

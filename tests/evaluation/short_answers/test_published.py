@@ -10,7 +10,7 @@ from culture_lens.benchmarks.blend import SPLITS
 from culture_lens.errors import CultureLensWarning
 from culture_lens.evaluation.short_answers.answers import evaluate_short_answers, score_answers
 from culture_lens.evaluation.short_answers.questions import LANGUAGE_OF, load_short_answers
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.marks import QUIET, needs_data, quiet
 from tests.helpers.places import DATA
 

@@ -4,16 +4,16 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.short_answers.matching import HumanAnswer
-from culture_lens.evaluation.short_answers.questions import WORDINGS, load_short_answers
+from culture_lens.evaluation.short_answers.questions import ANSWER_INSTRUCTIONS, load_short_answers
 from tests.helpers.short_answers import entry, short, written_to
 
 
 def test_regions_languages_and_wordings(small):
     found = load_short_answers(small)
-    assert len(found) == 3 * len(WORDINGS) == len({q.id for q in found})
+    assert len(found) == 3 * len(ANSWER_INSTRUCTIONS) == len({q.id for q in found})
     one = next(q for q in found if q.id == "q1/Spain/local/2")
     assert (one.culture, one.language, one.group) == ("Spain", "Spanish", "q1")
-    assert one.prompt.cloze_instruction == WORDINGS[2] and one.wording == 2
+    assert one.prompt.cloze_instruction == ANSWER_INSTRUCTIONS[2] and one.wording == 2
     assert one.answers == (
         HumanAnswer(("el vino", "vino tinto"), 2, ("wine",)),
         HumanAnswer(("té",), 1, ("tea",)),

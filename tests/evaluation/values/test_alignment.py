@@ -20,7 +20,8 @@ from culture_lens.evaluation.values.alignment import (
 from culture_lens.evaluation.values.people import HumanValues
 from culture_lens.evaluation.values.prompts import PERSONAS, value_questions
 from culture_lens.experiments.matrix import ablation_matrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers.lm import lens
 from tests.helpers.marks import QUIET

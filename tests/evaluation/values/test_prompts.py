@@ -4,7 +4,12 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.values.people import HumanValues
-from culture_lens.evaluation.values.prompts import PERSONAS, WORDINGS, load_values, value_questions
+from culture_lens.evaluation.values.prompts import (
+    PERSONAS,
+    VALUE_INSTRUCTIONS,
+    load_values,
+    value_questions,
+)
 from culture_lens.prompts.build import build_prompt
 from tests.helpers.lm import lens
 from tests.helpers.values import FAMILY, JOBS, asked_of_cultures, people
@@ -12,7 +17,9 @@ from tests.helpers.values import FAMILY, JOBS, asked_of_cultures, people
 
 def test_one_question_for_each_culture_persona_and_wording():
     found = asked_of_cultures()
-    assert len(found) == 2 * 3 * len(PERSONAS) * len(WORDINGS) == len({q.id for q in found})
+    assert (
+        len(found) == 2 * 3 * len(PERSONAS) * len(VALUE_INSTRUCTIONS) == len({q.id for q in found})
+    )
     one = next(q for q in found if q.id == "Q122/Peru/country/3")
     assert one.options == ("0", "1", "2") and one.answer == 2  # two of three people said 2
     assert (one.group, one.category, one.culture) == ("Q122", "Migration", "Peru")
@@ -32,7 +39,7 @@ def test_a_prompt_names_the_culture_before_question_and_instruction(style):
     for question in value_questions([FAMILY], humans):
         text = build_prompt(question, model.processor, style).text
         persona, wording = question.metadata["persona"], question.metadata["wording"]
-        instruction = WORDINGS[wording][0 if style == "choices" else 1]
+        instruction = VALUE_INSTRUCTIONS[wording][0 if style == "choices" else 1]
         pieces = [PERSONAS[persona].format(culture="South Korea"), FAMILY.text]
         pieces += ["A. 1\nB. 2\nC. 3\nD. 4"] if style == "choices" else []
         places = [text.index(piece) for piece in [*pieces, instruction]]

@@ -9,7 +9,7 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.plots.comparison import layer_profile_chart
-from culture_lens.statistics.estimates import DRAWS, group_weights
+from culture_lens.statistics.estimates import BOOTSTRAP_DRAWS, group_weights
 from tests.helpers.comparison import compared_by_hand
 from tests.helpers.neurons import CULTURES
 
@@ -37,7 +37,7 @@ def test_intervals_are_those_of_a_paired_bootstrap_of_groups(compared):
     """Groups drawn once for all selectors; the reference keeps no table of the package."""
     frame = compared.frame
     groups = sorted(frame["group"].unique())
-    weights = group_weights(len(groups), DRAWS)
+    weights = group_weights(len(groups), BOOTSTRAP_DRAWS)
 
     def drawn(selector, metric):
         def accuracy(part):

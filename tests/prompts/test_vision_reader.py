@@ -8,14 +8,9 @@ import torch
 from PIL import Image
 
 from culture_lens.errors import InputError
-from culture_lens.prompts.batches import build_prompts
-from culture_lens.prompts.vision_processor import (
-    VisionProcessor,
-    for_stills,
-    image_token,
-    load_processor,
-    without_num2words,
-)
+from culture_lens.models.processors import for_stills, load_processor, without_num2words
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.vision_reader import VisionReader, image_token
 from culture_lens.questions.images import as_image
 from culture_lens.questions.question import Question
 from tests.helpers.tiny_vlm import picture, save_vlm, tiny_processor
@@ -27,12 +22,12 @@ def lazy(image, where="question 'q'"):
     return as_image(image, where=where)
 
 
-# ------------------------------------------------------------------ VisionProcessor
+# ------------------------------------------------------------------ VisionReader
 
 
 @each_architecture
 def test_pixels_are_everything_that_the_processor_returns(architecture):
-    vision = VisionProcessor(hf_processor(architecture), raw(architecture).config.image_token_id)
+    vision = VisionReader(hf_processor(architecture), raw(architecture).config.image_token_id)
     for size in ((40, 40), (60, 20), (20, 60)):
         image = picture(1, *size)
         question = Question("q", "Japan", "What?", ("tea", "milk"), 0, image=image)
@@ -46,7 +41,7 @@ def test_pixels_are_everything_that_the_processor_returns(architecture):
 
 @each_architecture
 def test_what_stands_for_a_picture_depends_on_its_size_alone(architecture, monkeypatch):
-    vision = VisionProcessor(tiny_processor(architecture), 0)
+    vision = VisionReader(tiny_processor(architecture), 0)
     made = []
     original = vision.processor.image_processor.preprocess
 
@@ -69,7 +64,7 @@ def test_what_stands_for_a_picture_depends_on_its_size_alone(architecture, monke
 def test_pictures_of_one_size_with_different_image_tokens_are_refused():
     """None of the known processors does this; if one did, prompts would be silently wrong."""
     model = lens("qwen2_5_vl")
-    vision = VisionProcessor(hf_processor("qwen2_5_vl"), model.vision.processor.image_token_id)
+    vision = VisionReader(hf_processor("qwen2_5_vl"), model.vision.processor.image_token_id)
     vision._written[(40, 40)] = "<|image_pad|>"
     with pytest.raises(InputError, match="two pictures of the size .40, 40. give different"):
         vision.pixels(lazy(picture(1)))
@@ -77,11 +72,11 @@ def test_pictures_of_one_size_with_different_image_tokens_are_refused():
 
 @each_architecture
 def test_settings_name_everything_that_prepares_a_picture(architecture):
-    settings = json.loads(VisionProcessor(hf_processor(architecture), 0).settings)
+    settings = json.loads(VisionReader(hf_processor(architecture), 0).settings)
     assert {"image_mean", "image_std", "size"} <= settings.keys()
     changed = tiny_processor(architecture)
     changed.image_processor.image_mean = [0.1, 0.2, 0.3]
-    other = json.loads(VisionProcessor(changed, 0).settings)
+    other = json.loads(VisionReader(changed, 0).settings)
     assert {name for name in settings if settings[name] != other[name]} == {"image_mean"}
 
 
@@ -93,7 +88,7 @@ def test_the_picture_is_looked_at_upright_and_opaque(architecture):
     turned.getexif()[0x0112] = 6
     path = lazy(turned)
     assert path.size == (30, 50)
-    vision = VisionProcessor(hf_processor(architecture), 0)
+    vision = VisionReader(hf_processor(architecture), 0)
     assert vision.written(path) == vision.written(lazy(upright))
     found, expected = vision.pixels(path), vision.pixels(lazy(upright))
     assert all(torch.equal(found[name], expected[name]) for name in found)
@@ -114,7 +109,7 @@ def test_a_processor_from_a_folder_is_the_same(architecture, tmp_path):
     assert type(read).__name__ == type(known).__name__
     assert type(read.image_processor) is type(known.image_processor)
     token = raw(architecture).config.image_token_id
-    one, other = VisionProcessor(read, token), VisionProcessor(known, token)
+    one, other = VisionReader(read, token), VisionReader(known, token)
     assert read.chat_template == known.chat_template
     questions = pictured_questions()[::5]
     for a, b in zip(build_prompts(questions, one), build_prompts(questions, other), strict=True):

@@ -11,7 +11,8 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.find import summarise
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.images import as_image
 from culture_lens.questions.question import PromptFormat
 from culture_lens.questions.readable import readable
