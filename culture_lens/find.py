@@ -33,6 +33,7 @@ from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
     from culture_lens.evaluation.evaluate import Evaluation
+    from culture_lens.evaluation.scoring import ScoringName
 
 SHARD = 64
 """Prompts per shard of statistics in a run folder: what an interruption can cost."""
@@ -138,7 +139,7 @@ def summarise(
     *,
     style: str = "choices",
     only_correct: bool = False,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     per_culture: int | None = None,
     replicates: int = 0,
     strata: str | Sequence[str] | None = None,

@@ -87,7 +87,7 @@ def compare(
     --method random --share 0.003 --share 0.01`
     """
     from culture_lens.experiments.comparison import compare_selectors
-    from culture_lens.experiments.comparison.compare import COMPARED
+    from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS
     from culture_lens.experiments.comparison.plan import checked, cultures_of
     from culture_lens.neurons.scores import check_share
     from culture_lens.questions.splits import check_enough, split_questions
@@ -107,7 +107,7 @@ def compare(
         revision=revision,
     )
     summary = given(only_correct=only_correct, roles=tokens, per_culture=per_culture)
-    checked(method or COMPARED, 1 if random_seeds is None else random_seeds, summary)
+    checked(method or COMPARED_SELECTORS, 1 if random_seeds is None else random_seeds, summary)
     for one in share or ():
         check_share(one)
     check_ablation(scoring=scoring)

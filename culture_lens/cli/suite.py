@@ -90,7 +90,7 @@ def suite(
     """
     import numpy as np
 
-    from culture_lens.experiments.suite import evaluate_suite
+    from culture_lens.experiments.evaluate_suite import evaluate_suite
     from culture_lens.statistics.permutation import corrected
     from culture_lens.storage.runs import Run
 
@@ -157,7 +157,7 @@ def opened(
         InputError: An unknown benchmark or option, or a file that cannot be used.
     """
     from culture_lens.evaluation.short_answers.answers import as_question
-    from culture_lens.experiments.suite import ASKED_WITH, held_out
+    from culture_lens.experiments.evaluate_suite import ASKED_WITH, held_out
     from culture_lens.questions.splits import at_most
 
     if limit is not None and limit < 1:
@@ -204,7 +204,7 @@ def check_left(
     Raises:
         InputError: Names the benchmark and the neurons.
     """
-    from culture_lens.experiments.suite import worded
+    from culture_lens.experiments.evaluate_suite import worded
 
     for label, found in {} if options.get("seen") else sets.items():
         try:
@@ -215,7 +215,7 @@ def check_left(
 
 def say_suite(result: Suite, options: dict[str, Any]) -> None:
     """Print the main table, the tests of its cells, and every wording by itself."""
-    from culture_lens.experiments.suite import RANDOM, UNMODIFIED
+    from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
 
     typer.echo(f"\n{result.table(**options).to_string()}")
     typer.echo("* differs from the unmodified model, ** from random neurons too")

@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.matrix import FOUND, RANDOM, AblationMatrix
+from culture_lens.experiments.conditions import FOUND, RANDOM
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.plots.heatmaps import check_matrix
 from culture_lens.plots.style import (
     FAINT,

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.comparison.result import RANDOM, Comparison
+from culture_lens.experiments.conditions import RANDOM
+from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.plots.style import (
     FAINT,
     INK,

@@ -13,7 +13,9 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.fidelity import CELL, METHODS, NEURON, SET, Fidelity, matrix_fidelity
+from culture_lens.experiments.fidelity_units import CELL, NEURON, SET
+from culture_lens.experiments.fidelity import CORRELATIONS, Fidelity
+from culture_lens.experiments.ablation_fidelity import matrix_fidelity
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.plots.heatmaps import (
@@ -135,7 +137,7 @@ def metrics(fidelity: Fidelity, kind: str) -> list[str]:
     number = len(fidelity.units(kind))
     if number < 3:
         return [f"{number} only: too few to correlate"]
-    found = {method.capitalize(): fidelity.correlation(kind, method) for method in METHODS}
+    found = {method.capitalize(): fidelity.correlation(kind, method) for method in CORRELATIONS}
     found["slope"] = fidelity.slope(kind)
     if kind == NEURON:
         found["score and loss, Spearman"] = fidelity.score_correlation()

@@ -12,7 +12,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.matrix import FOUND, RANDOM, UNMODIFIED, AblationMatrix
+from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.plots.style import (
     AMOUNT,

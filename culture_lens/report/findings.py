@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.experiments.matrix import RANDOM, UNMODIFIED, AblationMatrix
+from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.heatmaps import check_matrix
 from culture_lens.plots.style import clear, percent, points, with_interval

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.matrix import RANDOM, UNMODIFIED, AblationMatrix
+from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import percent
 from culture_lens.report.findings import evidence, neuron_table
@@ -281,7 +282,8 @@ def compare(results: Results) -> dict[str, Any] | None:
 def hold_attribution(run: Run, results: Results) -> list[dict[str, Any]]:
     """Draw predicted beside measured effects, where a run holds predictions."""
     from culture_lens import plots
-    from culture_lens.experiments.fidelity import Fidelity, comparable
+    from culture_lens.experiments.fidelity import Fidelity
+    from culture_lens.experiments.ablation_fidelity import comparable
     from culture_lens.experiments.predicted_matrix import PredictedMatrix
 
     drawn = []

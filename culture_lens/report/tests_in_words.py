@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import CultureLensWarning
 from culture_lens.experiments.cell_tests import against_random, cell_tests, diagonal_test
-from culture_lens.experiments.matrix import RANDOM, AblationMatrix
+from culture_lens.experiments.conditions import RANDOM
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.paired_answers import cells_of
 from culture_lens.experiments.power import minimum_detectable_effect
 from culture_lens.plots.style import percent, points

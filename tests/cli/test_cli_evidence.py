@@ -13,7 +13,8 @@ from culture_lens.evaluation import generation
 from culture_lens.evaluation.short_answers import evaluate_short_answers, load_short_answers
 from culture_lens.evaluation.values import evaluate_values, load_values
 from culture_lens.experiments.comparison import Comparison, compare_selectors
-from culture_lens.experiments.suite import Suite, evaluate_suite
+from culture_lens.experiments.evaluate_suite import evaluate_suite
+from culture_lens.experiments.suite import Suite
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.questions.splits import at_most

@@ -12,18 +12,18 @@ from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.attribution.gradients import attribute
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.fidelity import (
+from culture_lens.experiments.ablation_fidelity import fidelity, matrix_fidelity
+from culture_lens.experiments.ablation_matrix import ablation_matrix
+from culture_lens.experiments.fidelity import Fidelity
+from culture_lens.experiments.fidelity_units import (
     CELL,
     NEURON,
     SET,
-    Fidelity,
-    fidelity,
     list_units,
-    matrix_fidelity,
     overall_scores,
     sample_neurons,
 )
-from culture_lens.experiments.matrix import AblationMatrix, ablation_matrix
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import (
     PredictedMatrix,
     predicted_ablation_matrix,
@@ -35,6 +35,7 @@ from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.neurons.scores import NeuronScores, pooled_top
 from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.running import Running
 from culture_lens.statistics.estimates import correlation, ranks
 from tests.conftest import lens, toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype
@@ -499,7 +500,8 @@ def test_p_gold_of_the_records_is_the_unmodified_one():
     model = lens("llama")
     found = compared(model).frame.drop_duplicates("id").set_index("id")["p_gold"]
     prompts = build_prompts(toy_questions(), model.tokenizer)
-    p, _ = predicted_effects(model, prompts, [Neurons.of({"gate": [(0, 0)]})], progress=False)
+    sets, quiet = [Neurons.of({"gate": [(0, 0)]})], Running(progress=False)
+    p, _ = predicted_effects(model, prompts, sets, running=quiet)
     for prompt, value in zip(prompts, p.tolist(), strict=True):
         assert found[prompt.question.id] == pytest.approx(value, rel=1e-5)
 

@@ -10,7 +10,10 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.matrix import METRICS, AblationMatrix, ablation_matrix, unseen
+from culture_lens.experiments.ablation_matrix import ablation_matrix
+from culture_lens.experiments.conditions import METRICS
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.unseen import unseen
 from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
@@ -201,7 +204,9 @@ def test_by_hand():
     base = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 0, ("B", "2"): 1}
     mask_a = {("A", "1"): 1, ("A", "2"): 1, ("B", "1"): 1, ("B", "2"): 1}
     mask_b = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 2, ("B", "2"): 2}
-    matrix = records({("unmodified", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b})
+    matrix = records(
+        {("unmodified", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b}
+    )
     values = {n: [e.value for e in matrix.summary()[n]] for n in METRICS}
     assert values == {
         "base": [1.0, 0.5],
@@ -213,7 +218,7 @@ def test_by_hand():
         "flips": [1.0, 1.0],  # B/2 was wrong before and is wrong otherwise: a flip, no change
     }
     assert not matrix.has_random
-    with pytest.raises(InputError, match="no table 'flips' of condition 'random'; there are"):
+    with pytest.raises(InputError, match="no table 'flips' under condition 'random'; there are"):
         matrix.cell("A", "A", "flips", "random")
 
 
@@ -247,7 +252,7 @@ def test_cultures_that_are_only_evaluated_or_only_ablated():
 
 
 def test_unknown_reading():
-    with pytest.raises(InputError, match="no metric 'selfs'; there are: base, self"):
+    with pytest.raises(InputError, match="unknown metric 'selfs': did you mean 'self'"):
         random_records().overall("selfs")
 
 

@@ -9,13 +9,14 @@ import torch
 
 from culture_lens.attribution.gradients import attribute, gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.prompts.running import Running
 from tests.conftest import lens, rows_refused_beyond, toy_questions
 from tests.helpers import reference
 from tests.helpers.reference_culnig import norms_in_own_dtype
@@ -50,10 +51,10 @@ def prompts_of(model, questions=None):
     return build_prompts(questions or toy_questions(), model.tokenizer)
 
 
-def effects_of(model, sets, prompts=None, **options):
+def effects_of(model, sets, prompts=None, batch_size=None, **options):
     """P(gold) and predicted changes of each set, item x set."""
-    prompts = prompts or prompts_of(model)
-    return predicted_effects(model, prompts, sets, progress=False, **options)
+    prompts, running = prompts or prompts_of(model), Running(batch_size, progress=False)
+    return predicted_effects(model, prompts, sets, running=running, **options)
 
 
 def p_gold(model, prompts):

@@ -95,7 +95,9 @@ def test_cells_by_hand():
     items = [("A", f"{i}") for i in range(9)] + [("B", f"{i}") for i in range(9)]
     base = {item: int(item[1] == "8") for item in items}
     mask = {item: int(item[1] < "7") if item[0] == "A" else base[item] for item in items}
-    matrix = records({("unmodified", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base})
+    matrix = records(
+        {("unmodified", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base}
+    )
     table = cell_tests(matrix).set_index(["mask", "culture"])
     cell = table.loc["A", "A"]
     assert (cell["lost"], cell["gained"], cell["items"], cell["groups"]) == (7, 1, 9, 9)

@@ -9,7 +9,8 @@ import pytest
 
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.suite import Suite, evaluate_suite
+from culture_lens.experiments.evaluate_suite import evaluate_suite
+from culture_lens.experiments.suite import Suite
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.selectors import matched_random
 from tests.conftest import lens, toy_questions
@@ -179,7 +180,7 @@ def test_bad_input(model, neurons, suite):
         suite.score("found", "x", "toys")
     with pytest.raises(InputError, match="unknown benchmark 'x'"):
         suite.change("one", "x")
-    with pytest.raises(InputError, match="unknown condition of neurons 'random'"):
+    with pytest.raises(InputError, match="unknown condition 'random'"):
         suite_of([1], [0]).change("n", "b", "random")
     with pytest.raises(InputError, match="unknown correction"):
         suite.tests(correction="none")

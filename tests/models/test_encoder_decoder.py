@@ -15,8 +15,8 @@ from culture_lens.attribution.gradients import attribute, gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.scoring import SCORINGS
-from culture_lens.experiments.fidelity import fidelity, matrix_fidelity
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_fidelity import fidelity, matrix_fidelity
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.find import find_culture_neurons, summarise
 from culture_lens.interventions.hooks import ablated, ablation_hooks, enhance, steered, suppress
@@ -26,6 +26,7 @@ from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.prompts.batches import batches, build_prompts, collate, shared_prefix_lengths
 from culture_lens.prompts.build import continuation_ids, label_ids
 from culture_lens.prompts.prompt import Role
+from culture_lens.prompts.running import Running
 from culture_lens.questions.question import PromptFormat, with_format
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import matched_random, select
@@ -484,7 +485,8 @@ def test_predictions_are_sums_of_attributions():
         Neurons.of({"encoder.act": [(2, 3)], "cross.v": [(1, 0), (0, 4)]}),
         Neurons.of({"decoder.post": [(0, 0), (1, 5)]}),
     ]
-    p_gold, effects = predicted_effects(model, prompts, sets, batch_size=5, progress=False)
+    running = Running(batch_size=5, progress=False)
+    p_gold, effects = predicted_effects(model, prompts, sets, running=running)
     for row, prompt in enumerate(prompts):
         sites = ("encoder.act", "cross.v", "decoder.post")
         products, p = reference.attribution(
@@ -535,11 +537,12 @@ def test_small_edits_do_what_gradients_say(site):
     """Central differences, not too small: T5's norms are in float32 whatever the weights are."""
     model = lens("flan", torch.float64)
     prompts, neurons = prompts_of(model), some_neurons(model, site)
-    _, changes = predicted_effects(model, prompts, [neurons], factor=1.003, progress=False)
+    quiet = Running(progress=False)
+    _, changes = predicted_effects(model, prompts, [neurons], factor=1.003, running=quiet)
     ends = []
     for alpha in (0.003, -0.003):
         with steered(model, neurons, alpha):
-            ends.append(predicted_effects(model, prompts, [neurons], progress=False)[0])
+            ends.append(predicted_effects(model, prompts, [neurons], running=quiet)[0])
     assert ((ends[0] - ends[1]) / 2 - changes[:, 0]).abs().max() < 0.01 * changes.abs().max()
     assert changes.abs().max() > 1e-8
 

@@ -10,7 +10,8 @@ import pytest
 
 from culture_lens import plots
 from culture_lens.errors import InputError
-from culture_lens.experiments.fidelity import Fidelity, matrix_fidelity
+from culture_lens.experiments.ablation_fidelity import matrix_fidelity
+from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet

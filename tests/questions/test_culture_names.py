@@ -14,8 +14,8 @@ from babel import Locale
 from culture_lens import align_cultures, same_culture
 from culture_lens.attribution.culnig import CulnigScores, countryrc_for, culnig_scores
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.experiments.matrix import ablation_matrix
-from culture_lens.experiments.transfer import same_labels
+from culture_lens.experiments.ablation_matrix import ablation_matrix
+from culture_lens.experiments.transfer_matrix import same_labels
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet, renamed_tables
 from culture_lens.questions.culture_names import counterparts, meaning, spelt, territory
 from culture_lens.questions.question import Question

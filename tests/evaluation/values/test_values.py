@@ -28,7 +28,7 @@ from culture_lens.evaluation.values.prompts import (
     value_questions,
 )
 from culture_lens.evaluation.values.questions import ValueQuestion, read_value_questions
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.prompts.build import build_prompt
 from culture_lens.statistics.estimates import mean_estimate
