@@ -56,7 +56,7 @@ class Fidelity(ResultRecord):
     needs = ("unit", "kind", "size", "score", "group", "predicted", "measured")
 
     @property
-    def kinds(self) -> tuple[str, ...]:
+    def kinds(self) -> tuple[UnitKind, ...]:
         """The kinds of its units."""
         return tuple(dict.fromkeys(self.frame["kind"]))
 

@@ -491,7 +491,7 @@ def test_instance_shares_equal_single_item_attribution():
     empty = NeuronSet(dict.fromkeys("AB", Neurons.of({})), found.shapes)
     with pytest.raises(InputError, match="hold no neurons"):
         instance_share(model, questions, empty, progress=False)
-    with pytest.raises(InputError, match="unknown aggregation over tokens 'max'"):
+    with pytest.raises(InputError, match="unknown aggregation 'max'"):
         instance_share(model, questions, found, aggregation="max", progress=False)
     assert torch.is_grad_enabled()
 

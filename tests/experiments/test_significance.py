@@ -499,7 +499,7 @@ def test_what_is_not_paired_is_refused():
     for call in (against_random, lambda m: cell_tests(m, condition="random")):
         with pytest.raises(InputError, match="no masks of random neurons: run ablation_matrix"):
             call(alone)
-    with pytest.raises(InputError, match="unknown condition of neurons 'none'"):
+    with pytest.raises(InputError, match="unknown condition 'unmodified'"):
         cell_tests(matrix, condition="unmodified")
     with pytest.raises(InputError, match="unknown correction 'bonferoni'"):
         against_random(matrix, correction="bonferoni")

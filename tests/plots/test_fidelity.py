@@ -16,7 +16,8 @@ from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.plots import fidelity as drawing
-from culture_lens.plots import heatmaps
+from culture_lens.plots import heatmap as heatmaps
+from culture_lens.plots import point_labels
 from culture_lens.plots import style as look
 from culture_lens.statistics.estimates import Estimate
 from tests.plots.test_plots import CULTURES, METADATA, make_found, make_matrix
@@ -187,8 +188,8 @@ def test_a_few_sets_are_named_beside_their_points():
 
 
 def test_labels_do_not_cover_points_or_each_other():
-    assert drawing.overlap((0.0, 0.0, 2.0, 1.0), (1.0, 0.5, 3.0, 2.0))
-    assert not drawing.overlap((0.0, 0.0, 1.0, 1.0), (1.1, 0.0, 2.0, 1.0))
+    assert point_labels.overlap((0.0, 0.0, 2.0, 1.0), (1.0, 0.5, 3.0, 2.0))
+    assert not point_labels.overlap((0.0, 0.0, 1.0, 1.0), (1.1, 0.0, 2.0, 1.0))
     close = make_fidelity(kinds=("set",))
     close = Fidelity(close.frame.assign(predicted=0.1, measured=0.1), close.metadata)
     notes = plots.fidelity_chart(close).layout.annotations
@@ -238,7 +239,7 @@ def test_predicted_and_measured_stand_beside_each_other(matrix):
         cell = matrix.cell(mask, culture, "p_change")
         assert other.text[i][j].endswith("*</b>") == cell.excludes(0.0)
         hover = other.hovertext[i][j]
-        assert heatmaps.in_words(cell, "p_change") in hover and "predicted: " in hover
+        assert heatmaps.estimate_text(cell, "p_change") in hover and "predicted: " in hover
 
 
 def test_a_prediction_is_drawn_alone(matrix):
@@ -279,7 +280,7 @@ def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, kind):
     np.testing.assert_array_equal(change.data[0].z, matrix.table("p_change", kind).to_numpy())
     assert change.data[0].zmin == -change.data[0].zmax
     cell = matrix.cell(CULTURES[0], CULTURES[1], "p_change", kind)
-    assert heatmaps.in_words(cell, "p_change") in change.data[0].hovertext[0][1]
+    assert heatmaps.estimate_text(cell, "p_change") in change.data[0].hovertext[0][1]
     gold = plots.ablation_heatmap(matrix, what="p_gold", kind=kind)
     np.testing.assert_array_equal(gold.data[0].z, matrix.table("p_gold", kind).to_numpy())
     assert gold.data[0].zmin == 0
@@ -376,4 +377,4 @@ def test_digits_follow_the_size():
     assert drawing.small_points(1.2e-8, 7) == "+1.2e\u22126"
     assert drawing.small_points(0.0, 9) == "0"
     tiny = Estimate(3.1e-6, 1.0e-6, 5.2e-6)
-    assert heatmaps.in_words(tiny, "p_change") == "+0.00031 [+0.00010, +0.00052]"
+    assert heatmaps.estimate_text(tiny, "p_change") == "+0.00031 [+0.00010, +0.00052]"
