@@ -40,7 +40,7 @@ def ablate(
 
     Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
     """
-    from culture_lens.experiments.matrix import ablation_matrix
+    from culture_lens.experiments.ablation_matrix import ablation_matrix
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)

@@ -102,12 +102,12 @@ def check_selectors(comparing: ComparisonFlags, summary: dict[str, Any]) -> None
     Raises:
         InputError: Names the option.
     """
-    from culture_lens.experiments.comparison.compare import COMPARED
+    from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS
     from culture_lens.experiments.comparison.plan import checked
     from culture_lens.neurons.scores import check_share
 
     seeds = 1 if comparing.random_seeds is None else comparing.random_seeds
-    checked(comparing.selectors or COMPARED, seeds, summary)
+    checked(comparing.selectors or COMPARED_SELECTORS, seeds, summary)
     for share in comparing.shares or ():
         check_share(share)
     check_names(scoring=comparing.scoring)

@@ -62,7 +62,7 @@ def transfer(
     Example: `culture-lens transfer --model llava-hf/llava-v1.6-mistral-7b-hf
     --benchmark everyday --benchmark cvqa=data/cvqa,grouping=country --run runs/transfer`
     """
-    from culture_lens.experiments.transfer import transfer_matrix
+    from culture_lens.experiments.transfer_matrix import transfer_matrix
     from culture_lens.storage.runs import Run
 
     labels = {name: str(value) for name, value in named_values(label or [], "--label").items()}

@@ -36,6 +36,8 @@ from culture_lens.storage.runs import Run, versions
 if TYPE_CHECKING:
     import pandas as pd
 
+    from culture_lens.evaluation.scoring import ScoringName
+
 
 class StudyOptions(TrainingOptions, total=False):
     """The fields of ``StudyPlan``, and of ``Training``, as keyword arguments."""
@@ -105,7 +107,7 @@ def compare_strategies(
     *,
     task_test: Sequence[Question],
     ranking: ModuleRanking | None = None,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     **options: Unpack[StudyOptions],
 ) -> ForgettingStudy:
     """Learn a task in several ways and measure what each does to task and culture.
@@ -190,7 +192,7 @@ class Study:
     task: list[Question]
     task_test: list[Question]
     culture: list[Question]
-    scoring: str | None
+    scoring: ScoringName | None
     plan: StudyPlan
 
     @property

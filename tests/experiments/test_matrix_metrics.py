@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.matrix import METRICS, AblationMatrix
+from culture_lens.experiments.conditions import METRICS
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.statistics.estimates import group_weights
 from tests.helpers.matrices import random_records, records
 

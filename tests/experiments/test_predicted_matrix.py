@@ -9,7 +9,7 @@ import torch
 from culture_lens.attribution.gradients import attribute
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel

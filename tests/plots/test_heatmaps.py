@@ -7,7 +7,7 @@ import pytest
 
 from culture_lens import plots
 from culture_lens.errors import InputError
-from culture_lens.experiments.fidelity import matrix_fidelity
+from culture_lens.experiments.ablation_fidelity import matrix_fidelity
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
