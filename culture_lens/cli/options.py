@@ -71,7 +71,7 @@ IdentifyShare = Annotated[
     float | None,
     typer.Option("--identify-share", help="Share of the question groups that identify."),
 ]
-Wordings = Annotated[
+WordingNumbers = Annotated[
     list[int] | None,
     typer.Option("--wording", help="Only this wording, from 0 to 3; all where left out."),
 ]

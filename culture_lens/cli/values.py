@@ -18,7 +18,7 @@ from culture_lens.cli.options import (
     RunFolder,
     RunningFlags,
     ScoringName,
-    Wordings,
+    WordingNumbers,
 )
 
 
@@ -39,7 +39,7 @@ class ValueFlags:
         list[str] | None,
         typer.Option("--persona", help="Whose answer is asked for: person or country."),
     ] = None
-    wordings: Wordings = None
+    wordings: WordingNumbers = None
 
 
 @flags
