@@ -135,7 +135,8 @@ def check_choices(evaluating: SuiteFlags, correction: str | None) -> None:
     from culture_lens.statistics.permutation import corrected
 
     check_names(evaluating.value, evaluating.scoring)
-    corrected(np.ones(1), correction or "holm")
+    known: Any = correction or "holm"  # checked by the call
+    corrected(np.ones(1), known)
 
 
 def check_sets(sets: dict[str, NeuronSet], options: dict[str, Any]) -> None:

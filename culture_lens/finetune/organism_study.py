@@ -16,7 +16,7 @@ from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.errors import InputError
 from culture_lens.finetune.comparison import StudyOptions, compare_strategies
-from culture_lens.finetune.study import ForgettingStudy, join_studies
+from culture_lens.finetune.study import ForgettingStudy, joined
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.organism.model import ORGANISM_BATCH
@@ -103,4 +103,4 @@ def organism_study(
                 **one,
             )
         )
-    return join_studies(studies)
+    return joined(studies)

@@ -114,7 +114,7 @@ class ForgettingStudy(ResultRecord):
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def join_studies(studies: Sequence[ForgettingStudy]) -> ForgettingStudy:
+def joined(studies: Sequence[ForgettingStudy]) -> ForgettingStudy:
     """Join studies of other seeds into one; the first one's metadata are kept.
 
     Raises:

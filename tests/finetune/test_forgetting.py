@@ -27,7 +27,7 @@ from culture_lens.finetune import (
 )
 from culture_lens.finetune.organism_study import new_facts, planted
 from culture_lens.finetune.strategies import Known
-from culture_lens.finetune.study import join_studies
+from culture_lens.finetune.study import joined
 from culture_lens.organism.truth import load_truth
 from culture_lens.plots.forgetting import forgetting_chart
 from culture_lens.storage.runs import Run
@@ -261,7 +261,7 @@ def test_bad_studies():
     with pytest.raises(InputError, match="2 questions are in task and in task_test"):
         compare_strategies(model, found, asked[:8], asked, task_test=asked[6:9])
     with pytest.raises(InputError, match="no studies"):
-        join_studies([])
+        joined([])
     with pytest.raises(InputError, match="knows the facts of seed 0"):
         organism_study(seeds=(0, 1))
 
