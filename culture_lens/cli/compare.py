@@ -20,7 +20,7 @@ from culture_lens.cli.options import (
     RandomSeeds,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
     WhoseCultures,
 )
 from culture_lens.cli.plot import comparison_figures, write_figures
@@ -51,7 +51,7 @@ class ComparisonFlags:
     cultures: WhoseCultures = None
     identify_share: IdentifyShare = None
     random_seeds: RandomSeeds = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     gradient_batch_size: Annotated[
         int | None, typer.Option(help="Questions per forward and backward.")
     ] = None

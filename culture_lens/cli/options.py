@@ -28,7 +28,7 @@ NeuronSetName = Annotated[
     str | None,
     typer.Option("--method", help="Whose neurons of the run folder; the only ones if left out."),
 ]
-ScoringName = Annotated[
+ScoringFlag = Annotated[
     str | None,
     typer.Option(
         "--scoring", help="letter, letter_options, option_likelihood or option_likelihood_sum."

@@ -27,7 +27,7 @@ from culture_lens.cli.options import (
     Methods,
     RandomSeeds,
     RunFolder,
-    ScoringName,
+    ScoringFlag,
     Seen,
     SubsetFlags,
     UnionMask,
@@ -66,7 +66,7 @@ class SuiteFlags:
     every_wording: Annotated[
         bool | None, typer.Option("--every-wording", help="Ask in each of the four wordings.")
     ] = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     value: AblationValue = None
     seen: Seen = None
     batch_size: BatchSize = None

@@ -17,7 +17,7 @@ from culture_lens.cli.options import (
     OneMaskFlags,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
     WordingNumbers,
 )
 
@@ -54,7 +54,7 @@ def values(
     every_question: Annotated[
         bool, typer.Option("--every-question", help="Not only the 36 questions of the probe.")
     ] = False,
-    scoring: ScoringName = None,
+    scoring: ScoringFlag = None,
     which: ValueFlags,
     mask: OneMaskFlags,
     loading: LoadingFlags,
