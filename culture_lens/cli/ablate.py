@@ -16,7 +16,7 @@ from culture_lens.cli.options import (
     RandomSeeds,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
     Seen,
 )
 
@@ -29,7 +29,7 @@ def ablate(
     random_seeds: RandomSeeds = None,
     value: AblationValue = None,
     seen: Seen = None,
-    scoring: ScoringName = None,
+    scoring: ScoringFlag = None,
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,

@@ -20,7 +20,7 @@ from culture_lens.cli.options import (
     RandomSeeds,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
     WhoseCultures,
 )
 from culture_lens.cli.plot import comparison_figures, write_figures
@@ -51,7 +51,7 @@ class ComparisonFlags:
     cultures: WhoseCultures = None
     identify_share: IdentifyShare = None
     random_seeds: RandomSeeds = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     gradient_batch_size: Annotated[
         int | None, typer.Option(help="Questions per forward and backward.")
     ] = None
@@ -82,7 +82,7 @@ def compare(
     summary = given(counting)
     check_selectors(comparing, summary)
     questions = open_questions(opened)
-    check_questions(questions, comparing)
+    check_halves(questions, comparing)
     lens = open_model(opened)
     folder = Run.open(run)
     options = given(comparing, culnig, running, summary_options=summary or None)
@@ -113,7 +113,7 @@ def check_selectors(comparing: ComparisonFlags, summary: dict[str, Any]) -> None
     check_names(scoring=comparing.scoring)
 
 
-def check_questions(questions: list[Question], comparing: ComparisonFlags) -> None:
+def check_halves(questions: list[Question], comparing: ComparisonFlags) -> None:
     """Refuse questions and cultures that cannot be compared before the model is loaded.
 
     Raises:

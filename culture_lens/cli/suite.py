@@ -27,7 +27,7 @@ from culture_lens.cli.options import (
     Methods,
     RandomSeeds,
     RunFolder,
-    ScoringName,
+    ScoringFlag,
     Seen,
     SubsetFlags,
     UnionMask,
@@ -66,7 +66,7 @@ class SuiteFlags:
     every_wording: Annotated[
         bool | None, typer.Option("--every-wording", help="Ask in each of the four wordings.")
     ] = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     value: AblationValue = None
     seen: Seen = None
     batch_size: BatchSize = None
@@ -135,7 +135,8 @@ def check_choices(evaluating: SuiteFlags, correction: Any) -> None:
     from culture_lens.statistics.permutation import corrected
 
     check_names(evaluating.value, evaluating.scoring)
-    corrected(np.ones(1), correction or "holm")
+    known: Any = correction or "holm"  # checked by the call
+    corrected(np.ones(1), known)
 
 
 def check_sets(sets: dict[str, NeuronSet], options: dict[str, Any]) -> None:

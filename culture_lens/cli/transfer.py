@@ -17,7 +17,7 @@ from culture_lens.cli.options import (
     LoadingFlags,
     RandomSeeds,
     RunFolder,
-    ScoringName,
+    ScoringFlag,
     Sites,
     SubsetFlags,
 )
@@ -30,7 +30,7 @@ class TransferFlags:
     method: Annotated[str | None, typer.Option(help="The selector; conact by default.")] = None
     random_seeds: RandomSeeds = None
     identify_share: IdentifyShare = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     batch_size: BatchSize = None
 
 

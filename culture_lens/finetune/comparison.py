@@ -202,11 +202,8 @@ class Study:
 
     def ask(self, lens: LensModel) -> dict[str, Evaluation]:
         """Evaluate a model on each set of questions."""
-        how = vars(self.plan.asking)
-        return {
-            name: evaluate(lens, questions, scoring=self.scoring, **how)
-            for name, questions in self.asked.items()
-        }
+        how: dict[str, Any] = {**vars(self.plan.asking), "scoring": self.scoring}
+        return {name: evaluate(lens, qs, **how) for name, qs in self.asked.items()}
 
     def records(
         self, name: str, seed: int, training: Mapping[str, Any], base: Mapping[str, Evaluation]

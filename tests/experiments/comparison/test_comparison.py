@@ -82,8 +82,6 @@ def test_as_many_are_taken_of_all_unless_a_ranking_ends(compared, sources):
     assert compared.selectors == COMPARED_SELECTORS and compared.shares == SHARES
     sizes = list(zip(SHARES, NUMBERS, strict=True))
     for selector, (share, number) in itertools.product(COMPARED_SELECTORS, sizes):
-        COMPARED_SELECTORS, zip(SHARES, NUMBERS, strict=True)
-    ):
         taken = [len(neurons_of(sources, selector, c, number)) for c in CULTURES]
         assert compared.number(share) == number
         assert compared.taken(selector, share) == np.mean(taken)
