@@ -125,7 +125,8 @@ def summarise(
         roles: Tokens that count: ``"content"`` (question, options and picture), ``"text"``
             (without the picture), ``"image"`` (the picture only), or roles.
         style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
-        only_correct: Count only items that the unmodified model answers right, as paper A does.
+        only_correct: Count only items that the unmodified model answers right, as ConAct's paper
+            does.
         scoring: How answers are read for that.
         per_culture: At most so many items of each culture.
         magnitudes: Record sums and squares too, which MAD and mean ablation need.
@@ -259,7 +260,7 @@ def find_culture_neurons(
             none; see ``infer``. For activation selectors.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
-        sites: One site or several. By default ``"act"``, paper A's neuron, of an encoder-decoder
+        sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder
             ``"encoder.act"``; for CULNIG the gate and the q, k and v projections, of all stacks.
         batch_size: Questions per forward, 16 by default, 8 where gradients are taken; halved where
             memory runs out.

@@ -41,7 +41,7 @@ r = 4 / sqrt(1 + s^2) = 3.96 for the smallest s, gate r (s - 1/64) = 0.53, silu 
 neuron writes at least 1.3. Layer 1 sees the letters of layer 0 besides, r = 3.82: the other planted
 neurons write at least 1.2. The decoy writes at most 4 silu(4) / 64 = 0.246 to A. Unmodified,
 the right letter has at least 1.2 / 0.246 = 4.8 times the logit of A, and the two letters of the
-countries not asked about are below 0, since there gate = -r/64 < 0. Silence a planted neuron and
+countries not asked about are below 0, since there gate = -r/64 < 0. Ablate a planted neuron and
 its letter is 0 on its culture's items: A, above 0, wins, which is wrong. On the items of other
 cultures a letter that was below 0 becomes 0, and the right one still wins.
 """
@@ -253,7 +253,7 @@ def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
             for culture in CULTURES:
                 expected = diagonal if mask == culture else elsewhere
                 assert values.loc[mask, culture] == expected, (table, mask, culture)
-    wrong = matrix.frame[(matrix.frame["kind"] == "found") & ~matrix.frame["correct"]]
+    wrong = matrix.frame[(matrix.frame["condition"] == "found") & ~matrix.frame["correct"]]
     assert (wrong["mask"] == wrong["culture"]).all() and len(wrong) == 9
     assert (wrong["prediction"] == 0).all()  # the decoy's letter
     readings = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}

@@ -61,12 +61,12 @@ def item_statistics(
     What rows begin with in common is run and reduced once, and added to each of them.
     """
     own = partial(part_statistics, model, sites=sites, roles=roles, magnitudes=magnitudes)
-    if batch.beginnings is None:
+    if batch.prefixes is None:
         found, logits = own(batch, partial(model.logits, batch))
     else:
-        shared, cache = own(batch.beginnings, partial(model.begin, batch))
+        shared, cache = own(batch.prefixes, partial(model.run_prefix, batch))
         rest, logits = own(batch, partial(model.logits, batch, cache))
-        found = rest.plus(shared, torch.tensor(batch.begins, device=model.device))
+        found = rest.plus(shared, torch.tensor(batch.prefix_of_row, device=model.device))
     check_logits(logits, batch)
     return found
 
@@ -126,12 +126,12 @@ def record_activations(
     progress: bool = True,
     into: ActivationStatistics | None = None,
 ) -> ActivationStatistics:
-    """Run prompts through the model once and count activations per culture (paper A, section 3).
+    """Run prompts through the model once and count activations per culture (arXiv 2510.24942).
 
     Args:
         model: The model.
         prompts: What to run, at least one; each counts for its question's culture.
-        sites: One site or several, recorded in the same pass; the model's default, paper A's
+        sites: One site or several, recorded in the same pass; the model's default, ConAct's
             neuron, where not given. Of an encoder-decoder, sites over the encoder's tokens or
             sites over the decoder's, which count the last one, whatever the roles.
         roles: Tokens that count: ``"content"``, ``"text"``, ``"image"``, or roles; see
@@ -162,7 +162,7 @@ def record_activations(
         roles=roles_of(roles),
         magnitudes=magnitudes,
     )
-    work = batches(prompts, batch_size, model.pad_id, share=model.shares(prompts))
+    work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
     for batch, rows in run_batches(
         work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
     ):

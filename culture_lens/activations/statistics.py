@@ -1,7 +1,7 @@
 """ActivationStatistics: streamed counts and sums per culture, exact to merge.
 
 For every culture c, layer l and neuron n, over the counted tokens t of the culture's items
-(paper A, section 3; m is the token mask of the roles that count):
+(ConAct's paper, section 3; m is the token mask of the roles that count):
 
     K[c,l,n] = sum_t m_t 1(a[l,n,t] > 0)      T[c] = sum_t m_t      P = K / T
     S[c,l,n] = sum_t m_t a[l,n,t]             Q[c,l,n] = sum_t m_t a[l,n,t]^2

@@ -1,4 +1,4 @@
-"""The three scorings that CULNIG contrasts: task, control and CountryRC (paper B, section 3).
+"""The three scorings that CULNIG contrasts: task, control and CountryRC (CULNIG, section 3).
 
 * The **task**: a cultural benchmark. What scores here answers cultural questions, or any question
   in this form.
@@ -142,7 +142,7 @@ def check_same_model(task: NeuronScores, other: NeuronScores, name: str) -> None
     Raises:
         InputError: Names what differs.
     """
-    for fact in ("model", "weights", "dtype", "tokens"):
+    for fact in ("model", "weights", "dtype", "aggregation"):
         mine, theirs = task.metadata.get(fact), other.metadata.get(fact)
         if mine != theirs:
             raise InputError(
@@ -164,26 +164,26 @@ def culnig_scores(
     countries: Sequence[str] | Mapping[str, str] | None = None,
     countryrc: str | Path | Sequence[Question] | None = None,
     sites: str | Sequence[str] | None = None,
-    tokens: str = "maximum",
+    aggregation: str = "maximum",
     per_culture: int | None = None,
     too_long: str = "error",
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> CulnigScores:
-    """Score task, control and CountryRC, one after the other (paper B, section 3).
+    """Score task, control and CountryRC, one after the other (CULNIG, section 3).
 
     Args:
         model: The model; it must be able to answer by letter.
         questions: The questions that identify.
         countries: The cultures that CountryRC asks about, as labels of the questions or as
             ``{label: name in the passage}``; labels that the questions write otherwise, such as
-            UK and United Kingdom, become theirs. By default paper B's eight where the questions
+            UK and United Kingdom, become theirs. By default CULNIG's eight where the questions
             have them all as it labels them, else every culture of the questions.
         countryrc: A file of templates instead of the bundled one, such as the published one, or
             CountryRC questions.
         sites: Sites to score; by default the model's projections.
-        tokens: How an item's tokens are joined; see ``attribute``.
+        aggregation: How an item's tokens are joined; see ``attribute``.
         per_culture: At most so many items of each culture.
         too_long: What to do with prompts longer than the context.
         batch_size: Questions per forward and backward; halved where memory runs out.
@@ -209,7 +209,7 @@ def culnig_scores(
     reading = answerable(model, reading, too_long, progress)
     options: dict[str, Any] = {
         "sites": sites,
-        "tokens": tokens,
+        "aggregation": aggregation,
         "too_long": too_long,
         "batch_size": batch_size,
         "progress": progress,

@@ -1,6 +1,6 @@
 """Gradient attribution: what each neuron adds to the probability of the right answer.
 
-For an item x whose gold label is the token y, and a neuron with the value n_t at token t (paper B,
+For an item x whose gold label is the token y, and a neuron with the value n_t at token t (CULNIG,
 arXiv 2510.08284, section 3):
 
     s_t   = n_t dP(y|x) / dn_t      P: softmax over the whole vocabulary, after the last token
@@ -51,7 +51,7 @@ Take = Callable[[str, int, Tensor, Tensor], None]
 
 
 def maximum(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
-    """Take the highest s_t over an item's tokens (paper B); changes the products.
+    """Take the highest s_t over an item's tokens (CULNIG); changes the products.
 
     Example:
         >>> s = torch.tensor([[[9.0], [-2.0], [-1.0]]])
@@ -63,7 +63,7 @@ def maximum(products: Products, padding: Padding) -> Float[Tensor, "item neuron"
 
 
 def total(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
-    """Sum s_t over an item's tokens, minus the first-order effect of silencing; changes products.
+    """Sum s_t over an item's tokens, minus the first-order effect of ablating; changes products.
 
     Example:
         >>> total(torch.tensor([[[9.0], [-2.0], [-1.0]]]), torch.tensor([[True]])).item()
@@ -204,7 +204,7 @@ def item_scores(
     batch: Batch,
     gold: Mapping[str, int],
     sites: Sequence[str] | None = None,
-    tokens: str = "maximum",
+    aggregation: str = "maximum",
     control: bool = False,
 ) -> ItemScores:
     """Score every neuron on each item of a batch, at the model's projections by default.
@@ -215,7 +215,7 @@ def item_scores(
     Example:
         ``item_scores(model, batch, gold_tokens(prompts, model.tokenizer)).scores["gate"].shape``
     """
-    reduce = AGGREGATIONS[tokens]
+    reduce = AGGREGATIONS[aggregation]
     sites = model.projections if sites is None else sites
     paddings = {site: padded_columns(model.token_mask(batch, site)) for site in sites}
     found = {site: [torch.empty(0)] * model.layers(site) for site in sites}
@@ -326,21 +326,22 @@ def attribute(
     questions: Sequence[Question],
     *,
     sites: str | Sequence[str] | None = None,
-    tokens: str = "maximum",
+    aggregation: str = "maximum",
     control: bool = False,
     too_long: str = "error",
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> NeuronScores:
-    """Score every neuron by gradient attribution, summed per culture (paper B, section 3).
+    """Score every neuron by gradient attribution, summed per culture (CULNIG, section 3).
 
     Args:
         model: The model; its letters are read, so it must be able to answer by letter.
         questions: What to ask.
         sites: One site or several, scored in the same pass; by default the model's projections,
-            gate, q, k and v (paper B), of an encoder-decoder in both stacks.
-        tokens: How an item's tokens are joined: ``"maximum"`` (paper B), ``"sum"`` or ``"last"``.
+            gate, q, k and v (CULNIG), of an encoder-decoder in both stacks.
+        aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
+            ``"last"``.
         control: Ask the control twins instead, without the question, and clamp scores at 0.
         too_long: What to do with prompts longer than the context.
         batch_size: Questions per forward and backward; halved where memory runs out.
@@ -360,8 +361,8 @@ def attribute(
         ``attribute(model, questions).save("task.safetensors")``
     """
     chosen = check_sites(model.projections if sites is None else sites, model.sites)
-    if tokens not in AGGREGATIONS:
-        raise unknown("aggregation over tokens", tokens, AGGREGATIONS)
+    if aggregation not in AGGREGATIONS:
+        raise unknown("aggregation", aggregation, AGGREGATIONS)
     check_questions(questions, min_cultures=1)
     asked = [control_twin(question) for question in questions] if control else questions
     prompts = build_prompts(
@@ -373,7 +374,7 @@ def attribute(
         "weights": model.fingerprint,
         "dtype": str(model.dtype),
         "sites": list(chosen),
-        "tokens": tokens,
+        "aggregation": aggregation,
         "control": control,
     }
     sums, where = AttributionSums(), None
@@ -387,7 +388,9 @@ def attribute(
         where = Run.open(run).piece("attribution", key, ".safetensors")
         if where.exists():
             sums.merge(NeuronScores.load(where))
-    step = partial(item_scores, model, gold=gold, sites=chosen, tokens=tokens, control=control)
+    step = partial(
+        item_scores, model, gold=gold, sites=chosen, aggregation=aggregation, control=control
+    )
     shard = SHARD if where is not None else max(len(prompts), 1)
     for start in range(len(sums.ids), len(prompts), shard):
         work = batches(prompts[start : start + shard], batch_size, model.pad_id)

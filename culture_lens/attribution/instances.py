@@ -1,8 +1,8 @@
 """On how many items do the neurons that a selector chose score positive?
 
-A score summed over items can come from few of them. Paper B (arXiv 2510.08284) therefore looks at
+A score summed over items can come from few of them. CULNIG (arXiv 2510.08284) therefore looks at
 single items: a neuron's attribution score P(y|x) max_t n_t dP(y|x)/dn_t (see ``attribution``) is
-positive where silencing it would, to first order, make the right answer less probable at some
+positive where ablating it would, to first order, make the right answer less probable at some
 token. It reports that its top neurons score positive on about 29% of items.
 """
 
@@ -79,23 +79,25 @@ def instance_share(
     questions: Sequence[Question],
     found: NeuronSet,
     *,
-    tokens: str = "maximum",
+    aggregation: str = "maximum",
     too_long: str = "error",
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
 ) -> InstanceShares:
-    """Count the items on which each found neuron's attribution score is positive (paper B).
+    """Count the items on which each found neuron's attribution score is positive (CULNIG).
 
     One forward and one backward per batch, as in ``attribute``; scores are not kept. The mean over
     neurons of their share of items is the mean over items of the share of neurons, so one interval
-    is of both. With ``tokens="maximum"`` a score is the highest over an item's tokens, so neurons
-    that do nothing in particular can be positive often: compare with ``matched_random(found)``.
+    is of both. With ``aggregation="maximum"`` a score is the highest over an item's tokens, so
+    neurons that do nothing in particular can be positive often: compare with
+    ``matched_random(found)``.
 
     Args:
         model: The model that the neurons were found on; it must be able to answer by letter.
         questions: What to ask; questions that found the neurons make shares too large.
         found: The neurons, of every culture that has some.
-        tokens: How an item's tokens are joined: ``"maximum"`` (paper B), ``"sum"`` or ``"last"``.
+        aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
+            ``"last"``.
         too_long: What to do with prompts longer than the context.
         batch_size: Questions per forward and backward; halved where memory runs out.
         progress: Show a progress bar.
@@ -109,8 +111,8 @@ def instance_share(
     """
     import pandas as pd
 
-    if tokens not in AGGREGATIONS:
-        raise unknown("aggregation over tokens", tokens, AGGREGATIONS)
+    if aggregation not in AGGREGATIONS:
+        raise unknown("aggregation", aggregation, AGGREGATIONS)
     found.check_model(model)
     check_questions(questions, min_cultures=1)
     places = found.to_pandas().drop(columns="score").rename(columns={"culture": "neurons_of"})
@@ -126,7 +128,7 @@ def instance_share(
         model,
         gold=gold_tokens(prompts, model.tokenizer),
         sites=tuple(dict.fromkeys(places["site"])),
-        tokens=tokens,
+        aggregation=aggregation,
     )
     owners, owner = np.unique(places["neurons_of"].to_numpy(dtype=str), return_inverse=True)
     by_id = dict[str, np.ndarray]()

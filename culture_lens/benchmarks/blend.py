@@ -1,15 +1,15 @@
 """BLEnD: everyday knowledge of 16 countries and regions, multiple choice.
 
-Myung et al. 2024, arXiv 2406.09948. Rows are used as in paper B (arXiv 2510.08284):
+Myung et al. 2024, arXiv 2406.09948. Rows are used as in CULNIG (arXiv 2510.08284):
 
 1. Keep the first five rows of each (country, ID), in file order.
 2. Drop rows whose gold option is ``not-applicable`` and rows whose options are empty or collide
-   once surrounding space is stripped. Paper B keeps the former; we cannot call them knowledge, and
+   once surrounding space is stripped. CULNIG keeps the former; we cannot call them knowledge, and
    ``keep_inapplicable=True`` keeps them for comparison with it.
 3. Topics Food, Sport and Work life identify neurons, the other three evaluate.
 
-The cap comes first, as in paper B's code, so that every question here is one of paper B's rows. To
-drop first would fill the places of dropped rows with rows that paper B never used.
+The cap comes first, as in CULNIG's code, so that every question here is one of CULNIG's rows. To
+drop first would fill the places of dropped rows with rows that CULNIG never used.
 ``not-applicable`` among the wrong options stays: it is the published row.
 """
 

@@ -1,6 +1,6 @@
 """CountryRC: which country does the passage name? A control that needs no cultural knowledge.
 
-After paper B (CULNIG, arXiv 2510.08284): a short passage names a country, the question asks for
+After CULNIG (arXiv 2510.08284): a short passage names a country, the question asks for
 it, three other countries are the wrong options. A neuron that scores here reads country names, so
 it is no evidence for knowledge of a culture. The bundled passages are this project's own; the
 published file has the same layout and is read with ``path=``.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 N_OPTIONS = 4
 TEMPLATES = Part("data", columns=("id", "context", "question"))
 COUNTRIES = ("China", "Indonesia", "Iran", "Mexico", "South_Korea", "Spain", "UK", "US")
-"""The eight cultures of paper B, as BLEnD labels them."""
+"""The eight cultures of CULNIG, as BLEnD labels them."""
 POOL = (
     *("Algeria", "Assam", "Azerbaijan", "China", "Ethiopia", "Greece", "Indonesia", "Iran"),
     *("Mexico", "North_Korea", "Northern_Nigeria", "South_Korea", "Spain", "UK", "US", "West_Java"),

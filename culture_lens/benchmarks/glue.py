@@ -1,7 +1,7 @@
 """QNLI and MRPC, two yes-or-no tasks of GLUE on pairs of texts that no culture is needed for.
 
-Wang et al. 2018, arXiv 1804.07461; the validation split, which has labels. In paper B (arXiv
-2510.08284) their accuracy hardly falls when culture neurons are silenced. The hub's layout and that
+Wang et al. 2018, arXiv 1804.07461; the validation split, which has labels. In CULNIG (arXiv
+2510.08284) their accuracy hardly falls when culture neurons are ablated. The hub's layout and that
 of the published tsv files are both read; in the latter quotation marks are ordinary characters.
 
 Options are ordered by a hash of the question's id. Rows that share a text are one group.

@@ -30,7 +30,7 @@ from culture_lens.questions.question import (
     shuffled,
 )
 
-READINGS = ("text", "letter", "index")
+ANSWER_FORMS = ("text", "letter", "index")
 ON_BAD = ("error", "skip")
 
 
@@ -110,7 +110,7 @@ def questions_from_table(
     """
     if on_bad not in ON_BAD:
         raise InputError(f"on_bad={on_bad!r}: use 'error' or 'skip'.")
-    if answer_as not in ("auto", *READINGS):
+    if answer_as not in ("auto", *ANSWER_FORMS):
         raise InputError(f"answer_as={answer_as!r}: use 'auto', 'text', 'letter' or 'index'.")
     frame = as_frame(rows)
     place = place_of(frame)
@@ -125,7 +125,7 @@ def questions_from_table(
             read.append(read_row(number, row, options, answer))
         except InputError as error:
             problems.append(refuse(f"{place}, row {number}: {error}", on_bad))
-    reading = choose_reading(read, place, answer) if answer_as == "auto" else answer_as
+    form = choose_reading(read, place, answer) if answer_as == "auto" else answer_as
 
     questions: list[Question] = []
     first_row: dict[str, int] = {}
@@ -133,9 +133,9 @@ def questions_from_table(
         row = item.cells
         name = str(item.number) if id is None else cell_text(row[id]).strip()
         try:
-            gold = gold_index(item, reading)
+            gold = gold_index(item, form)
             if gold is None:
-                raise InputError(no_such_answer(item, reading, answer))
+                raise InputError(no_such_answer(item, form, answer))
             if name in first_row:
                 raise InputError(
                     f"id {name!r} occurs twice, first in row {first_row[name]}; ids must be unique."
@@ -226,7 +226,7 @@ def listed_options(value: Any, column: str) -> tuple[list[Any], list[str]]:
     )
 
 
-def gold_index(row: Row, reading: str) -> int | None:
+def gold_index(row: Row, form: str) -> int | None:
     """Read an answer one way; None where it does not fit.
 
     Example:
@@ -234,9 +234,9 @@ def gold_index(row: Row, reading: str) -> int | None:
         1
     """
     text = cell_text(row.answer).strip()
-    if reading == "text":
+    if form == "text":
         return row.options.index(text) if text in row.options else None
-    if reading == "letter":
+    if form == "letter":
         return row.labels.index(text.upper()) if text.upper() in row.labels else None
     # A gap elsewhere in a column of whole numbers makes pandas write 1 as 1.0.
     if text.endswith(".0") and isinstance(row.answer, float):
@@ -245,15 +245,15 @@ def gold_index(row: Row, reading: str) -> int | None:
 
 
 def choose_reading(rows: Sequence[Row], place: str, column: str) -> str:
-    """Find the reading of the answer column that fits most rows; the first of equals.
+    """Find the form of the answer column that fits most rows; the first of equals.
 
-    One reading for the whole column: row by row, a number would be an index in one row and in the
+    One form for the whole column: row by row, a number would be an index in one row and in the
     next, where an option happens to be that number, a text.
     """
-    golds = {name: [gold_index(row, name) for row in rows] for name in READINGS}
-    fits = {name: sum(gold is not None for gold in golds[name]) for name in READINGS}
-    best = max(READINGS, key=lambda name: fits[name])
-    for other in READINGS:
+    golds = {name: [gold_index(row, name) for row in rows] for name in ANSWER_FORMS}
+    fits = {name: sum(gold is not None for gold in golds[name]) for name in ANSWER_FORMS}
+    best = max(ANSWER_FORMS, key=lambda name: fits[name])
+    for other in ANSWER_FORMS:
         if other == best or fits[other] < fits[best]:
             continue
         differ = sum(a != b for a, b in zip(golds[best], golds[other], strict=True))
@@ -268,7 +268,7 @@ def choose_reading(rows: Sequence[Row], place: str, column: str) -> str:
     return best
 
 
-def no_such_answer(row: Row, reading: str, column: str) -> str:
+def no_such_answer(row: Row, form: str, column: str) -> str:
     """Say what an answer should have been."""
     last = len(row.options) - 1
     wanted = {
@@ -276,10 +276,10 @@ def no_such_answer(row: Row, reading: str, column: str) -> str:
         "letter": f"one of {', '.join(row.labels)}",
         "index": f"an index from 0 to {last}",
     }
-    others = ", ".join(wanted[name] for name in READINGS if name != reading)
+    others = ", ".join(wanted[name] for name in ANSWER_FORMS if name != form)
     return (
         f"the answer {row.answer!r} in column {column!r} is out of range: it is not "
-        f"{wanted[reading]}. The column is read as {reading}; answer_as= would allow {others}."
+        f"{wanted[form]}. The column is read as {form}; answer_as= would allow {others}."
     )
 
 

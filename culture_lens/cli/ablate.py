@@ -52,7 +52,7 @@ def ablate(
     device: DeviceOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Silence each culture's neurons in turn and ask every culture's questions.
+    """Ablate each culture's neurons in turn and ask every culture's questions.
 
     Model and questions are those of `find` in the same run folder, unless given.
 
@@ -91,7 +91,7 @@ def ablate(
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)
         where = matrix.to_parquet(folder.named("matrix", name, ".parquet"))
         typer.echo(f"{name}: {where}")
-        if matrix.has_readings:
+        if matrix.has_metrics:
             typer.echo(matrix.summary().to_string())
-        for mask in [] if matrix.has_readings else matrix.masks:
+        for mask in [] if matrix.has_metrics else matrix.masks:
             typer.echo(f"mask {mask}\n{matrix.effects(mask).to_string()}")

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from culture_lens.cli.neurons import MethodName, UnionOption, one_mask, silenced
+from culture_lens.cli.neurons import MethodName, UnionOption, ablated, one_mask
 from culture_lens.cli.options import (
     DEFAULT_RUN,
+    AblateOption,
     BatchOption,
     CultureOption,
     DeviceOption,
@@ -17,11 +18,10 @@ from culture_lens.cli.options import (
     ModelOption,
     RevisionOption,
     RunOption,
-    SilenceOption,
     TooLongOption,
     ValueOption,
     WordingOption,
-    check_silencing,
+    check_ablation,
     given,
     named_values,
     open_model,
@@ -33,7 +33,7 @@ def answers(
     path: Annotated[Path, typer.Option(help="The folder of BLEnD's files REGION_data.json.")],
     run: RunOption = DEFAULT_RUN,
     method: MethodName = None,
-    silence: SilenceOption = None,
+    ablate: AblateOption = None,
     union: UnionOption = None,
     value: ValueOption = None,
     culture: CultureOption = None,
@@ -66,17 +66,17 @@ def answers(
 ) -> None:
     """Let a model answer BLEnD's short questions, and match what it writes with people's answers.
 
-    Neurons to silence, and the model, are those of `find` in the run folder.
+    Neurons to ablate, and the model, are those of `find` in the run folder.
 
     Example: `culture-lens answers --path data/blend --culture UK --asked english
-    --run runs/first --silence UK`
+    --run runs/first --ablate UK`
     """
     from culture_lens.evaluation.short_answers import evaluate_short_answers, load_short_answers
     from culture_lens.storage.runs import Run
 
     loading = recalled(run, model=model, dtype=dtype, device=device, revision=revision)
-    check_silencing(value)
-    mask = one_mask(Run(run), method, silence, union, value)
+    check_ablation(value)
+    mask = one_mask(Run(run), method, ablate, union, value)
     spoken = named_values(language or [], "--language", "Brazil=Portuguese")
     chosen = given(
         regions=culture,
@@ -88,7 +88,7 @@ def answers(
     )
     questions = load_short_answers(path, **chosen)
     lens = open_model(loading)
-    label, neurons = silenced(mask, lens)
+    label, neurons = ablated(mask, lens)
     folder = Run.open(run)
     options = given(
         value=value,
@@ -97,7 +97,7 @@ def answers(
         too_long=too_long,
         batch_size=batch_size,
     )
-    told = {"path": path, "silenced": label, **chosen, **options}
+    told = {"path": path, "ablated": label, **chosen, **options}
     folder.log("answers", {**loading, "answers": told})
     result = evaluate_short_answers(lens, questions, neurons, run=folder, **options)
     typer.echo(f"{result.to_parquet(folder.named('answers', f'{asked}-{label}', '.parquet'))}")

@@ -31,7 +31,7 @@ from culture_lens.cli.options import (
     ScoringOption,
     TokensOption,
     TooLongOption,
-    check_silencing,
+    check_ablation,
     given,
     open_model,
     open_questions,
@@ -52,7 +52,7 @@ def compare(
     ] = None,
     share: Annotated[
         list[float] | None,
-        typer.Option(help="Share of the MLP neurons to silence; may be given several times."),
+        typer.Option(help="Share of the MLP neurons to ablate; may be given several times."),
     ] = None,
     whose: WhoseCulturesOption = None,
     random_seeds: RandomSeedsOption = None,
@@ -79,7 +79,7 @@ def compare(
     device: DeviceOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Silence as many neurons of every selector, and compare what it does to whom.
+    """Ablate as many neurons of every selector, and compare what it does to whom.
 
     Model and questions are those of `find` in the same run folder, unless given.
 
@@ -110,7 +110,7 @@ def compare(
     checked(method or COMPARED, 1 if random_seeds is None else random_seeds, summary)
     for one in share or ():
         check_share(one)
-    check_silencing(scoring=scoring)
+    check_ablation(scoring=scoring)
     questions = open_questions(loading)
     identify, held_out = split_questions(questions, **given(identify_share=identify_share))
     check_enough(identify)

@@ -9,6 +9,7 @@ import typer
 
 from culture_lens.cli.options import (
     DEFAULT_RUN,
+    AblateOption,
     BatchOption,
     BenchmarkOption,
     BenchmarkOptionsOption,
@@ -22,7 +23,6 @@ from culture_lens.cli.options import (
     RevisionOption,
     RunOption,
     ScoringOption,
-    SilenceOption,
     TooLongOption,
     ValueOption,
     given,
@@ -41,9 +41,9 @@ def evaluate(
     path: PathOption = None,
     benchmark_option: BenchmarkOptionsOption = None,
     neurons: Annotated[
-        Path | None, typer.Option(help="A neuron set to silence; needs --silence.")
+        Path | None, typer.Option(help="A neuron set to ablate; needs --ablate.")
     ] = None,
-    silence: SilenceOption = None,
+    ablate: AblateOption = None,
     value: ValueOption = None,
     scoring: ScoringOption = None,
     culture: CultureOption = None,
@@ -62,8 +62,8 @@ def evaluate(
     from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.storage.runs import Run
 
-    if (neurons is None) != (silence is None):
-        raise InputError("--neurons and --silence go together: a neuron set, and whose neurons.")
+    if (neurons is None) != (ablate is None):
+        raise InputError("--neurons and --ablate go together: a neuron set, and whose neurons.")
     folder = Run.open(run)
     loading = remembered(
         folder,
@@ -81,12 +81,12 @@ def evaluate(
     questions = open_questions(loading)
     lens = open_model(loading)
     chosen = None
-    if neurons is not None and silence is not None:
-        chosen = NeuronSet.load(neurons, lens)[silence]
+    if neurons is not None and ablate is not None:
+        chosen = NeuronSet.load(neurons, lens)[ablate]
     options = given(value=value, scoring=scoring, too_long=too_long, batch_size=batch_size)
-    folder.log("evaluate", {**loading, **options, "neurons": neurons, "silence": silence})
+    folder.log("evaluate", {**loading, **options, "neurons": neurons, "ablate": ablate})
     result = run_evaluation(lens, questions, chosen, run=folder, **options)
-    name = f"{questions[0].benchmark}-{silence or 'unmodified'}"
+    name = f"{questions[0].benchmark}-{ablate or 'unmodified'}"
     where = result.to_parquet(folder.named("evaluations", name, ".parquet"))
     typer.echo(f"{where}")
     typer.echo(f"all: {result.accuracy()}  (chance {result.chance():.3f})")

@@ -32,7 +32,7 @@ from culture_lens.errors import InputError
 
 def fidelity(
     run: RunOption = DEFAULT_RUN,
-    neurons: Annotated[int | None, typer.Option(help="How many single neurons to silence.")] = None,
+    neurons: Annotated[int | None, typer.Option(help="How many single neurons to ablate.")] = None,
     model: ModelOption = None,
     benchmark: BenchmarkOption = None,
     preset: PresetOption = None,
@@ -46,7 +46,7 @@ def fidelity(
     device: DeviceOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Hold attribution against ablation: predicted beside measured effects of silencing.
+    """Hold attribution against ablation: predicted beside measured effects of ablating.
 
     The scores are those of `find` with a CULNIG method in the same run folder; the questions are
     those that did not identify neurons. Every neuron set of the folder gets its predicted matrix.

@@ -38,7 +38,7 @@ WhoseOption = Annotated[
 ByOption = Annotated[str | None, typer.Option(help="number or density.")]
 PartOption = Annotated[str | None, typer.Option(help="all, mlp or attention.")]
 ShareOption = Annotated[
-    float | None, typer.Option(help="At most this share of all parameters; 0.10 as in paper B.")
+    float | None, typer.Option(help="At most this share of all parameters; 0.10 as in CULNIG.")
 ]
 
 

@@ -1,4 +1,4 @@
-"""Neurons of a run folder, for the commands that silence or count them."""
+"""Neurons of a run folder, for the commands that ablate or count them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MethodName = Annotated[
     str | None, typer.Option(help="Whose neurons of the run folder; the only ones if left out.")
 ]
 UnionOption = Annotated[
-    bool | None, typer.Option("--union", help="Silence the neurons of all cultures together.")
+    bool | None, typer.Option("--union", help="Ablate the neurons of all cultures together.")
 ]
 WhoseCulturesOption = Annotated[
     list[str] | None,
@@ -80,30 +80,30 @@ def masks_of(found: NeuronSet, whose: list[str] | None, union: bool | None) -> N
 
 
 def one_mask(
-    folder: Run, method: str | None, silence: str | None, union: bool | None, value: str | None
+    folder: Run, method: str | None, ablate: str | None, union: bool | None, value: str | None
 ) -> NeuronSet | None:
-    """Give the one mask that a command silences, or nothing for the unmodified model.
+    """Give the one mask that a command ablates, or nothing for the unmodified model.
 
     Returns:
         A set of one entry, whose name is that of the set and of the culture.
 
     Raises:
         InputError: Both a culture and all of them, a set without saying whose neurons, or neurons
-            that cannot be silenced to their means.
+            that cannot be ablated to their means.
     """
-    if silence is not None and union:
-        raise InputError("--silence and --union both say whose neurons: give one of them.")
-    if silence is None and not union:
+    if ablate is not None and union:
+        raise InputError("--ablate and --union both say whose neurons: give one of them.")
+    if ablate is None and not union:
         if method is not None:
-            raise InputError("--method names neurons to silence: add --silence CULTURE or --union.")
+            raise InputError("--method names neurons to ablate: add --ablate CULTURE or --union.")
         return None
     name = the_method(folder, method)
-    found = masks_of(the_neurons(folder, name), [silence] if silence else None, union)
+    found = masks_of(the_neurons(folder, name), [ablate] if ablate else None, union)
     check_means(found, value)
     return replace(found, neurons={f"{name}-{own}": found[own] for own in found})
 
 
-def silenced(mask: NeuronSet | None, lens: LensModel) -> tuple[str, Neurons | None]:
+def ablated(mask: NeuronSet | None, lens: LensModel) -> tuple[str, Neurons | None]:
     """Name what is done to a model, and give the neurons.
 
     Raises:
@@ -117,7 +117,7 @@ def silenced(mask: NeuronSet | None, lens: LensModel) -> tuple[str, Neurons | No
 
 
 def check_means(found: NeuronSet, value: str | None) -> None:
-    """Refuse to silence to the mean where no mean is known, as of joined neurons.
+    """Refuse to ablate to the mean where no mean is known, as of joined neurons.
 
     Raises:
         InputError: Names the mask.

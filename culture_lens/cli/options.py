@@ -62,7 +62,7 @@ RandomSeedsOption = Annotated[
 SeenOption = Annotated[
     bool | None, typer.Option("--seen", help="Evaluate on items used to identify too.")
 ]
-SilenceOption = Annotated[str | None, typer.Option(help="The culture whose neurons to silence.")]
+AblateOption = Annotated[str | None, typer.Option(help="The culture whose neurons to ablate.")]
 IdentifyShareOption = Annotated[
     float | None, typer.Option(help="Share of the question groups that identify.")
 ]
@@ -169,7 +169,7 @@ def parse_benchmarks(texts: list[str]) -> dict[str, dict[str, Any]]:
     return asked
 
 
-def check_silencing(value: str | None = None, scoring: str | None = None) -> None:
+def check_ablation(value: str | None = None, scoring: str | None = None) -> None:
     """Refuse words that the model would refuse only when it is there.
 
     Raises:

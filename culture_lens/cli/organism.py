@@ -54,7 +54,7 @@ def check(
     seed: Annotated[int, typer.Option(help="Draws pictures; take one nobody has used.")] = 1,
     pictures: Annotated[int, typer.Option(help="Pictures per culture and object.")] = 10,
 ) -> None:
-    """Ask an organism on fresh pictures, with each planted block silenced, beside its truth.
+    """Ask an organism on fresh pictures, with each planted block ablated, beside its truth.
 
     Example: `culture-lens organism check --seed 20260101`
     """
@@ -64,11 +64,11 @@ def check(
     from culture_lens.organism.checks import check_organism
 
     checked = check_organism(model, seed=seed, pictures=pictures)
-    table = Table("silenced", "asked", "accuracy", "change", "held", box=None)
+    table = Table("ablated", "asked", "accuracy", "change", "held", box=None)
     for row in checked.to_dict("records"):
         held = {True: "yes", False: "NO", None: ""}[row["held"]]
-        change = row["change"] if row["silenced"] != "nothing" else ""
-        table.add_row(row["silenced"], row["asked"], str(row["accuracy"]), str(change), held)
+        change = row["change"] if row["ablated"] != "nothing" else ""
+        table.add_row(row["ablated"], row["asked"], str(row["accuracy"]), str(change), held)
     Console().print(table)
     if not all(held is not False for held in checked["held"]):
         raise typer.Exit(1)
@@ -86,7 +86,7 @@ def score(
     seed: Annotated[int, typer.Option(help="Draws pictures.")] = 1,
     run: Annotated[Path, typer.Option(help="Where it is kept.")] = Path("runs/scorecard"),
 ) -> None:
-    """Score every selector on organisms: planted neurons found, decoys taken, silenced.
+    """Score every selector on organisms: planted neurons found, decoys taken, ablated.
 
     Example: `culture-lens organism score organism runs/organism-1/checkpoint`
     """

@@ -72,7 +72,7 @@ def run_demo(
 def run_organism_demo(
     path: str | Path = "runs/demo-organism", *, batch_size: int = 256, progress: bool = True
 ) -> tuple[Path, dict[str, AblationMatrix], dict[str, NeuronSet]]:
-    """Find culture neurons in the organism, silence them, and the planted ones beside them.
+    """Find culture neurons in the organism, ablate them, and the planted ones beside them.
 
     Args:
         path: The run folder.

@@ -44,7 +44,7 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
     for name in folder.names("matrix", ".parquet"):
         matrix = AblationMatrix.from_parquet(folder.named("matrix", name, ".parquet"))
         figures[f"{name}-ablation"] = plots.ablation_heatmap(matrix)
-        if matrix.has_readings:
+        if matrix.has_metrics:
             figures[f"{name}-self-cross"] = plots.self_cross_chart(matrix)
     for name in folder.names("predicted", ".parquet"):
         predicted = PredictedMatrix.from_parquet(folder.named("predicted", name, ".parquet"))
@@ -54,9 +54,9 @@ def plot(run: RunOption = DEFAULT_RUN) -> None:
         figures[f"fidelity-{name}"] = plots.fidelity_chart(held)
     for name in folder.names("transfer", ".parquet"):
         transferred = TransferMatrix.from_parquet(folder.named("transfer", name, ".parquet"))
-        for reading in ("self", "gap"):
-            figures[f"{name}-transfer-{reading}"] = plots.transfer_heatmap(
-                transferred, reading=reading
+        for metric in ("self", "gap"):
+            figures[f"{name}-transfer-{metric}"] = plots.transfer_heatmap(
+                transferred, metric=metric
             )
     for name in folder.names("comparison", ".parquet"):
         compared = Comparison.from_parquet(folder.named("comparison", name, ".parquet"))
@@ -126,14 +126,14 @@ def demo(
 
 
 def show_effects(matrices: Mapping[str, AblationMatrix]) -> None:
-    """Print what silencing did, a block for each selector."""
+    """Print what ablating did, a block for each selector."""
     for name, matrix in matrices.items():
         typer.echo(f"\n{name}: mean over cultures of the change in accuracy, 95% intervals")
         typer.echo(f"  own culture     {matrix.overall('self')}")
         typer.echo(f"  other cultures  {matrix.overall('cross')}")
         typer.echo(f"  gap             {matrix.overall('gap')}")
         if matrix.has_random:
-            typer.echo(f"  random neurons  {matrix.overall('self', kind='random')}")
+            typer.echo(f"  random neurons  {matrix.overall('self', condition='random')}")
     typer.echo("")
 
 

@@ -30,7 +30,7 @@ from culture_lens.cli.options import (
     ScoringOption,
     SeenOption,
     ValueOption,
-    check_silencing,
+    check_ablation,
     given,
     named_values,
     open_model,
@@ -78,7 +78,7 @@ def suite(
     device: DeviceOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Evaluate several benchmarks: unmodified, with each culture's neurons silenced, and random.
+    """Evaluate several benchmarks: unmodified, with each culture's neurons ablated, and random.
 
     The neurons and the model are those of `find` in the run folder. Held-out halves are asked
     where a benchmark has them, and no question that identified the neurons. Beside the benchmarks
@@ -107,7 +107,7 @@ def suite(
         seen=seen,
         batch_size=batch_size,
     )
-    check_silencing(value, scoring)
+    check_ablation(value, scoring)
     corrected(np.ones(1), correction or "holm")  # refuses an unknown one
     check_sets(sets, options)
     both = given(culture=culture, limit=limit)
@@ -220,7 +220,7 @@ def say_suite(result: Suite, options: dict[str, Any]) -> None:
     typer.echo(f"\n{result.table(**options).to_string()}")
     typer.echo("* differs from the unmodified model, ** from random neurons too")
     for against in (UNMODIFIED, RANDOM):
-        if against in set(result.frame["kind"]):
+        if against in set(result.frame["condition"]):
             tests = result.tests(against, **options).to_string(index=False)
             typer.echo(f"\nchange against {against}\n{tests}")
     if result.frame["wording"].nunique() > 1:

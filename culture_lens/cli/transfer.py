@@ -1,4 +1,4 @@
-"""`culture-lens transfer`: neurons of one benchmark silenced on another."""
+"""`culture-lens transfer`: neurons of one benchmark ablated on another."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def transfer(
     device: DeviceOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Find neurons on each benchmark and silence them on every one, such as text and images.
+    """Find neurons on each benchmark and ablate them on every one, such as text and images.
 
     Example: `culture-lens transfer --model llava-hf/llava-v1.6-mistral-7b-hf
     --benchmark everyday --benchmark cvqa=data/cvqa,grouping=country --run runs/transfer`

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from culture_lens.cli.neurons import MethodName, UnionOption, one_mask, silenced
+from culture_lens.cli.neurons import MethodName, UnionOption, ablated, one_mask
 from culture_lens.cli.options import (
     DEFAULT_RUN,
+    AblateOption,
     BatchOption,
     CultureOption,
     DeviceOption,
@@ -18,11 +19,10 @@ from culture_lens.cli.options import (
     RevisionOption,
     RunOption,
     ScoringOption,
-    SilenceOption,
     TooLongOption,
     ValueOption,
     WordingOption,
-    check_silencing,
+    check_ablation,
     given,
     open_model,
     recalled,
@@ -41,7 +41,7 @@ def values(
     country: Annotated[str | None, typer.Option(help="The column of countries.")] = None,
     run: RunOption = DEFAULT_RUN,
     method: MethodName = None,
-    silence: SilenceOption = None,
+    ablate: AblateOption = None,
     union: UnionOption = None,
     value: ValueOption = None,
     culture: CultureOption = None,
@@ -66,17 +66,17 @@ def values(
     """Ask WorldValuesBench's questions and hold the answers against those of each culture's people.
 
     The answers of the World Values Survey may not be passed on, so they are a file of yours.
-    Neurons to silence, and the model, are those of `find` in the run folder.
+    Neurons to ablate, and the model, are those of `find` in the run folder.
 
     Example: `culture-lens values --path data/worldvaluesbench --answers my_answers.csv
-    --run runs/first --silence Japan`
+    --run runs/first --ablate Japan`
     """
     from culture_lens.evaluation.values import evaluate_values, load_values
     from culture_lens.storage.runs import Run
 
     loading = recalled(run, model=model, dtype=dtype, device=device, revision=revision)
-    check_silencing(value, scoring)
-    mask = one_mask(Run(run), method, silence, union, value)
+    check_ablation(value, scoring)
+    mask = one_mask(Run(run), method, ablate, union, value)
     asked = given(
         people=people,
         country=country,
@@ -88,10 +88,10 @@ def values(
     )
     questions = load_values(path, answers, **asked)
     lens = open_model(loading)
-    label, neurons = silenced(mask, lens)
+    label, neurons = ablated(mask, lens)
     folder = Run.open(run)
     options = given(scoring=scoring, value=value, too_long=too_long, batch_size=batch_size)
-    told = {"path": path, "answers": answers, "silenced": label, **asked, **options}
+    told = {"path": path, "answers": answers, "ablated": label, **asked, **options}
     folder.log("values", {**loading, "values": told})
     result = evaluate_values(lens, questions, neurons, run=folder, **options)
     typer.echo(f"{result.to_parquet(folder.named('values', label, '.parquet'))}")

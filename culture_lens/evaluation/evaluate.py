@@ -138,7 +138,7 @@ def answer_prompts(
     label: str = "evaluating",
     run: Run | None = None,
 ) -> pd.DataFrame:
-    """Answer prepared prompts, with neurons silenced where given; finished records are reused.
+    """Answer prepared prompts, with neurons ablated where given; finished records are reused.
 
     Returns:
         One record per prompt; see ``Evaluation``.
@@ -156,7 +156,9 @@ def answer_prompts(
     answers: dict[str, Answer] = {}
     with model.hooks(hooks):
         for batch, found in run_batches(
-            batches(prompts, batch_size, model.pad_id, share=model.shares(prompts)),
+            batches(
+                prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts)
+            ),
             lambda batch: scoring.answers(model, batch),
             pad_id=model.pad_id,
             progress=progress,
@@ -192,7 +194,7 @@ def answer_masks(
         prompts: Prompts in the style of the scoring.
         scoring: How answers are read.
         masks: Names, for the progress bar, and neurons; nothing for the unmodified model.
-        value: What silenced neurons are set to; see ``ablation_hooks``.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
         batch_size: Prompts per forward.
         progress: Show progress bars.
         label: Name of the bar over masks.
@@ -205,7 +207,7 @@ def answer_masks(
 
     for _, neurons in masks:
         if neurons is not None:
-            ablation_hooks(model, neurons, value)  # refuses what cannot be silenced so, before all
+            ablation_hooks(model, neurons, value)  # refuses what cannot be ablated so, before all
     groups = groups_of_pictures(prompts, model.vision)
     found: list[list[pd.DataFrame]] = [[] for _ in masks]
     with tqdm(total=len(groups) * len(masks), desc=label, unit="mask", disable=not progress) as bar:
@@ -242,15 +244,15 @@ def evaluate(
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> Evaluation:
-    """Ask a model questions, with neurons silenced where given, and keep a record of each.
+    """Ask a model questions, with neurons ablated where given, and keep a record of each.
 
     Args:
         model: The model.
         questions: What to ask, or a name for ``load_benchmark``.
-        neurons: Neurons to silence, such as ``found["Japan"]``.
+        neurons: Neurons to ablate, such as ``found["Japan"]``.
         scoring: How answers are read: ``"letter"``, ``"letter_options"``,
             ``"option_likelihood"`` or ``"option_likelihood_sum"``; the model's own by default.
-        value: What silenced neurons are set to; see ``ablation_hooks``.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
         too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or
             ``"truncate"``.
         batch_size: Questions per forward; halved where memory runs out.

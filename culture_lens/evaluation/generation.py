@@ -1,4 +1,4 @@
-"""Greedy generation: what a model writes behind its prompts, with neurons silenced where given.
+"""Greedy generation: what a model writes behind its prompts, with neurons ablated where given.
 
 ``generate`` of transformers runs on the wrapped model, so that hooks fire at every token, those of
 the prompt and those that are written, and its cache of keys and values is used. Every token is the
@@ -71,15 +71,15 @@ def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[t
         The tokens of each row, the end token left out.
 
     Raises:
-        InputError: The batch has beginnings, or fewer than one token is asked for.
+        InputError: The batch has prefixes, or fewer than one token is asked for.
 
     Example:
         ``greedy_tokens(model, collate(prompts, model.pad_id), 16)``
     """
     from transformers import GenerationConfig
 
-    if batch.beginnings is not None:
-        raise InputError("generation needs batches without beginnings: make them share=False.")
+    if batch.prefixes is not None:
+        raise InputError("generation needs batches without prefixes: make them share_prefix=False.")
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens must be at least 1, not {max_new_tokens}.")
     stops = stop_ids(model)
@@ -125,13 +125,13 @@ def write_answers(
     label: str = "writing",
     run: Run | None = None,
 ) -> dict[str, str]:
-    """Let a model write behind prompts, with neurons silenced where given.
+    """Let a model write behind prompts, with neurons ablated where given.
 
     Args:
         model: The model.
         prompts: Prompts of text; see ``build_prompts``, with ``reserve=max_new_tokens``.
-        neurons: Neurons to silence.
-        value: What silenced neurons are set to; see ``ablation_hooks``.
+        neurons: Neurons to ablate.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
         max_new_tokens: At most so many tokens per prompt.
         batch_size: Prompts per forward; halved where memory runs out.
         progress: Show a progress bar.

@@ -3,7 +3,7 @@
 ======================  ==============================================  ========================
 name                    the answer is                                   probability of the gold
 ======================  ==============================================  ========================
-letter                  argmax over the whole vocabulary (paper B);     softmax over the
+letter                  argmax over the whole vocabulary (CULNIG);     softmax over the
                         none of the labels counts as wrong              vocabulary
 letter_options          argmax among the options' label tokens          softmax over the labels
 option_likelihood       highest mean log-probability of the option's    softmax over the options'

@@ -36,7 +36,7 @@ MARK = "*"
 
 
 def cell_tests(
-    matrix: AblationMatrix, *, kind: str = FOUND, correction: str = "holm", level: float = 0.05
+    matrix: AblationMatrix, *, condition: str = FOUND, correction: str = "holm", level: float = 0.05
 ) -> pd.DataFrame:
     """Test in every cell whether answers under the mask differ from the unmodified model's.
 
@@ -53,7 +53,7 @@ def cell_tests(
 
     Args:
         matrix: The matrix.
-        kind: ``"found"`` or ``"random"`` neurons; of random ones, all seeds against none.
+        condition: ``"found"`` or ``"random"`` neurons; of random ones, all seeds against none.
         correction: ``"holm"`` holds the chance of any false finding in the table,
             ``"benjamini-hochberg"`` the expected share of false ones among those marked.
         level: Cells whose corrected p is at most this are marked.
@@ -64,7 +64,8 @@ def cell_tests(
         ``p``, ``corrected_p``, ``mark``, and a ``note`` where there was nothing to test.
 
     Raises:
-        InputError: An unknown kind or correction, no such masks, or answers that are not paired.
+        InputError: An unknown condition or correction, no such masks, or answers that are not
+            paired.
 
     Example:
         ``cell_tests(matrix, correction="benjamini-hochberg").query("mark == '*'")``
@@ -72,13 +73,13 @@ def cell_tests(
     import pandas as pd
     from scipy.stats import binomtest
 
-    check_kind(matrix, kind)
+    check_condition(matrix, condition)
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS)
     answers = PairedAnswers.of(matrix)
     rows = []
     for mask in matrix.masks:
-        runs = answers.runs_of(kind, mask)
+        runs = answers.runs_of(condition, mask)
         for culture in matrix.cultures:
             before, *after = answers.of_items(culture, [UNMASKED, *runs]).T
             lost = sum(int(((before == 1) & (run == 0)).sum()) for run in after)
@@ -92,7 +93,7 @@ def cell_tests(
                     "culture": culture,
                     "items": len(before),
                     "groups": len(counts),
-                    "change": matrix.cell(mask, culture, "change", kind),
+                    "change": matrix.cell(mask, culture, "change", condition),
                     "lost": lost,
                     "gained": gained,
                     "mcnemar_p": mcnemar if alone else math.nan,
@@ -108,17 +109,17 @@ def cell_tests(
     return table
 
 
-def check_kind(matrix: AblationMatrix, kind: str) -> None:
-    """Refuse a kind of masks that there is not.
+def check_condition(matrix: AblationMatrix, condition: str) -> None:
+    """Refuse a condition of masks that there is not.
 
     Raises:
         InputError: Unknown, or not in the matrix.
     """
-    if kind not in (FOUND, RANDOM):
-        raise unknown("kind of neurons", kind, (FOUND, RANDOM))
-    if not (matrix.frame["kind"] == kind).any():
-        remedy = "run ablation_matrix with random_seeds=5" if kind == RANDOM else "run some"
-        raise InputError(f"this matrix has no masks of {kind} neurons: {remedy}.")
+    if condition not in (FOUND, RANDOM):
+        raise unknown("condition", condition, (FOUND, RANDOM))
+    if not (matrix.frame["condition"] == condition).any():
+        remedy = "run ablation_matrix with random_seeds=5" if condition == RANDOM else "run some"
+        raise InputError(f"this matrix has no masks of {condition} neurons: {remedy}.")
 
 
 def say_if_few(groups: Mapping[str, int], runs: int, level: float) -> None:
@@ -155,7 +156,7 @@ def diagonal_test(
     clustered bootstrap. Below four cultures there are too few orders to reach 0.05.
 
     Args:
-        matrix: The matrix; cultures that are both silenced and evaluated are used.
+        matrix: The matrix; cultures that are both ablated and evaluated are used.
         alternative: ``"two-sided"``, ``"less"`` (own questions lose more) or ``"greater"``.
         seed: Seed of drawn orders.
 
@@ -165,7 +166,7 @@ def diagonal_test(
     Example:
         ``print(diagonal_test(matrix))``
     """
-    matrix.readings()  # says what is wrong where there are too few cultures
+    matrix.metrics()  # says what is wrong where there are too few cultures
     both = [culture for culture in matrix.masks if culture in matrix.cultures]
     rows = [matrix.masks.index(culture) for culture in both]
     columns = [matrix.cultures.index(culture) for culture in both]
@@ -239,15 +240,15 @@ def against_random(
     """
     import pandas as pd
 
-    check_kind(matrix, RANDOM)
+    check_condition(matrix, RANDOM)
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS)
     cells, answers = cells_of(matrix, mask), PairedAnswers.of(matrix)
-    seeds = {len(answers.runs_of(RANDOM, silenced)) for silenced, _ in cells}
+    seeds = {len(answers.runs_of(RANDOM, ablated)) for ablated, _ in cells}
     if len(seeds) > 1:
         raise InputError("masks have different numbers of random seeds: run the same for all.")
     names = [culture for _, culture in cells]
-    rows = [matrix.masks.index(silenced) for silenced, _ in cells]
+    rows = [matrix.masks.index(ablated) for ablated, _ in cells]
     columns = [matrix.cultures.index(culture) for culture in names]
     found = with_mean(matrix.draws("change")[:, rows, columns])
     random = with_mean(matrix.draws("change", RANDOM)[:, rows, columns])
@@ -256,8 +257,8 @@ def against_random(
         for name, draws in (("found", found), ("random", random), ("difference", found - random))
     }
     p, sets, together = [], [], dict[str, np.ndarray]()
-    for silenced, culture in cells:
-        runs = [(FOUND, silenced, 0), *answers.runs_of(RANDOM, silenced)]
+    for ablated, culture in cells:
+        runs = [(FOUND, ablated, 0), *answers.runs_of(RANDOM, ablated)]
         counts = answers.of_groups(culture, runs)
         p.append(relabelling_p(counts))
         accuracy = answers.of_items(culture, runs).mean(0)

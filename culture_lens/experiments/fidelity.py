@@ -1,10 +1,10 @@
-"""Attribution answers for itself: predicted effects of silencing beside measured ones.
+"""Attribution answers for itself: predicted effects of ablating beside measured ones.
 
 The prediction (``prediction.py``) follows the tangent of P(gold) at the model as it is; the change
-is measured by running the model again with the neurons silenced. Where the two agree, attribution
+is measured by running the model again with the neurons ablated. Where the two agree, attribution
 may be trusted to rank neurons and to look at whole matrices cheaply; where they part, the model is
 not linear over the edit, and only ablation counts. At the gate they part even for the faintest
-effect: silencing moves act(n) to act(0), which is not where the tangent at n leads.
+effect: ablating moves act(n) to act(0), which is not where the tangent at n leads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation.evaluate import answer_masks, prepare
-from culture_lens.experiments.matrix import BASE, FOUND, AblationMatrix
+from culture_lens.experiments.matrix import FOUND, UNMODIFIED, AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons
@@ -52,7 +52,7 @@ METHODS = ("pearson", "spearman")
 class Fidelity:
     """Predicted and measured changes of P(gold), one record per unit and item.
 
-    A unit is something that was silenced: a single neuron, a set of neurons, or a cell of an
+    A unit is something that was ablated: a single neuron, a set of neurons, or a cell of an
     ablation matrix (the neurons of one culture, on the questions of another).
 
     Attributes:
@@ -137,7 +137,7 @@ class Fidelity:
         return interval(values[0], values[1:])
 
     def score_correlation(self) -> Estimate:
-        """Rank correlation of single neurons' attribution score with what silencing them costs.
+        """Rank correlation of single neurons' attribution score with what ablating them costs.
 
         The score takes the maximum over tokens and a weight, so it is no prediction of an effect;
         this says whether it ranks neurons by their effect all the same.
@@ -209,8 +209,8 @@ def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidel
             f"{matrix.metadata.get('scoring')!r}, value={matrix.metadata.get('value')!r}: make "
             "it with ablation_matrix(..., scoring='letter')."
         )
-    kinds = matrix.frame["kind"]
-    base = matrix.frame[kinds == BASE].set_index("id")["p_gold"]
+    kinds = matrix.frame["condition"]
+    base = matrix.frame[kinds == UNMODIFIED].set_index("id")["p_gold"]
     found = matrix.frame.loc[kinds == FOUND, ["mask", "id", "p_gold"]]
     found = found.assign(measured=found["p_gold"] - found["id"].map(base))
     frame = predicted.frame.merge(found[["mask", "id", "measured"]], on=["mask", "id"])
@@ -279,7 +279,7 @@ def sample_neurons(
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """Something to silence: one neuron with its score, or a set."""
+    """Something to ablate: one neuron with its score, or a set."""
 
     name: str
     kind: str
@@ -294,7 +294,7 @@ def list_units(
     sets: Mapping[str, Neurons],
     seed: int,
 ) -> list[Unit]:
-    """List what ``fidelity`` silences: single neurons, best and random sets, and given ones."""
+    """List what ``fidelity`` ablates: single neurons, best and random sets, and given ones."""
     units = [
         Unit(f"{site} {layer}.{index}", NEURON, Neurons.of({site: [(layer, index)]}), score)
         for (site, layer, index), score in sample_neurons(tables, neurons, seed).items()
@@ -330,7 +330,7 @@ def fidelity(
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> Fidelity:
-    """Compare predicted with measured effects of silencing, for single neurons and whole sets.
+    """Compare predicted with measured effects of ablating, for single neurons and whole sets.
 
     Single neurons are a sample: half at ranks of their score spread evenly on a log scale, half
     random. Sets are the best neurons by score at several shares, random sets of the same sizes,
@@ -380,14 +380,14 @@ def fidelity(
     items = item_frame(prompts, p_gold)
     folder = Run.open(run) if run is not None else None
 
-    base, *silenced = answer_masks(
+    base, *ablated = answer_masks(
         model,
         prompts,
         way,
         [("unmodified", None), *((unit.name, unit.neurons) for unit in units)],
         batch_size=batch_size,
         progress=progress,
-        label="silencing",
+        label="ablating",
         run=folder,
     )
     frames = [
@@ -399,7 +399,7 @@ def fidelity(
             predicted=changes[:, position].numpy(),
             measured=(frame["p_gold"] - base["p_gold"]).to_numpy(),
         )
-        for position, (unit, frame) in enumerate(zip(units, silenced, strict=True))
+        for position, (unit, frame) in enumerate(zip(units, ablated, strict=True))
     ]
     metadata = {
         "model": model.name,

@@ -1,7 +1,7 @@
-"""ablation_matrix: every culture's neurons silenced in turn, every culture's questions asked.
+"""ablation_matrix: every culture's neurons ablated in turn, every culture's questions asked.
 
 From the accuracy A[m,e] under the mask of culture m on the questions of culture e, and the
-unmasked base[e] (paper A, section 4):
+unmasked base[e] (ConAct's paper, section 4):
 
     self(c)        = A[c,c] - base[c]
     cross(c)       = mean over e != c of A[c,e] - base[e]      one mask, other cultures
@@ -43,8 +43,8 @@ from culture_lens.storage.runs import Run, versions
 if TYPE_CHECKING:
     import pandas as pd
 
-BASE, FOUND, RANDOM = "none", "found", "random"
-READINGS = ("base", "self", "cross", "cross_masks", "gap", "gap_masks", "flips")
+UNMODIFIED, FOUND, RANDOM = "unmodified", "found", "random"
+METRICS = ("base", "self", "cross", "cross_masks", "gap", "gap_masks", "flips")
 Draws = Float[np.ndarray, "draw mask culture"]
 
 
@@ -53,8 +53,8 @@ class AblationMatrix:
     """Records of every mask, and the tables that are read off them.
 
     Attributes:
-        frame: The columns of an Evaluation, with ``kind`` (``"none"``, ``"found"`` or
-            ``"random"``), ``mask`` (the culture silenced) and ``seed`` before them.
+        frame: The columns of an Evaluation, with ``condition`` (``"unmodified"``, ``"found"`` or
+            ``"random"``), ``mask`` (the culture ablated) and ``seed`` before them.
         metadata: Model, selector, scoring, and whether items used to identify were left out.
 
     Example:
@@ -71,14 +71,14 @@ class AblationMatrix:
 
     @cached_property
     def masks(self) -> tuple[str, ...]:
-        """The cultures whose neurons were silenced."""
-        found = self.frame.loc[self.frame["kind"] == FOUND, "mask"]
+        """The cultures whose neurons were ablated."""
+        found = self.frame.loc[self.frame["condition"] == FOUND, "mask"]
         return tuple(sorted(found.unique()))
 
     @property
     def has_random(self) -> bool:
         """Whether random masks were run."""
-        return bool((self.frame["kind"] == RANDOM).any())
+        return bool((self.frame["condition"] == RANDOM).any())
 
     @cached_property
     def _weights(self) -> Float[np.ndarray, "draw group"]:
@@ -100,15 +100,17 @@ class AblationMatrix:
 
     @cached_property
     def _with_flips(self) -> pd.DataFrame:
-        base = self.frame[self.frame["kind"] == BASE].set_index("id")["prediction"]
+        base = self.frame[self.frame["condition"] == UNMODIFIED].set_index("id")["prediction"]
         frame = self.frame.assign(base=self.frame["id"].map(base))
         return frame.assign(flipped=frame["prediction"] != frame["base"])
 
-    def _cells(self, kind: str, column: str) -> Draws:
+    def _cells(self, condition: str, column: str) -> Draws:
         """Mean of a column for every mask and culture: the value first, then its draws."""
         frame = self._with_flips
-        frame = frame[frame["kind"] == kind]
-        masks = {name: i for i, name in enumerate(self.masks)} if kind != BASE else {"": 0}
+        frame = frame[frame["condition"] == condition]
+        masks = (
+            {name: i for i, name in enumerate(self.masks)} if condition != UNMODIFIED else {"": 0}
+        )
         cultures = {name: i for i, name in enumerate(self.cultures)}
         groups = {name: i for i, name in enumerate(self._groups)}
         shape = (len(groups), len(masks), len(cultures))
@@ -128,43 +130,51 @@ class AblationMatrix:
     @cached_property
     def _tables(self) -> dict[tuple[str, str], Draws]:
         tables = {
-            (BASE, "accuracy"): self._cells(BASE, "correct"),
-            (BASE, "p_gold"): self._cells(BASE, "p_gold"),
+            (UNMODIFIED, "accuracy"): self._cells(UNMODIFIED, "correct"),
+            (UNMODIFIED, "p_gold"): self._cells(UNMODIFIED, "p_gold"),
         }
-        for kind in (FOUND, RANDOM) if self.has_random else (FOUND,):
+        for condition in (FOUND, RANDOM) if self.has_random else (FOUND,):
             for table, column in (("accuracy", "correct"), ("p_gold", "p_gold")):
-                tables[kind, table] = self._cells(kind, column)
-            tables[kind, "change"] = tables[kind, "accuracy"] - tables[BASE, "accuracy"]
-            tables[kind, "p_change"] = tables[kind, "p_gold"] - tables[BASE, "p_gold"]
-            tables[kind, "flips"] = self._cells(kind, "flipped")
+                tables[condition, table] = self._cells(condition, column)
+            tables[condition, "change"] = (
+                tables[condition, "accuracy"] - tables[UNMODIFIED, "accuracy"]
+            )
+            tables[condition, "p_change"] = (
+                tables[condition, "p_gold"] - tables[UNMODIFIED, "p_gold"]
+            )
+            tables[condition, "flips"] = self._cells(condition, "flipped")
         return tables
 
-    def draws(self, what: str, kind: str = FOUND) -> Draws:
+    def draws(self, what: str, condition: str = FOUND) -> Draws:
         """Give a table with its bootstrap draws, the value itself first.
 
         Args:
             what: ``"accuracy"``, ``"change"`` of accuracy, ``"flips"``, ``"p_gold"`` (mean
                 probability of the right answer) or ``"p_change"``.
-            kind: ``"found"``, ``"random"`` (the mean over seeds) or ``"none"``.
+            condition: ``"found"``, ``"random"`` (the mean over seeds) or ``"unmodified"``.
 
         Raises:
             InputError: No such table.
         """
-        if (kind, what) not in self._tables:
+        if (condition, what) not in self._tables:
             known = ", ".join(f"{w} of {k}" for k, w in self._tables)
-            raise InputError(f"no table {what!r} of kind {kind!r}; there are: {known}.")
-        return self._tables[kind, what]
+            raise InputError(
+                f"no table {what!r} under condition {condition!r}; there are: {known}."
+            )
+        return self._tables[condition, what]
 
-    def cell(self, mask: str, culture: str, what: str = "change", kind: str = FOUND) -> Estimate:
+    def cell(
+        self, mask: str, culture: str, what: str = "change", condition: str = FOUND
+    ) -> Estimate:
         """Give one cell with its interval.
 
         Example:
             ``matrix.cell("Japan", "Japan")``
         """
-        draws = self.draws(what, kind)[:, self.masks.index(mask), self.cultures.index(culture)]
+        draws = self.draws(what, condition)[:, self.masks.index(mask), self.cultures.index(culture)]
         return self._estimate(draws, culture)
 
-    def table(self, what: str = "change", kind: str = FOUND) -> pd.DataFrame:
+    def table(self, what: str = "change", condition: str = FOUND) -> pd.DataFrame:
         """Lay out a table, masks x evaluated cultures, values only.
 
         Example:
@@ -172,23 +182,23 @@ class AblationMatrix:
         """
         import pandas as pd
 
-        masks = self.masks if kind != BASE else ("none",)
+        masks = self.masks if condition != UNMODIFIED else (UNMODIFIED,)
         return pd.DataFrame(
-            self.draws(what, kind)[0], index=list(masks), columns=list(self.cultures)
+            self.draws(what, condition)[0], index=list(masks), columns=list(self.cultures)
         )
 
-    def readings(self, kind: str = FOUND) -> dict[str, Float[np.ndarray, "draw mask"]]:
+    def metrics(self, condition: str = FOUND) -> dict[str, Float[np.ndarray, "draw mask"]]:
         """Give base, self, cross, gap and flips of every mask, with draws, the value first.
 
         Only masks of cultures that were evaluated have them.
         """
-        change = self.draws("change", kind)
-        flips = self.draws("flips", kind)
+        change = self.draws("change", condition)
+        flips = self.draws("flips", condition)
         both = [culture for culture in self.masks if culture in self.cultures]
         if len(both) < 2 or len(self.cultures) < 2:
             raise InputError(
-                "self and cross need at least two cultures that are both silenced and evaluated; "
-                f"silenced {self.masks}, evaluated {self.cultures}."
+                "self and cross need at least two cultures that are both ablated and evaluated; "
+                f"ablated {self.masks}, evaluated {self.cultures}."
             )
         rows = [self.masks.index(culture) for culture in both]
         columns = [self.cultures.index(culture) for culture in both]
@@ -200,7 +210,7 @@ class AblationMatrix:
             cross = np.nanmean(others[:, rows], 2)
             cross_masks = np.nanmean(others[:, :, columns], 1)
         return {
-            "base": self.draws("accuracy", BASE)[:, 0, columns],
+            "base": self.draws("accuracy", UNMODIFIED)[:, 0, columns],
             "self": own,
             "cross": cross,
             "cross_masks": cross_masks,
@@ -209,7 +219,7 @@ class AblationMatrix:
             "flips": flips[:, rows, columns],
         }
 
-    def summary(self, kind: str = FOUND) -> pd.DataFrame:
+    def summary(self, condition: str = FOUND) -> pd.DataFrame:
         """Lay out base, self, cross, gap and flips of every culture, each as an Estimate.
 
         Example:
@@ -221,35 +231,35 @@ class AblationMatrix:
         return pd.DataFrame(
             {
                 name: [self._estimate(draws[:, i], culture) for i, culture in enumerate(both)]
-                for name, draws in self.readings(kind).items()
+                for name, draws in self.metrics(condition).items()
             },
             index=both,
         )
 
-    def overall(self, reading: str = "gap", kind: str = FOUND) -> Estimate:
-        """Give the mean of a reading over cultures, with its interval.
+    def overall(self, metric: str = "gap", condition: str = FOUND) -> Estimate:
+        """Give the mean of a metric over cultures, with its interval.
 
         Example:
-            ``matrix.overall("self")``, ``matrix.overall("self", kind="random")``
+            ``matrix.overall("self")``, ``matrix.overall("self", condition="random")``
         """
-        if reading not in READINGS:
-            raise InputError(f"no reading {reading!r}; there are: {', '.join(READINGS)}.")
-        draws = np.nanmean(self.readings(kind)[reading], 1)
+        if metric not in METRICS:
+            raise InputError(f"no metric {metric!r}; there are: {', '.join(METRICS)}.")
+        draws = np.nanmean(self.metrics(condition)[metric], 1)
         return interval(draws[0], draws[1:])
 
-    def beyond_random(self, reading: str = "self") -> Estimate:
+    def beyond_random(self, metric: str = "self") -> Estimate:
         """Give the mean over cultures of found minus random neurons, a paired difference.
 
         Raises:
             InputError: No random masks were run.
         """
-        difference = self.readings(FOUND)[reading] - self.readings(RANDOM)[reading]
+        difference = self.metrics(FOUND)[metric] - self.metrics(RANDOM)[metric]
         draws = np.nanmean(difference, 1)
         return interval(draws[0], draws[1:])
 
     @property
-    def has_readings(self) -> bool:
-        """Whether self and cross can be read: two cultures both silenced and evaluated.
+    def has_metrics(self) -> bool:
+        """Whether self and cross can be read: two cultures both ablated and evaluated.
 
         Not so for culture-general neurons, which belong to no culture; see ``effects``.
         """
@@ -273,7 +283,7 @@ class AblationMatrix:
         if mask not in self.masks:
             raise unknown("mask", mask, self.masks)
         row, rows = self.masks.index(mask), [*self.cultures, "mean"]
-        columns = {"base": self.draws("accuracy", BASE)[:, 0]}
+        columns = {"base": self.draws("accuracy", UNMODIFIED)[:, 0]}
         columns |= {name: self.draws(name)[:, row] for name in ("change", "flips")}
         if self.has_random:
             columns["random"] = self.draws("change", RANDOM)[:, row]
@@ -371,19 +381,19 @@ def ablation_matrix(
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> AblationMatrix:
-    """Silence each culture's neurons in turn and ask every culture's questions (paper A).
+    """Ablate each culture's neurons in turn and ask every culture's questions (ConAct's paper).
 
     Args:
         model: The model that the neurons were found on.
         found: The neurons. Cultures that the questions name otherwise take the questions' names.
         questions: What to ask. Questions whose group identified the neurons are left out.
-        random_seeds: Sets of random neurons beside each culture's; paper B takes 10.
+        random_seeds: Sets of random neurons beside each culture's; CULNIG takes 10.
         random_match: ``"layer"``: as many random neurons in each layer; ``"pool"``: as many in
             all; ``"activity"``: of the same layer, firing rate and norm of outgoing weights; see
             ``matched_random``.
         random_summary: For ``"activity"``, a summary of the sites at which the neurons are.
         scoring: How answers are read; the model's own way by default.
-        value: What silenced neurons are set to; see ``ablation_hooks``.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
         seen: Evaluate on the questions used to identify too, and say so.
         too_long: What to do with prompts longer than the context.
         batch_size: Questions per forward; halved where memory runs out.
@@ -403,7 +413,7 @@ def ablation_matrix(
     found = align_cultures(found, asked)
     prompts, way = prepare(model, asked, scoring, too_long=too_long, progress=progress)
     folder = Run.open(run) if run is not None else None
-    masks: list[tuple[str, str, int, Neurons | None]] = [(BASE, "", 0, None)]
+    masks: list[tuple[str, str, int, Neurons | None]] = [(UNMODIFIED, "", 0, None)]
     masks += [(FOUND, culture, 0, found[culture]) for culture in found]
     norms = None
     if random_match == "activity":
@@ -415,7 +425,7 @@ def ablation_matrix(
         model,
         prompts,
         way,
-        [(f"{kind} {mask}", neurons) for kind, mask, _, neurons in masks],
+        [(f"{condition} {mask}", neurons) for condition, mask, _, neurons in masks],
         value=value,
         batch_size=batch_size,
         progress=progress,
@@ -423,11 +433,11 @@ def ablation_matrix(
         run=folder,
     )
     frames = [
-        frame.assign(kind=kind, mask=mask, seed=seed)
-        for (kind, mask, seed, _), frame in zip(masks, records, strict=True)
+        frame.assign(condition=condition, mask=mask, seed=seed)
+        for (condition, mask, seed, _), frame in zip(masks, records, strict=True)
     ]
     frame = pd.concat(frames, ignore_index=True)
-    first = ["kind", "mask", "seed"]
+    first = ["condition", "mask", "seed"]
     metadata = {
         "model": model.name,
         "revision": model.revision,

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Int
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.matrix import BASE, AblationMatrix
+from culture_lens.experiments.matrix import UNMODIFIED, AblationMatrix
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNMASKED = (BASE, "", 0)
+UNMASKED = (UNMODIFIED, "", 0)
 Run = tuple[str, str, int]
 
 
@@ -26,7 +26,7 @@ class PairedAnswers:
 
     Attributes:
         right: 1 where a question was answered right, question x run.
-        runs: The runs, ``(kind, mask, seed)``.
+        runs: The runs, ``(condition, mask, seed)``.
         items: Culture and question group of each question, by id.
     """
 
@@ -41,20 +41,20 @@ class PairedAnswers:
         Raises:
             InputError: A mask was not asked every question, or was asked one twice.
         """
-        run = ["kind", "mask", "seed"]
+        run = ["condition", "mask", "seed"]
         twice = matrix.frame[matrix.frame.duplicated([*run, "id"])]
         if len(twice):
-            kind, mask, seed, name = twice.iloc[0][[*run, "id"]]
+            condition, mask, seed, name = twice.iloc[0][[*run, "id"]]
             raise InputError(
-                f"question {name!r} is recorded twice under mask {mask!r} (kind {kind}, seed "
-                f"{seed}): pairs need one answer per question and run."
+                f"question {name!r} is recorded twice under mask {mask!r} (condition "
+                f"{condition}, seed {seed}): pairs need one answer per question and run."
             )
         right = matrix.frame.pivot(index="id", columns=run, values="correct")
         lacking = right.isna().sum()
         if lacking.any():
-            kind, mask, seed = lacking.idxmax()
+            condition, mask, seed = lacking.idxmax()
             raise InputError(
-                f"mask {mask!r} (kind {kind}, seed {seed}) lacks {lacking.max()} of the "
+                f"mask {mask!r} (condition {condition}, seed {seed}) lacks {lacking.max()} of the "
                 f"{len(right)} questions: pairs need every question under every mask."
             )
         if UNMASKED not in right.columns:
@@ -93,16 +93,16 @@ class PairedAnswers:
         """Name the question groups of a culture, in the order of ``of_groups``."""
         return self._groups[culture][0]
 
-    def runs_of(self, kind: str, mask: str) -> list[Run]:
+    def runs_of(self, condition: str, mask: str) -> list[Run]:
         """List the runs of a mask, one per seed."""
-        return [run for run in self.runs if run[:2] == (kind, mask)]
+        return [run for run in self.runs if run[:2] == (condition, mask)]
 
 
 def cells_of(matrix: AblationMatrix, mask: str | None) -> list[tuple[str, str]]:
     """Pair every culture with its own mask, or with one mask.
 
     Raises:
-        InputError: No such mask, or no culture is silenced and evaluated.
+        InputError: No such mask, or no culture is ablated and evaluated.
     """
     if mask is not None:
         if mask not in matrix.masks:
@@ -111,7 +111,7 @@ def cells_of(matrix: AblationMatrix, mask: str | None) -> list[tuple[str, str]]:
     both = [(culture, culture) for culture in matrix.masks if culture in matrix.cultures]
     if not both:
         raise InputError(
-            f"no culture was both silenced ({', '.join(matrix.masks)}) and evaluated "
-            f"({', '.join(matrix.cultures)}): give mask= one of those silenced."
+            f"no culture was both ablated ({', '.join(matrix.masks)}) and evaluated "
+            f"({', '.join(matrix.cultures)}): give mask= one of those ablated."
         )
     return both

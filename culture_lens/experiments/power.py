@@ -146,8 +146,8 @@ def paired_changes(
     """Sum the changes of each group and culture; also the numbers of items, and the cultures."""
     cells, answers = cells_of(matrix, mask), PairedAnswers.of(matrix)
     change = answers.items.assign(change=0.0)
-    for silenced, culture in cells:
-        after, before = answers.of_items(culture, [(FOUND, silenced, 0), UNMASKED]).T
+    for ablated, culture in cells:
+        after, before = answers.of_items(culture, [(FOUND, ablated, 0), UNMASKED]).T
         change.loc[change["culture"] == culture, "change"] = (after - before).astype(float)
     change = change[change["culture"].isin([culture for _, culture in cells])]
     return by_group(change, "change")
@@ -161,7 +161,7 @@ def plain_answers(
     if lacking or not len(frame):
         problem = f"lacks {', '.join(lacking)}" if lacking else "is empty"
         raise InputError(f"the frame {problem}: give a matrix, or evaluate(...).frame.")
-    if "kind" in frame:
+    if "condition" in frame:
         raise InputError("these are the records of a matrix: give the matrix itself.")
     return by_group(frame, "correct")
 

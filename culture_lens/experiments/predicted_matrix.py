@@ -1,8 +1,8 @@
-"""Effects of silencing predicted to first order, for any number of sets from one backward pass.
+"""Effects of ablating predicted to first order, for any number of sets from one backward pass.
 
 Multiplying the neurons S by a factor f changes the probability of the right answer by about
 
-    (f - 1) sum over n in S, tokens t of n_t dP(y|x) / dn_t        f = 0: silenced
+    (f - 1) sum over n in S, tokens t of n_t dP(y|x) / dn_t        f = 0: ablated
 
 so a whole ablation matrix, masks x cultures, costs as much as scoring its questions once.
 ``fidelity`` says how far that can be trusted.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PredictedMatrix:
-    """What silencing every culture's neurons would do to every culture's questions, to first order.
+    """What ablating every culture's neurons would do to every culture's questions, to first order.
 
     Attributes:
         frame: Columns mask (whose neurons), id, culture, group, p_gold, predicted.
@@ -53,7 +53,7 @@ class PredictedMatrix:
 
     @property
     def masks(self) -> tuple[str, ...]:
-        """Whose neurons would be silenced."""
+        """Whose neurons would be ablated."""
         return tuple(sorted(self.frame["mask"].unique()))
 
     @property
@@ -129,7 +129,7 @@ def predicted_effects(
         model: The model.
         prompts: Prompts of style ``"choices"``.
         sets: Sets of neurons, at any site.
-        factor: What the neurons would be multiplied by: 0 silences, 2 doubles.
+        factor: What the neurons would be multiplied by: 0 ablates, 2 doubles.
         batch_size: Prompts per forward and backward.
         progress: Show a progress bar.
 
@@ -221,7 +221,7 @@ def predicted_ablation_matrix(
 
 
 def item_frame(prompts: Sequence[Prompt], p_gold: Tensor) -> pd.DataFrame:
-    """Lay out what is known of each item before anything is silenced."""
+    """Lay out what is known of each item before anything is ablated."""
     import pandas as pd
 
     rows = [(p.question.id, p.question.culture, p.question.group) for p in prompts]

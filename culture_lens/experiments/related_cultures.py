@@ -1,4 +1,4 @@
-"""Which cultures fall with which when the neurons of one are silenced.
+"""Which cultures fall with which when the neurons of one are ablated.
 
 The change C[m,e] on the questions of culture e under the mask of culture m has three parts: masks
 that hit everything, cultures that everything hits, and what this mask does to this culture beyond
@@ -44,7 +44,7 @@ class Relations:
     """How cultures fall with each other, with bootstrap draws, the value itself first.
 
     Attributes:
-        cultures: Cultures that were both silenced and evaluated.
+        cultures: Cultures that were both ablated and evaluated.
         changes: Changes of accuracy, mask x culture.
         draws: Relations, mask x culture, NaN on the diagonal.
         adjusted: Whether the parts of mask and culture were taken out.
@@ -162,13 +162,13 @@ class Relations:
 
 
 def related_cultures(
-    matrix: AblationMatrix, *, kind: str = FOUND, adjusted: bool = True
+    matrix: AblationMatrix, *, condition: str = FOUND, adjusted: bool = True
 ) -> Relations:
-    """Say which cultures fall with which when the neurons of one are silenced.
+    """Say which cultures fall with which when the neurons of one are ablated.
 
     Args:
-        matrix: The matrix; cultures that are both silenced and evaluated are used.
-        kind: ``"found"`` or ``"random"`` neurons; of random ones no relations are expected.
+        matrix: The matrix; cultures that are both ablated and evaluated are used.
+        condition: ``"found"`` or ``"random"`` neurons; of random ones no relations are expected.
         adjusted: Take out the parts of masks and cultures. Without, a culture whose accuracy falls
             under any mask is near to all, and two such cultures are near to each other.
 
@@ -181,12 +181,12 @@ def related_cultures(
     both = tuple(culture for culture in matrix.masks if culture in matrix.cultures)
     if len(both) < LEAST:
         raise InputError(
-            f"relations need at least {LEAST} cultures that are both silenced and evaluated, there "
+            f"relations need at least {LEAST} cultures that are both ablated and evaluated, there "
             f"are {len(both)} ({', '.join(both)})."
         )
     rows = [matrix.masks.index(culture) for culture in both]
     columns = [matrix.cultures.index(culture) for culture in both]
-    changes = matrix.draws("change", kind)[:, rows][:, :, columns]
+    changes = matrix.draws("change", condition)[:, rows][:, :, columns]
     off = ~np.eye(len(both), dtype=bool)
     if np.isnan(changes[0][off]).any():
         mask, culture = np.argwhere(np.isnan(changes[0]) & off)[0]

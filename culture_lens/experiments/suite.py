@@ -1,4 +1,4 @@
-"""The papers' main table: several benchmarks, unmodified, with neurons silenced, and random ones.
+"""The papers' main table: several benchmarks, unmodified, with neurons ablated, and random ones.
 
 Every cell has its interval, clustered by question group, and is compared item by item with the
 unmodified model and with random neurons of the same number. Several wordings of one question are
@@ -45,9 +45,9 @@ class Suite:
     """One record per condition, benchmark, wording and item.
 
     Attributes:
-        frame: Columns kind (``"unmodified"``, ``"found"`` or ``"random"``), name (of the neurons),
-            seed, benchmark, wording, id, culture, group, value (1 where the answer is right; of
-            values the alignment).
+        frame: Columns condition (``"unmodified"``, ``"found"`` or ``"random"``), name (of the
+            neurons), seed, benchmark, wording, id, culture, group, value (1 where the answer is
+            right; of values the alignment).
         metadata: Model, numbers of neurons, versions.
 
     Example:
@@ -64,30 +64,30 @@ class Suite:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the silenced neurons, in order."""
-        return tuple(dict.fromkeys(self.frame.loc[self.frame["kind"] == FOUND, "name"]))
+        """Names of the ablated neurons, in order."""
+        return tuple(dict.fromkeys(self.frame.loc[self.frame["condition"] == FOUND, "name"]))
 
-    def _items(self, kind: str, name: str, benchmark: str) -> pd.DataFrame:
+    def _items(self, condition: str, name: str, benchmark: str) -> pd.DataFrame:
         """Mean value of each item and wording, over seeds of random neurons."""
         part = self.frame
-        part = part[(part["kind"] == kind) & (part["benchmark"] == benchmark)]
-        if kind != UNMODIFIED:
+        part = part[(part["condition"] == condition) & (part["benchmark"] == benchmark)]
+        if condition != UNMODIFIED:
             part = part[part["name"] == name]
         whole = part.groupby(["id", "wording"], sort=True)
         return whole.agg(value=("value", "mean"), group=("group", "first"))
 
-    def score(self, kind: str, name: str, benchmark: str) -> Estimate:
+    def score(self, condition: str, name: str, benchmark: str) -> Estimate:
         """Mean value of one cell; for random neurons over their seeds.
 
         Raises:
-            InputError: No such kind, name or benchmark.
+            InputError: No such condition, name or benchmark.
         """
-        self._check(kind, name, benchmark)
-        items = self._items(kind, name, benchmark)
+        self._check(condition, name, benchmark)
+        items = self._items(condition, name, benchmark)
         return mean_estimate(items["value"].tolist(), items["group"].tolist())
 
     def change(self, name: str, benchmark: str, against: str = UNMODIFIED) -> Estimate:
-        """Change that silencing makes, item by item, against the unmodified model or random ones.
+        """Change that ablating makes, item by item, against the unmodified model or random ones.
 
         Raises:
             InputError: No such name or benchmark, or nothing to compare with.
@@ -102,17 +102,17 @@ class Suite:
         base = self._items(against, name, benchmark)
         return found.assign(value=found["value"] - base["value"])
 
-    def _check(self, kind: str, name: str, benchmark: str) -> None:
-        held = tuple(dict.fromkeys(self.frame["kind"]))
-        if kind not in held:
-            raise unknown("kind of neurons", kind, held)
-        if kind != UNMODIFIED and name not in self.names:
+    def _check(self, condition: str, name: str, benchmark: str) -> None:
+        held = tuple(dict.fromkeys(self.frame["condition"]))
+        if condition not in held:
+            raise unknown("condition", condition, held)
+        if condition != UNMODIFIED and name not in self.names:
             raise unknown("set of neurons", name, self.names)
         if benchmark not in self.benchmarks:
             raise unknown("benchmark", benchmark, self.benchmarks)
 
     def tests(self, against: str = UNMODIFIED, *, correction: str = "holm") -> pd.DataFrame:
-        """Test every cell of silenced neurons: sign flips of whole question groups, two-sided.
+        """Test every cell of ablated neurons: sign flips of whole question groups, two-sided.
 
         Returns:
             One row per name and benchmark: change, p, corrected p, and whether that is at most
@@ -141,7 +141,7 @@ class Suite:
     def table(self, *, correction: str = "holm") -> pd.DataFrame:
         """Give the main table as text: conditions x benchmarks, each cell with its interval.
 
-        A star marks silenced neurons whose change against the unmodified model is significant, a
+        A star marks ablated neurons whose change against the unmodified model is significant, a
         second one those that also differ significantly from random ones; all cells are corrected
         together.
         """
@@ -149,20 +149,22 @@ class Suite:
 
         starred: dict[tuple[str, str], int] = {}
         for against in (UNMODIFIED, RANDOM):
-            if against in set(self.frame["kind"]):
+            if against in set(self.frame["condition"]):
                 for row in self.tests(against, correction=correction).itertuples():
                     at = (row.name, row.benchmark)
                     starred[at] = starred.get(at, 0) + int(row.significant)
         rows: dict[str, dict[str, str]] = {
             UNMODIFIED: {b: str(self.score(UNMODIFIED, "", b)) for b in self.benchmarks}
         }
-        kinds = [kind for kind in (FOUND, RANDOM) if kind in set(self.frame["kind"])]
+        conditions = [
+            condition for condition in (FOUND, RANDOM) if condition in set(self.frame["condition"])
+        ]
         for name in self.names:
-            for kind in kinds:
-                label = name if kind == FOUND else f"random as {name}"
+            for condition in conditions:
+                label = name if condition == FOUND else f"random as {name}"
                 rows[label] = {
-                    benchmark: f"{self.score(kind, name, benchmark)}"
-                    + "*" * (starred.get((name, benchmark), 0) if kind == FOUND else 0)
+                    benchmark: f"{self.score(condition, name, benchmark)}"
+                    + "*" * (starred.get((name, benchmark), 0) if condition == FOUND else 0)
                     for benchmark in self.benchmarks
                 }
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(self.benchmarks))
@@ -177,13 +179,19 @@ class Suite:
         import pandas as pd
 
         rows = []
-        for (kind, name, benchmark), part in self.frame.groupby(
-            ["kind", "name", "benchmark"], sort=False
+        for (condition, name, benchmark), part in self.frame.groupby(
+            ["condition", "name", "benchmark"], sort=False
         ):
             means = part.groupby("wording", sort=True)["value"].mean()
             named = {f"wording {wording}": value for wording, value in means.items()}
             rows.append(
-                {"kind": kind, "name": name, "benchmark": benchmark, **named, "sd": means.std()}
+                {
+                    "condition": condition,
+                    "name": name,
+                    "benchmark": benchmark,
+                    **named,
+                    "sd": means.std(),
+                }
             )
         return pd.DataFrame(rows)
 
@@ -221,17 +229,17 @@ def evaluate_suite(
 
     Args:
         model: The model.
-        neurons: Name -> neurons to silence; of a NeuronSet the questions that identified it are
+        neurons: Name -> neurons to ablate; of a NeuronSet the questions that identified it are
             left out.
         benchmarks: Names for ``load_benchmark``, or name -> local copy, or name -> questions, which
             may be those of ``load_values`` and ``load_short_answers``. Held-out halves are asked
             where a benchmark has them.
-        random_seeds: Sets of random neurons beside each; 10 as in paper B, 0 for none.
+        random_seeds: Sets of random neurons beside each; 10 as in CULNIG, 0 for none.
         random_match: See ``matched_random``.
         every_wording: Ask every question in each of its benchmark's wordings.
         limit: At most so many questions of each culture of a benchmark that is loaded by name.
         scoring: How answers are read; the model's own way by default.
-        value: What silenced neurons are set to; see ``ablation_hooks``.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
         seen: Ask the questions that identified the neurons too, and say so.
         batch_size: Questions per forward; halved where memory runs out.
         progress: Show progress bars.
@@ -265,10 +273,20 @@ def evaluate_suite(
     for name, worded_parts in tqdm(parts.items(), desc="benchmarks", disable=not progress):
         for wording, part in worded_parts:
             answered = values_of(model, part, [mask for *_, mask in masks], scoring, options)
-            for (kind, label, seed, _), frame in zip(masks, answered, strict=True):
-                known = {"kind": kind, "name": label, "seed": seed}
+            for (condition, label, seed, _), frame in zip(masks, answered, strict=True):
+                known = {"condition": condition, "name": label, "seed": seed}
                 frames.append(frame.assign(**known, benchmark=name, wording=wording))
-    columns = ["kind", "name", "seed", "benchmark", "wording", "id", "culture", "group", "value"]
+    columns = [
+        "condition",
+        "name",
+        "seed",
+        "benchmark",
+        "wording",
+        "id",
+        "culture",
+        "group",
+        "value",
+    ]
     metadata = {
         "model": model.name,
         "revision": model.revision,
@@ -285,7 +303,7 @@ def evaluate_suite(
 def as_set(model: LensModel, neurons: Mapping[str, Neurons] | NeuronSet) -> NeuronSet:
     """Take named neurons as a set of this model."""
     if not len(neurons):
-        raise InputError("no neurons to silence: give {name: neurons} or what a selector found.")
+        raise InputError("no neurons to ablate: give {name: neurons} or what a selector found.")
     if isinstance(neurons, NeuronSet):
         neurons.check_model(model)
         return neurons

@@ -1,15 +1,15 @@
-"""transfer_matrix: neurons found on one benchmark, silenced on another, such as text and images.
+"""transfer_matrix: neurons found on one benchmark, ablated on another, such as text and images.
 
 For benchmarks s and t, N_s(c) the neurons of culture c found on s, and A[s,t][m,e] the accuracy on
-the questions of culture e in t with N_s(m) silenced:
+the questions of culture e in t with N_s(m) ablated:
 
     self(s,t)  = mean over c of A[s,t][c,c] - base[t][c]
     gap(s,t)   = self(s,t) - mean over c, e != c of A[s,t][c,e] - base[t][e]
 
 and beside them the same for random neurons, as many in each layer. On the diagonal the neurons are
 asked about held-out questions of the benchmark they come from; off it, knowledge that holds for
-both kinds of question shows as a fall of the same kind. Nobody's paper has this table; the
-readings are those of paper A, section 4.
+both kinds of question shows as a fall of the same kind. Nobody's paper has this table;
+the metrics are those of ConAct's paper, section 4.
 """
 
 from __future__ import annotations
@@ -88,34 +88,34 @@ class TransferMatrix:
         return self._matrices[source, target]
 
     def cell(
-        self, source: str, target: str, reading: str = "self", kind: str = "found"
+        self, source: str, target: str, metric: str = "self", condition: str = "found"
     ) -> Estimate:
-        """Give one reading, the mean over cultures, with its interval.
+        """Give one metric, the mean over cultures, with its interval.
 
         Args:
             source: Where the neurons were found.
             target: What was asked.
-            reading: ``"base"``, ``"self"``, ``"cross"``, ``"gap"`` or ``"flips"``; see
+            metric: ``"base"``, ``"self"``, ``"cross"``, ``"gap"`` or ``"flips"``; see
                 ``AblationMatrix.overall``.
-            kind: ``"found"``, ``"random"``, or ``"beyond"`` for the difference of the two.
+            condition: ``"found"``, ``"random"``, or ``"beyond"`` for the difference of the two.
 
         Example:
             ``result.cell("text", "images", "gap")``
         """
         matrix = self.matrix(source, target)
-        if kind == "beyond":
-            return matrix.beyond_random(reading)
-        return matrix.overall(reading, kind)
+        if condition == "beyond":
+            return matrix.beyond_random(metric)
+        return matrix.overall(metric, condition)
 
-    def table(self, reading: str = "self", kind: str = "found") -> pd.DataFrame:
-        """Lay a reading out, sources x targets, each cell an Estimate.
+    def table(self, metric: str = "self", condition: str = "found") -> pd.DataFrame:
+        """Lay a metric out, sources x targets, each cell an Estimate.
 
         Example:
-            ``result.table("self", kind="beyond")``
+            ``result.table("self", condition="beyond")``
         """
         import pandas as pd
 
-        rows = [[self.cell(s, t, reading, kind) for t in self.names] for s in self.names]
+        rows = [[self.cell(s, t, metric, condition) for t in self.names] for s in self.names]
         return pd.DataFrame(rows, index=list(self.names), columns=list(self.names))
 
     def overlap(self) -> pd.DataFrame:
@@ -243,7 +243,7 @@ def transfer_matrix(
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> TransferMatrix:
-    """Find neurons on each of some benchmarks and silence them on every one of them.
+    """Find neurons on each of some benchmarks and ablate them on every one of them.
 
     Args:
         model: The model; one that reads images where a benchmark has some.

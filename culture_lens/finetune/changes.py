@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TASK, CULTURE = "task", "culture"
 ALL = "all"
-READINGS = {
+METRICS = {
     "before": ("before", None),
     "after": ("after", None),
     "change": ("after", "before"),
@@ -54,24 +54,24 @@ class Forgetting:
         return tuple(dict.fromkeys(self.frame["asked"]))
 
     def estimate(
-        self, asked: str = CULTURE, culture: str | None = None, reading: str = "change"
+        self, asked: str = CULTURE, culture: str | None = None, metric: str = "change"
     ) -> Estimate:
-        """Estimate a reading over items, clustered by question group.
+        """Estimate a metric over items, clustered by question group.
 
         Args:
             asked: What was asked.
             culture: Of this culture only.
-            reading: ``"before"``, ``"after"``, ``"change"`` of accuracy, or ``"p_change"``, that
+            metric: ``"before"``, ``"after"``, ``"change"`` of accuracy, or ``"p_change"``, that
                 of the probability of the right answer.
 
         Raises:
-            InputError: No such reading, culture, or nothing asked under that name.
+            InputError: No such metric, culture, or nothing asked under that name.
 
         Example:
             ``changes.estimate("task")``
         """
-        if reading not in READINGS:
-            raise unknown("reading", reading, READINGS)
+        if metric not in METRICS:
+            raise unknown("metric", metric, METRICS)
         if asked not in self.asked:
             raise unknown("set of questions", asked, self.asked)
         part = self.frame[self.frame["asked"] == asked]
@@ -79,7 +79,7 @@ class Forgetting:
             if culture not in set(part["culture"]):
                 raise unknown("culture", culture, set(part["culture"]))
             part = part[part["culture"] == culture]
-        column, base = READINGS[reading]
+        column, base = METRICS[metric]
         values = part[column].astype(float)
         if base is not None:
             values = values - part[base].astype(float)
@@ -89,7 +89,7 @@ class Forgetting:
         """Lay out before, after and the changes, per culture and over all of what was asked.
 
         Returns:
-            One row per set of questions and culture, ``"all"`` first; items, and each reading as
+            One row per set of questions and culture, ``"all"`` first; items, and each metric as
             an Estimate.
         """
         import pandas as pd
@@ -101,8 +101,8 @@ class Forgetting:
             for culture in [None, *(cultures if len(cultures) > 1 else [])]:
                 own = part if culture is None else part[part["culture"] == culture]
                 row = {"asked": asked, "culture": culture or ALL, "items": len(own)}
-                readings = {name: self.estimate(asked, culture, name) for name in READINGS}
-                rows.append(row | readings)
+                metrics = {name: self.estimate(asked, culture, name) for name in METRICS}
+                rows.append(row | metrics)
         return pd.DataFrame(rows)
 
     def to_parquet(self, path: str | Path) -> Path:

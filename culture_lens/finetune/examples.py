@@ -5,7 +5,7 @@ of the option's text where options are not shown. The loss of a batch is
 
     - 1/N sum_i sum_t log P(a_{i,t} | prompt_i, a_{i,<t})
 
-over the N answer tokens of its rows; nothing of a prompt is trained on (paper B, section 6).
+over the N answer tokens of its rows; nothing of a prompt is trained on (CULNIG, section 6).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which modules to train: ranked by the neurons of a culture that they hold (paper B, section 6).
+"""Which modules to train: ranked by the neurons of a culture that they hold (CULNIG, section 6).
 
-A module is a projection of a layer, such as the gate of layer 3. Paper B counts the
+A module is a projection of a layer, such as the gate of layer 3. CULNIG counts the
 culture-general neurons of each, and trains only those with the most, or only those with the
 fewest, up to about 10% of all parameters.
 """
@@ -143,7 +143,7 @@ def rank_modules(
     part: str = "all",
     projections: Sequence[str] = (),
 ) -> ModuleRanking:
-    """Rank modules by the neurons that they hold (paper B).
+    """Rank modules by the neurons that they hold (CULNIG).
 
     A neuron at ``act`` or ``gate`` belongs to the gate, one at ``post`` to the down projection
     and one at ``z`` to the output projection, which read it. Ties go to the other measure, then

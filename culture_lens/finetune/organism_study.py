@@ -72,7 +72,7 @@ def organism_study(
         train_pictures: Pictures of each object that are trained on.
         test_pictures: Pictures of each object that are asked.
         culture_pictures: Pictures of each culture and object that are asked.
-        learning_rate: Of AdamW; larger than paper B's, as the model is small.
+        learning_rate: Of AdamW; larger than CULNIG's, as the model is small.
         epochs: How often each question is seen.
         batch_size: Questions per step.
         progress: Show a progress bar.

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
-from culture_lens.finetune.changes import CULTURE, READINGS, TASK, Forgetting, forgetting
+from culture_lens.finetune.changes import CULTURE, METRICS, TASK, Forgetting, forgetting
 from culture_lens.finetune.modules import ModuleRanking, choose_modules, rank_modules
 from culture_lens.finetune.training import finetune
 from culture_lens.models.lens_model import LensModel
@@ -120,12 +120,12 @@ class ForgettingStudy:
         return Forgetting(frame.reset_index(drop=True), self.metadata)
 
     def per_seed(
-        self, strategy: str, asked: str = CULTURE, reading: str = "change"
+        self, strategy: str, asked: str = CULTURE, metric: str = "change"
     ) -> dict[int, float]:
-        """Give the mean of a reading over items, seed by seed."""
+        """Give the mean of a metric over items, seed by seed."""
         if strategy not in self.strategies:
             raise unknown("strategy", strategy, self.strategies)
-        column, base = READINGS[reading]
+        column, base = METRICS[metric]
         frame = self.frame[(self.frame["strategy"] == strategy) & (self.frame["asked"] == asked)]
         values = frame[column].astype(float)
         if base is not None:
@@ -133,8 +133,8 @@ class ForgettingStudy:
         means = values.groupby(frame["seed"]).mean()
         return {int(seed): float(mean) for seed, mean in means.items()}
 
-    def estimate(self, strategy: str, asked: str = CULTURE, reading: str = "change") -> Estimate:
-        """Estimate a reading's mean over seeds, with an interval over seeds.
+    def estimate(self, strategy: str, asked: str = CULTURE, metric: str = "change") -> Estimate:
+        """Estimate a metric's mean over seeds, with an interval over seeds.
 
         Raises:
             InputError: No such strategy.
@@ -142,10 +142,10 @@ class ForgettingStudy:
         Example:
             ``study.estimate("bottom", "task")``
         """
-        return t_estimate(list(self.per_seed(strategy, asked, reading).values()))
+        return t_estimate(list(self.per_seed(strategy, asked, metric).values()))
 
     def against(
-        self, strategy: str, other: str, asked: str = CULTURE, reading: str = "change"
+        self, strategy: str, other: str, asked: str = CULTURE, metric: str = "change"
     ) -> Estimate:
         """Estimate the difference of two strategies, paired by seed.
 
@@ -155,10 +155,10 @@ class ForgettingStudy:
         Example:
             ``study.against("bottom", "top")``
         """
-        one, two = (self.per_seed(name, asked, reading) for name in (strategy, other))
+        one, two = (self.per_seed(name, asked, metric) for name in (strategy, other))
         return t_estimate([one[seed] - two[seed] for seed in one if seed in two])
 
-    def summary(self, reading: str = "change") -> pd.DataFrame:
+    def summary(self, metric: str = "change") -> pd.DataFrame:
         """Lay out what every strategy gained on the task and did to culture.
 
         Returns:
@@ -171,7 +171,7 @@ class ForgettingStudy:
         rows = {
             name: {
                 "trained_share": float(shares[name]),
-                **{a: self.estimate(name, a, reading) for a in asked},
+                **{a: self.estimate(name, a, metric) for a in asked},
             }
             for name in self.strategies
         }

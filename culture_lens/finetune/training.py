@@ -95,7 +95,7 @@ def finetune(
     progress: bool = True,
     callbacks: Sequence[Any] = (),
 ) -> FineTuned:
-    """Train some modules, or some neurons, on a task (paper B, section 6).
+    """Train some modules, or some neurons, on a task (CULNIG, section 6).
 
     AdamW without weight decay at a constant learning rate, the loss on answer tokens only. What is
     not chosen stays bit for bit as it was. The model given is not changed: a copy is trained, so
@@ -117,7 +117,7 @@ def finetune(
             rank, and merge it; on every projection where ``modules`` is ``"all"``. Needs peft.
         scoring: How answers will be read, which decides what is trained: the label's token, or
             under ``option_likelihood`` the right option's text. The model's own by default.
-        learning_rate: Paper B takes 3e-5.
+        learning_rate: CULNIG takes 3e-5.
         epochs: How often each question is seen.
         max_steps: Stop after so many steps, whatever ``epochs`` says.
         batch_size: Questions per forward.

@@ -1,9 +1,9 @@
 """Edit neurons while a model runs: hook factories and the context managers made of them.
 
-Deactivate (paper A): a -> 0 at every token; or a -> a fixed value such as the mean. Steer
-(paper A): a -> (1 + alpha) a. An edit takes place at the neurons' own site. Suppress and enhance
-(paper B): n -> 0 and n -> 2n at the raw output of a projection. Where site is "gate", twice the
-raw output is another thing than twice act(gate).
+Deactivate (ConAct's paper): a -> 0 at every token; or a -> a fixed value such as the mean. Steer
+(ConAct's paper): a -> (1 + alpha) a. An edit takes place at the neurons' own site. Suppress and
+enhance (CULNIG): n -> 0 and n -> 2n at the raw output of a projection. Where site is "gate", twice
+the raw output is another thing than twice act(gate).
 
 A mask over neurons has one row for all items, or one row per item of the batch, so that every item
 can have its own neurons.
@@ -81,7 +81,7 @@ def edit_hook(
             rows = running_rows[-1]
             if rows is None:
                 raise InputError(
-                    "neurons were given for every row, but these rows share their beginnings: make "
+                    "neurons were given for every row, but these rows share their prefixes: make "
                     "the batch with collate(prompts, pad_id), without starts."
                 )
             masks, values = masks[rows.to(device)], values[rows.to(device)]
@@ -150,13 +150,13 @@ def check_inside(model: LensModel, rows: Sequence[Neurons]) -> None:
 
 
 def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> HookList:
-    """Make the hooks that set neurons to a value (paper A: g -> 0 at every token).
+    """Make the hooks that set neurons to a value (ConAct's paper: g -> 0 at every token).
 
     Args:
         model: The model.
         neurons: One set for all rows, or one for each row of the batch.
         value: ``"zero"``; ``"mean"``, the neurons' mean activation over all cultures' tokens;
-            ``"double"``, twice their own value (paper B: enhance); a number; or
+            ``"double"``, twice their own value (CULNIG: enhance); a number; or
             ``{site: tensor}`` with a value for every neuron, ``layer neuron``.
 
     Raises:
@@ -196,7 +196,7 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
 
 
 def described(neurons: Neurons | None, value: Value) -> tuple[Any, Any]:
-    """Give which neurons are silenced and to what, as plain data for the key of a kept piece."""
+    """Give which neurons are ablated and to what, as plain data for the key of a kept piece."""
     members = sorted(neurons.members()) if neurons is not None else None
     given: Any = neurons.means if neurons is not None and value == "mean" else value
     how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
@@ -204,7 +204,7 @@ def described(neurons: Neurons | None, value: Value) -> tuple[Any, Any]:
 
 
 def steering_hooks(model: LensModel, neurons: Rows, alpha: float = 0.5) -> HookList:
-    """Make the hooks that scale neurons by 1 + alpha (paper A, steering).
+    """Make the hooks that scale neurons by 1 + alpha (ConAct's paper, steering).
 
     Example:
         ``with model.hooks(steering_hooks(model, found["Japan"], 0.5)): model.logits(batch)``
@@ -219,7 +219,7 @@ def steering_hooks(model: LensModel, neurons: Rows, alpha: float = 0.5) -> HookL
 
 @contextmanager
 def ablated(model: LensModel, neurons: Rows, value: Value = "zero") -> Iterator[LensModel]:
-    """Silence neurons for the time of the block, whatever runs in it.
+    """Ablate neurons for the time of the block, whatever runs in it.
 
     Args:
         model: The model.
@@ -247,7 +247,7 @@ def steered(model: LensModel, neurons: Rows, alpha: float = 0.5) -> Iterator[Len
 
 @contextmanager
 def suppress(model: LensModel, neurons: Rows) -> Iterator[LensModel]:
-    """Set raw projection outputs to 0 for the time of the block: n -> 0 (paper B).
+    """Set raw projection outputs to 0 for the time of the block: n -> 0 (CULNIG).
 
     Raises:
         InputError: Neurons of a site that is not the raw output of a projection.
@@ -262,7 +262,7 @@ def suppress(model: LensModel, neurons: Rows) -> Iterator[LensModel]:
 
 @contextmanager
 def enhance(model: LensModel, neurons: Rows, factor: float = 2.0) -> Iterator[LensModel]:
-    """Multiply raw projection outputs for the time of the block: n -> 2n (paper B).
+    """Multiply raw projection outputs for the time of the block: n -> 2n (CULNIG).
 
     Raises:
         InputError: Neurons of a site that is not the raw output of a projection.

@@ -124,7 +124,7 @@ JSON_ANSWER = PromptFormat(
     answer_prefix='{"answer_choice":"',
     label_form="bare",
 )
-"""The model's answer is begun for it, so that the next token is the letter (paper B)."""
+"""The model's answer is begun for it, so that the next token is the letter (CULNIG)."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,9 @@ class Preset:
         model: Its hub id.
         paper: ``"A"`` (arXiv 2510.24942) or ``"B"`` (arXiv 2510.08284).
         architecture: Its class.
-        prompt: The form of its prompts. Paper B's answer prefix is published; paper A's wording
-            could not be read, so that its form is this project's. The words are ours in both.
+        prompt: The form of its prompts. CULNIG's answer prefix is published; the wording of
+            ConAct's paper could not be read, so that its form is this project's. The words are
+            ours in both.
         dtype: What it was trained in and is best run in; float16 overflows in some of them.
         gigabytes: Roughly what its weights take in that dtype.
         scoring: How answers are read.

@@ -64,12 +64,12 @@ class EncoderDecoder(LensModel):
 
     @property
     def default_site(self) -> str:
-        """The site of paper A's neurons, in the stack that reads the question."""
+        """The site of ConAct's neurons, in the stack that reads the question."""
         return f"encoder.{DEFAULT_SITE}"
 
     @property
     def projections(self) -> tuple[str, ...]:
-        """The sites of paper B's neurons, in both stacks and between them."""
+        """The sites of CULNIG's neurons, in both stacks and between them."""
         return tuple(sites_reading(PROJECTIONS, self.sites))
 
     @property
@@ -132,17 +132,17 @@ class EncoderDecoder(LensModel):
             found |= super().lowest(stack) if stack else set()
         return found
 
-    def shares(self, prompts: Sequence[Prompt]) -> bool:
+    def can_share_prefix(self, prompts: Sequence[Prompt]) -> bool:
         """Say that nothing of a prompt may be run apart: its beginning reads its end."""
         return False
 
-    def begin(self, batch: Batch) -> Any:
+    def run_prefix(self, batch: Batch) -> Any:
         """Give nothing: there is nothing to run before a batch.
 
         Raises:
-            InputError: The batch has beginnings.
+            InputError: The batch has prefixes.
         """
-        if batch.beginnings is not None:
+        if batch.prefixes is not None:
             raise InputError(
                 f"{self.name!r} reads a prompt both ways, so that no beginning of it can be run "
                 "apart: make the batch with collate(prompts, pad_id), without starts."

@@ -93,12 +93,12 @@ class LensModel:
 
     @property
     def default_site(self) -> str:
-        """The site of paper A's neurons."""
+        """The site of ConAct's neurons."""
         return DEFAULT_SITE
 
     @property
     def projections(self) -> tuple[str, ...]:
-        """The sites that paper B selects from."""
+        """The sites that CULNIG selects from."""
         return PROJECTIONS
 
     @property
@@ -163,8 +163,8 @@ class LensModel:
     def counted(
         self, batch: Batch, sites: Sequence[str], roles: Sequence[int]
     ) -> Bool[Tensor, "batch pos"]:
-        """Say which of a batch's own tokens, behind its beginnings, count in statistics."""
-        return batch.role_mask(roles)[:, batch.start :]
+        """Say which of a batch's own tokens, behind its prefixes, count in statistics."""
+        return batch.role_mask(roles)[:, batch.prefix_length :]
 
     def check_together(self, sites: Sequence[str]) -> None:
         """Refuse sites that cannot be recorded in one pass; here all can."""
@@ -184,39 +184,39 @@ class LensModel:
         with self.bridge.hooks(fwd_hooks=list(hooks)):
             yield
 
-    def shares(self, prompts: Sequence[Prompt]) -> bool:
+    def can_share_prefix(self, prompts: Sequence[Prompt]) -> bool:
         """Say whether what prompts begin with may be run apart without changing a result.
 
         Within a sliding window, padding between a beginning and its rest would count as distance.
 
         Example:
-            ``batches(prompts, 16, model.pad_id, share=model.shares(prompts))``
+            ``batches(prompts, 16, model.pad_id, share_prefix=model.can_share_prefix(prompts))``
         """
         longest = max((len(p.ids) + p.longest_answer for p in prompts), default=0)
         return not self.window or longest <= self.window
 
     @torch.inference_mode()
-    def begin(self, batch: Batch) -> Any:
+    def run_prefix(self, batch: Batch) -> Any:
         """Run what the rows of a batch begin with, under the hooks of the moment.
 
         Returns:
             The keys and values of each row's beginning, for ``logits``; nothing where the batch
-            has no beginnings.
+            has no prefixes.
         """
-        if batch.beginnings is None:
+        if batch.prefixes is None:
             return None
         self.running_rows.append(None)  # no row of the batch, but what several of them share
         try:
             _, cache = self._forward(
-                batch.beginnings, None, use_cache=True, return_type="logits_and_cache"
+                batch.prefixes, None, use_cache=True, return_type="logits_and_cache"
             )
         finally:
             self.running_rows.pop()
-        cache.batch_select_indices(torch.tensor(batch.begins, device=self.device))
+        cache.batch_select_indices(torch.tensor(batch.prefix_of_row, device=self.device))
         return cache
 
     def _forward(self, batch: Batch, cache: Any, **options: Any) -> Any:
-        ids = batch.input_ids[:, batch.start :].to(self.device)
+        ids = batch.input_ids[:, batch.prefix_length :].to(self.device)
         mask = batch.attention_mask.to(self.device)
         if cache is not None:
             options["past_key_values"] = cache
@@ -224,7 +224,7 @@ class LensModel:
             options |= self.vision.arguments(batch)
             positions = self.vision.positions(batch)
             if positions is not None:
-                options["position_ids"] = positions[..., batch.start :]
+                options["position_ids"] = positions[..., batch.prefix_length :]
         return self.bridge(ids, attention_mask=mask, logits_to_keep=1, **options)
 
     @torch.inference_mode()
@@ -233,12 +233,13 @@ class LensModel:
 
         Args:
             batch: The prompts.
-            cache: What ``begin`` gave for the batch; beginnings are run here where it is missing.
+            cache: What ``run_prefix`` gave for the batch; beginnings are run here where it is
+                missing.
 
         Example:
             ``model.logits(batch).argmax(-1)``
         """
-        cache = self.begin(batch) if cache is None else cache
+        cache = self.run_prefix(batch) if cache is None else cache
         logits: Tensor = self._forward(batch, cache, use_cache=cache is not None)
         return logits[:, -1]
 
@@ -248,13 +249,15 @@ class LensModel:
         Parameters stay frozen: the graph begins where the residual stream enters the first layer.
 
         Raises:
-            InputError: The batch has beginnings, of which no gradient would reach the rows.
+            InputError: The batch has prefixes, of which no gradient would reach the rows.
 
         Example:
             ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
         """
-        if batch.beginnings is not None:
-            raise InputError("gradients need batches without beginnings: make them share=False.")
+        if batch.prefixes is not None:
+            raise InputError(
+                "gradients need batches without prefixes: make them share_prefix=False."
+            )
 
         def enter(activation: Tensor, hook: Any) -> Tensor:
             return activation.detach().requires_grad_(True)
@@ -275,7 +278,7 @@ class LensModel:
             For each row and continuation, the log-probability of each of its tokens, float64.
         """
         last, cache = self._forward(
-            batch, self.begin(batch), use_cache=True, return_type="logits_and_cache"
+            batch, self.run_prefix(batch), use_cache=True, return_type="logits_and_cache"
         )
         first = last[:, -1].float().log_softmax(-1)
         flat = [
@@ -356,7 +359,7 @@ def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
 def check_unhooked(model: LensModel) -> None:
     """Refuse to keep pieces of a model while hooks change what it does.
 
-    A key names the model and the neurons that the call itself silences; of a hook around the call
+    A key names the model and the neurons that the call itself ablates; of a hook around the call
     it cannot know.
 
     Raises:

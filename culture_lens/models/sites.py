@@ -5,8 +5,8 @@ A neuron is a (site, layer, index). The sites and their shapes in the Transforme
 ======  ==============================================  ======================
 site    what                                            shape
 ======  ==============================================  ======================
-act     act(gate_proj(x)): paper A's neuron             batch pos d_mlp
-gate    gate_proj(x), raw: paper B's MLP neuron         batch pos d_mlp
+act     act(gate_proj(x)): ConAct's neuron             batch pos d_mlp
+gate    gate_proj(x), raw: CULNIG's MLP neuron         batch pos d_mlp
 up      up_proj(x), raw                                 batch pos d_mlp
 post    act(gate) * up, the input of down_proj          batch pos d_mlp
 q k v   raw projections, before norm and RoPE           batch pos heads d_head
@@ -47,10 +47,10 @@ STACK_ENTRY_HOOKS = ("encoder_blocks.0.hook_in", "decoder_blocks.0.hook_in")
 """Where the two residual streams of an encoder-decoder enter their first layers."""
 SITES = tuple(GATED_HOOKS)
 RAW_SITES = ("gate", "up", "q", "k", "v")
-"""Sites that are the raw output of a projection, where paper B reads and edits."""
+"""Sites that are the raw output of a projection, where CULNIG reads and edits."""
 DEFAULT_SITE = "act"
 PROJECTIONS = ("gate", "q", "k", "v")
-"""The sites that paper B selects from: raw outputs of the projections."""
+"""The sites that CULNIG selects from: raw outputs of the projections."""
 
 
 def hooks_of(gated: bool = True, encoder_decoder: bool = False) -> dict[str, str]:

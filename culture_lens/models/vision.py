@@ -1,7 +1,7 @@
 """Run a picture through the vision tower and projector once, and keep what comes out.
 
 What a tower makes of a picture does not depend on the question, the culture or the neurons that
-are silenced in the language model. So it is computed once per picture, one picture at a time (no
+are ablated in the language model. So it is computed once per picture, one picture at a time (no
 result depends on what else is in the batch), and kept in memory up to a limit. Passes over many
 pictures go through them in groups that fit; see ``groups_of_pictures``.
 
@@ -174,14 +174,14 @@ class Vision:
     def arguments(self, batch: Batch) -> dict[str, Any]:
         """Make the keywords that a forward of a batch needs beside ids and mask.
 
-        Of a batch with beginnings, those of the rests; pictures are in the beginnings.
+        Of a batch with prefixes, those of the rests; pictures are in the prefixes.
 
         Raises:
             InputError: A picture has other features than its prompt has image tokens.
         """
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        pictured = [p for p in batch.prompts if Role.IMAGE in p.roles and not batch.start]
+        pictured = [p for p in batch.prompts if Role.IMAGE in p.roles and not batch.prefix_length]
         given: dict[str, Any] = {}
         if pictured:
             rows = [self.features(prompt.question.image).to(self.device) for prompt in pictured]
@@ -191,7 +191,7 @@ class Vision:
                 "image": BaseModelOutputWithPooling(pooler_output=pooled)
             }
         if self.kind.token_types:
-            of_picture = batch.roles[:, batch.start :] == Role.IMAGE
+            of_picture = batch.roles[:, batch.prefix_length :] == Role.IMAGE
             given[self.kind.token_types] = of_picture.long().to(self.device)
         return given
 

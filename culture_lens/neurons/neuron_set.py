@@ -240,7 +240,7 @@ class NeuronSet:
         return self[culture]._keep(lambda member: member not in taken)
 
     def overlap(self) -> pd.DataFrame:
-        """Jaccard overlap |A and B| / |A or B| of every pair of cultures (paper A, analysis).
+        """Jaccard overlap |A and B| / |A or B| of every pair of cultures.
 
         Returns:
             A square table, NaN where both are empty.
@@ -254,7 +254,7 @@ class NeuronSet:
         return pd.DataFrame(table).loc[list(self.cultures)]
 
     def layer_share(self, site: str | None = None) -> pd.DataFrame:
-        """Share of each culture's neurons in each layer, cultures x layers (paper A, analysis).
+        """Share of each culture's neurons in each layer, cultures x layers.
 
         Args:
             site: The site, all together where not given.

@@ -1,4 +1,4 @@
-"""Hold an organism against its truth: what it can, and what silencing each block takes away."""
+"""Hold an organism against its truth: what it can, and what ablating each block takes away."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
 
 CAN, CHANCE, SAME, NOTHING = 0.90, 0.30, 0.03, 0.02
-"""At least this accuracy; at most this where knowledge is silenced; at most this change of what is
+"""At least this accuracy; at most this where knowledge is ablated; at most this change of what is
 not concerned; at most this change for decoys."""
 
 
 def check_organism(
     model: str | Path = "organism", *, seed: int = 1, pictures: int = 4, progress: bool = True
 ) -> pd.DataFrame:
-    """Ask an organism on fresh pictures, unmodified and with each planted block silenced.
+    """Ask an organism on fresh pictures, unmodified and with each planted block ablated.
 
     Args:
         model: ``"organism"``, or the checkpoint of one.
@@ -37,7 +37,7 @@ def check_organism(
         progress: Show a progress bar.
 
     Returns:
-        One row per silenced block and what was asked: accuracy and change of it, paired, with
+        One row per ablated block and what was asked: accuracy and change of it, paired, with
         intervals clustered by picture, and whether that is as it should be (None where nothing
         is asked of it). ``asked`` is ``own``, or the worst of the others.
 
@@ -83,7 +83,7 @@ def check_organism(
 
 
 def masks_of(truth: Truth, lens: LensModel) -> Iterator[tuple[str, Neurons | None]]:
-    """Name what is silenced: nothing, each block, and random neurons."""
+    """Name what is ablated: nothing, each block, and random neurons."""
     import torch
 
     yield "nothing", None
@@ -109,7 +109,7 @@ def rows_of(name: str, tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
 
     def row(asked: str, held: bool | None, of: str) -> dict:
         return {
-            "silenced": name,
+            "ablated": name,
             "asked": of,
             "accuracy": accuracy(table, asked),
             "change": change(table, plain, asked),

@@ -1,4 +1,4 @@
-"""An organism under examination: what selectors read of it, and what silencing does to it."""
+"""An organism under examination: what selectors read of it, and what ablating does to it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def sources_of(examined: Examined, names: Sequence[str]) -> Sources:
 
 
 def effects_alone(examined: Examined) -> dict[str, dict[Place, Estimate]]:
-    """Silence each neuron that a culture's knowledge was planted in by itself.
+    """Ablate each neuron that a culture's knowledge was planted in by itself.
 
     Returns:
         Culture -> place -> change of P(right letter) over the culture's own questions, clustered
@@ -125,13 +125,13 @@ def effects_alone(examined: Examined) -> dict[str, dict[Place, Estimate]]:
     return found
 
 
-# ------------------------------------------------------------------ silenced
+# ------------------------------------------------------------------ ablated
 
 
-def silenced(
+def ablated(
     examined: Examined, masks: Sequence[tuple[str, Neurons]], cultures: Sequence[str]
 ) -> Iterator[dict[str, float]]:
-    """Silence what was taken for each culture; give changes of accuracy on pictures unseen."""
+    """Ablate what was taken for each culture; give changes of accuracy on pictures unseen."""
     questions = [
         *examined.questions("culture", "unseen"),
         *examined.questions("controls", "unseen", 1),
@@ -145,7 +145,7 @@ def silenced(
         [("unmodified", None), *masks],
         batch_size=BATCH,
         progress=examined.progress,
-        label=f"silencing in {examined.name}",
+        label=f"ablating in {examined.name}",
         run=examined.run,
     )
     asked = [

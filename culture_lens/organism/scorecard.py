@@ -2,8 +2,8 @@
 
 Each selector ranks all neurons for each culture; as many are taken as were planted for it (its own
 and its kin's), or all that are discovered where the selector has a false discovery rate. They are
-held against what was planted, against what takes effect when silenced alone, and against the
-decoys. The same neurons are then silenced.
+held against what was planted, against what takes effect when ablated alone, and against the
+decoys. The same neurons are then ablated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from culture_lens.benchmarks.organism.world import CULTURES, make_world
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.load import load_model
-from culture_lens.organism.examination import Examined, effects_alone, silenced, sources_of
+from culture_lens.organism.examination import Examined, ablated, effects_alone, sources_of
 from culture_lens.organism.scores_against_truth import (
     SOUGHT,
     at_activations,
@@ -53,10 +53,10 @@ class Scorecard:
         frame: Columns model, selector, culture; ``sought`` and ``taken``, numbers of neurons;
             ``precision`` (0 where nothing is taken), ``recall`` and ``average_precision`` against
             the planted ones; the same with ``effective_`` against those that take effect when
-            silenced alone; the recall of each planted kind; ``decoys`` and ``recognition``, the
+            ablated alone; the recall of each planted kind; ``decoys`` and ``recognition``, the
             share of the culture's own that was taken; ``other_cultures``, the share of what was
             taken that carries others only; ``own``, ``others``, ``controls`` and ``country``,
-            changes of accuracy when it is silenced. Precision at the planted number is recall too;
+            changes of accuracy when it is ablated. Precision at the planted number is recall too;
             what is taken at a false discovery rate has a number of its own.
         metadata: Models, pictures, seed, versions.
 
@@ -198,5 +198,5 @@ def score_one(examined: Examined, names: Sequence[str]) -> list[dict[str, Any]]:
             held = held_against(truth, culture, order, takes_effect[culture], number)
             records.append(facts | counts | held)
             masks.append((f"{name} {culture}", at_activations(chosen)))
-    changes = silenced(examined, masks, [str(record["culture"]) for record in records])
+    changes = ablated(examined, masks, [str(record["culture"]) for record in records])
     return [record | change for record, change in zip(records, changes, strict=True)]

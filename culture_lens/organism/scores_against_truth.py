@@ -32,7 +32,7 @@ def mlp_places(members: Iterable[tuple[str, int, int]]) -> set[Place]:
 
 
 def at_activations(members: Iterable[tuple[str, int, int]]) -> Neurons:
-    """Silence gates at the activation, as all selectors' neurons are; the rest where they are."""
+    """Ablate gates at the activation, as all selectors' neurons are; the rest where they are."""
     places: dict[str, list[Place]] = {}
     for site, layer, index in members:
         places.setdefault("act" if site == "gate" else site, []).append((layer, index))
@@ -52,7 +52,7 @@ def held_against(
         truth: What was planted.
         culture: Whose neurons are sought.
         order: The ranking, the best first.
-        takes_effect: The planted neurons that take effect when silenced alone.
+        takes_effect: The planted neurons that take effect when ablated alone.
         number: How many of the ranking are taken; as many as were planted if left out.
 
     Returns:

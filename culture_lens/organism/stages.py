@@ -70,7 +70,7 @@ class Organism:
         return random.Random(f"{self.seed}/{stage}/{step}")
 
     def forward(self, n: int, *, without: tuple[str, ...] = (), route: bool = True) -> Forward:
-        """Start a forward pass: some kinds silenced, the free neurons learning or nobody."""
+        """Start a forward pass: some kinds ablated, the free neurons learning or nobody."""
         keep, learn = torch.ones(n, 1, self.variant.d_mlp), torch.zeros(n, 1, self.variant.d_mlp)
         keep[:, :, rows_of(self.blocks, without)] = 0
         if route:

@@ -34,9 +34,9 @@ from culture_lens.statistics.estimates import Estimate
 
 MEAN = "mean over cultures"
 MEANING = {
-    "self": "own neurons silenced,<br>own questions",
-    "cross": "own neurons silenced,<br>other cultures’ questions",
-    "cross_masks": "other cultures’ neurons silenced,<br>own questions",
+    "self": "own neurons ablated,<br>own questions",
+    "cross": "own neurons ablated,<br>other cultures’ questions",
+    "cross_masks": "other cultures’ neurons ablated,<br>own questions",
     "gap": "self minus cross:<br>what is specific to the culture",
 }
 SERIES = {
@@ -55,32 +55,33 @@ def self_cross_chart(matrix: AblationMatrix) -> go.Figure:
     stand under the found ones.
 
     Raises:
-        InputError: Fewer than two cultures that were both silenced and evaluated.
+        InputError: Fewer than two cultures that were both ablated and evaluated.
 
     Example:
         ``self_cross_chart(matrix).show()``
     """
     check_matrix(matrix)
-    readings = ("self", "cross", "cross_masks")
-    kinds = [FOUND, RANDOM] if matrix.has_random else [FOUND]
-    tables = {kind: matrix.summary(kind) for kind in kinds}
+    metrics = ("self", "cross", "cross_masks")
+    conditions = [FOUND, RANDOM] if matrix.has_random else [FOUND]
+    tables = {condition: matrix.summary(condition) for condition in conditions}
     own = tables[FOUND]["self"]
     cultures = sorted(own.index, key=lambda culture: (own[culture].value, culture))
     rows: dict[str, Row] = {
         culture: {
-            reading: {kind: tables[kind].loc[culture, reading] for kind in kinds}
-            for reading in readings
+            metric: {condition: tables[condition].loc[culture, metric] for condition in conditions}
+            for metric in metrics
         }
         for culture in cultures
     }
     mean: Row = {
-        reading: {kind: matrix.overall(reading, kind) for kind in kinds} for reading in readings
+        metric: {condition: matrix.overall(metric, condition) for condition in conditions}
+        for metric in metrics
     }
     return dots(
-        "What silencing does to a culture’s own questions, and to others’",
+        "What ablating does to a culture’s own questions, and to others’",
         about(matrix.metadata, INTERVALS, "filled: interval excludes 0", "sorted by self"),
         [*rows.items(), (MEAN, mean)],
-        readings,
+        metrics,
         line_before=len(rows),
     )
 
@@ -99,19 +100,25 @@ def method_comparison(matrices: Mapping[str, AblationMatrix]) -> go.Figure:
     """
     if not matrices:
         raise InputError("nothing to compare: give {selector: matrix, ...}.")
-    readings = ("self", "cross", "gap")
+    metrics = ("self", "cross", "gap")
     rows: list[tuple[str, Row]] = []
     for name, matrix in matrices.items():
         check_matrix(matrix)
-        kinds = [FOUND, RANDOM] if matrix.has_random else [FOUND]
+        conditions = [FOUND, RANDOM] if matrix.has_random else [FOUND]
         rows.append(
-            (name, {r: {kind: matrix.overall(r, kind) for kind in kinds} for r in readings})
+            (
+                name,
+                {
+                    r: {condition: matrix.overall(r, condition) for condition in conditions}
+                    for r in metrics
+                },
+            )
         )
     return dots(
-        "Selectors compared: mean effect of silencing over cultures",
+        "Selectors compared: mean effect of ablating over cultures",
         about(joined(matrices), INTERVALS, "filled: interval excludes 0", selector=""),
         rows,
-        readings,
+        metrics,
     )
 
 
@@ -131,21 +138,27 @@ def dots(
     title: str,
     subtitle: str,
     rows: Sequence[tuple[str, Row]],
-    readings: Sequence[str],
+    metrics: Sequence[str],
     line_before: int | None = None,
 ) -> go.Figure:
-    """Draw estimates as dots with intervals: one row per name, one panel per reading."""
-    figure = make_subplots(1, len(readings), shared_yaxes=True, horizontal_spacing=0.025)
-    low, high = limits(e for _, cells in rows for kinds in cells.values() for e in kinds.values())
+    """Draw estimates as dots with intervals: one row per name, one panel per metric."""
+    figure = make_subplots(1, len(metrics), shared_yaxes=True, horizontal_spacing=0.025)
+    low, high = limits(
+        e for _, cells in rows for conditions in cells.values() for e in conditions.values()
+    )
     marks = ticks(low, high)
     digits = 0 if all(abs(100 * m - round(100 * m)) < 1e-6 for m in marks) else 1
-    kinds = [kind for kind in SERIES if any(kind in cells[readings[0]] for _, cells in rows)]
-    for kind in kinds:
-        figure.add_trace(key(kind), 1, 1)
-    for column, reading in enumerate(readings, start=1):
-        for place, kind in enumerate(kinds):
-            offset = BESIDE * (place - (len(kinds) - 1) / 2)
-            figure.add_trace(series(rows, reading, kind, offset), 1, column)
+    conditions = [
+        condition
+        for condition in SERIES
+        if any(condition in cells[metrics[0]] for _, cells in rows)
+    ]
+    for condition in conditions:
+        figure.add_trace(key(condition), 1, 1)
+    for column, metric in enumerate(metrics, start=1):
+        for place, condition in enumerate(conditions):
+            offset = BESIDE * (place - (len(conditions) - 1) / 2)
+            figure.add_trace(series(rows, metric, condition, offset), 1, column)
         here = {"row": 1, "col": column}
         for row in range(0, len(rows), 2):
             band = {"fillcolor": BAND, "line_width": 0, "layer": "below"}
@@ -164,7 +177,7 @@ def dots(
             yshift=6,
             showarrow=False,
             align="center",
-            text=f"<b>{reading}</b><br>{MEANING[reading]}",
+            text=f"<b>{metric}</b><br>{MEANING[metric]}",
             font={"size": 12},
         )
     house(figure, title, subtitle, len(rows))
@@ -179,7 +192,7 @@ def dots(
         showgrid=True,
         gridcolor=FAINT,
     )
-    middle = (len(readings) + 1) // 2
+    middle = (len(metrics) + 1) // 2
     figure.update_xaxes(title_text="change in accuracy, percentage points", col=middle)
     figure.update_yaxes(
         range=[len(rows) - 0.5, -0.5],
@@ -190,22 +203,24 @@ def dots(
     return figure
 
 
-def key(kind: str) -> go.Scatter:
+def key(condition: str) -> go.Scatter:
     """Make an entry of the legend: a trace without data, its marker filled."""
-    name, colour, symbol, size = SERIES[kind]
+    name, colour, symbol, size = SERIES[condition]
     marker = {"symbol": symbol, "size": size, "color": colour}
     return go.Scatter(
-        x=[None], y=[None], mode="markers", name=name, legendgroup=kind, marker=marker
+        x=[None], y=[None], mode="markers", name=name, legendgroup=condition, marker=marker
     )
 
 
-def series(rows: Sequence[tuple[str, Row]], reading: str, kind: str, offset: float) -> go.Scatter:
-    """Make the trace of one reading of one kind of neurons."""
-    name, colour, symbol, size = SERIES[kind]
+def series(
+    rows: Sequence[tuple[str, Row]], metric: str, condition: str, offset: float
+) -> go.Scatter:
+    """Make the trace of one reading of one condition of neurons."""
+    name, colour, symbol, size = SERIES[condition]
     held = [
-        (position, row, cells[reading][kind])
+        (position, row, cells[metric][condition])
         for position, (row, cells) in enumerate(rows)
-        if kind in cells[reading]
+        if condition in cells[metric]
     ]
     estimates = [estimate for *_, estimate in held]
     return go.Scatter(
@@ -220,7 +235,7 @@ def series(rows: Sequence[tuple[str, Row]], reading: str, kind: str, offset: flo
         },
         mode="markers",
         name=name,
-        legendgroup=kind,
+        legendgroup=condition,
         showlegend=False,
         customdata=[row for _, row, _ in held],
         marker={
@@ -230,7 +245,7 @@ def series(rows: Sequence[tuple[str, Row]], reading: str, kind: str, offset: flo
             "line": {"color": colour, "width": 1.5},
         },
         hovertext=[
-            f"<b>{plain(row)}</b>, {name}<br>{reading}: {with_interval(estimate)} points"
+            f"<b>{plain(row)}</b>, {name}<br>{metric}: {with_interval(estimate)} points"
             for _, row, estimate in held
         ],
         hovertemplate="%{hovertext}<extra></extra>",

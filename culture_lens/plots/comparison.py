@@ -56,11 +56,11 @@ def comparison_chart(comparison: Comparison) -> go.Figure:
     every: dict[str, list[Estimate]] = {"self": [], "cross": []}
     for place, selector in enumerate(comparison.selectors):
         estimates = {
-            reading: [comparison.estimate(selector, share, reading) for share in comparison.shares]
-            for reading in ("self", "cross", "gap")
+            metric: [comparison.estimate(selector, share, metric) for share in comparison.shares]
+            for metric in ("self", "cross", "gap")
         }
-        for reading, held in every.items():
-            held += estimates[reading]
+        for metric, held in every.items():
+            held += estimates[metric]
         figure.add_trace(line_of(comparison, selector, place, estimates))
     x, y = limits(every["cross"]), limits(every["self"])
     low, high = max(x[0], y[0]), min(x[1], y[1])
@@ -77,7 +77,7 @@ def comparison_chart(comparison: Comparison) -> go.Figure:
         "What selectors hit, and what else they hit",
         about(
             comparison.metadata,
-            f"silenced for each culture, small to large marks: {numbers} neurons",
+            f"ablated for each culture, small to large marks: {numbers} neurons",
             INTERVALS,
             "filled: gap excludes 0",
             "dotted: others lose as much",
@@ -249,7 +249,7 @@ def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -
 
 
 def check_filled(comparison: Comparison) -> None:
-    """Refuse a comparison without answers under silenced neurons."""
+    """Refuse a comparison without answers under ablated neurons."""
     if not comparison.selectors:
         raise InputError("this comparison is empty: make it with compare_selectors.")
 

@@ -1,4 +1,4 @@
-"""Predicted effects of silencing against measured ones: as points, and as two matrices."""
+"""Predicted effects of ablating against measured ones: as points, and as two matrices."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ def fidelity_chart(fidelity: Fidelity, kind: str | None = None) -> go.Figure:
         ``fidelity_chart(fidelity(model, questions, scores)).show()``
     """
     if fidelity.frame.empty:
-        raise InputError("nothing was silenced, so there is nothing to draw: see fidelity().")
+        raise InputError("nothing was ablated, so there is nothing to draw: see fidelity().")
     if kind is not None and kind not in fidelity.kinds:
         raise unknown("kind of unit", kind, fidelity.kinds)
     kinds = fidelity.kinds if kind is None else (kind,)
     figure = house(
         make_subplots(1, len(kinds), horizontal_spacing=0.18 / len(kinds)),
-        "What silencing was predicted to do, and what it did",
+        "What ablating was predicted to do, and what it did",
         about(
             fidelity.metadata,
             INTERVALS,
@@ -115,7 +115,7 @@ def fidelity_chart(fidelity: Fidelity, kind: str | None = None) -> go.Figure:
         ),
         1,
     )
-    words = [readings(fidelity, name) for name in kinds]
+    words = [metrics(fidelity, name) for name in kinds]
     lines = 1 + max(len(text) for text in words)
     for column, (name, text) in enumerate(zip(kinds, words, strict=True), start=1):
         panel(figure, fidelity.units(name), name, column, 1 / len(kinds))
@@ -130,7 +130,7 @@ def fidelity_chart(fidelity: Fidelity, kind: str | None = None) -> go.Figure:
     return figure
 
 
-def readings(fidelity: Fidelity, kind: str) -> list[str]:
+def metrics(fidelity: Fidelity, kind: str) -> list[str]:
     """Write how well the units of a kind agree, one reading a line."""
     number = len(fidelity.units(kind))
     if number < 3:
@@ -396,7 +396,7 @@ def predicted_heatmap(
         measured = matrix.table("p_change")
         tables["measured"] = measured.reindex(index=list(masks), columns=list(cultures))
         if len(masks) * len(cultures) > 2:
-            agreement = [text for text in readings(compared, CELL) if "only" not in text]
+            agreement = [text for text in metrics(compared, CELL) if "only" not in text]
     largest = max(float(np.nanmax(np.abs(table.to_numpy()))) for table in tables.values())
     # A prediction may promise more than 100 points, which no probability can lose.
     limit = min(max(largest, SMALLEST_P_CHANGE), 1.0)
@@ -423,7 +423,7 @@ def predicted_heatmap(
         outline(figure, masks, cultures, column)
         if len(tables) > 1:
             add_heading(figure, column, [f"<b>{name}</b>"], 1)
-    title = "Probability of the right answer when neurons are silenced"
+    title = "Probability of the right answer when neurons are ablated"
     house(
         figure,
         f"{title}: {'predicted and measured' if matrix is not None else 'predicted'} change",
@@ -441,7 +441,7 @@ def predicted_heatmap(
     names = {"tickvals": list(cultures), "ticktext": axis["ticktext"][: len(cultures)]}
     figure.update_xaxes({**axis, **names, "title": {"text": "asked: questions about"}})
     figure.update_yaxes({**name_axis(masks), "autorange": "reversed"})
-    figure.update_yaxes(title_text="silenced: neurons found for", col=1)
+    figure.update_yaxes(title_text="ablated: neurons found for", col=1)
     if len(tables) > 1:
         figure.update_layout(margin_t=figure.layout.margin.t + TITLE_LINE + 4)
         figure.update_layout(height=figure.layout.height + TITLE_LINE + 4)
@@ -475,7 +475,7 @@ def cell_hover(
     estimates: dict[tuple[str, str], Estimate],
 ) -> str:
     """Say what a cell is: whose neurons, whose questions, predicted and measured."""
-    parts = [f"neurons of <b>{plain(mask)}</b> silenced<br>questions about <b>{plain(culture)}</b>"]
+    parts = [f"neurons of <b>{plain(mask)}</b> ablated<br>questions about <b>{plain(culture)}</b>"]
     for name, table in tables.items():
         value = float(table.loc[mask, culture])
         if (mask, culture) in estimates and name == "measured":

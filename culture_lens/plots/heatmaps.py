@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.matrix import BASE, FOUND, RANDOM, AblationMatrix
+from culture_lens.experiments.matrix import FOUND, RANDOM, UNMODIFIED, AblationMatrix
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
 from culture_lens.plots.style import (
     AMOUNT,
@@ -141,7 +141,7 @@ def whose(masks: Sequence[str]) -> str:
 
 
 def ablation_heatmap(
-    matrix: AblationMatrix, *, what: str = "change", kind: str = FOUND
+    matrix: AblationMatrix, *, what: str = "change", condition: str = FOUND
 ) -> go.Figure:
     """Draw a table of the matrix: whose neurons were edited x whose questions were asked.
 
@@ -152,7 +152,7 @@ def ablation_heatmap(
         matrix: The matrix.
         what: ``"change"`` of accuracy, ``"accuracy"``, ``"flips"``, ``"p_change"`` (of the
             probability of the right answer) or ``"p_gold"``.
-        kind: ``"found"`` neurons or ``"random"`` ones.
+        condition: ``"found"`` neurons or ``"random"`` ones.
 
     Raises:
         InputError: No such table, no masks, or fewer than two cultures evaluated.
@@ -162,12 +162,12 @@ def ablation_heatmap(
     """
     if what not in TABLES:
         raise unknown("table", what, TABLES)
-    if kind not in (FOUND, RANDOM):
-        raise unknown("kind of neurons", kind, (FOUND, RANDOM))
+    if condition not in (FOUND, RANDOM):
+        raise unknown("condition of neurons", condition, (FOUND, RANDOM))
     check_matrix(matrix)
     beside = "p_gold" if what.startswith("p_") else "accuracy"
     below = TABLES[beside]
-    table, base = matrix.table(what, kind), matrix.draws(beside, BASE)[0, 0]
+    table, base = matrix.table(what, condition), matrix.draws(beside, UNMODIFIED)[0, 0]
     signed, verb = what in ("change", "p_change"), edited(matrix)
     values = table.to_numpy()
     largest = float(np.nanmax(np.abs(values), initial=0))
@@ -177,15 +177,16 @@ def ablation_heatmap(
         digits = max(digits, telling_digits(largest))
     text, hover = [], []
     for mask in matrix.masks:
-        cells = [matrix.cell(mask, culture, what, kind) for culture in matrix.cultures]
+        cells = [matrix.cell(mask, culture, what, condition) for culture in matrix.cultures]
         written = ["" if math.isnan(cell.value) else write(cell.value, digits) for cell in cells]
         if signed:
             pairs = zip(written, cells, strict=True)
             written = [f"<b>{w}{MARK}</b>" if clear(cell) else w for w, cell in pairs]
         text.append([w.removesuffix("%") for w in written])
+        drawn = " (random)" if condition == RANDOM else ""
         hover.append(
             [
-                f"neurons of <b>{plain(mask)}</b>{' (random)' if kind == RANDOM else ''} {verb}"
+                f"neurons of <b>{plain(mask)}</b>{drawn} {verb}"
                 f"<br>questions about <b>{plain(culture)}</b><br>{TABLES[what]}: "
                 f"{in_words(cell, what)}<br>unmodified {below}: {percent(b, 1)}"
                 for culture, cell, b in zip(matrix.cultures, cells, base, strict=True)
@@ -203,8 +204,8 @@ def ablation_heatmap(
     trace.update(text=text, texttemplate="%{text}", textfont=cell_font(len(table.columns)))
     figure = go.Figure(trace)
     outline(figure, matrix.masks, matrix.cultures)
-    found_for = "neurons found for" if kind == FOUND else "random neurons matched to"
-    neurons = whose(matrix.masks).replace("each", "a") if kind == FOUND else "random"
+    found_for = "neurons found for" if condition == FOUND else "random neurons matched to"
+    neurons = whose(matrix.masks).replace("each", "a") if condition == FOUND else "random"
     return house(
         figure,
         f"{TITLES[what]} when {neurons} neurons are {verb}",
@@ -402,21 +403,21 @@ def edited(matrix: AblationMatrix) -> str:
     """Say in one word what was done to neurons.
 
     Example:
-        ``edited(matrix)`` gives ``"silenced"``, or ``"doubled"`` where value was ``"double"``
+        ``edited(matrix)`` gives ``"ablated"``, or ``"doubled"`` where value was ``"double"``
     """
-    return "doubled" if matrix.metadata.get("value") == "double" else "silenced"
+    return "doubled" if matrix.metadata.get("value") == "double" else "ablated"
 
 
 def masked(matrix: AblationMatrix) -> str:
-    """Say what silenced neurons were set to.
+    """Say what ablated neurons were set to.
 
     Example:
-        ``masked(matrix)`` gives ``"silenced: set to zero"``
+        ``masked(matrix)`` gives ``"ablated: set to zero"``
     """
     value = matrix.metadata.get("value")
     if value == "double":
         return "doubled: set to twice their value"
-    return "" if value is None else f"silenced: set to {value}"
+    return "" if value is None else f"ablated: set to {value}"
 
 
 def chosen(found: NeuronSet) -> str:
@@ -450,11 +451,11 @@ def check_matrix(matrix: AblationMatrix) -> None:
     Raises:
         InputError: It is one of these.
     """
-    kinds = set() if matrix.frame.empty else set(matrix.frame["kind"])
-    if not {BASE, FOUND} <= kinds:
+    conditions = set() if matrix.frame.empty else set(matrix.frame["condition"])
+    if not {UNMODIFIED, FOUND} <= conditions:
         raise InputError(
             "this matrix has no records of "
-            + ("the unmodified model" if BASE not in kinds else "silenced neurons")
+            + ("the unmodified model" if UNMODIFIED not in conditions else "ablated neurons")
             + ": make it with ablation_matrix(model, found, questions)."
         )
     if len(matrix.cultures) < 2:

@@ -31,7 +31,7 @@ STEM = 0.1
 
 
 def relations_heatmap(relations: Relations) -> go.Figure:
-    """Draw how cultures fall with each other: whose neurons were silenced x whose questions fell.
+    """Draw how cultures fall with each other: whose neurons were ablated x whose questions fell.
 
     Rows and columns stand in the order of the tree above them, which joins cultures at the mean
     distance of their groups; cells whose interval excludes 0 are bold and marked.
@@ -54,7 +54,7 @@ def relations_heatmap(relations: Relations) -> go.Figure:
         )
         hover.append(
             [
-                f"neurons of <b>{plain(mask)}</b> silenced<br>questions about "
+                f"neurons of <b>{plain(mask)}</b> ablated<br>questions about "
                 f"<b>{plain(culture)}</b><br>change {what}: {with_interval(cell)}"
                 if culture != mask
                 else f"<b>{plain(mask)}</b>"
@@ -102,7 +102,7 @@ def relations_heatmap(relations: Relations) -> go.Figure:
         xaxis={**across(order), "title": {"text": "asked: questions about"}, "range": edges},
         yaxis={
             **name_axis(order),
-            "title": {"text": "silenced: neurons found for"},
+            "title": {"text": "ablated: neurons found for"},
             "range": edges[::-1],
             "domain": [0, 1 - TREE],
         },

@@ -34,8 +34,8 @@ PANELS = {
     "precision": ("planted neurons<br>among those taken", False),
     "average_precision": ("average precision<br>of the whole ranking", False),
     "decoys": ("style decoys<br>taken, of the culture’s own", False),
-    "own": ("silenced: change on<br>own culture, points", True),
-    "others": ("silenced: change on<br>other cultures, points", True),
+    "own": ("ablated: change on<br>own culture, points", True),
+    "others": ("ablated: change on<br>other cultures, points", True),
 }
 """Column -> what it means, and whether it is a change."""
 TRUTH = ("planted", "effective")

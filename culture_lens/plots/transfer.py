@@ -39,11 +39,11 @@ SIGNED = {
     "gap": "Accuracy on own beyond other cultures’ questions",
 }
 SHARES = {"flips": "Answers to own questions that change"}
-KINDS = ("found", "random", "beyond")
+CONDITIONS = ("found", "random", "beyond")
 
 
 def transfer_heatmap(
-    result: TransferMatrix, *, reading: str = "self", kind: str = "found"
+    result: TransferMatrix, *, metric: str = "self", condition: str = "found"
 ) -> go.Figure:
     """Draw where neurons were found x what was asked; each cell the mean over cultures.
 
@@ -52,21 +52,21 @@ def transfer_heatmap(
 
     Args:
         result: What ``transfer_matrix`` gave.
-        reading: ``"self"``, ``"cross"``, ``"gap"`` or ``"flips"``.
-        kind: ``"found"`` neurons, ``"random"`` ones, or ``"beyond"``: found minus random.
+        metric: ``"self"``, ``"cross"``, ``"gap"`` or ``"flips"``.
+        condition: ``"found"`` neurons, ``"random"`` ones, or ``"beyond"``: found minus random.
 
     Raises:
-        InputError: No such reading or kind.
+        InputError: No such metric or condition.
 
     Example:
-        ``transfer_heatmap(result, kind="beyond").show()``
+        ``transfer_heatmap(result, condition="beyond").show()``
     """
-    if reading not in {**SIGNED, **SHARES}:
-        raise unknown("reading", reading, {**SIGNED, **SHARES})
-    if kind not in KINDS:
-        raise unknown("kind", kind, KINDS)
-    signed = reading in SIGNED or kind == "beyond"
-    table = result.table(reading, kind)
+    if metric not in {**SIGNED, **SHARES}:
+        raise unknown("metric", metric, {**SIGNED, **SHARES})
+    if condition not in CONDITIONS:
+        raise unknown("condition", condition, CONDITIONS)
+    signed = metric in SIGNED or condition == "beyond"
+    table = result.table(metric, condition)
     write: Callable[[float], str] = points if signed else percent
     text, hover = [], []
     for source in table.index:
@@ -94,11 +94,13 @@ def transfer_heatmap(
     trace.update(text=text, texttemplate="%{text}", textfont=cell_font(len(table.columns)))
     figure = go.Figure(trace)
     outline(figure, result.names, result.names)
-    whose = {"found": "", "random": ", random neurons", "beyond": ", beyond random neurons"}[kind]
+    whose = {"found": "", "random": ", random neurons", "beyond": ", beyond random neurons"}[
+        condition
+    ]
     base = [percent(result.cell(result.names[0], t, "base").value) for t in result.names]
     return house(
         figure,
-        {**SIGNED, **SHARES}[reading] + whose,
+        {**SIGNED, **SHARES}[metric] + whose,
         about(
             {**result.metadata, "benchmark": ", ".join(result.names)},
             f"mean over {len(result.cultures)} cultures",

@@ -21,7 +21,7 @@ from culture_lens.questions.question import Question
 
 Result = TypeVar("Result")
 TOO_LONG = ("error", "skip", "truncate")
-SHORTEST_START = 8
+SHORTEST_PREFIX = 8
 """Below so many tokens, running a common start apart costs more than it saves."""
 
 
@@ -109,14 +109,14 @@ def truncated(prompt: Prompt, room: int) -> Prompt:
     )
 
 
-def common_start(prompts: Sequence[Prompt]) -> int:
+def shared_prefix_length(prompts: Sequence[Prompt]) -> int:
     """Count the tokens, the same in id and role, that all prompts begin with.
 
     Never a whole prompt: each keeps a token of its own to be answered behind. Never a part of a
     picture, which a model must see whole.
 
     Example:
-        ``common_start(prompts)`` is the length of the chat template's system message.
+        ``shared_prefix_length(prompts)`` is the length of the chat template's system message.
     """
     if not prompts:
         return 0
@@ -142,39 +142,41 @@ def picture_key(prompt: Prompt) -> str:
     return "" if image is None else str(image.key)
 
 
-def collate(prompts: Sequence[Prompt], pad_id: int, starts: Sequence[int] = ()) -> Batch:
+def collate(prompts: Sequence[Prompt], pad_id: int, prefix_lengths: Sequence[int] = ()) -> Batch:
     """Pad prompts on the left into one batch.
 
     Args:
         prompts: The prompts.
         pad_id: Token id of the padding.
-        starts: For each prompt, how many of its first tokens are run before the rest; rows that
-            begin alike share them. Empty: nothing is run apart.
+        prefix_lengths: For each prompt, how many of its first tokens are run before the rest; rows
+            that begin alike share them. Empty: nothing is run apart.
 
     Example:
         ``collate(prompts[:8], model.pad_id).input_ids.shape``
     """
-    if not starts:
+    if not prefix_lengths:
         return padded(prompts, pad_id)
     alike: dict[tuple[str, tuple[int, ...]], int] = {}
     cut: list[Prompt] = []
-    begins = []
-    for prompt, start in zip(prompts, starts, strict=True):
+    prefix_of_row = []
+    for prompt, start in zip(prompts, prefix_lengths, strict=True):
         key = (picture_key(prompt), prompt.ids[:start])
         if key not in alike:
             alike[key] = len(cut)
             cut.append(part(prompt, 0, start))
-        begins.append(alike[key])
-    rests = [part(prompt, start, None) for prompt, start in zip(prompts, starts, strict=True)]
-    beginnings, rest = padded(cut, pad_id), padded(rests, pad_id)
-    rows = torch.tensor(begins)
+        prefix_of_row.append(alike[key])
+    rests = [
+        part(prompt, start, None) for prompt, start in zip(prompts, prefix_lengths, strict=True)
+    ]
+    prefixes, rest = padded(cut, pad_id), padded(rests, pad_id)
+    rows = torch.tensor(prefix_of_row)
     return Batch(
         tuple(prompts),
-        torch.cat([beginnings.input_ids[rows], rest.input_ids], 1),
-        torch.cat([beginnings.attention_mask[rows], rest.attention_mask], 1),
-        torch.cat([beginnings.roles[rows], rest.roles], 1),
-        beginnings,
-        tuple(begins),
+        torch.cat([prefixes.input_ids[rows], rest.input_ids], 1),
+        torch.cat([prefixes.attention_mask[rows], rest.attention_mask], 1),
+        torch.cat([prefixes.roles[rows], rest.roles], 1),
+        prefixes,
+        tuple(prefix_of_row),
     )
 
 
@@ -197,22 +199,22 @@ def padded(prompts: Sequence[Prompt], pad_id: int) -> Batch:
     return Batch(tuple(prompts), ids, mask, roles)
 
 
-def starts_of(prompts: Sequence[Prompt]) -> tuple[int, ...]:
+def shared_prefix_lengths(prompts: Sequence[Prompt]) -> tuple[int, ...]:
     """Say how many first tokens of each prompt of a batch are worth running apart.
 
     Prompts on one picture share what comes up to and with it; prompts without one share their
     system message. Empty where nothing is shared or too little.
 
     Example:
-        ``collate(prompts, model.pad_id, starts_of(prompts))``
+        ``collate(prompts, model.pad_id, shared_prefix_lengths(prompts))``
     """
     groups: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         groups.setdefault(picture_key(prompt), []).append(prompt)
     if len(groups) == len(prompts):
         return ()
-    lengths = {key: common_start(group) for key, group in groups.items()}
-    if min(lengths.values()) < SHORTEST_START:
+    lengths = {key: shared_prefix_length(group) for key, group in groups.items()}
+    if min(lengths.values()) < SHORTEST_PREFIX:
         return ()
     return tuple(lengths[picture_key(prompt)] for prompt in prompts)
 
@@ -228,7 +230,7 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def batches(
-    prompts: Sequence[Prompt], batch_size: int, pad_id: int, *, share: bool = False
+    prompts: Sequence[Prompt], batch_size: int, pad_id: int, *, share_prefix: bool = False
 ) -> list[Batch]:
     """Cut prompts into batches of like length, longest first so that memory fails early.
 
@@ -238,7 +240,8 @@ def batches(
         prompts: The prompts.
         batch_size: Rows of a batch.
         pad_id: Token id of the padding.
-        share: Run what rows have in common at their start once; see ``starts_of``.
+        share_prefix: Run what rows have in common at their start once; see
+            ``shared_prefix_lengths``.
 
     Example:
         ``for batch in batches(prompts, 16, model.pad_id): ...``
@@ -262,15 +265,21 @@ def batches(
             if len(rows[-1]) == batch_size:
                 rows.append([])
             rows[-1].append(prompt)
-    return [collate(some, pad_id, starts_of(some) if share else ()) for some in rows if some]
+    return [
+        collate(some, pad_id, shared_prefix_lengths(some) if share_prefix else ())
+        for some in rows
+        if some
+    ]
 
 
 def halves(batch: Batch, pad_id: int) -> tuple[Batch, Batch]:
     """Cut a batch in two, padded anew."""
     middle = (len(batch.prompts) + 1) // 2
     parts = (batch.prompts[:middle], batch.prompts[middle:])
-    share = batch.beginnings is not None
-    one, other = (collate(some, pad_id, starts_of(some) if share else ()) for some in parts)
+    share_prefix = batch.prefixes is not None
+    one, other = (
+        collate(some, pad_id, shared_prefix_lengths(some) if share_prefix else ()) for some in parts
+    )
     return one, other
 
 

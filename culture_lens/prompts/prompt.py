@@ -27,7 +27,7 @@ class Role(IntEnum):
 
 
 CONTENT_ROLES = (Role.IMAGE, Role.QUESTION, Role.OPTIONS)
-"""The roles that paper A counts: everything but padding, template and answer prefix."""
+"""The roles that ConAct's paper counts: everything but padding, template and answer prefix."""
 
 
 COUNTED = {
@@ -113,21 +113,21 @@ class Batch:
         input_ids: Token ids, ``batch pos``.
         attention_mask: 1 on tokens and 0 on padding, ``batch pos``.
         roles: ``Role`` of each token, ``PADDING`` on padding, ``batch pos``.
-        beginnings: The different beginnings as a batch of their own, or nothing.
-        begins: Which beginning each row has, ``row``; empty where there are none.
+        prefixes: The different beginnings as a batch of their own, or nothing.
+        prefix_of_row: Which prefix each row has, ``row``; empty where there are none.
     """
 
     prompts: tuple[Prompt, ...]
     input_ids: Int[torch.Tensor, "batch pos"]
     attention_mask: Int[torch.Tensor, "batch pos"]
     roles: Int[torch.Tensor, "batch pos"]
-    beginnings: Batch | None = None
-    begins: tuple[int, ...] = ()
+    prefixes: Batch | None = None
+    prefix_of_row: tuple[int, ...] = ()
 
     @property
-    def start(self) -> int:
-        """The column behind the beginnings, 0 where there are none."""
-        return 0 if self.beginnings is None else self.beginnings.input_ids.shape[1]
+    def prefix_length(self) -> int:
+        """The column behind the prefixes, 0 where there are none."""
+        return 0 if self.prefixes is None else self.prefixes.input_ids.shape[1]
 
     def role_mask(self, roles: Sequence[int]) -> Bool[torch.Tensor, "batch pos"]:
         """Say which tokens have one of the roles.

@@ -203,7 +203,7 @@ def control_twin(question: Question) -> Question:
     """Make the control of a question: the same options and instruction, no question, no picture.
 
     A neuron that scores on the twin as well answers to the options, not to the question
-    (paper B, section 3).
+    (CULNIG, section 3).
 
     Example:
         >>> q = Question(id="1", culture="Japan", text="Coin?", options=("yen", "won"), answer=0)

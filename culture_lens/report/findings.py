@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.experiments.matrix import BASE, RANDOM, AblationMatrix
+from culture_lens.experiments.matrix import RANDOM, UNMODIFIED, AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.heatmaps import check_matrix
 from culture_lens.plots.style import clear, percent, points, with_interval
@@ -20,37 +20,37 @@ FEW_ITEMS = 50
 """Questions per culture below which the page warns: intervals then span 25 points and more."""
 COLUMNS = {
     "base": ("unmodified accuracy", "per cent of the culture’s questions answered correctly"),
-    "self": ("self", "change on a culture’s questions when its own neurons are silenced"),
-    "cross": ("cross", "change on the other cultures’ questions when its neurons are silenced"),
-    "cross_masks": ("cross masks", "change on its questions when other cultures’ are silenced"),
+    "self": ("self", "change on a culture’s questions when its own neurons are ablated"),
+    "cross": ("cross", "change on the other cultures’ questions when its neurons are ablated"),
+    "cross_masks": ("cross masks", "change on its questions when other cultures’ are ablated"),
     "gap": ("gap", "self minus cross"),
     "gap_masks": ("gap masks", "self minus cross masks"),
-    "flips": ("flips", "per cent of own answers that change when its own neurons are silenced"),
+    "flips": ("flips", "per cent of own answers that change when its own neurons are ablated"),
 }
 SHARES = ("base", "flips")
 EFFECTS = {
     "base": ("base", *COLUMNS["base"]),
-    "change": ("self", "change", "change of accuracy when the neurons are silenced"),
-    "flips": ("flips", "flips", "per cent of answers that change when the neurons are silenced"),
+    "change": ("self", "change", "change of accuracy when the neurons are ablated"),
+    "flips": ("flips", "flips", "per cent of answers that change when the neurons are ablated"),
     "random": ("self", "random", "as change, for random neurons, the same number in each layer"),
 }
 RANDOM_SELF = ("random self", "as self, for random neurons, the same number in each layer")
 
 
 def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
-    """Lay out readings, findings and cautions of a matrix.
+    """Lay out metrics, findings and cautions of a matrix.
 
     Raises:
-        InputError: Fewer than two cultures were silenced and evaluated.
+        InputError: Fewer than two cultures were ablated and evaluated.
     """
     check_matrix(matrix)
     if len(matrix.masks) == 1 and matrix.masks[0] not in matrix.cultures:
         return evidence_of_mask(name, matrix)
-    own, cross, gap = (matrix.overall(reading) for reading in ("self", "cross", "gap"))
+    own, cross, gap = (matrix.overall(metric) for metric in ("self", "cross", "gap"))
     random = matrix.overall("self", RANDOM) if matrix.has_random else None
     beyond = matrix.beyond_random() if matrix.has_random else None
     base = matrix.overall("base")
-    chance = chance_level(matrix.frame[matrix.frame["kind"] == BASE])
+    chance = chance_level(matrix.frame[matrix.frame["condition"] == UNMODIFIED])
     findings = [
         sentence("Mean change on a culture’s own questions (self):", own),
         sentence("Mean change on other cultures’ questions (cross):", cross),
@@ -75,7 +75,7 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         "findings": findings,
         "cautions": cautions(matrix, own, gap, base, chance),
         "tests": in_words(matrix),
-        "readings": readings_table(matrix),
+        "metrics": metrics_table(matrix),
         "values": {
             "self": own,
             "cross": cross,
@@ -98,7 +98,7 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     effects = matrix.effects(mask)
     mean = effects.loc["mean"]
     beyond = matrix.effect_beyond_random(mask) if matrix.has_random else None
-    chance = chance_level(matrix.frame[matrix.frame["kind"] == BASE])
+    chance = chance_level(matrix.frame[matrix.frame["condition"] == UNMODIFIED])
     able = clear(mean["base"], chance) and mean["base"].low > chance
     findings = [sentence("Mean change over cultures:", mean["change"])]
     if beyond is not None:
@@ -114,7 +114,7 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         words = "The effect cannot be told from that of random neurons in the same layers."
     else:
         words = "These neurons matter for these questions, more than random ones in their layers."
-    sizes = matrix.frame[matrix.frame["kind"] == BASE].groupby("culture").size()
+    sizes = matrix.frame[matrix.frame["condition"] == UNMODIFIED].groupby("culture").size()
     cells = {
         row: [cell(EFFECTS[column][0], effects.loc[row, column]) for column in effects]
         for row in effects.index
@@ -127,7 +127,7 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
             "is one of cultural knowledge takes a benchmark that asks for none."
         ],
         "tests": in_words(matrix),
-        "readings": {
+        "metrics": {
             "columns": [
                 {"name": EFFECTS[column][1], "meaning": EFFECTS[column][2]} for column in effects
             ],
@@ -149,7 +149,7 @@ def chance_level(frame: pd.DataFrame) -> float:
 def verdict(
     matrix: AblationMatrix, own: Estimate, gap: Estimate, beyond: Estimate | None, able: bool
 ) -> str:
-    """Say what the readings are evidence of, and no more."""
+    """Say what the metrics are evidence of, and no more."""
     if matrix.metadata.get("seen"):
         return "No conclusion: the questions asked also found the neurons."
     if not able:
@@ -176,7 +176,7 @@ def cautions(
     matrix: AblationMatrix, own: Estimate, gap: Estimate, base: Estimate, chance: float
 ) -> list[str]:
     """List what weakens the evidence."""
-    frame = matrix.frame[matrix.frame["kind"] == BASE]
+    frame = matrix.frame[matrix.frame["condition"] == UNMODIFIED]
     sizes = frame.groupby("culture").size().sort_values(kind="stable")
     few = sizes[sizes < FEW_ITEMS]
     told = []
@@ -209,13 +209,13 @@ def cautions(
             "uncertain."
         )
     if not matrix.has_random:
-        told.append("No random neurons were silenced for comparison.")
+        told.append("No random neurons were ablated for comparison.")
     return told
 
 
 def at_chance(matrix: AblationMatrix) -> list[str]:
     """List cultures whose unmodified accuracy is not clearly above their chance level."""
-    frame = matrix.frame[matrix.frame["kind"] == BASE]
+    frame = matrix.frame[matrix.frame["condition"] == UNMODIFIED]
     base = matrix.summary()["base"]
     return [
         str(culture)
@@ -224,18 +224,18 @@ def at_chance(matrix: AblationMatrix) -> list[str]:
     ]
 
 
-def readings_table(matrix: AblationMatrix) -> dict[str, Any]:
-    """Lay out the readings of every culture and their means, each with its interval."""
+def metrics_table(matrix: AblationMatrix) -> dict[str, Any]:
+    """Lay out the metrics of every culture and their means, each with its interval."""
     summary = matrix.summary()
     random = matrix.summary(RANDOM)["self"] if matrix.has_random else None
-    sizes = matrix.frame[matrix.frame["kind"] == BASE].groupby("culture").size()
+    sizes = matrix.frame[matrix.frame["condition"] == UNMODIFIED].groupby("culture").size()
     rows = []
     for culture in summary.index:
-        cells = [cell(reading, summary.loc[culture, reading]) for reading in COLUMNS]
+        cells = [cell(metric, summary.loc[culture, metric]) for metric in COLUMNS]
         if random is not None:
             cells.append(cell("self", random[culture]))
         rows.append({"culture": culture, "items": int(sizes[culture]), "cells": cells})
-    means = [cell(reading, matrix.overall(reading)) for reading in COLUMNS]
+    means = [cell(metric, matrix.overall(metric)) for metric in COLUMNS]
     if random is not None:
         means.append(cell("self", matrix.overall("self", RANDOM)))
     columns = [*COLUMNS.values(), *([RANDOM_SELF] if random is not None else [])]
@@ -246,14 +246,14 @@ def readings_table(matrix: AblationMatrix) -> dict[str, Any]:
     }
 
 
-def cell(reading: str, estimate: Estimate) -> dict[str, Any]:
+def cell(metric: str, estimate: Estimate) -> dict[str, Any]:
     """Lay out one estimate of a table."""
-    write: Callable[..., str] = percent if reading in SHARES else points
+    write: Callable[..., str] = percent if metric in SHARES else points
     low, high = write(estimate.low, 1), write(estimate.high, 1)
     return {
         "value": write(estimate.value, 1),
         "interval": f"{low} to {high}",
-        "excludes_0": reading not in SHARES and clear(estimate),
+        "excludes_0": metric not in SHARES and clear(estimate),
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.matrix import BASE, RANDOM, AblationMatrix
+from culture_lens.experiments.matrix import RANDOM, UNMODIFIED, AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import percent
 from culture_lens.report.findings import evidence, neuron_table
@@ -166,18 +166,18 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
         f"({'selector' if len(results) == 1 else 'selectors'}: {names}). "
     )
     if not matrices:
-        return text + "They have not been silenced yet, so nothing is shown about what they do."
+        return text + "They have not been ablated yet, so nothing is shown about what they do."
     frame = matrices[0].frame
-    base = frame[frame["kind"] == BASE]
+    base = frame[frame["condition"] == UNMODIFIED]
     value = metadata.get("value")
     return text + (
-        f"Then each culture’s neurons were silenced{f' (set to {value})' if value else ''} in "
+        f"Then each culture’s neurons were ablated{f' (set to {value})' if value else ''} in "
         f"turn, and the model was asked {len(base)} questions about "
         f"{base['culture'].nunique()} cultures ({metadata.get('benchmark') or 'benchmark'}"
         f"{'' if metadata.get('benchmark') else ' not recorded'}; question groups: "
         f"{base['group'].nunique()}). If the neurons carry knowledge of a culture, the model "
         "should lose accuracy on that culture’s questions, less on others’, and less when random "
-        "neurons are silenced."
+        "neurons are ablated."
     )
 
 
@@ -188,7 +188,7 @@ def describe(name: str, found: NeuronSet | None, matrix: AblationMatrix | None) 
         missing.append(f"neurons/{name}.safetensors is missing: where they sit is not shown.")
     if matrix is None:
         missing.append(
-            f"matrix/{name}.parquet is missing: these neurons have not been silenced yet, so "
+            f"matrix/{name}.parquet is missing: these neurons have not been ablated yet, so "
             "there is no evidence of what they do. Make it with ablation_matrix, and this page "
             "again."
         )
@@ -199,12 +199,12 @@ def describe(name: str, found: NeuronSet | None, matrix: AblationMatrix | None) 
         "findings": [],
         "cautions": [],
         "tests": None,
-        "readings": None,
+        "metrics": None,
         "neurons": neuron_table(found) if found is not None else None,
         "missing": missing,
     }
     if matrix is None:
-        told["outcome"] = [f"{name}: not tested, its neurons have not been silenced yet."]
+        told["outcome"] = [f"{name}: not tested, its neurons have not been ablated yet."]
         return told
     try:
         told |= evidence(name, matrix)
@@ -226,7 +226,7 @@ def facts(found: NeuronSet | None, matrix: AblationMatrix | None) -> list[tuple[
         "share": "share of neurons per culture",
         "k": "neurons per culture and site",
         "scoring": "answers read by",
-        "value": "silenced neurons set to",
+        "value": "ablated neurons set to",
         "random_seeds": "sets of random neurons",
         "items": "questions asked" if matrix is not None else "questions used to find neurons",
         "left_out": "questions left out, as they or their group found the neurons",
@@ -241,14 +241,14 @@ def draw(found: NeuronSet | None, matrix: AblationMatrix | None) -> list[dict[st
 
     wanted: list[tuple[Callable[[], Any], str]] = []
     if matrix is not None:
-        heatmap, cells = partial(plots.ablation_heatmap, matrix), "Heat map, silenced by asked:"
+        heatmap, cells = partial(plots.ablation_heatmap, matrix), "Heat map, ablated by asked:"
         wanted += [
             (partial(plots.self_cross_chart, matrix), "Dots with intervals, as in the table."),
             (heatmap, f"{cells} change in accuracy."),
             (partial(heatmap, what="flips"), f"{cells} share of answers that change."),
         ]
         if matrix.has_random:
-            wanted.append((partial(heatmap, kind=RANDOM), f"{cells} change in accuracy."))
+            wanted.append((partial(heatmap, condition=RANDOM), f"{cells} change in accuracy."))
     if found is not None:
         wanted += [
             (partial(plots.layer_heatmap, found), "Heat map, cultures by layers."),
@@ -270,7 +270,7 @@ def compare(results: Results) -> dict[str, Any] | None:
     tested = {
         name: matrix
         for name, (_, matrix) in results.items()
-        if matrix is not None and matrix.has_readings
+        if matrix is not None and matrix.has_metrics
     }
     if len(tested) < 2:
         return None
@@ -293,7 +293,7 @@ def hold_attribution(run: Run, results: Results) -> list[dict[str, Any]]:
         _, matrix = results.get(name, (None, None))
         measured = matrix if matrix is not None and comparable(matrix) else None
         figure = plots.predicted_heatmap(predicted, measured)
-        drawn.append(embed(figure, "Heat map, silenced by asked: predicted change of P(gold)."))
+        drawn.append(embed(figure, "Heat map, ablated by asked: predicted change of P(gold)."))
     return drawn
 
 
@@ -305,8 +305,8 @@ def draw_transfers(run: Run) -> list[dict[str, Any]]:
     drawn = []
     for name in run.names("transfer", ".parquet"):
         result = TransferMatrix.from_parquet(run.named("transfer", name, ".parquet"))
-        for reading in ("self", "gap"):
-            figure = plots.transfer_heatmap(result, reading=reading)
+        for metric in ("self", "gap"):
+            figure = plots.transfer_heatmap(result, metric=metric)
             drawn.append(embed(figure, "Heat map, found on by asked: change in accuracy."))
     return drawn
 

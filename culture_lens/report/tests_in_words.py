@@ -21,8 +21,8 @@ ALPHA, POWER = 0.05, 0.8
 RANKED = 19
 """Random sets from which a rank among them can reach 0.05."""
 COLUMNS = {
-    "change": ("change", "change of accuracy when the culture’s neurons are silenced"),
-    "p": ("p", "chance of a change at least as large if silencing changed nothing"),
+    "change": ("change", "change of accuracy when the culture’s neurons are ablated"),
+    "p": ("p", "chance of a change at least as large if ablating changed nothing"),
     "corrected_p": ("Holm", "the same, corrected for all cells of the matrix"),
     "random_p": ("p, random", "chance of such a difference if found neurons were random ones"),
     "random_corrected": ("Holm, random", "the same, corrected for all cultures"),
@@ -46,7 +46,7 @@ def in_words(matrix: AblationMatrix) -> dict[str, Any]:
     Example:
         ``in_words(matrix)["sentences"]``
     """
-    alone = matrix.masks[0] if not matrix.has_readings else None
+    alone = matrix.masks[0] if not matrix.has_metrics else None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CultureLensWarning)
         cells = cell_tests(matrix, level=ALPHA)
@@ -173,5 +173,5 @@ def power_in_words(power: pd.DataFrame) -> str:
 
 def seeds_of(matrix: AblationMatrix) -> int:
     """Count the random sets of a matrix."""
-    kinds = matrix.frame["kind"] == RANDOM
-    return int(matrix.frame.loc[kinds, "seed"].nunique())
+    conditions = matrix.frame["condition"] == RANDOM
+    return int(matrix.frame.loc[conditions, "seed"].nunique())

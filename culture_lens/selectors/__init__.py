@@ -5,19 +5,19 @@ Activation selectors, ActivationSummary -> NeuronScores, all from one summary:
 ==================  ====================================================  =====================
 name                score of neuron (l, n) for culture c                  where it comes from
 ==================  ====================================================  =====================
-lap                 P[c]                                                  paper A
+lap                 P[c]                                                  ConAct's paper
 lape                low entropy of P over cultures                        Tang et al. 2024
-mad                 mean activation of c minus that of the others         paper A, reading (i)
-mad_probability     P[c] minus mean P of the others                       paper A, reading (ii)
-conact (cas)        P[c] minus the second highest P, where c is highest   paper A
-random              a random number                                       baseline
+mad                 mean activation of c minus that of the others         ConAct's paper, reading
+(i) mad_probability     P[c] minus mean P of the others                       ConAct's paper,
+reading (ii) conact (cas)        P[c] minus the second highest P, where c is highest   ConAct's
+paper random              a random number                                       baseline
 ==================  ====================================================  =====================
 
 Gradient selectors, CulnigScores -> NeuronSet, both from the same three scorings:
 
 ==================  ====================================================  =====================
-culnig_general      high for all cultures together, low on CountryRC      paper B
-culnig_specific     high for c, low on CountryRC, and above the others    paper B
+culnig_general      high for all cultures together, low on CountryRC      CULNIG
+culnig_specific     high for c, low on CountryRC, and above the others    CULNIG
 ==================  ====================================================  =====================
 """
 

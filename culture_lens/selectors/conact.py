@@ -27,7 +27,7 @@ def margins(
 
 
 def conact(summary: ActivationSummary) -> NeuronScores:
-    """Score by s[c,l,n] = P1 - P2 where culture c attains the highest P1, else 0 (paper A).
+    """Score by s[c,l,n] = P1 - P2 where culture c attains the highest P1, else 0 (ConAct's paper).
 
     P1 and P2 are the highest and second highest P[c,l,n] over cultures. A neuron scores for one
     culture only; a score of 0 is never selected, so sets of different cultures are disjoint.

@@ -1,6 +1,6 @@
 """CULNIG, culture-general neurons: needed for cultural questions whatever the culture.
 
-The steps (paper B, arXiv 2510.08284, section 3, and its published code):
+The steps (CULNIG, arXiv 2510.08284, section 3, and its published code):
 1. Score of a neuron: task minus control, summed over cultures.
 2. Top ``mlp_share`` of the gate neurons, and top ``attention_share`` of the q, k and v neurons
    together.
@@ -29,7 +29,7 @@ def culnig_general(
     countryrc_mlp_share: float = 0.01,
     countryrc_attention_share: float = 0.01,
 ) -> NeuronSet:
-    """Choose the culture-general neurons (paper B, section 3).
+    """Choose the culture-general neurons (CULNIG, section 3).
 
     Args:
         scores: The three scorings.

@@ -1,6 +1,6 @@
 """CULNIG, culture-specific neurons: needed for the questions of one culture.
 
-The steps for a culture c (paper B, arXiv 2510.08284, section 3, and its published code):
+The steps for a culture c (CULNIG, arXiv 2510.08284, section 3, and its published code):
 1. Score of a neuron: c's task sum minus c's control sum, each divided by the number of all items.
 2. Top ``share`` of the gate, q, k and v neurons together.
 3. Minus the neurons in the top ``countryrc_share`` by c's own CountryRC score. Their places are
@@ -45,7 +45,7 @@ def culnig_specific(
     countryrc_share: float = 0.01,
     z: float | None = 0.5,
 ) -> NeuronSet:
-    """Choose the culture-specific neurons of each culture in CountryRC (paper B, section 3).
+    """Choose the culture-specific neurons of each culture in CountryRC (CULNIG, section 3).
 
     Args:
         scores: The three scorings.

@@ -9,7 +9,7 @@ What a selector scores is compared with what it scores under permuted culture la
    p = (1 + number of t_b >= t) / (1 + number of t_b), over all neurons and permutations b.
 3. q-values by Benjamini and Hochberg (scipy) over the neurons of a site, and over cultures where
    the selector scores each.
-4. A gate for the whole. Neurons hang together, so one unlucky set of labels can lift thousands of
+4. A gate for the whole. Neurons are correlated, so one unlucky set of labels can lift thousands of
    them. Each permutation is treated as if it were the data; unless the data give more discoveries
    than all but 5% of them, nothing is discovered. Whatever hangs together, labels that mean
    nothing pass it in at most 5% of runs.

@@ -7,7 +7,7 @@ from culture_lens.neurons.scores import NeuronScores
 
 
 def lap(summary: ActivationSummary) -> NeuronScores:
-    """Score by s[c,l,n] = P[c,l,n] (paper A, section 3).
+    """Score by s[c,l,n] = P[c,l,n] (ConAct's paper, section 3).
 
     Neurons that are positive everywhere score high for every culture, so expect large overlaps.
 

@@ -52,7 +52,7 @@ def lape(
     percentile_filter: float = 0.95,
     percentile_membership: float = 0.95,
 ) -> NeuronScores:
-    """Score by low entropy of P over cultures, H = - sum p log p (Tang et al. 2024; paper A).
+    """Score by low entropy of P over cultures, H = - sum p log p (Tang et al. 2024).
 
     Args:
         summary: What a recording pass counted.

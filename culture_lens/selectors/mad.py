@@ -26,8 +26,8 @@ def against_others(
 def mad(summary: ActivationSummary) -> NeuronScores:
     """Score by the mean activation of c minus the mean of the other cultures' mean activations.
 
-    Which of its two readings paper A used could not be verified; this is reading (i). The other
-    cultures weigh the same however many tokens they have.
+    Which of its two readings ConAct's paper used could not be verified; this is reading (i). The
+    other cultures weigh the same however many tokens they have.
 
     Raises:
         InputError: The summary was recorded without magnitudes.

@@ -79,11 +79,11 @@ def matched_random(
     Args:
         found: The set to match.
         seed: The seed.
-        match: ``"layer"`` keeps the numbers at each site and layer (paper A's baseline);
+        match: ``"layer"`` keeps the numbers at each site and layer (ConAct's baseline);
             ``"pool"`` draws each culture's whole number from all sites and layers together (paper
             B's). ``"activity"`` keeps site and layer, and draws for each neuron one of the ten
             most alike in firing rate and in the norm of the outgoing weights: neurons that fire
-            much, or write much, do more when silenced whatever they know. How alike they are
+            much, or write much, do more when ablated whatever they know. How alike they are
             stands in the metadata under ``matched``.
         summary: For ``"activity"``: gives the firing rates, over the tokens of all cultures.
         model: For ``"activity"``: gives the norms; see ``outgoing_norms``. q, k and v have none

@@ -136,18 +136,18 @@ def test_the_reference_is_right_about_small_nudges(architecture):
 # ------------------------------------------------------------------ against the reference
 
 
-@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("aggregation", TOKENS)
 @pytest.mark.parametrize("control", [False, True])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_scores_equal_the_reference_in_float64(architecture, control, tokens):
+def test_scores_equal_the_reference_in_float64(architecture, control, aggregation):
     model, questions = exact(architecture), toy_questions()
-    found = scored(model, questions, control=control, tokens=tokens, batch_size=5)
+    found = scored(model, questions, control=control, aggregation=aggregation, batch_size=5)
     items = reference_items(model, questions, control)
-    options = {"sites": sites_of(model), "control": control, "tokens": tokens}
+    options = {"sites": sites_of(model), "control": control, "aggregation": aggregation}
     assert_equal_to(found, reference.summed(exact_raw(architecture), items, **options), 1e-9)
     if control:
         assert all((scores >= 0).all() for scores in found.scores.values())
-    elif tokens != "maximum":
+    elif aggregation != "maximum":
         assert all((scores < 0).any() for scores in found.scores.values())
 
 
@@ -216,13 +216,13 @@ def test_batch_size_order_and_padding_do_not_matter(architecture, control):
         assert_equal_to(found, as_tables(expected), 1e-10)
 
 
-@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("aggregation", TOKENS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_padding_by_hand_and_its_token_do_not_matter(architecture, tokens):
+def test_padding_by_hand_and_its_token_do_not_matter(architecture, aggregation):
     model = exact(architecture)
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)
     gold, sites = gold_tokens(prompts, model.tokenizer), sites_of(model)
-    plain = [item_scores(model, collate([p], 0), gold, sites, tokens) for p in prompts]
+    plain = [item_scores(model, collate([p], 0), gold, sites, aggregation) for p in prompts]
     for extra, pad in ((1, 0), (40, 399)):
         batch = collate(prompts, pad)
         rows, width = batch.input_ids.shape
@@ -233,7 +233,7 @@ def test_padding_by_hand_and_its_token_do_not_matter(architecture, tokens):
             torch.cat([more, batch.attention_mask], 1),
             torch.cat([more, batch.roles], 1),
         )
-        found = item_scores(model, wide, gold, sites, tokens)
+        found = item_scores(model, wide, gold, sites, aggregation)
         for site in sites:
             for row in range(rows):
                 mine, its = found.scores[site][row], plain[row].scores[site][0]
@@ -454,11 +454,11 @@ def test_activations_are_let_go_of_between_batches(monkeypatch):
 
 
 def test_hooks_around_the_call_take_part_and_stay():
-    """A silenced neuron: its gate and up have nothing left to add, and the rest feels it."""
+    """An ablated neuron: its gate and up have nothing left to add, and the rest feels it."""
     model, questions = exact("llama"), toy_questions()[:4]
     plain = scored(model, questions)
-    silenced = Neurons.of({"act": [(1, 5), (2, 7)]})
-    with ablated(model, silenced, 0.0):
+    after_ablation = Neurons.of({"act": [(1, 5), (2, 7)]})
+    with ablated(model, after_ablation, 0.0):
         found = scored(model, questions)
         assert model.is_hooked
     assert not model.is_hooked

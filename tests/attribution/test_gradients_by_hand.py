@@ -278,26 +278,26 @@ def test_the_paper_agrees_with_itself():
 AGGREGATE = {"maximum": max, "sum": sum, "last": lambda scores: scores[-1]}
 
 
-@pytest.mark.parametrize("tokens", AGGREGATE)
+@pytest.mark.parametrize("aggregation", AGGREGATE)
 @pytest.mark.parametrize("gold", [A, B])
 @pytest.mark.parametrize("text", ["coin Kenya", "Kenya", "coin of Kenya today"])
-def test_every_score_is_the_one_on_paper(model, text, gold, tokens):
+def test_every_score_is_the_one_on_paper(model, text, gold, aggregation):
     words = [*text.split(), *TWIN]
     expected = {
-        neuron: P[gold] * AGGREGATE[tokens](scores)
+        neuron: P[gold] * AGGREGATE[aggregation](scores)
         for neuron, scores in on_paper(words, gold).items()
     }
-    assert_is(scored(model, [question(text, gold)], tokens=tokens), "here", expected)
+    assert_is(scored(model, [question(text, gold)], aggregation=aggregation), "here", expected)
 
 
-@pytest.mark.parametrize("tokens", AGGREGATE)
+@pytest.mark.parametrize("aggregation", AGGREGATE)
 @pytest.mark.parametrize("gold", [A, B])
-def test_every_score_of_a_control_twin_is_the_one_on_paper(model, gold, tokens):
+def test_every_score_of_a_control_twin_is_the_one_on_paper(model, gold, aggregation):
     expected = {
-        neuron: max(0.0, P_TWIN[gold] * AGGREGATE[tokens](scores))
+        neuron: max(0.0, P_TWIN[gold] * AGGREGATE[aggregation](scores))
         for neuron, scores in on_paper_twin(gold).items()
     }
-    found = scored(model, [question("coin Kenya", gold)], tokens=tokens, control=True)
+    found = scored(model, [question("coin Kenya", gold)], aggregation=aggregation, control=True)
     assert_is(found, "here", expected)
 
 
@@ -324,8 +324,8 @@ def test_numbers_worked_out_to_the_end(model):
 def test_maximum_sum_and_last_tell_the_tokens_apart(model):
     """v on `coin Kenya`, over L D P / 21: Kenya 28, red -12, five other words 1 each."""
     unit = L * D_A / 21 * P_A
-    for tokens, value in (("maximum", 28), ("sum", 28 - 12 + 5), ("last", 1)):
-        found = scored(model, [question("coin Kenya", A)], tokens=tokens)
+    for aggregation, value in (("maximum", 28), ("sum", 28 - 12 + 5), ("last", 1)):
+        found = scored(model, [question("coin Kenya", A)], aggregation=aggregation)
         assert found.scores["v"][0, 1, 0].item() / unit == pytest.approx(value, rel=1e-9)
 
 
@@ -361,10 +361,14 @@ def test_control_items_are_clamped_one_by_one_and_task_items_never(model):
 
 def test_clamping_comes_after_the_tokens_are_joined(model):
     """The sum over tokens of v on a twin, gold A: red -12, others 4, so -8 before the clamp."""
-    found = scored(model, [question("Kenya", A)], tokens="sum", control=True).scores["v"][0, 1, 0]
+    found = scored(model, [question("Kenya", A)], aggregation="sum", control=True).scores["v"][
+        0, 1, 0
+    ]
     assert sum(on_paper_twin(A)["v", 1, 0]) == pytest.approx(-8 * L * D_TWIN[A] / 16)
     assert found.item() == 0
-    found = scored(model, [question("Kenya", B)], tokens="sum", control=True).scores["v"][0, 1, 0]
+    found = scored(model, [question("Kenya", B)], aggregation="sum", control=True).scores["v"][
+        0, 1, 0
+    ]
     assert found.item() == pytest.approx(TWIN_B * 8 * L * -D_TWIN[B] / 16, rel=1e-9)
 
 

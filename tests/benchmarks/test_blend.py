@@ -192,7 +192,7 @@ def test_the_cap_comes_before_the_drop():
     rows[3] = made(3, options=("pie", "rice", "not-applicable"))
     with pytest.warns(CultureLensWarning) as caught:
         questions = questions_of(*rows)
-    # 5 and 6 are beyond the cap, though 1 and 2 make room: they are not among paper B's rows.
+    # 5 and 6 are beyond the cap, though 1 and 2 make room: they are not among CULNIG's rows.
     assert [q.id for q in questions] == ["Al-01_0", "Al-01_3", "Al-01_4"]
     assert [str(w.message) for w in caught] == [
         "blend: dropped 4 of 7 rows: 2 beyond the first 5 of their (country, ID), "

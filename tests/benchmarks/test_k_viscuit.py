@@ -147,7 +147,7 @@ def test_the_layout_of_the_hub(tmp_path, monkeypatch):
         ]
 
 
-def test_ids_that_occur_twice_are_numbered_in_silence(tmp_path, recwarn):
+def test_ids_that_occur_twice_are_numbered_in_ablate(tmp_path, recwarn):
     rows = [made(n, id_="Food.1.2") for n in range(3)]
     questions = load_benchmark("k_viscuit", written(tmp_path, rows))
     assert [q.id for q in questions] == ["Food.1.2", "Food.1.2/2", "Food.1.2/3"]

@@ -84,7 +84,7 @@ def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
 
     neurons = folder / "neurons" / "conact.safetensors"
     code, out, err = run(
-        capsys, "evaluate", "--run", folder, "--neurons", neurons, "--silence", "Japan"
+        capsys, "evaluate", "--run", folder, "--neurons", neurons, "--ablate", "Japan"
     )
     assert code == 0, err
     assert (folder / "evaluations" / "table-Japan.parquet").exists()
@@ -112,7 +112,7 @@ def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
         (["find", "--model", "no-such-model"], ["no-such-model", "smollm2-135m"]),
         (["find", "--dtype", "float23"], ["float23", "bfloat16"]),
         (["ablate", "--run", "no-such-run"], ["no-such-run", "culture-lens find"]),
-        (["evaluate", "--silence", "Japan"], ["--neurons", "--silence"]),
+        (["evaluate", "--ablate", "Japan"], ["--neurons", "--ablate"]),
         (["find", "--share", "0"], ["share", "(0, 1]"]),
     ],
 )

@@ -166,7 +166,7 @@ def test_suite_asks_tasks_without_cultures_whole(run, folder, tmp_path):
     code, _, err = run("suite", *words, "--culture", "Japan", "--limit", 3, "--random-seeds", 0)
     assert code == 0, err
     frame = Suite.from_parquet(folder.path / "suite" / "conact.parquet").frame
-    asked = frame[frame["kind"] == "unmodified"].groupby("benchmark")["culture"].value_counts()
+    asked = frame[frame["condition"] == "unmodified"].groupby("benchmark")["culture"].value_counts()
     assert asked.to_dict() == {("everyday", "Japan"): 3, ("mrpc", "paraphrase"): 3}
 
 
@@ -208,8 +208,8 @@ def test_compare_is_that_of_python_and_is_drawn(run, folder, place, model):
     assert written.metadata["layers"] == expected.metadata["layers"]
     assert expected.table().to_string(index=False) in out
     figures = [
-        folder.named("figures", f"table-{kind}", ".html")
-        for kind in ("comparison", "comparison-layers")
+        folder.named("figures", f"table-{condition}", ".html")
+        for condition in ("comparison", "comparison-layers")
     ]
     for figure in figures:
         assert str(figure) in out and "plotly" in figure.read_text()
@@ -232,21 +232,21 @@ def same_records(path, expected):
         assert [list(row) for row in written["scores"]] == [list(row) for row in expected["scores"]]
 
 
-@pytest.mark.parametrize("silence", [None, "Japan"])
-def test_values_are_those_of_python(run, folder, place, model, found, silence, monkeypatch):
+@pytest.mark.parametrize("ablate", [None, "Japan"])
+def test_values_are_those_of_python(run, folder, place, model, found, ablate, monkeypatch):
     source = ["--path", place / "wvb", "--answers", place / "people.csv"]
     words = [*source, "--culture", "Peru", "--persona", "person", "--question", "Q1"]
     words += ["--question", "Q48", "--wording", 0, "--wording", 2, "--scoring", "letter"]
-    words += ["--silence", silence] if silence else []
+    words += ["--ablate", ablate] if ablate else []
     code, out, err = run("values", *words)
     assert code == 0, err
     questions = load_values(
         place / "wvb", place / "people.csv",
         cultures=["Peru"], personas=["person"], questions=["Q1", "Q48"], wordings=[0, 2],
     )  # fmt: skip
-    neurons = found[silence] if silence else None
+    neurons = found[ablate] if ablate else None
     expected = evaluate_values(model, questions, neurons, scoring="letter", **QUIET)
-    label = f"conact-{silence}" if silence else "unmodified"
+    label = f"conact-{ablate}" if ablate else "unmodified"
     same_records(folder.named("values", label, ".parquet"), expected.frame)
     assert f"alignment {expected.alignment()}" in out and f"{expected.chance():.3f}" in out
     assert f"culture Peru: alignment {expected.by()['Peru']}" in out
@@ -348,9 +348,9 @@ COMPARE = ("compare", "--path", "rows.jsonl")
         ((*VALUES, "--persona", "king"), ["unknown persona 'king'"]),
         ((*VALUES, "--wording", 4), ["numbers from 0 to 3"]),
         ((*VALUES, "--question", "Q3"), ["unknown value question 'Q3'"]),
-        ((*VALUES, "--silence", "Peru"), ["unknown culture 'Peru'", "Japan"]),
-        ((*VALUES, "--silence", "Japan", "--union"), ["give one of them"]),
-        ((*VALUES, "--method", "conact"), ["add --silence CULTURE or --union"]),
+        ((*VALUES, "--ablate", "Peru"), ["unknown culture 'Peru'", "Japan"]),
+        ((*VALUES, "--ablate", "Japan", "--union"), ["give one of them"]),
+        ((*VALUES, "--method", "conact"), ["add --ablate CULTURE or --union"]),
         ((*VALUES, "--union", "--value", "mean"), ["no means were recorded", "'union'"]),
         (("answers", "--path", "no"), ["holds no file REGION_data.json"]),
         ((*ANSWERS, "--culture", "France"), ["unknown region 'France'"]),
@@ -358,7 +358,7 @@ COMPARE = ("compare", "--path", "rows.jsonl")
         ((*ANSWERS, "--wording", 9), ["numbers from 0 to 3"]),
         ((*ANSWERS, "--language", "Brazil"), ["--language 'Brazil'", "name=value"]),
         ((*ANSWERS, "--value", "nought"), ["--value 'nought'"]),
-        ((*ANSWERS, "--silence", "UK", "--method", "lape"), ["no such file", "lape.safetensors"]),
+        ((*ANSWERS, "--ablate", "UK", "--method", "lape"), ["no such file", "lape.safetensors"]),
     ],
 )
 def test_a_mistake_is_one_line_before_the_model_is_loaded(run, place, monkeypatch, words, told):
@@ -376,7 +376,7 @@ def test_a_mistake_is_one_line_before_the_model_is_loaded(run, place, monkeypatc
         assert word in errors[0]
 
 
-@pytest.mark.parametrize("words", [SUITE, (*VALUES, "--silence", "UK"), (*ANSWERS, "--union")])
+@pytest.mark.parametrize("words", [SUITE, (*VALUES, "--ablate", "UK"), (*ANSWERS, "--union")])
 def test_a_run_without_neurons(run, folder, place, monkeypatch, words):
     monkeypatch.chdir(place)
     folder.named("neurons", "conact", ".safetensors").unlink()
@@ -399,7 +399,7 @@ def test_several_neuron_sets_are_all_evaluated_or_one_is_named(run, folder, plac
     code, _, err = run("suite", "--benchmark", f"table={rows}", "--random-seeds", 0)
     assert code == 0, err
     assert folder.names("suite", ".parquet") == ["conact", "lape"]
-    code, _, err = run("answers", "--path", place / "blend", "--silence", "Japan")
+    code, _, err = run("answers", "--path", place / "blend", "--ablate", "Japan")
     assert code == 2 and "several (conact, lape): name one" in err
 
 

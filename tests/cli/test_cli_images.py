@@ -62,7 +62,7 @@ def test_cvqa_from_find_to_the_page(checkpoint, shards, tmp_path, capsys):
     matrix = AblationMatrix.from_parquet(folder / "matrix" / "conact.parquet")
     assert matrix.cultures == COUNTRIES == matrix.masks
     assert matrix.metadata["items"] + matrix.metadata["left_out"] == 8 * len(SUBSETS)
-    base = matrix.frame[matrix.frame["kind"] == "none"]
+    base = matrix.frame[matrix.frame["condition"] == "unmodified"]
     assert len(base) == matrix.metadata["items"] > 0
     for command in ("plot", "report"):
         code, out, err = run(capsys, command, "--run", folder)

@@ -45,13 +45,13 @@ def test_variants_are_passed_on(asked):
 @pytest.mark.parametrize(("held", "code"), [(True, 0), (None, 0), (False, 1)])
 def test_a_check_that_fails_is_an_exit_code(monkeypatch, held, code):
     row = {
-        "silenced": "decoys",
+        "ablated": "decoys",
         "asked": "cultures, most changed: Avaria",
         "accuracy": Estimate(0.9, 0.8, 1.0),
         "change": Estimate(-0.1, -0.2, 0.0),
         "held": held,
     }
-    first = row | {"silenced": "nothing", "held": True}
+    first = row | {"ablated": "nothing", "held": True}
     monkeypatch.setattr(checks, "check_organism", lambda *_, **__: pd.DataFrame([first, row]))
     run = CliRunner().invoke(app, ["organism", "check"])
     assert run.exit_code == code

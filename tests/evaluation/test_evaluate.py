@@ -113,8 +113,8 @@ def test_silencing_changes_answers_and_nothing_stays():
     model = lens("llama")
     base = evaluate(model, toy_questions(), **QUIET).frame
     many = Neurons.of({"act": [(layer, i) for layer in range(3) for i in range(40)]})
-    silenced = evaluate(model, toy_questions(), many, **QUIET).frame
-    assert (silenced["prediction"] != base["prediction"]).any()
+    after_ablation = evaluate(model, toy_questions(), many, **QUIET).frame
+    assert (after_ablation["prediction"] != base["prediction"]).any()
     same(evaluate(model, toy_questions(), **QUIET).frame, base, 0)
 
 

@@ -110,8 +110,10 @@ def test_encoder_decoders_write_behind_what_the_decoder_is_given(family):
     prompts = prompts_of(model)
     begun = tuple(model.tokenizer("people", add_special_tokens=False).input_ids)
     prompts[1] = replace(prompts[1], decoder_ids=(*prompts[1].decoder_ids, *begun))
-    silenced = Neurons.of({"decoder.act": [(layer, i) for layer in range(2) for i in range(24)]})
-    for neurons in (Neurons.of({}), silenced):
+    after_ablation = Neurons.of(
+        {"decoder.act": [(layer, i) for layer in range(2) for i in range(24)]}
+    )
+    for neurons in (Neurons.of({}), after_ablation):
         with ablated(model, neurons):
             found = greedy_tokens(model, collate(prompts, model.pad_id), LENGTH)
             assert found == [rerun(model, prompt) for prompt in prompts]
@@ -219,15 +221,15 @@ def test_a_run_is_found_again_and_nothing_stale_is(tmp_path, monkeypatch):
     model, run = lens("llama", torch.float64), Run.open(tmp_path)
     prompts = prompts_of(model)
     base = write_answers(model, prompts, run=run, **QUIET)
-    silenced = write_answers(model, prompts, NEURONS, run=run, **QUIET)
-    assert silenced != base
+    after_ablation = write_answers(model, prompts, NEURONS, run=run, **QUIET)
+    assert after_ablation != base
 
     def refuse(*_):
         raise AssertionError("it was written before")
 
     monkeypatch.setattr(generation, "greedy_tokens", refuse)
     assert write_answers(model, prompts, run=run, **QUIET) == base
-    assert write_answers(model, prompts, NEURONS, run=run, **QUIET) == silenced
+    assert write_answers(model, prompts, NEURONS, run=run, **QUIET) == after_ablation
     for changed in (
         {"max_new_tokens": 3},
         {"neurons": NEURONS, "value": 0.5},

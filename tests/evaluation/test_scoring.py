@@ -113,8 +113,8 @@ def test_likelihoods_behind_a_beginning_that_was_run_once(architecture):
         model, hf = lens(architecture), raw(architecture)
     questions = with_format(mixed_questions(), LONG_HEAD)
     prompts = build_prompts(questions, model.tokenizer, style="cloze")
-    work = batches(prompts, 3, model.pad_id, share=model.shares(prompts))
-    assert all(batch.start > 8 for batch in work if len(batch.prompts) > 1)
+    work = batches(prompts, 3, model.pad_id, share_prefix=model.can_share_prefix(prompts))
+    assert all(batch.prefix_length > 8 for batch in work if len(batch.prompts) > 1)
     assert len(check_likelihoods(model, hf, work)) > 2
 
 

@@ -101,7 +101,7 @@ EFFECTS = [(0.0, 0.1), (1.0, 0.7), (2.0, 2.5), (-1.0, 0.0), (0.5, 0.4)]
 
 
 def test_small_effects_are_predicted():
-    """The whole chain: scores, sampling, one backward pass, and a silenced pass for every unit."""
+    """The whole chain: scores, sampling, one backward pass, and an ablated pass for every unit."""
     found = fidelity(faint(1e-4), toy_questions(), scores_of(faint(1e-4)), **FEW)
     for kind in (NEURON, SET):
         assert abs(found.slope(kind).value - 1) < 0.005
@@ -123,7 +123,7 @@ def test_the_fainter_the_closer():
 
 
 def test_a_gate_bends_however_faint_it_is():
-    """Silencing the raw gate turns act(g) to act(0); the prediction follows its tangent."""
+    """Ablating the raw gate turns act(g) to act(0); the prediction follows its tangent."""
     model = faint(1e-2)
     scores = attribute(model, toy_questions(), sites="gate", progress=False)
     found = fidelity(model, toy_questions(), scores, neurons=3, shares=(0.05, 0.3), progress=False)
@@ -149,10 +149,10 @@ def test_records_are_those_of_prediction_and_evaluation():
     base = base.set_index("id")["p_gold"]
     for unit in (units[0], units[-2]):
         part = frame[frame["unit"] == unit.name]
-        silenced = evaluate(
+        after_ablation = evaluate(
             model, questions, unit.neurons, scoring="letter", progress=False
         ).frame.set_index("id")["p_gold"]
-        expected = [silenced[i] - base[i] for i in part["id"]]
+        expected = [after_ablation[i] - base[i] for i in part["id"]]
         np.testing.assert_allclose(part["measured"], expected, rtol=0, atol=1e-12)
         assert set(part["size"]) == {len(unit.neurons)} and set(part["kind"]) == {unit.kind}
         assert len(part) == 16 and len(set(part["id"])) == 16
@@ -215,7 +215,7 @@ def test_nothing_is_left_on_the_model():
     pd.testing.assert_frame_equal(before, after)
 
 
-# ------------------------------------------------------------------ readings
+# ------------------------------------------------------------------ metrics
 
 
 def test_unit_means_are_those_by_hand():

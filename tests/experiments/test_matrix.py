@@ -1,4 +1,4 @@
-"""ablation_matrix: readings against plain loops, matched random masks, nothing seen evaluated."""
+"""ablation_matrix: metrics against plain loops, matched random masks, nothing seen evaluated."""
 
 import math
 import warnings
@@ -10,7 +10,7 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.matrix import READINGS, AblationMatrix, ablation_matrix, unseen
+from culture_lens.experiments.matrix import METRICS, AblationMatrix, ablation_matrix, unseen
 from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
@@ -40,10 +40,10 @@ def real():
 
 
 def records(answers, gold=0):
-    """A matrix from {(kind, mask, seed): {(culture, group): prediction}}."""
+    """A matrix from {(condition, mask, seed): {(culture, group): prediction}}."""
     rows = [
         {
-            "kind": kind,
+            "condition": condition,
             "mask": mask,
             "seed": seed,
             "id": f"{group}/{culture}",
@@ -56,7 +56,7 @@ def records(answers, gold=0):
             "p_gold": 0.5,
             "scores": [0.0, 0.0],
         }
-        for (kind, mask, seed), table in answers.items()
+        for (condition, mask, seed), table in answers.items()
         for (culture, group), prediction in table.items()
     ]
     return AblationMatrix(pd.DataFrame(rows))
@@ -78,17 +78,17 @@ def random_records(seed=0, cultures=("A", "B", "C"), groups=6, seeds=2, shared=T
 # ------------------------------------------------------------------ plain loops
 
 
-def loop_tables(frame, kind, weights=None):
+def loop_tables(frame, condition, weights=None):
     """Accuracy, base and flips by loops over rows; each item weighs as often as its group."""
     weigh = (lambda group: 1) if weights is None else (lambda group: weights[group])
-    base = {r["id"]: r for r in frame.to_dict("records") if r["kind"] == "none"}
+    base = {r["id"]: r for r in frame.to_dict("records") if r["condition"] == "unmodified"}
 
     def mean(rows, value):
         top = sum(weigh(r["group"]) * value(r) for r in rows)
         total = sum(weigh(r["group"]) for r in rows)
         return top / total if total else math.nan
 
-    rows = [r for r in frame.to_dict("records") if r["kind"] == kind]
+    rows = [r for r in frame.to_dict("records") if r["condition"] == condition]
     cultures = sorted(set(frame["culture"]))
     masks = sorted({r["mask"] for r in rows})
     cells = {
@@ -113,16 +113,16 @@ def average(values):
     return sum(held) / len(held) if held else math.nan
 
 
-def loop_readings(frame, kind, weights=None):
-    masks, cultures, accuracy, base, flips = loop_tables(frame, kind, weights)
-    result = {name: {} for name in READINGS}
+def loop_readings(frame, condition, weights=None):
+    masks, cultures, accuracy, base, flips = loop_tables(frame, condition, weights)
+    result = {name: {} for name in METRICS}
     for c in (c for c in masks if c in cultures):
         change = {cell: accuracy[cell] - base[cell[1]] for cell in accuracy}
         own = change[c, c]
         cross = average([change[c, e] for e in cultures if e != c])
         cross_masks = average([change[m, c] for m in masks if m != c])
         values = (base[c], own, cross, cross_masks, own - cross, own - cross_masks, flips[c, c])
-        for name, value in zip(READINGS, values, strict=True):
+        for name, value in zip(METRICS, values, strict=True):
             result[name][c] = value
     return result
 
@@ -133,26 +133,28 @@ def group_multiplicities(frame, draws):
     return [dict(zip(groups, row, strict=True)) for row in weights[:draws]]
 
 
-@pytest.mark.parametrize("kind", ["found", "random"])
+@pytest.mark.parametrize("condition", ["found", "random"])
 @pytest.mark.parametrize("which", ["real", "shared", "uneven"])
-def test_readings_equal_plain_loops(which, kind, real):
+def test_readings_equal_plain_loops(which, condition, real):
     matrix = {
         "real": lambda: real,
         "shared": random_records,
         "uneven": lambda: random_records(1, cultures=("A", "B", "C", "D"), drop=0.3),
     }[which]()
-    summary = matrix.summary(kind)
-    expected = loop_readings(matrix.frame, kind)
-    for name in READINGS:
+    summary = matrix.summary(condition)
+    expected = loop_readings(matrix.frame, condition)
+    for name in METRICS:
         for culture, value in expected[name].items():
             assert summary.loc[culture, name].value == pytest.approx(value, abs=1e-12), name
         mean = average(expected[name].values())
-        assert matrix.overall(name, kind).value == pytest.approx(mean, abs=1e-12)
-    masks, cultures, accuracy, base, flips = loop_tables(matrix.frame, kind)
+        assert matrix.overall(name, condition).value == pytest.approx(mean, abs=1e-12)
+    masks, cultures, accuracy, base, flips = loop_tables(matrix.frame, condition)
     for (m, e), value in accuracy.items():
-        assert matrix.table("accuracy", kind).loc[m, e] == pytest.approx(value, abs=1e-12)
-        assert matrix.table("change", kind).loc[m, e] == pytest.approx(value - base[e], abs=1e-12)
-        assert matrix.cell(m, e, "flips", kind).value == pytest.approx(flips[m, e], abs=1e-12)
+        assert matrix.table("accuracy", condition).loc[m, e] == pytest.approx(value, abs=1e-12)
+        assert matrix.table("change", condition).loc[m, e] == pytest.approx(
+            value - base[e], abs=1e-12
+        )
+        assert matrix.cell(m, e, "flips", condition).value == pytest.approx(flips[m, e], abs=1e-12)
     assert matrix.table("accuracy", "none").loc["none"].tolist() == pytest.approx(
         [base[e] for e in cultures]
     )
@@ -162,12 +164,12 @@ def test_readings_equal_plain_loops(which, kind, real):
 def test_every_draw_equals_plain_loops(shared):
     """Where groups are few and not shared, some draws hold no item of a culture."""
     matrix = random_records(3, groups=3, seeds=1, shared=shared)
-    readings = matrix.readings()
+    metrics = matrix.metrics()
     missing = 0
     for draw, weights in enumerate(group_multiplicities(matrix.frame, 150), start=1):
         expected = loop_readings(matrix.frame, "found", weights)
-        for name in READINGS:
-            found = readings[name][draw].tolist()
+        for name in METRICS:
+            found = metrics[name][draw].tolist()
             values = list(expected[name].values())
             missing += any(map(math.isnan, values))
             assert found == pytest.approx(values, abs=1e-12, nan_ok=True), (name, draw, weights)
@@ -180,7 +182,10 @@ def test_intervals_are_percentiles_of_those_draws():
     frame = matrix.frame[(matrix.frame["culture"] == "B") & matrix.frame["mask"].isin(["", "B"])]
     before, after = (
         dict(zip(part["group"], part["correct"], strict=True))
-        for part in (frame[frame["kind"] == "none"], frame[frame["kind"] == "found"])
+        for part in (
+            frame[frame["condition"] == "unmodified"],
+            frame[frame["condition"] == "found"],
+        )
     )
     draws = [
         sum(weights[g] * (after[g] - before[g]) for g in before) / sum(weights[g] for g in before)
@@ -197,7 +202,7 @@ def test_by_hand():
     mask_a = {("A", "1"): 1, ("A", "2"): 1, ("B", "1"): 1, ("B", "2"): 1}
     mask_b = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 2, ("B", "2"): 2}
     matrix = records({("none", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b})
-    values = {n: [e.value for e in matrix.summary()[n]] for n in READINGS}
+    values = {n: [e.value for e in matrix.summary()[n]] for n in METRICS}
     assert values == {
         "base": [1.0, 0.5],
         "self": [-1.0, -0.5],
@@ -208,7 +213,7 @@ def test_by_hand():
         "flips": [1.0, 1.0],  # B/2 was wrong before and is wrong otherwise: a flip, no change
     }
     assert not matrix.has_random
-    with pytest.raises(InputError, match="no table 'flips' of kind 'random'; there are"):
+    with pytest.raises(InputError, match="no table 'flips' of condition 'random'; there are"):
         matrix.cell("A", "A", "flips", "random")
 
 
@@ -218,31 +223,31 @@ def test_beyond_random_is_paired():
     found, random = loop_readings(matrix.frame, "found"), loop_readings(matrix.frame, "random")
     expected = average(found["self"][c] - random["self"][c] for c in found["self"])
     assert difference.value == pytest.approx(expected)
-    same = matrix.frame[matrix.frame["kind"] == "found"].assign(kind="random")
+    same = matrix.frame[matrix.frame["condition"] == "found"].assign(condition="random")
     twin = AblationMatrix(
-        pd.concat([matrix.frame[matrix.frame["kind"] != "random"], same], ignore_index=True)
+        pd.concat([matrix.frame[matrix.frame["condition"] != "random"], same], ignore_index=True)
     )
     exact = twin.beyond_random("self")
     assert (exact.value, exact.low, exact.high) == (0, 0, 0)
 
 
-def test_cultures_that_are_only_evaluated_or_only_silenced():
+def test_cultures_that_are_only_evaluated_or_only_ablated():
     matrix = random_records(6, cultures=("A", "B", "C"))
     frame = matrix.frame[(matrix.frame["mask"] != "C") & (matrix.frame["culture"] != "A")]
     part = AblationMatrix(frame)
     assert part.masks == ("A", "B") and part.cultures == ("B", "C")
-    with pytest.raises(InputError, match="at least two cultures that are both silenced and"):
-        part.readings()
+    with pytest.raises(InputError, match="at least two cultures that are both ablated and"):
+        part.metrics()
     wide = AblationMatrix(matrix.frame[matrix.frame["mask"] != "C"])  # C is evaluated only
     expected = loop_readings(wide.frame, "found")
-    for name in READINGS:
+    for name in METRICS:
         assert wide.summary()[name].index.tolist() == ["A", "B"]
         for culture, value in expected[name].items():
             assert wide.summary().loc[culture, name].value == pytest.approx(value)
 
 
 def test_unknown_reading():
-    with pytest.raises(InputError, match="no reading 'selfs'; there are: base, self"):
+    with pytest.raises(InputError, match="no metric 'selfs'; there are: base, self"):
         random_records().overall("selfs")
 
 
@@ -252,11 +257,13 @@ def test_unknown_reading():
 def test_each_mask_is_an_evaluation_of_its_own(real):
     model, found, questions = lens("llama"), found_set(), toy_questions()
     frame = real.frame
-    assert list(frame.columns[:3]) == ["kind", "mask", "seed"]
+    assert list(frame.columns[:3]) == ["condition", "mask", "seed"]
     assert len(frame) == 16 * (1 + 4 + 2 * 4)
 
-    def check(kind, mask, seed, neurons):
-        part = frame[(frame["kind"] == kind) & (frame["mask"] == mask) & (frame["seed"] == seed)]
+    def check(condition, mask, seed, neurons):
+        part = frame[
+            (frame["condition"] == condition) & (frame["mask"] == mask) & (frame["seed"] == seed)
+        ]
         expected = evaluate(
             model, questions, neurons, scoring="letter_options", batch_size=8, progress=False
         ).frame
@@ -306,7 +313,9 @@ def test_random_masks_of_the_same_activity():
     drawn = matched_random(found, 0, match="activity", summary=summary, model=model)
     for culture in ("France", "Japan"):
         alone = evaluate(model, toy_questions(), drawn[culture], **QUIET).frame
-        part = matrix.frame[(matrix.frame["kind"] == "random") & (matrix.frame["mask"] == culture)]
+        part = matrix.frame[
+            (matrix.frame["condition"] == "random") & (matrix.frame["mask"] == culture)
+        ]
         assert part["p_gold"].tolist() == pytest.approx(alone["p_gold"].tolist(), rel=1e-5)
     with pytest.raises(InputError, match="summary"):
         ablation_matrix(model, found, toy_questions(), random_match="activity", **QUIET)

@@ -156,8 +156,8 @@ def test_a_whole_edit_is_another_thing_than_a_small_one():
     prompts = prompts_of(model)
     _, predicted = effects_of(model, SETS[:1], prompts)
     with ablated(model, SETS[0]):
-        silenced = p_gold(model, prompts)
-    measured = silenced - p_gold(model, prompts)
+        after_ablation = p_gold(model, prompts)
+    measured = after_ablation - p_gold(model, prompts)
     assert (measured - predicted[:, 0]).abs().max() > 1e-3 * measured.abs().max()
 
 
@@ -180,11 +180,11 @@ def test_sets_may_share_neurons_and_do_not_touch_each_other():
         torch.testing.assert_close(together[:, column], alone[:, 0], rtol=1e-12, atol=1e-18)
 
 
-def test_doubling_is_minus_silencing():
+def test_doubling_is_minus_ablating():
     model = lens("llama")
-    p, silenced = effects_of(model, SETS)
+    p, after_ablation = effects_of(model, SETS)
     same, doubled = effects_of(model, SETS, factor=2.0)
-    assert torch.equal(doubled, -silenced) and torch.equal(p, same)
+    assert torch.equal(doubled, -after_ablation) and torch.equal(p, same)
     _, nothing = effects_of(model, SETS, factor=1.0)
     assert not nothing.any()
 
@@ -314,10 +314,10 @@ def test_another_model_is_refused():
 
 
 def test_the_sum_of_scores_is_the_effect_weighted_by_p():
-    """Attribution with tokens="sum" is P times minus the effect of silencing that neuron."""
+    """Attribution with aggregation="sum" is P times minus the effect of ablating that neuron."""
     model = exact("llama")
     questions = toy_questions(cultures=["Japan"])
-    scores = attribute(model, questions, sites="gate", tokens="sum", progress=False)
+    scores = attribute(model, questions, sites="gate", aggregation="sum", progress=False)
     p, effects = effects_of(
         model, [Neurons.of({"gate": [place]}) for place in PLACES], prompts_of(model, questions)
     )

@@ -117,7 +117,7 @@ def test_families_are_found_and_frailty_does_not_hide_them():
 
 
 def test_too_few_cultures_and_no_difference():
-    with pytest.raises(InputError, match="at least 3 cultures that are both silenced.*are 2"):
+    with pytest.raises(InputError, match="at least 3 cultures that are both ablated.*are 2"):
         related_cultures(random_records(cultures=("A", "B")))
     matrix = random_records(1)
     part = matrix.frame[(matrix.frame["culture"] != "B") | (matrix.frame["mask"] != "A")]
@@ -492,7 +492,7 @@ def test_instance_shares_equal_single_item_attribution():
     with pytest.raises(InputError, match="hold no neurons"):
         instance_share(model, questions, empty, progress=False)
     with pytest.raises(InputError, match="unknown aggregation over tokens 'max'"):
-        instance_share(model, questions, found, tokens="max", progress=False)
+        instance_share(model, questions, found, aggregation="max", progress=False)
     assert torch.is_grad_enabled()
 
 
@@ -506,7 +506,7 @@ def test_the_figure_has_the_relations_in_the_order_of_the_tree():
     np.testing.assert_array_equal(trace.z, relations.table.loc[order, order].to_numpy())
     assert list(trace.x) == list(trace.y) == order
     assert "*" in trace.text[0][1] and trace.text[0][0] == ""
-    assert f"neurons of <b>{order[0]}</b> silenced" in trace.hovertext[0][1]
+    assert f"neurons of <b>{order[0]}</b> ablated" in trace.hovertext[0][1]
     lines = branches(relations)
     assert len(lines) == 5 == len(figure.data) - 1
     feet = sorted(x for xs, ys in lines for x, y in zip(xs, ys, strict=True) if y < 0)

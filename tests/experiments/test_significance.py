@@ -47,9 +47,13 @@ def frame_of(runs, cultures, correct):
     )
     frames = [
         items.assign(
-            kind=kind, mask=mask, seed=seed, correct=own.ravel() == 1, prediction=1 - own.ravel()
+            condition=condition,
+            mask=mask,
+            seed=seed,
+            correct=own.ravel() == 1,
+            prediction=1 - own.ravel(),
         )
-        for (kind, mask, seed), own in zip(runs, correct, strict=True)
+        for (condition, mask, seed), own in zip(runs, correct, strict=True)
     ]
     return AblationMatrix(pd.concat(frames, ignore_index=True))
 
@@ -153,13 +157,13 @@ def test_holm_by_hand():
 def test_random_masks_in_cells():
     matrix = random_records(3, cultures=("A", "B"), groups=5, seeds=2)
     with pytest.warns(CultureLensWarning, match="too few question groups"):
-        found = cell_tests(matrix, kind="found")
-    table = cell_tests(matrix, kind="random").set_index(["mask", "culture"])
+        found = cell_tests(matrix, condition="found")
+    table = cell_tests(matrix, condition="random").set_index(["mask", "culture"])
     assert table["mcnemar_p"].isna().all() and found["mcnemar_p"].notna().all()
     frame = matrix.frame[matrix.frame["culture"] == "B"]
-    wide = frame.pivot(index="group", columns=["kind", "mask", "seed"], values="correct").astype(
-        int
-    )
+    wide = frame.pivot(
+        index="group", columns=["condition", "mask", "seed"], values="correct"
+    ).astype(int)
     counts = wide[[("none", "", 0), ("random", "A", 0), ("random", "A", 1)]].to_numpy()
     assert table.loc[("A", "B"), "p"] == relabelling_p(counts)
     lost = sum(int((counts[:, 0] > counts[:, k]).sum()) for k in (1, 2))
@@ -207,9 +211,11 @@ def test_against_random_by_hand_and_loop():
         frame = matrix.frame[
             (matrix.frame["culture"] == culture) & (matrix.frame["mask"] == culture)
         ]
-        sets = frame.groupby(["kind", "seed"])["correct"].mean()
+        sets = frame.groupby(["condition", "seed"])["correct"].mean()
         assert table.loc[culture, "rank_p"] == (sets <= sets["found", 0]).sum() / 4
-        wide = frame.pivot(index="group", columns=["kind", "seed"], values="correct").astype(int)
+        wide = frame.pivot(index="group", columns=["condition", "seed"], values="correct").astype(
+            int
+        )
         runs = [("found", 0), ("random", 0), ("random", 1), ("random", 2)]
         assert table.loc[culture, "p"] == relabelling_p(wide[runs].to_numpy())
     mean, expected = table.loc["mean", "difference"], matrix.beyond_random("self")
@@ -240,7 +246,7 @@ def test_one_mask_of_no_culture():
     general = AblationMatrix(frame.assign(mask=frame["mask"].replace("A", "general")))
     table = against_random(general, mask="general")
     assert table.loc["mean", "difference"] == general.effect_beyond_random("general")
-    with pytest.raises(InputError, match="no culture was both silenced"):
+    with pytest.raises(InputError, match="no culture was both ablated"):
         against_random(general)
     with pytest.raises(InputError, match="unknown mask 'generals': did you mean 'general'"):
         minimum_detectable_effect(general, mask="generals")
@@ -393,14 +399,16 @@ def test_standard_error_by_hand_and_loop():
     table = minimum_detectable_effect(matrix)
     for culture in "ABC":
         frame = matrix.frame[matrix.frame["culture"] == culture].set_index("group")
-        after = frame[(frame["kind"] == "found") & (frame["mask"] == culture)]["correct"]
-        change = after.astype(int) - frame[frame["kind"] == "none"]["correct"].astype(int)
+        after = frame[(frame["condition"] == "found") & (frame["mask"] == culture)]["correct"]
+        change = after.astype(int) - frame[frame["condition"] == "unmodified"]["correct"].astype(
+            int
+        )
         expected = change.std(ddof=1) / math.sqrt(len(change))  # groups of one item
         factor = stats.t.ppf([0.975, 0.8], len(change) - 1).sum()
         assert table.loc[culture, "standard_error"] == pytest.approx(expected)
         assert table.loc[culture, "effect"] == pytest.approx(factor * expected)
         assert table.loc[culture, "items"] == len(change) == table.loc[culture, "groups"]
-    drawn = np.nanstd(np.nanmean(matrix.readings()["self"], 1)[1:])
+    drawn = np.nanstd(np.nanmean(matrix.metrics()["self"], 1)[1:])
     assert table.loc["mean", "standard_error"] == pytest.approx(drawn, rel=0.1)
 
 
@@ -411,7 +419,9 @@ def test_errors_match_the_spread_of_repeated_experiments(null):
 
 
 def test_planning_from_one_evaluation(null):
-    frame = null.frame[null.frame["kind"] == "none"].drop(columns=["kind", "mask", "seed"])
+    frame = null.frame[null.frame["condition"] == "unmodified"].drop(
+        columns=["condition", "mask", "seed"]
+    )
     planned = minimum_detectable_effect(frame)
     paired = minimum_detectable_effect(null, mask="m")
     # in this simulation both runs are drawn anew, which is what planning assumes
@@ -477,15 +487,17 @@ def test_what_is_not_paired_is_refused():
     with pytest.raises(InputError, match="lacks 1 of the 12 questions"):
         cell_tests(AblationMatrix(frame.drop(index=20)))
     with pytest.raises(InputError, match="no answers of the unmodified model"):
-        PairedAnswers.of(AblationMatrix(frame[frame["kind"] != "none"]))
-    fewer = frame[~((frame["kind"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))]
+        PairedAnswers.of(AblationMatrix(frame[frame["condition"] != "none"]))
+    fewer = frame[
+        ~((frame["condition"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))
+    ]
     with pytest.raises(InputError, match="different numbers of random seeds"):
         against_random(AblationMatrix(fewer))
-    alone = AblationMatrix(frame[frame["kind"] != "random"])
-    for call in (against_random, lambda m: cell_tests(m, kind="random")):
+    alone = AblationMatrix(frame[frame["condition"] != "random"])
+    for call in (against_random, lambda m: cell_tests(m, condition="random")):
         with pytest.raises(InputError, match="no masks of random neurons: run ablation_matrix"):
             call(alone)
-    with pytest.raises(InputError, match="unknown kind of neurons 'none'"):
-        cell_tests(matrix, kind="none")
+    with pytest.raises(InputError, match="unknown condition of neurons 'none'"):
+        cell_tests(matrix, condition="unmodified")
     with pytest.raises(InputError, match="unknown correction 'bonferoni'"):
         against_random(matrix, correction="bonferoni")

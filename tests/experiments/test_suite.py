@@ -21,12 +21,12 @@ QUIET = {"progress": False, "scoring": "letter"}
 def suite_of(found, base, random=None, groups=None, wording=0):
     """A suite of one set and one benchmark from values per item."""
     groups = groups or [str(i) for i in range(len(base))]
-    kinds = [("unmodified", "", 0, base), ("found", "n", 0, found)]
-    kinds += [("random", "n", seed, values) for seed, values in enumerate(random or [])]
+    conditions = [("unmodified", "", 0, base), ("found", "n", 0, found)]
+    conditions += [("random", "n", seed, values) for seed, values in enumerate(random or [])]
     rows = [
-        {"kind": kind, "name": name, "seed": seed, "benchmark": "b", "wording": wording,
+        {"condition": condition, "name": name, "seed": seed, "benchmark": "b", "wording": wording,
          "id": str(i), "culture": "c", "group": group, "value": float(value)}
-        for kind, name, seed, values in kinds
+        for condition, name, seed, values in conditions
         for i, (value, group) in enumerate(zip(values, groups, strict=True))
     ]  # fmt: skip
     return Suite(pd.DataFrame(rows))
@@ -103,7 +103,7 @@ def test_a_cell_is_what_evaluate_gives(model, neurons, suite):
 
 
 def test_every_wording_is_scored_by_itself(suite):
-    table = suite.wordings().set_index(["kind", "name", "benchmark"])
+    table = suite.wordings().set_index(["condition", "name", "benchmark"])
     row = table.loc[("unmodified", "", "toys")]
     means = [row[f"wording {n}"] for n in range(4)]
     assert row["sd"] == pytest.approx(np.std(means, ddof=1))
@@ -169,7 +169,7 @@ def test_every_published_benchmark_runs(model, neurons):
 
 
 def test_bad_input(model, neurons, suite):
-    with pytest.raises(InputError, match="no neurons to silence"):
+    with pytest.raises(InputError, match="no neurons to ablate"):
         evaluate_suite(model, {}, ["everyday"], **QUIET)
     with pytest.raises(InputError, match="no benchmarks"):
         evaluate_suite(model, neurons, [], **QUIET)
@@ -179,7 +179,7 @@ def test_bad_input(model, neurons, suite):
         suite.score("found", "x", "toys")
     with pytest.raises(InputError, match="unknown benchmark 'x'"):
         suite.change("one", "x")
-    with pytest.raises(InputError, match="unknown kind of neurons 'random'"):
+    with pytest.raises(InputError, match="unknown condition of neurons 'random'"):
         suite_of([1], [0]).change("n", "b", "random")
     with pytest.raises(InputError, match="unknown correction"):
         suite.tests(correction="none")

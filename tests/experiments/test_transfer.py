@@ -1,4 +1,4 @@
-"""Neurons found on one benchmark and silenced on another: each cell is the matrix it stands for."""
+"""Neurons found on one benchmark and ablated on another: each cell is the matrix it stands for."""
 
 import functools
 import warnings
@@ -61,9 +61,9 @@ def test_every_cell_is_the_matrix_of_its_stages():
     alone = ablation_matrix(model(), found, held_out, random_seeds=2, **QUIET)
     pair = result().matrix("text", "images")
     pd.testing.assert_frame_equal(pair.frame, alone.frame)
-    for reading in ("base", "self", "cross", "gap", "flips"):
-        assert result().cell("text", "images", reading) == alone.overall(reading)
-    assert result().cell("text", "images", kind="beyond") == alone.beyond_random("self")
+    for metric in ("base", "self", "cross", "gap", "flips"):
+        assert result().cell("text", "images", metric) == alone.overall(metric)
+    assert result().cell("text", "images", condition="beyond") == alone.beyond_random("self")
     table = result().table("gap")
     assert list(table.index) == list(table.columns) == ["text", "images"]
     assert table.loc["images", "text"] == result().matrix("images", "text").overall("gap")
@@ -125,19 +125,19 @@ def test_a_run_folder_resumes_and_has_a_page(tmp_path, monkeypatch):
 
 
 def test_the_figure_shows_the_table():
-    figure = transfer_heatmap(result(), reading="self")
+    figure = transfer_heatmap(result(), metric="self")
     values = result().table("self").map(lambda cell: cell.value).to_numpy()
     assert (figure.data[0].z == values).all()
     assert len(figure.layout.shapes) == 2  # the diagonal
-    beyond = transfer_heatmap(result(), reading="gap", kind="beyond")
+    beyond = transfer_heatmap(result(), metric="gap", condition="beyond")
     assert beyond.data[0].z[0][1] == result().cell("text", "images", "gap", "beyond").value
-    flips = transfer_heatmap(result(), reading="flips").data[0]
+    flips = transfer_heatmap(result(), metric="flips").data[0]
     assert flips.zmin == 0
     assert flips.z[1][0] == result().cell("images", "text", "flips").value
-    with pytest.raises(InputError, match="unknown reading 'selff'"):
-        transfer_heatmap(result(), reading="selff")
-    with pytest.raises(InputError, match="unknown kind 'all'"):
-        transfer_heatmap(result(), kind="all")
+    with pytest.raises(InputError, match="unknown metric 'selff'"):
+        transfer_heatmap(result(), metric="selff")
+    with pytest.raises(InputError, match="unknown condition 'all'"):
+        transfer_heatmap(result(), condition="all")
 
 
 def one_culture():

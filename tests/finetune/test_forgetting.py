@@ -61,11 +61,11 @@ def test_changes_by_hand():
     after = Evaluation(after.frame.iloc[::-1].reset_index(drop=True), after.metadata)
     changes = forgetting(before, after)
     assert changes.estimate().value == -0.25
-    assert changes.estimate(reading="before").value == 0.75
-    assert changes.estimate(reading="after").value == 0.5
+    assert changes.estimate(metric="before").value == 0.75
+    assert changes.estimate(metric="after").value == 0.5
     assert changes.estimate(culture="A").value == -0.5
     assert changes.estimate(culture="B").value == 0.0
-    assert changes.estimate(reading="p_change").value == pytest.approx(-0.5 / 4)
+    assert changes.estimate(metric="p_change").value == pytest.approx(-0.5 / 4)
     table = changes.summary()
     assert table["culture"].tolist() == ["all", "A", "B"]
     assert table["items"].tolist() == [4, 2, 2]
@@ -112,8 +112,8 @@ def test_different_questions_are_refused():
         changes.estimate()
     with pytest.raises(InputError, match="culture 'Z'"):
         changes.estimate("task", "Z")
-    with pytest.raises(InputError, match="reading"):
-        changes.estimate("task", reading="loss")
+    with pytest.raises(InputError, match="metric"):
+        changes.estimate("task", metric="loss")
 
 
 def study_by_hand():
@@ -241,10 +241,10 @@ def test_a_study_of_a_tiny_model(tmp_path):
     other = compare_strategies(model, found, task, culture, **options | own)
     assert len(list((tmp_path / "pieces").iterdir())) == 5  # of all as before
     assert (
-        other.per_seed("all", reading="p_change")[0] == study.per_seed("all", reading="p_change")[0]
+        other.per_seed("all", metric="p_change")[0] == study.per_seed("all", metric="p_change")[0]
     )
-    assert other.per_seed("top", reading="p_change") != {
-        0: study.per_seed("top", reading="p_change")[0]
+    assert other.per_seed("top", metric="p_change") != {
+        0: study.per_seed("top", metric="p_change")[0]
     }
 
 
@@ -293,8 +293,8 @@ def test_on_the_organism():
         ("gate", 2),
     }
     assert study.summary().loc["top", "trained_share"] == top.share
-    assert study.one("all", 1).estimate(reading="before").value > 0.9
-    assert study.one("all", 1).estimate("task", reading="before").value < 0.45
+    assert study.one("all", 1).estimate(metric="before").value > 0.9
+    assert study.one("all", 1).estimate("task", metric="before").value < 0.45
     asked = study.one("all", 1).frame.query("asked == 'culture'")
     assert sorted(asked["culture"].unique()) == sorted(CULTURES)
 

@@ -1,4 +1,4 @@
-"""An independent reference for the methods of paper A (arXiv 2510.24942), in plain PyTorch.
+"""An independent reference for the methods of ConAct's paper (arXiv 2510.24942), in plain PyTorch.
 
 The yardstick of the package: raw Hugging Face models, forward hooks on their own modules, one
 unpadded sequence at a time, plain loops. Slow on purpose; imports nothing of the package and no
@@ -215,7 +215,7 @@ def conact(P: PerCulture, share: float) -> dict[str, set[Neuron]]:
     return {c: {neuron for neuron in top(score[c], share) if score[c][neuron] > 0} for c in P}
 
 
-# ------------------------------------------------------------------ interventions and readings
+# ------------------------------------------------------------------ interventions and metrics
 
 
 def ablated_logits(

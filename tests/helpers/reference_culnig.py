@@ -1,4 +1,4 @@
-"""An independent reference of CULNIG (paper B, arXiv 2510.08284), in plain PyTorch and Python.
+"""An independent reference of CULNIG (CULNIG, arXiv 2510.08284), in plain PyTorch and Python.
 
 Written from the paper's description alone, in the manner of tests/reference.py: raw Hugging Face
 models, forward hooks on their own modules, one unpadded sequence at a time, plain loops. Slow on

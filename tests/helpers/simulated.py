@@ -45,7 +45,7 @@ def counts_of(
         seed: The seed.
         effect: ``culture neuron``, added to the logit of the rate.
         group_sd: What items of a group share, for each neuron by itself.
-        common_sd: What all neurons share on a group: they hang together.
+        common_sd: What all neurons share on a group: they are correlated.
         strata_effect: ``{category: neuron}``, added likewise.
     """
     chance = np.random.default_rng(seed)

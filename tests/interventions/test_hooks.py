@@ -1,4 +1,4 @@
-"""Silenced and steered neurons: the logits of the reference, rows of their own, nothing left."""
+"""Ablated and steered neurons: the logits of the reference, rows of their own, nothing left."""
 
 import pytest
 import torch
@@ -90,9 +90,9 @@ def test_steering_by_minus_one_is_silencing_and_the_default_is_a_half():
     model = lens("llama")
     batch = batch_of(model)
     with ablated(model, NEURONS):
-        silenced = model.logits(batch)
+        after_ablation = model.logits(batch)
     with steered(model, NEURONS, -1.0):
-        assert close(model.logits(batch), silenced)
+        assert close(model.logits(batch), after_ablation)
     with steered(model, NEURONS):
         half = model.logits(batch)
     with steered(model, NEURONS, 0.5):
@@ -116,7 +116,7 @@ def test_every_site_is_edited_where_the_raw_module_is(architecture, site):
     assert close(found, fixed)
     if (architecture, site) != ("gpt2", "k"):  # there a constant shifts all scores alike
         assert (expected - fixed).abs().max() > 1e-3
-    with steered(model, neurons, 1.0):  # paper B's "enhance": twice the raw projection
+    with steered(model, neurons, 1.0):  # CULNIG's "enhance": twice the raw projection
         found = model.logits(batch)
     assert close(found, edited_raw(hf, batch, site, 1, columns, lambda x: 2 * x))
 
@@ -316,7 +316,7 @@ def test_sites_outside_the_model_are_refused():
         ablation_hooks(lens("gpt2"), Neurons.of({"up": [(0, 0)]}))
 
 
-# ------------------------------------------------------------------ suppress and enhance (paper B)
+# ------------------------------------------------------------------ suppress and enhance (CULNIG)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

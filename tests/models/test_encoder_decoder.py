@@ -23,7 +23,7 @@ from culture_lens.interventions.hooks import ablated, ablation_hooks, enhance, s
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.prompts.batches import batches, build_prompts, collate, starts_of
+from culture_lens.prompts.batches import batches, build_prompts, collate, shared_prefix_lengths
 from culture_lens.prompts.build import continuation_ids, label_ids
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.question import PromptFormat, with_format
@@ -394,7 +394,7 @@ def test_option_likelihoods(family):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     prompts = prompts_of(model, toy_questions(), "cloze")
     assert len({len(t) for p in prompts for t in p.continuations}) > 3
-    for batch in batches(prompts, 5, model.pad_id, share=model.shares(prompts)):
+    for batch in batches(prompts, 5, model.pad_id, share_prefix=model.can_share_prefix(prompts)):
         answers = SCORINGS["option_likelihood_sum"].answers(model, batch)
         for prompt, answer in zip(batch.prompts, answers, strict=True):
             expected = [
@@ -442,8 +442,8 @@ def test_the_encoder_runs_once_for_all_options():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("tokens", ["maximum", "sum", "last"])
-def test_attribution_is_autograd_on_the_raw_model(family, tokens):
+@pytest.mark.parametrize("aggregation", ["maximum", "sum", "last"])
+def test_attribution_is_autograd_on_the_raw_model(family, aggregation):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     sites = reference.sites_of(hf)
     prompts = prompts_of(model)
@@ -456,10 +456,10 @@ def test_attribution_is_autograd_on_the_raw_model(family, tokens):
         )
         for site in sites:
             held = expected.setdefault(site, {})
-            own = p * reduce[tokens](products[site])
+            own = p * reduce[aggregation](products[site])
             held[prompt.question.culture] = held.get(prompt.question.culture, 0) + own
     found = attribute(
-        model, mixed_questions(), sites=sites, tokens=tokens, batch_size=5, progress=False
+        model, mixed_questions(), sites=sites, aggregation=aggregation, batch_size=5, progress=False
     )
     for site in sites:
         rows = torch.stack([expected[site][culture] for culture in found.cultures])
@@ -524,7 +524,7 @@ def test_from_questions_to_plots(tmp_path):
 def test_fidelity_over_all_stacks():
     model = lens("flan", torch.float64)
     questions = toy_questions()
-    scores = attribute(model, questions, sites=model.sites, tokens="sum", progress=False)
+    scores = attribute(model, questions, sites=model.sites, aggregation="sum", progress=False)
     assert len(
         fidelity(model, questions[:4], scores, neurons=3, shares=(0.01,), progress=False).frame
     )
@@ -655,12 +655,12 @@ def test_prompts_for_one_stack_are_refused():
 def test_beginnings_are_refused():
     model = lens("flan")
     prompts = prompts_of(model, toy_questions())
-    assert not model.shares(prompts)
+    assert not model.can_share_prefix(prompts)
     prompts = [dataclasses.replace(p, ids=(5,) * 9 + p.ids, roles=(1,) * 9 + p.roles)
                for p in prompts]  # fmt: skip
-    batch = collate(prompts, model.pad_id, starts_of(prompts))
-    assert batch.beginnings is not None
-    for call in (model.logits, model.begin, model.continuation_log_probs):
+    batch = collate(prompts, model.pad_id, shared_prefix_lengths(prompts))
+    assert batch.prefixes is not None
+    for call in (model.logits, model.run_prefix, model.continuation_log_probs):
         with pytest.raises(InputError, match="reads a prompt both ways"):
             call(batch)
     with pytest.raises(InputError, match="without beginnings"):

@@ -14,7 +14,12 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model, resolve_dtype
 from culture_lens.models.sites import SITES, check_sites, hook_name
-from culture_lens.prompts.batches import build_prompts, collate, common_start, starts_of
+from culture_lens.prompts.batches import (
+    build_prompts,
+    collate,
+    shared_prefix_length,
+    shared_prefix_lengths,
+)
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.helpers import reference
@@ -106,15 +111,15 @@ def test_a_prefix_run_once_changes_nothing(architecture):
     else:
         model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
     prompts = prompts_of(model, form=LONG_HEAD)
-    assert model.shares(prompts)
+    assert model.can_share_prefix(prompts)
     expected = torch.stack([raw_logits(hf, prompt) for prompt in prompts])
     scale = expected.abs().max()
     for chosen in (slice(0, 16), slice(0, 5)):
-        starts = starts_of(prompts[chosen])
+        starts = shared_prefix_lengths(prompts[chosen])
         assert min(starts) > 8 and len(set(starts)) == 1
         batch = collate(prompts[chosen], model.pad_id, starts)
-        assert len(batch.beginnings.prompts) == 1
-        cache = model.begin(batch)
+        assert len(batch.prefixes.prompts) == 1
+        cache = model.run_prefix(batch)
         for found in (model.logits(batch), model.logits(batch, cache)):
             assert (found - expected[chosen]).abs().max() < 1e-6 * scale
 
@@ -125,10 +130,10 @@ def test_rows_with_different_beginnings(architecture):
     model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
     other = PromptFormat(layout="Another instruction altogether.\n{question}\n{options}")
     prompts = prompts_of(model, form=LONG_HEAD)[:3] + prompts_of(model, form=other)[3:6]
-    lengths = [common_start(prompts[:3]), common_start(prompts[3:])]
+    lengths = [shared_prefix_length(prompts[:3]), shared_prefix_length(prompts[3:])]
     assert lengths[0] != lengths[1]
     batch = collate(prompts, model.pad_id, [lengths[0]] * 3 + [lengths[1]] * 3)
-    assert batch.begins == (0, 0, 0, 1, 1, 1)
+    assert batch.prefix_of_row == (0, 0, 0, 1, 1, 1)
     expected = torch.stack([raw_logits(hf, prompt) for prompt in prompts])
     assert (model.logits(batch) - expected).abs().max() < 1e-6 * expected.abs().max()
 
@@ -136,7 +141,7 @@ def test_rows_with_different_beginnings(architecture):
 def test_nothing_is_shared_within_a_sliding_window():
     model = lens("gemma3", torch.float64)
     assert model.window == 8 and lens("mistral").window == 0
-    assert not model.shares(prompts_of(model, form=LONG_HEAD))
+    assert not model.can_share_prefix(prompts_of(model, form=LONG_HEAD))
     assert lens("mistral").shares(prompts_of(lens("mistral"), form=LONG_HEAD))
 
 
@@ -150,7 +155,7 @@ def test_beginnings_are_run_under_the_hooks_of_the_moment():
     batch = collate(prompts, model.pad_id)
     with model.hooks([(model.hook_name("v", 1), double)]):
         expected = model.logits(batch)
-        found = model.logits(collate(prompts, model.pad_id, starts_of(prompts)))
+        found = model.logits(collate(prompts, model.pad_id, shared_prefix_lengths(prompts)))
     assert (found - expected).abs().max() < 1e-6
     assert (expected - model.logits(batch)).abs().max() > 0.01
 
@@ -159,7 +164,7 @@ def test_no_gradients_through_shared_beginnings():
     model = lens("llama")
     prompts = prompts_of(model, form=LONG_HEAD)
     with pytest.raises(InputError, match="without beginnings"):
-        model.differentiable_logits(collate(prompts, model.pad_id, starts_of(prompts)))
+        model.differentiable_logits(collate(prompts, model.pad_id, shared_prefix_lengths(prompts)))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -20,7 +20,7 @@ from culture_lens.interventions.hooks import ablated, enhance, steered
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import batches, build_prompts, collate, starts_of
+from culture_lens.prompts.batches import batches, build_prompts, collate, shared_prefix_lengths
 from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from tests.helpers.audit import audited
 from tests.helpers.reference_vlm import (
@@ -74,11 +74,11 @@ def item(name, number, dtype=torch.float32, style="choices"):
     return native(name, questions()[number], style, dtype)
 
 
-def batch_of(name, chosen=slice(None), share=False, style="choices"):
+def batch_of(name, chosen=slice(None), share_prefix=False, style="choices"):
     model = lens(name)
     prompts = prompts_of(name, questions()[chosen], style)
-    batch = collate(prompts, model.pad_id, starts_of(prompts) if share else ())
-    assert (batch.beginnings is not None) == share
+    batch = collate(prompts, model.pad_id, shared_prefix_lengths(prompts) if share_prefix else ())
+    assert (batch.prefixes is not None) == share_prefix
     return batch
 
 
@@ -103,8 +103,10 @@ def test_logits_are_those_of_hugging_face(name, attention):
     model = lens(name, attention=attention)
     found = model.logits(batch_of(name))
     assert relative(found, expected_logits(name)) < 1e-5
-    if model.shares(batch_of(name).prompts):
-        assert relative(model.logits(batch_of(name, share=True)), expected_logits(name)) < 1e-5
+    if model.can_share_prefix(batch_of(name).prompts):
+        assert (
+            relative(model.logits(batch_of(name, share_prefix=True)), expected_logits(name)) < 1e-5
+        )
 
 
 @each
@@ -141,14 +143,14 @@ def test_padded_equals_unpadded(name):
 @each_sharing
 def test_shared_beginnings_change_nothing(name):
     model = lens(name, F64)
-    assert model.shares(batch_of(name).prompts)
+    assert model.can_share_prefix(batch_of(name).prompts)
     expected = expected_logits(name, F64)
     for chosen in (slice(None), slice(0, 12), slice(0, None, 4), slice(None, None, -1)):
-        batch = batch_of(name, chosen, share=True)
+        batch = batch_of(name, chosen, share_prefix=True)
         keys = [p.question.image.key if p.question.image else "" for p in batch.prompts]
-        assert len(batch.beginnings.prompts) == len(set(keys)) < len(batch.prompts)
-        assert len({tuple(p.ids) for p in batch.beginnings.prompts}) > 1 or len(set(keys)) == 1
-        cache = model.begin(batch)
+        assert len(batch.prefixes.prompts) == len(set(keys)) < len(batch.prompts)
+        assert len({tuple(p.ids) for p in batch.prefixes.prompts}) > 1 or len(set(keys)) == 1
+        cache = model.run_prefix(batch)
         for found in (model.logits(batch), model.logits(batch, cache)):
             assert relative(found, expected[list(range(16))[chosen]]) < 1e-9
 
@@ -156,9 +158,9 @@ def test_shared_beginnings_change_nothing(name):
 def test_nothing_is_shared_within_a_window_that_prompts_outgrow():
     prompts = prompts_of("gemma3", questions())
     model = lens("gemma3")
-    assert model.window == 8 and not model.shares(prompts)
-    work = batches(prompts, 16, model.pad_id, share=model.shares(prompts))
-    assert all(batch.beginnings is None for batch in work)
+    assert model.window == 8 and not model.can_share_prefix(prompts)
+    work = batches(prompts, 16, model.pad_id, share_prefix=model.can_share_prefix(prompts))
+    assert all(batch.prefixes is None for batch in work)
     assert [lens(name).window for name in NAMES if name not in ("gemma3", "gemma3_wide")] == [0] * 7
     assert lens("gemma3_wide").window == 512
 
@@ -170,9 +172,9 @@ def test_any_batch_size_and_order(name):
     expected = dict(zip([q.id for q in questions()], expected_logits(name, F64), strict=True))
     order = np.random.default_rng(3).permutation(len(prompts))
     for size, given in ((5, prompts), (3, [prompts[i] for i in order])):
-        work = batches(given, size, model.pad_id, share=model.shares(given))
+        work = batches(given, size, model.pad_id, share_prefix=model.can_share_prefix(given))
         assert sum(len(batch.prompts) for batch in work) == 16
-        assert any(b.beginnings is not None for b in work) == (name != "gemma3")
+        assert any(b.prefixes is not None for b in work) == (name != "gemma3")
         for batch in work:
             its = torch.stack([expected[p.question.id] for p in batch.prompts])
             assert relative(model.logits(batch), its) < 1e-9
@@ -359,7 +361,7 @@ def chosen_batch(name, share):
     """The questions of EDITED, two of which share a picture's beginning."""
     model = lens(name)
     prompts = prompts_of(name, [questions()[number] for number in EDITED])
-    return collate(prompts, model.pad_id, starts_of(prompts) if share else ())
+    return collate(prompts, model.pad_id, shared_prefix_lengths(prompts) if share else ())
 
 
 @each
@@ -383,7 +385,7 @@ def test_edits_in_float32(name):
 
 @each
 def test_doubling_a_raw_projection(name):
-    """Paper B's enhance, at image tokens too."""
+    """CULNIG's enhance, at image tokens too."""
     model = lens(name, F64)
     expected = torch.stack([raw_edited(name, i, "gate", lambda x: 2 * x) for i in EDITED])
     with enhance(model, Neurons.of({"gate": PLACES})):
@@ -417,7 +419,7 @@ def test_neurons_of_each_row_refuse_shared_beginnings(name):
     rows = [Neurons.of(row) for row in ROWS]
     batch = chosen_batch(name, True)
     before = model.logits(batch)
-    with ablated(model, rows), pytest.raises(InputError, match="share their beginnings.*starts"):
+    with ablated(model, rows), pytest.raises(InputError, match="share their prefixes.*starts"):
         model.logits(batch)
     assert model.running_rows == [] and torch.equal(model.logits(batch), before)
 
@@ -486,7 +488,7 @@ def test_attribution_summed_over_questions(name):
 @each_sharing
 def test_no_gradients_through_a_shared_picture(name):
     with pytest.raises(InputError, match="without beginnings"):
-        lens(name).differentiable_logits(batch_of(name, share=True))
+        lens(name).differentiable_logits(batch_of(name, share_prefix=True))
 
 
 # ------------------------------------------------------------------ option likelihood
@@ -547,8 +549,8 @@ def test_option_log_probabilities_equal_the_reference(name):
     if name in SHARING:
         pictured = [i for i, p in enumerate(prompts) if p.question.image is not None]
         chosen = [prompts[i] for i in pictured]
-        batch = collate(chosen, model.pad_id, starts_of(chosen))
-        assert batch.beginnings is not None
+        batch = collate(chosen, model.pad_id, shared_prefix_lengths(chosen))
+        assert batch.prefixes is not None
         found = model.continuation_log_probs(batch)
         assert_options(found, [expected[i] for i in pictured])
 

@@ -47,7 +47,7 @@ def test_plain_transformers_gives_the_same_answers(model):
 
 
 def test_it_can_do_everything_on_fresh_pictures(checked):
-    base = checked[checked["silenced"] == "nothing"]
+    base = checked[checked["ablated"] == "nothing"]
     assert set(base["asked"]) == {*CULTURES, "colour", "count", "object", "country", "plain"}
     assert all(estimate.value >= 0.9 for estimate in base["accuracy"])
 
@@ -56,23 +56,23 @@ def test_silencing_takes_what_was_planted_and_nothing_else(checked):
     assert len(checked) == 13 + 3 * 8 + 2 * 2 + 2 + 3 + 3 * 2
     own = checked[checked["asked"] == "own"]
     assert len(own) == 8 and all(estimate.value <= 0.3 for estimate in own["accuracy"])
-    country = checked[(checked["silenced"] == "recognition") & (checked["asked"] == "country")]
+    country = checked[(checked["ablated"] == "recognition") & (checked["asked"] == "country")]
     assert country["accuracy"].item().value <= 0.3
     # 72 questions a culture: one answer is 1.4 points, so intervals are held to the bounds.
-    others = checked["asked"].str.contains("most changed") & ~checked["silenced"].str.startswith(
+    others = checked["asked"].str.contains("most changed") & ~checked["ablated"].str.startswith(
         ("kin", "nothing")
     )
     assert others.sum() == 2 * (8 + 1 + 1 + 3)
-    for name, moved in zip(checked["silenced"][others], checked["change"][others], strict=True):
+    for name, moved in zip(checked["ablated"][others], checked["change"][others], strict=True):
         bound = 0.02 if name == "decoys" else 0.03
         assert moved.low <= bound and moved.high >= -bound, name
 
 
 def test_kin_share_what_their_neurons_carry(checked):
     """A quarter of what each of the two knows, and nothing of anybody else."""
-    rows = checked[checked["silenced"].str.startswith("kin")]
+    rows = checked[checked["ablated"].str.startswith("kin")]
     worst = rows[rows["asked"].str.startswith("cultures")]
-    for name, asked, moved in zip(worst["silenced"], worst["asked"], worst["change"], strict=True):
+    for name, asked, moved in zip(worst["ablated"], worst["asked"], worst["change"], strict=True):
         assert asked.split()[-1] in name and -0.3 < moved.value < -0.1
 
 

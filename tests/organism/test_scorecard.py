@@ -14,7 +14,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.find import summarise
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.organism.examination import Examined, silenced
+from culture_lens.organism.examination import Examined, after_ablation
 from culture_lens.organism.scorecard import CHANGED, FOUND, TAKEN, Scorecard, score_selectors
 from culture_lens.organism.scores_against_truth import (
     at_activations,
@@ -177,7 +177,7 @@ def test_silencing_nothing_changes_nothing():
     examined = Examined(
         "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, None, False
     )
-    (changes,) = silenced(examined, [("nothing", at_activations([]))], TWO[:1])
+    (changes,) = after_ablation(examined, [("nothing", at_activations([]))], TWO[:1])
     assert changes == dict.fromkeys(CHANGED, 0.0)
 
 

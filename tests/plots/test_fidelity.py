@@ -53,8 +53,8 @@ def make_fidelity(scale=1.0, kinds=("neuron", "set"), units=6):
 
 def make_predicted(matrix, factor=2.0):
     """A prediction that is twice what the matrix has measured, item by item."""
-    base = matrix.frame[matrix.frame["kind"] == "none"].set_index("id")["p_gold"]
-    found = matrix.frame[matrix.frame["kind"] == "found"]
+    base = matrix.frame[matrix.frame["condition"] == "unmodified"].set_index("id")["p_gold"]
+    found = matrix.frame[matrix.frame["condition"] == "found"]
     change = found["p_gold"] - found["id"].map(base)
     frame = found[["mask", "id", "culture", "group"]].assign(predicted=factor * change, p_gold=0.5)
     sizes = {mask: 5 for mask in matrix.masks}
@@ -68,7 +68,7 @@ def matrix():
 
 
 def general(matrix):
-    """The same records as if one set had been silenced, of culture-general neurons."""
+    """The same records as if one set had been ablated, of culture-general neurons."""
     frame = matrix.frame[matrix.frame["mask"].isin(["", "Japan"])]
     frame = frame.assign(mask=frame["mask"].replace("Japan", "general"))
     return AblationMatrix(frame, {**matrix.metadata, "neurons": {"general": 5}})
@@ -289,19 +289,19 @@ def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, kind):
 
 
 @pytest.mark.parametrize("what", ["change", "accuracy", "flips", "p_gold", "p_change"])
-def test_doubled_neurons_are_not_called_silenced(what):
+def test_doubled_neurons_are_not_called_ablated(what):
     figure = plots.ablation_heatmap(make_matrix(value="double"), what=what)
     said = [figure.layout.title.text, figure.layout.title.subtitle.text]
     said += [figure.layout.yaxis.title.text, figure.data[0].hovertext[0][0]]
-    assert not any("silenced" in text for text in said)
+    assert not any("ablated" in text for text in said)
     assert all("doubled" in text for text in said)
     plain = plots.ablation_heatmap(make_matrix(), what=what)
-    assert "doubled" not in str(plain.layout) and "silenced" in plain.layout.title.text
+    assert "doubled" not in str(plain.layout) and "ablated" in plain.layout.title.text
 
 
 def test_an_ablation_heatmap_of_culture_general_neurons(matrix):
     figure = plots.ablation_heatmap(general(matrix))
-    assert figure.layout.title.text.endswith("when culture-general neurons are silenced")
+    assert figure.layout.title.text.endswith("when culture-general neurons are ablated")
     assert not figure.layout.shapes and "outlined" not in figure.layout.title.subtitle.text
 
 

@@ -21,15 +21,15 @@ METADATA = {"model": "org/tiny", "benchmark": "made", "selector": "conact", "val
 
 def make_matrix(cultures=CULTURES, items=12, seeds=2, **metadata):
     """Records in which a culture's own mask breaks every second answer, and another one in six."""
-    kinds = [("none", "", 0), *(("found", culture, 0) for culture in cultures)]
-    kinds += [("random", culture, seed) for culture in cultures for seed in range(seeds)]
+    conditions = [("none", "", 0), *(("found", culture, 0) for culture in cultures)]
+    conditions += [("random", culture, seed) for culture in cultures for seed in range(seeds)]
     rows = []
-    for (kind, mask, seed), culture, item in product(kinds, cultures, range(items)):
-        own = kind == "found" and mask == culture and item % 2 == 0
-        correct = item % 6 != 5 and not own and not (kind == "random" and item == seed)
+    for (condition, mask, seed), culture, item in product(conditions, cultures, range(items)):
+        own = condition == "found" and mask == culture and item % 2 == 0
+        correct = item % 6 != 5 and not own and not (condition == "random" and item == seed)
         rows.append(
             {
-                "kind": kind,
+                "condition": condition,
                 "mask": mask,
                 "seed": seed,
                 "id": f"q{item}/{culture}",
@@ -76,13 +76,13 @@ def test_layer_heatmap_names_a_culture_without_neurons():
 
 
 @pytest.mark.parametrize("what", ["change", "accuracy", "flips"])
-@pytest.mark.parametrize("kind", ["found", "random"])
-def test_ablation_heatmap_has_the_table(matrix, what, kind):
-    figure = plots.ablation_heatmap(matrix, what=what, kind=kind)
+@pytest.mark.parametrize("condition", ["found", "random"])
+def test_ablation_heatmap_has_the_table(matrix, what, condition):
+    figure = plots.ablation_heatmap(matrix, what=what, condition=condition)
     trace = figure.data[0]
-    np.testing.assert_array_equal(trace.z, matrix.table(what, kind).to_numpy())
+    np.testing.assert_array_equal(trace.z, matrix.table(what, condition).to_numpy())
     assert list(trace.x) == list(trace.y) == CULTURES
-    estimate = matrix.cell("Ethiopia", "Japan", what, kind)
+    estimate = matrix.cell("Ethiopia", "Japan", what, condition)
     assert look.with_interval(estimate, signed=what == "change") in trace.hovertext[0][1]
     assert "95% intervals, bootstrap clustered" in figure.layout.title.subtitle.text
     if what == "change":
@@ -100,16 +100,18 @@ def test_ablation_heatmap_marks_intervals_that_exclude_0(matrix):
     assert all("83%" in label for label in figure.layout.xaxis.ticktext)
 
 
-@pytest.mark.parametrize("reading", ["self", "cross", "cross_masks"])
-def test_self_cross_chart_has_values_and_intervals(matrix, reading):
+@pytest.mark.parametrize("metric", ["self", "cross", "cross_masks"])
+def test_self_cross_chart_has_values_and_intervals(matrix, metric):
     figure = plots.self_cross_chart(matrix)
-    axis = {"self": "x", "cross": "x2", "cross_masks": "x3"}[reading]
-    for kind in ("found", "random"):
+    axis = {"self": "x", "cross": "x2", "cross_masks": "x3"}[metric]
+    for condition in ("found", "random"):
         (trace,) = [
-            t for t in figure.data if t.customdata and t.xaxis == axis and t.legendgroup == kind
+            t
+            for t in figure.data
+            if t.customdata and t.xaxis == axis and t.legendgroup == condition
         ]
-        expected = dict(matrix.summary(kind)[reading])
-        expected["mean over cultures"] = matrix.overall(reading, kind)
+        expected = dict(matrix.summary(condition)[metric])
+        expected["mean over cultures"] = matrix.overall(metric, condition)
         assert set(trace.customdata) == set(expected)
         for i, name in enumerate(trace.customdata):
             drawn = (
@@ -122,7 +124,7 @@ def test_self_cross_chart_has_values_and_intervals(matrix, reading):
 
 
 def test_self_cross_chart_without_random_has_no_random(matrix):
-    frame = matrix.frame[matrix.frame["kind"] != "random"]
+    frame = matrix.frame[matrix.frame["condition"] != "random"]
     figure = plots.self_cross_chart(AblationMatrix(frame, matrix.metadata))
     assert {trace.legendgroup for trace in figure.data} == {"found"}
 
@@ -173,8 +175,8 @@ def test_thirty_cultures_are_all_labelled():
         lambda: plots.ablation_heatmap(make_matrix(["Japan"])),
         lambda: plots.ablation_heatmap(AblationMatrix(pd.DataFrame())),
         lambda: plots.ablation_heatmap(make_matrix(), what="changes"),
-        lambda: plots.ablation_heatmap(make_matrix(), kind="none"),
-        lambda: plots.ablation_heatmap(make_matrix(seeds=0), kind="random"),
+        lambda: plots.ablation_heatmap(make_matrix(), condition="unmodified"),
+        lambda: plots.ablation_heatmap(make_matrix(seeds=0), condition="random"),
         lambda: plots.self_cross_chart(make_matrix(["Japan"])),
         lambda: plots.self_cross_chart(AblationMatrix(pd.DataFrame())),
         lambda: plots.method_comparison({}),

@@ -12,10 +12,10 @@ from culture_lens.prompts.batches import (
     batches,
     build_prompts,
     collate,
-    common_start,
     out_of_memory,
     run_batches,
-    starts_of,
+    shared_prefix_length,
+    shared_prefix_lengths,
     truncated,
 )
 from culture_lens.prompts.build import build_prompt, label_ids
@@ -47,7 +47,7 @@ def test_collate_pads_on_the_left_and_changes_nothing_else():
         assert (batch.input_ids[row, padding] == PAD).all()
         assert (batch.roles[row, padding] == Role.PADDING).all()
         assert padding.nonzero().flatten().tolist() == list(range(width - len(prompt.ids)))
-    assert batch.prompts == tuple(chosen) and batch.beginnings is None and batch.start == 0
+    assert batch.prompts == tuple(chosen) and batch.prefixes is None and batch.prefix_length == 0
 
 
 def test_collate_puts_beginnings_first():
@@ -55,9 +55,9 @@ def test_collate_puts_beginnings_first():
     one, other = prompts("qwen2")[0], prompts("llama")[0]
     chosen = [one, replace(one, ids=(*one.ids, 9), roles=(*one.roles, 3)), other]
     batch = collate(chosen, PAD, [3, 3, 5])
-    assert batch.begins == (0, 0, 1) and batch.start == 5
-    assert [p.ids for p in batch.beginnings.prompts] == [one.ids[:3], other.ids[:5]]
-    assert batch.beginnings.attention_mask.tolist() == [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
+    assert batch.prefix_of_row == (0, 0, 1) and batch.prefix_length == 5
+    assert [p.ids for p in batch.prefixes.prompts] == [one.ids[:3], other.ids[:5]]
+    assert batch.prefixes.attention_mask.tolist() == [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]
     for row, prompt in enumerate(chosen):
         assert row_content(batch, row) == (prompt.ids, prompt.roles)
         padding = batch.attention_mask[row] == 0
@@ -70,25 +70,25 @@ def test_collate_puts_beginnings_first():
 def test_common_start():
     for architecture in ARCHITECTURES:
         every = prompts(architecture)
-        length = common_start(every)
+        length = shared_prefix_length(every)
         assert len({(p.ids[:length], p.roles[:length]) for p in every}) == 1
         assert len({(p.ids[length], p.roles[length]) for p in every}) > 1
-    assert common_start(prompts("qwen2")) > 8  # a system message
+    assert shared_prefix_length(prompts("qwen2")) > 8  # a system message
     same = prompts("qwen2")[:1] * 2
-    assert common_start(same) == len(same[0].ids) - 1
+    assert shared_prefix_length(same) == len(same[0].ids) - 1
     other_role = replace(same[0], roles=(*same[0].roles[:4], 3, *same[0].roles[5:]))
-    assert common_start([same[0], other_role]) == 4
-    assert common_start([]) == 0
+    assert shared_prefix_length([same[0], other_role]) == 4
+    assert shared_prefix_length([]) == 0
 
 
 def test_only_what_pays_is_shared():
-    assert starts_of(prompts("qwen2")[:1]) == ()
-    assert starts_of(prompts("gpt2")) == ()  # these begin with their own words
-    assert set(starts_of(prompts("qwen2"))) == {common_start(prompts("qwen2"))}
+    assert shared_prefix_lengths(prompts("qwen2")[:1]) == ()
+    assert shared_prefix_lengths(prompts("gpt2")) == ()  # these begin with their own words
+    assert set(shared_prefix_lengths(prompts("qwen2"))) == {shared_prefix_length(prompts("qwen2"))}
     given = prompts("qwen2")
-    whole, shared = batches(given, 6, PAD), batches(given, 6, PAD, share=True)
+    whole, shared = batches(given, 6, PAD), batches(given, 6, PAD, share_prefix=True)
     assert [b.prompts for b in whole] == [b.prompts for b in shared]
-    assert all(b.beginnings is None for b in whole) and all(b.beginnings for b in shared)
+    assert all(b.prefixes is None for b in whole) and all(b.prefixes for b in shared)
 
 
 @pytest.mark.parametrize("size", [1, 3, 16, 100])

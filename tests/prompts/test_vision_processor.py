@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from culture_lens.errors import InputError
-from culture_lens.prompts.batches import build_prompts, common_start, starts_of
+from culture_lens.prompts.batches import build_prompts, shared_prefix_length, shared_prefix_lengths
 from culture_lens.prompts.build import adds_bos, label_ids
 from culture_lens.prompts.prompt import Role
 from culture_lens.prompts.vision_processor import (
@@ -199,11 +199,15 @@ def test_no_common_start_ends_within_a_picture_or_spans_two(architecture):
     japan, france, again, mexico = (prompts[i] for i in (0, 3, 4, 1))
     first, last = (place(japan.roles) for place in (first_image, last_image))
     assert japan.ids[: last + 1] == france.ids[: last + 1]
-    assert common_start([japan, again]) > last
+    assert shared_prefix_length([japan, again]) > last
     for other in (france, mexico, prompts[12]):
-        assert 0 < common_start([japan, other]) <= first
-        assert common_start([japan, again, other]) <= first
-    assert starts_of([japan, again, france])[0] == starts_of([japan, again])[0] > last
+        assert 0 < shared_prefix_length([japan, other]) <= first
+        assert shared_prefix_length([japan, again, other]) <= first
+    assert (
+        shared_prefix_lengths([japan, again, france])[0]
+        == shared_prefix_lengths([japan, again])[0]
+        > last
+    )
 
 
 def first_image(roles):

@@ -58,13 +58,13 @@ def test_context_has_the_values(run, matrix):
     context = report_context(run)
     conact, lape = context["selectors"]
     assert (conact["name"], lape["name"]) == ("conact", "lape")
-    for reading in ("self", "cross", "gap"):
-        assert conact["values"][reading] == matrix.overall(reading)
+    for metric in ("self", "cross", "gap"):
+        assert conact["values"][metric] == matrix.overall(metric)
     assert conact["values"]["beyond_random"] == matrix.beyond_random()
     assert conact["values"]["chance"] == 0.25
     summary = matrix.summary()
-    columns = [column["name"] for column in conact["readings"]["columns"]]
-    for row in conact["readings"]["rows"]:
+    columns = [column["name"] for column in conact["metrics"]["columns"]]
+    for row in conact["metrics"]["rows"]:
         own = row["cells"][columns.index("self")]
         estimate = summary.loc[row["culture"], "self"]
         assert own["value"] == points(estimate.value)
@@ -114,7 +114,7 @@ def test_malicious_names_are_text(tmp_path):
 
 def test_without_a_matrix_it_says_so(tmp_path):
     page = page_of(make_run(tmp_path, conact=(make_found(), None)))
-    assert "have not been silenced yet" in page and "no evidence of what they do" in page
+    assert "have not been ablated yet" in page and "no evidence of what they do" in page
     assert page.count("Plotly.newPlot(") == 2
 
 
@@ -156,16 +156,16 @@ def test_a_model_at_chance_allows_no_conclusion(tmp_path):
 
 def test_no_effect_is_not_evidence(tmp_path):
     matrix = make_matrix(items=60)
-    silenced = matrix.frame["kind"] == "found"
-    matrix.frame.loc[silenced, "correct"] = True
-    matrix.frame.loc[silenced, "prediction"] = 0
+    after_ablation = matrix.frame["condition"] == "found"
+    matrix.frame.loc[after_ablation, "correct"] = True
+    matrix.frame.loc[after_ablation, "prediction"] = 0
     outcome, cautions = text_of(tmp_path, matrix)
     assert "does not show" in outcome and "includes 0" in cautions
 
 
 def test_a_matrix_without_base_or_records_is_said_or_refused(tmp_path, matrix):
     frame = matrix.frame
-    based = type(matrix)(frame[frame["kind"] != "none"], matrix.metadata)
+    based = type(matrix)(frame[frame["condition"] != "none"], matrix.metadata)
     assert "no records of the unmodified model" in page_of(make_run(tmp_path, conact=(None, based)))
     with pytest.raises(InputError, match="no records"):
         build_report(make_run(tmp_path, conact=(None, type(matrix)(frame[:0], {}))))
@@ -183,8 +183,8 @@ def general_matrix(harm):
     matrix = make_matrix()
     frame = matrix.frame[matrix.frame["mask"].isin(["", "Japan"])]
     frame = frame.assign(mask=frame["mask"].replace("Japan", "general"))
-    found = frame["kind"] == "found"
-    base = frame[frame["kind"] == "none"].set_index("id")["correct"]
+    found = frame["condition"] == "found"
+    base = frame[frame["condition"] == "unmodified"].set_index("id")["correct"]
     frame.loc[found, "correct"] = False if harm else frame.loc[found, "id"].map(base)
     return AblationMatrix(frame, matrix.metadata)
 
@@ -198,16 +198,16 @@ def general_matrix(harm):
 )
 def test_a_mask_of_no_culture_is_judged_by_its_mean(tmp_path, harm, words):
     matrix = general_matrix(harm)
-    assert not matrix.has_readings
+    assert not matrix.has_metrics
     found = NeuronSet({"general": Neurons.of({"gate": [(0, 1)]})}, {"gate": (4, 8)})
     run = make_run(tmp_path, culnig_general=(found, matrix))
     (told,) = report_context(run)["selectors"]
     effects = matrix.effects("general")
     assert words in told["outcome"][0]
-    assert told["readings"]["mean"]["cells"][1]["value"] == points(
+    assert told["metrics"]["mean"]["cells"][1]["value"] == points(
         effects.loc["mean", "change"].value
     )
-    assert [row["culture"] for row in told["readings"]["rows"]] == list(matrix.cultures)
+    assert [row["culture"] for row in told["metrics"]["rows"]] == list(matrix.cultures)
     mean = matrix.table("change").loc["general"].mean()
     assert effects.loc["mean", "change"].value == pytest.approx(mean)
     beyond = mean - matrix.table("change", "random").loc["general"].mean()

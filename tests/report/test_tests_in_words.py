@@ -62,7 +62,7 @@ def test_few_cultures_are_noted():
 def test_without_effect_nothing_is_claimed():
     matrix = make_matrix(FOUR, items=24)
     frame = matrix.frame.copy()
-    base = frame[frame["kind"] == "none"].set_index("id")["correct"]
+    base = frame[frame["condition"] == "unmodified"].set_index("id")["correct"]
     frame["correct"] = frame["id"].map(base)
     told = in_words(type(matrix)(frame, matrix.metadata))
     text = " ".join(told["sentences"])

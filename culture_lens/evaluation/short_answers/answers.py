@@ -147,7 +147,7 @@ def evaluate_short_answers(
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> ShortAnswers:
-    """Let a model answer in its own words, with neurons silenced where given, and score it.
+    """Let a model answer in its own words, with neurons ablated where given, and score it.
 
     Decoding is greedy. With ``run``, each culture is kept when it is done, so that an interrupted
     call goes on with the next one.
@@ -155,8 +155,8 @@ def evaluate_short_answers(
     Args:
         model: The model.
         questions: What to ask; see ``load_short_answers``.
-        neurons: Neurons to silence, such as ``found["Japan"]``.
-        value: What silenced neurons are set to; see ``ablation_hooks``.
+        neurons: Neurons to ablate, such as ``found["Japan"]``.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
         stem: Match stems, where the language has a stemmer (needs snowballstemmer).
         max_new_tokens: At most so many tokens per answer.
         too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or

@@ -6,13 +6,13 @@ going from low to high,
 
     alignment = 1 - |x - g| / (high - low)        0 where x is none of the points
 
-(paper B, arXiv 2510.08284: gold is the majority answer, other answers score 0). Beside it
+(CULNIG, arXiv 2510.08284: gold is the majority answer, other answers score 0). Beside it
 stands the distance of distributions that WorldValuesBench reports, Wasserstein-1 on the scale
 stretched to [0, 1], between the model's softmax over the points p and people's shares q:
 
     distance = sum over points i < high of |sum over j <= i of (p_j - q_j)| / (high - low)
 
-Not verified, for want of paper B's code for this benchmark: whether its largest distance is the
+Not verified, for want of CULNIG's code for this benchmark: whether its largest distance is the
 scale's length, as here, or that from g to the further end; how it breaks ties of the majority (here
 the lowest point, and the number of ties is said); how it has the point written (here the letter of
 an option, so that 10 is one token like 1); and the words of its two system prompts (ours are in
@@ -127,7 +127,7 @@ def evaluate_values(
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> ValueAlignment:
-    """Ask a model value questions, with neurons silenced where given, and score its alignment.
+    """Ask a model value questions, with neurons ablated where given, and score its alignment.
 
     Where points are scored as continuations, each is written with a full stop behind it, for
     otherwise the text "1" would be the beginning of "10"; the sum of log-probabilities then
@@ -136,10 +136,10 @@ def evaluate_values(
     Args:
         model: The model.
         questions: What ``load_values`` gave.
-        neurons: Neurons to silence, such as ``found["Japan"]``.
+        neurons: Neurons to ablate, such as ``found["Japan"]``.
         scoring: As in ``evaluate``. By default the model's own where that reads letters, else
             ``"option_likelihood_sum"``.
-        value: What silenced neurons are set to; see ``ablation_hooks``.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
         too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or
             ``"truncate"``.
         batch_size: Questions per forward; halved where memory runs out.

@@ -1,7 +1,7 @@
 """Value questions as a model is asked them: whose answer is wanted, and in which words.
 
-Paper B (arXiv 2510.08284) uses two system prompts and four wordings of each benchmark; these here
-are our own. What paper B says in a system message stands at the head of the user's message, since
+CULNIG (arXiv 2510.08284) uses two system prompts and four wordings of each benchmark; these here
+are our own. What CULNIG says in a system message stands at the head of the user's message, since
 some chat templates have none.
 """
 

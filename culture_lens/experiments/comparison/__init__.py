@@ -1,6 +1,6 @@
 """Selectors side by side: effect against collateral damage, at equal numbers of neurons.
 
-``planned`` checks what is asked for, ``compare`` ranks, takes and silences, ``compared`` is the
+``planned`` checks what is asked for, ``compare`` ranks, takes and ablates, ``compared`` is the
 result with its intervals.
 """
 

@@ -1,7 +1,7 @@
 """compare_selectors: which way of finding neurons hits a culture, and how much else it hits.
 
 Selectors are compared at equal numbers of neurons, over a range of shares: the first n of every
-selector's ranking are silenced (``ranking``), n being a share of the MLP neurons. On the held-out
+selector's ranking are ablated (``ranking``), n being a share of the MLP neurons. On the held-out
 half of the questions, for each selector and share (see ``matrix``):
 
     self(c)  = change of accuracy on c's own questions
@@ -32,7 +32,7 @@ from culture_lens.experiments.comparison.plan import (
     say_if_fewer,
 )
 from culture_lens.experiments.comparison.result import RANDOM, Comparison
-from culture_lens.experiments.matrix import BASE, FOUND
+from culture_lens.experiments.matrix import FOUND, UNMODIFIED
 from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import PROJECTIONS, part_of, sites_reading
@@ -72,7 +72,7 @@ def compare_selectors(
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> Comparison:
-    """Silence as many neurons of every selector, and compare what it does to whom.
+    """Ablate as many neurons of every selector, and compare what it does to whom.
 
     One recording pass serves all activation selectors, one run of CULNIG's three scorings all
     gradient selectors. Of an encoder-decoder the stack of the default site is compared.
@@ -81,9 +81,9 @@ def compare_selectors(
         model: The model.
         questions: All questions: ``split_questions`` takes some to identify, the rest evaluate.
         selectors: Names from ``ranking.RANKINGS``.
-        shares: Shares of the MLP neurons of a stack; ``int(share * number)`` are silenced for each
+        shares: Shares of the MLP neurons of a stack; ``int(share * number)`` are ablated for each
             culture.
-        cultures: Whose neurons are silenced; by default all that both halves have. Everybody's
+        cultures: Whose neurons are ablated; by default all that both halves have. Everybody's
             questions are asked.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own.
@@ -222,8 +222,8 @@ def joined(records: Sequence[pd.DataFrame], masks: Sequence[Mapping[str, Any]]) 
     """Lay out the records of the unmodified model and of every mask as one table."""
     import pandas as pd
 
-    nothing = {"kind": BASE, "selector": "", "share": 0.0, "mask": "", "seed": 0}
-    facts = [nothing, *({"kind": FOUND, **mask} for mask in masks)]
+    nothing = {"condition": UNMODIFIED, "selector": "", "share": 0.0, "mask": "", "seed": 0}
+    facts = [nothing, *({"condition": FOUND, **mask} for mask in masks)]
     frames = [frame[list(KEPT)].assign(**one) for one, frame in zip(facts, records, strict=True)]
     frame = pd.concat(frames, ignore_index=True)
     return frame[[*nothing, *KEPT]]

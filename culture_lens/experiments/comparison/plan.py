@@ -90,7 +90,7 @@ def halves(
 def cultures_of(
     identify: Sequence[Question], held_out: Sequence[Question], cultures: Sequence[str]
 ) -> tuple[str, ...]:
-    """Give the cultures whose neurons are silenced.
+    """Give the cultures whose neurons are ablated.
 
     Raises:
         InputError: One that a half lacks, or fewer than two.

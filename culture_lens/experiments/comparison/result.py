@@ -1,4 +1,4 @@
-"""Comparison: what silencing by every selector did, at each share, and where its neurons lie."""
+"""Comparison: what ablating by every selector did, at each share, and where its neurons lie."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.matrix import BASE, FOUND, READINGS, AblationMatrix
+from culture_lens.experiments.matrix import FOUND, METRICS, UNMODIFIED, AblationMatrix
 from culture_lens.statistics.estimates import Estimate, interval
 from culture_lens.storage.files import load_table, save_table
 
@@ -27,9 +27,9 @@ class Comparison:
     """Answers under the neurons of every selector, and what is read off them.
 
     Attributes:
-        frame: One record per item and mask: ``kind`` (``"none"`` or ``"found"``), ``selector``,
-            ``share``, ``mask`` (the culture silenced), ``seed`` (of random neurons), and the
-            columns of an Evaluation without its scores.
+        frame: One record per item and mask: ``condition`` (``"unmodified"`` or ``"found"``),
+            ``selector``, ``share``, ``mask`` (the culture ablated), ``seed`` (of random neurons),
+            and the columns of an Evaluation without its scores.
         metadata: Model, benchmark, scoring; ``numbers``, the neurons that each share is; and
             ``layers``, one record per selector, share, mask and seed with the numbers of neurons
             taken per layer.
@@ -44,12 +44,12 @@ class Comparison:
     @cached_property
     def selectors(self) -> tuple[str, ...]:
         """The selectors, in the order given."""
-        return tuple(dict.fromkeys(self.frame.loc[self.frame["kind"] == FOUND, "selector"]))
+        return tuple(dict.fromkeys(self.frame.loc[self.frame["condition"] == FOUND, "selector"]))
 
     @cached_property
     def shares(self) -> tuple[float, ...]:
         """The shares, smallest first."""
-        return tuple(sorted(set(self.frame.loc[self.frame["kind"] == FOUND, "share"])))
+        return tuple(sorted(set(self.frame.loc[self.frame["condition"] == FOUND, "share"])))
 
     def number(self, share: float) -> int:
         """Give how many neurons of each culture a share is."""
@@ -79,7 +79,7 @@ class Comparison:
 
     @cached_property
     def _matrices(self) -> dict[tuple[str, float], AblationMatrix]:
-        base = self.frame["kind"] == BASE
+        base = self.frame["condition"] == UNMODIFIED
         return {
             (selector, share): AblationMatrix(
                 self.frame[
@@ -103,29 +103,29 @@ class Comparison:
         self._check(selector, share)
         return self._matrices[selector, share]
 
-    def estimate(self, selector: str, share: float, reading: str = "gap") -> Estimate:
-        """Give the mean of a reading over cultures, with its interval.
+    def estimate(self, selector: str, share: float, metric: str = "gap") -> Estimate:
+        """Give the mean of a metric over cultures, with its interval.
 
         Raises:
-            InputError: No such selector, share or reading.
+            InputError: No such selector, share or metric.
 
         Example:
             ``comparison.estimate("conact", 0.003, "self")``
         """
-        return self.matrix(selector, share).overall(reading)
+        return self.matrix(selector, share).overall(metric)
 
-    def difference(self, selector: str, other: str, share: float, reading: str = "gap") -> Estimate:
+    def difference(self, selector: str, other: str, share: float, metric: str = "gap") -> Estimate:
         """Give a reading of one selector minus that of another at one share, paired.
 
         Raises:
-            InputError: No such selector, share or reading.
+            InputError: No such selector, share or metric.
 
         Example:
             ``comparison.difference("culnig_specific", "conact", 0.003)``
         """
-        if reading not in READINGS:
-            raise InputError(f"no reading {reading!r}; there are: {', '.join(READINGS)}.")
-        mine, theirs = (self.matrix(name, share).readings()[reading] for name in (selector, other))
+        if metric not in METRICS:
+            raise InputError(f"no metric {metric!r}; there are: {', '.join(METRICS)}.")
+        mine, theirs = (self.matrix(name, share).metrics()[metric] for name in (selector, other))
         draws = np.nanmean(mine - theirs, 1)
         return interval(draws[0], draws[1:])
 

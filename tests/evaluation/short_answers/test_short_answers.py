@@ -251,9 +251,11 @@ def test_a_model_is_right_where_people_wrote_what_it_writes(small):
     """Its own first words, and those under ablation, taken for human answers."""
     model, (question,) = lens("llama", torch.float64), [short()]
     plain = evaluate_short_answers(model, [question], **QUIET).frame["answer"][0]
-    silenced = evaluate_short_answers(model, [question], NEURONS, **QUIET).frame["answer"][0]
-    assert words_of(plain) != words_of(silenced) and words_of(plain) and words_of(silenced)
-    humans = (HumanAnswer((plain,), 3), HumanAnswer((silenced,), 1))
+    after_ablation = evaluate_short_answers(model, [question], NEURONS, **QUIET).frame["answer"][0]
+    assert (
+        words_of(plain) != words_of(after_ablation) and words_of(plain) and words_of(after_ablation)
+    )
+    humans = (HumanAnswer((plain,), 3), HumanAnswer((after_ablation,), 1))
     asked = [short(answers=humans)]
     assert evaluate_short_answers(model, asked, **QUIET).accuracy(weighted=True).value == 1
     masked = evaluate_short_answers(model, asked, NEURONS, **QUIET)
@@ -426,5 +428,5 @@ def test_smollm2_answers_some(smollm2):
     assert all(found.frame["answer"])
     layers, width = smollm2.shape("act")
     most = Neurons.of({"act": [(layer, i) for layer in range(layers) for i in range(0, width, 3)]})
-    silenced = evaluate_short_answers(smollm2, questions, most, max_new_tokens=8, **QUIET)
-    assert silenced.frame["written"].tolist() != found.frame["written"].tolist()
+    after_ablation = evaluate_short_answers(smollm2, questions, most, max_new_tokens=8, **QUIET)
+    assert after_ablation.frame["written"].tolist() != found.frame["written"].tolist()

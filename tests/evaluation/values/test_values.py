@@ -419,8 +419,8 @@ def test_a_models_favourite_point_aligns_fully_where_people_chose_it():
     }
     agreed = value_questions(ASKED, HumanValues(votes), personas=["person"], wordings=[0])
     assert evaluate_values(model, agreed, **QUIET).alignment().value == 1
-    silenced = evaluate_values(model, agreed, NEURONS, **QUIET)
-    assert silenced.alignment().value < 1
+    after_ablation = evaluate_values(model, agreed, NEURONS, **QUIET)
+    assert after_ablation.alignment().value < 1
     assert evaluate_values(model, agreed, **QUIET).alignment().value == 1  # nothing stays
 
 

@@ -38,7 +38,7 @@ NUMBERS = [int(share * N_LAYERS * D_MLP) for share in SHARES]
 CULTURES = ("Ethiopia", "France", "Japan", "Mexico")
 
 
-def reading():
+def countryrc_questions():
     """A few CountryRC questions on the toy cultures."""
     every = load_benchmark("countryrc", countries=CULTURES, pool=CULTURES, split="identify")
     return [question for question in every if question.group in ("rc-01", "rc-02")]
@@ -54,7 +54,11 @@ def quietly(*arguments, **options):
 def compared():
     """All six selectors on a tiny model that knows nothing."""
     return quietly(
-        lens("llama"), toy_questions(), shares=SHARES, random_seeds=2, countryrc=reading()
+        lens("llama"),
+        toy_questions(),
+        shares=SHARES,
+        random_seeds=2,
+        countryrc=countryrc_questions(),
     )
 
 
@@ -64,7 +68,7 @@ def sources():
     model, (identify, _) = lens("llama"), split_questions(toy_questions())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CultureLensWarning)
-        scores = culnig_scores(model, identify, countryrc=reading(), progress=False)
+        scores = culnig_scores(model, identify, countryrc=countryrc_questions(), progress=False)
     return Sources(summarise(model, identify, progress=False), scores)
 
 
@@ -134,9 +138,9 @@ def test_rankings_that_end_are_told():
 
 def test_a_selector_does_not_depend_on_those_beside_it(compared):
     alone = quietly(lens("llama"), toy_questions(), ["conact"], shares=(0.15,))
-    for reading in ("self", "cross", "gap", "flips"):
-        mine = alone.estimate("conact", 0.15, reading)
-        assert mine == compared.estimate("conact", 0.15, reading)
+    for metric in ("self", "cross", "gap", "flips"):
+        mine = alone.estimate("conact", 0.15, metric)
+        assert mine == compared.estimate("conact", 0.15, metric)
 
 
 def test_fewer_cultures_are_silenced_and_all_are_asked(compared):
@@ -152,7 +156,12 @@ def test_an_encoder_decoder_is_compared_within_one_stack():
     model = test_encoder_decoders.lens("flan")
     names = ["conact", "culnig_all_projections", "random"]
     found = quietly(
-        model, toy_questions(), names, shares=(0.1,), random_seeds=1, countryrc=reading()
+        model,
+        toy_questions(),
+        names,
+        shares=(0.1,),
+        random_seeds=1,
+        countryrc=countryrc_questions(),
     )
     assert found.number(0.1) == int(0.1 * T5_LAYERS["flan"][0] * 48)
     assert found.layer_profiles().shape == (3, T5_LAYERS["flan"][0])
@@ -160,7 +169,7 @@ def test_an_encoder_decoder_is_compared_within_one_stack():
 
 
 def test_countryrc_asks_about_all_that_are_compared(monkeypatch):
-    """Not about paper B's eight alone: the others would keep their readers of names."""
+    """Not about CULNIG's eight alone: the others would keep their readers of names."""
     given = {}
 
     def stop(*_, **options):
@@ -176,10 +185,12 @@ def test_countryrc_asks_about_all_that_are_compared(monkeypatch):
 def test_a_finished_run_is_found_again(tmp_path, monkeypatch, compared):
     model, names = lens("llama"), ["mad", "culnig_specific", "random"]
     options = {"selectors": names, "shares": (0.15,), "random_seeds": 2}
-    options |= {"countryrc": reading(), "run": tmp_path}
+    options |= {"countryrc": countryrc_questions(), "run": tmp_path}
     kept = quietly(model, toy_questions(), **options)
     frame = compared.frame
-    same = (frame["kind"] == "none") | (frame["selector"].isin(names) & (frame["share"] == 0.15))
+    same = (frame["condition"] == "unmodified") | (
+        frame["selector"].isin(names) & (frame["share"] == 0.15)
+    )
     pd.testing.assert_frame_equal(kept.frame, frame[same].reset_index(drop=True))
 
     def refuse(*_, **__):
@@ -212,11 +223,11 @@ def by_hand():
         ("found", "blunt", "b"): "0101 1100",
     }
     rows = []
-    for (kind, selector, mask), bits in right.items():
+    for (condition, selector, mask), bits in right.items():
         for (culture, group, number), bit in zip(items, bits.replace(" ", ""), strict=True):
             rows.append(
                 {
-                    "kind": kind, "selector": selector, "share": 0.1 if mask else 0.0,
+                    "condition": condition, "selector": selector, "share": 0.1 if mask else 0.0,
                     "mask": mask, "seed": 0, "id": f"{culture}{group}{number}",
                     "culture": culture, "group": group, "category": "", "prediction": int(bit),
                     "correct": bit == "1", "p_gold": 0.5,
@@ -257,12 +268,12 @@ def test_intervals_are_those_of_a_paired_bootstrap_of_groups(compared):
     groups = sorted(frame["group"].unique())
     weights = group_weights(len(groups), DRAWS)
 
-    def drawn(selector, reading):
+    def drawn(selector, metric):
         def accuracy(part):
             at = [groups.index(g) for g in part["group"]]
             return (weights[:, at] @ part["correct"].to_numpy(float)) / weights[:, at].sum(1)
 
-        base = frame[frame["kind"] == "none"]
+        base = frame[frame["condition"] == "unmodified"]
         mine = frame[(frame["selector"] == selector) & (frame["share"] == 0.15)]
         cells = {
             (c, e): accuracy(mine[(mine["mask"] == c) & (mine["culture"] == e)])
@@ -272,14 +283,14 @@ def test_intervals_are_those_of_a_paired_bootstrap_of_groups(compared):
         }
         own = np.mean([cells[c, c] for c in CULTURES], 0)
         cross = np.mean([[cells[c, e] for e in CULTURES if e != c] for c in CULTURES], (0, 1))
-        return {"self": own, "cross": cross, "gap": own - cross}[reading]
+        return {"self": own, "cross": cross, "gap": own - cross}[metric]
 
-    for reading in ("self", "cross", "gap"):
-        found = compared.estimate("mad", 0.15, reading)
-        expected = np.percentile(drawn("mad", reading), [2.5, 97.5])
+    for metric in ("self", "cross", "gap"):
+        found = compared.estimate("mad", 0.15, metric)
+        expected = np.percentile(drawn("mad", metric), [2.5, 97.5])
         assert [found.low, found.high] == pytest.approx(expected)
-        paired = compared.difference("lap", "random", 0.15, reading)
-        expected = np.percentile(drawn("lap", reading) - drawn("random", reading), [2.5, 97.5])
+        paired = compared.difference("lap", "random", 0.15, metric)
+        expected = np.percentile(drawn("lap", metric) - drawn("random", metric), [2.5, 97.5])
         assert [paired.low, paired.high] == pytest.approx(expected)
     nothing = compared.difference("mad", "mad", 0.15)
     assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
@@ -340,7 +351,7 @@ def test_the_second_figure_shows_profiles_side_by_side(compared):
 
 
 def test_nothing_is_not_drawn():
-    empty = Comparison(by_hand().frame.query("kind == 'none'"), {"numbers": [], "layers": []})
+    empty = Comparison(by_hand().frame.query("condition == 'none'"), {"numbers": [], "layers": []})
     for draw in (comparison_chart, layer_profile_chart):
         with pytest.raises(InputError, match="comparison is empty"):
             draw(empty)
@@ -470,7 +481,7 @@ def test_what_is_not_there_is_refused(compared, tmp_path):
         compared.estimate("best", 0.15)
     with pytest.raises(InputError, match=r"no share 0\.2: there are 0\.03, 0\.15"):
         compared.matrix("lap", 0.2)
-    with pytest.raises(InputError, match="no reading 'luck'"):
+    with pytest.raises(InputError, match="no metric 'luck'"):
         compared.difference("lap", "mad", 0.15, "luck")
     with pytest.raises(InputError, match=r"no share 0\.2"):
         layer_profile_chart(compared, share=0.2)
