@@ -27,8 +27,7 @@ def on_files(files: Any, config: Any) -> Any:
         content = notebook_page(nbformat.read(notebook, as_version=4), notebook.name)
         files.append(File.generated(config, f"notebooks/{notebook.stem}.md", content=content))
     for name in BESIDE:
-        content = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
-        files.append(File.generated(config, name.lower(), content=content))
+        files.append(File.generated(config, name.lower(), content=page_beside(name)))
     return files
 
 
@@ -37,6 +36,14 @@ def on_post_build(config: Any) -> None:
     package = importlib.util.find_spec("plotly")
     script = Path(package.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
     shutil.copy(script, Path(config["site_dir"]) / PLOTLY)
+
+
+def page_beside(name: str) -> str:
+    """Read a page that stands beside docs/, its links as they are on the site."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
+    for other in BESIDE:
+        text = text.replace(f"]({other})", f"]({other.lower()})")
+    return text
 
 
 def notebook_page(notebook: Any, name: str) -> str:
