@@ -81,7 +81,7 @@ def table_block(text: str) -> str:
     """Keep the table of what pandas writes, without its style."""
     table = re.search(r"<table.*</table>", text, re.DOTALL)
     body = table[0] if table else text
-    body = re.sub(r"\n\s*", "", body).replace(' border="1" class="dataframe"', "")
+    body = re.sub(r"\n\s*", "", body).replace(' border="1"', "")
     return f'<div class="output">{body}</div>'
 
 
