@@ -28,7 +28,8 @@ from culture_lens.activations.statistics import ActivationStatistics
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.models.checkpoints import embedded_path
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import batches, build_prompts
+from culture_lens.prompts.batches import batches
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt
 
 BATCH_SIZE = 16

@@ -22,7 +22,7 @@ from culture_lens.activations.resampling import make_design
 from culture_lens.activations.statistics import ActivationStatistics
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 
 
 def main() -> None:

@@ -41,8 +41,9 @@ from culture_lens.evaluation.scoring import get_scoring
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts, collate
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question
 from tests.helpers.tiny_vlm import tiny_vlm_tokenizer
@@ -165,7 +166,8 @@ def forward_pass(name: str, tokens: int) -> Pass:
         return bare
     prepared = {p.question.id: model.processor.pixels(p.question.image) for p in batch.prompts}
     images = {id(p.question.image): prepared[p.question.id] for p in batch.prompts}
-    model.vision.processor.pixels = lambda image: images[id(image)]  # as prepared as for bare
+    # As prepared as for bare; a frozen reader takes no assignment.
+    object.__setattr__(model.processor, "pixels", lambda image: images[id(image)])
 
     def ours() -> None:
         model.vision.forget()

@@ -22,7 +22,7 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import HookList, LensModel
 from culture_lens.models.sites import RAW_SITES, part_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 
 Rows = Neurons | Sequence[Neurons]
 Value = str | float | Mapping[str, Tensor]
@@ -60,10 +60,7 @@ def scaled(
 
 
 def edit_hook(
-    edit: Callable[[Tensor, Tensor, Tensor], Tensor],
-    mask: Tensor,
-    value: Tensor,
-    running_rows: Sequence[Tensor | None] = (),
+    edit: Callable[[Tensor, Tensor, Tensor], Tensor], mask: Tensor, value: Tensor
 ) -> Callable[..., Tensor]:
     """Make a hook function of an edit; it returns a new tensor of the activation's shape.
 
@@ -71,26 +68,19 @@ def edit_hook(
         edit: ``replaced`` or ``scaled``.
         mask: One row for all rows of a batch, or one for each.
         value: Likewise.
-        running_rows: Where only some rows of the batch run, its last entry says which.
     """
 
     def run(activation: Tensor, hook: Any) -> Tensor:
-        device = activation.device
-        masks, values = mask.to(device), value.to(device)
-        if len(mask) > 1 and running_rows:
-            rows = running_rows[-1]
-            if rows is None:
-                raise InputError(
-                    "neurons were given for every row, but these rows share their prefixes: make "
-                    "the batch with collate(prompts, pad_id), without starts."
-                )
-            masks, values = masks[rows.to(device)], values[rows.to(device)]
-        if len(masks) not in (1, len(activation)):
+        if len(mask) not in (1, len(activation)):
             raise InputError(
-                f"neurons were given for {len(masks)} rows, but the batch has {len(activation)} "
-                "rows: give one set for all rows, or one for each."
+                f"neurons were given for {len(mask)} rows, but {len(activation)} rows are run: "
+                "give one set for all rows, or one for each. Rows that share their prefixes "
+                "cannot differ: make such a batch with collate(prompts, pad_id), without "
+                "prefix_lengths."
             )
-        return edit(activation.flatten(2), masks, values).reshape(activation.shape)
+        device = activation.device
+        edited = edit(activation.flatten(2), mask.to(device), value.to(device))
+        return edited.reshape(activation.shape)
 
     return run
 
@@ -128,7 +118,7 @@ def edit_hooks(
                     mask[position, index] = True
                     value[position, index] = values(row, site)[inside].to(model.dtype)
             device = model.device
-            hook = edit_hook(edit, mask.to(device), value.to(device), model.running_rows)
+            hook = edit_hook(edit, mask.to(device), value.to(device))
             hooks.append((model.hook_name(site, layer), hook))
     return hooks
 

@@ -21,8 +21,8 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.models.architectures import is_tested, supported
-from culture_lens.models.vision import KINDS
-from culture_lens.prompts.vision_processor import load_processor
+from culture_lens.models.processors import load_processor
+from culture_lens.models.vision import VISION_MODELS
 from culture_lens.storage.bundled import data_path
 
 SMOLLM2_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -145,7 +145,7 @@ def load_checkpoint(
     try:
         config = AutoConfig.from_pretrained(source, **common)
         check_class(source, (config.architectures or [""])[0], config)
-        if config.model_type in KINDS:
+        if config.model_type in VISION_MODELS:
             if processor is None:
                 processor = load_processor(source, config.model_type, **common)
         elif tokenizer is None:
@@ -193,7 +193,9 @@ def model_class(config: Any) -> Any:
 
     if config.is_encoder_decoder:
         return AutoModelForSeq2SeqLM
-    return AutoModelForImageTextToText if config.model_type in KINDS else AutoModelForCausalLM
+    return (
+        AutoModelForImageTextToText if config.model_type in VISION_MODELS else AutoModelForCausalLM
+    )
 
 
 def load_failure(source: str, local: bool, error: Exception) -> str:

@@ -16,7 +16,7 @@ writes the answer behind them. Hence what differs from a model of one stack:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ from culture_lens.models.sites import (
     on_encoder,
     sites_reading,
 )
-from culture_lens.prompts.encoder_decoder import Seq2SeqReader
+from culture_lens.prompts.encoder_decoder import EncoderDecoderReader
 from culture_lens.prompts.prompt import Batch, Prompt
 
 SANE_LENGTH = 10**6
@@ -47,20 +47,20 @@ class EncoderDecoder(LensModel):
     """A frozen encoder-decoder with its tokenizer, its sites and their widths.
 
     Attributes:
+        processor: What makes prompts for both stacks.
         n_decoder_layers: Number of decoder layers; ``n_layers`` are those of the encoder.
-        start_id: The token that the decoder starts from.
 
     Example:
         ``model = load_model("google/flan-t5-xl"); model.shape("decoder.act")``
     """
 
+    processor: EncoderDecoderReader = field(repr=False)
     n_decoder_layers: int
-    start_id: int
 
     @property
-    def processor(self) -> Seq2SeqReader:
-        """What makes prompts for both sides."""
-        return Seq2SeqReader(self.tokenizer, self.start_id)
+    def start_id(self) -> int:
+        """The token that the decoder starts from."""
+        return self.processor.start_id
 
     @property
     def default_site(self) -> str:
@@ -145,7 +145,7 @@ class EncoderDecoder(LensModel):
         if batch.prefixes is not None:
             raise InputError(
                 f"{self.name!r} reads a prompt both ways, so that no beginning of it can be run "
-                "apart: make the batch with collate(prompts, pad_id), without starts."
+                "apart: make the batch with collate(prompts, pad_id), without prefix_lengths."
             )
 
     def _forward(self, batch: Batch, cache: Any, **options: Any) -> Any:
@@ -158,14 +158,14 @@ class EncoderDecoder(LensModel):
             **options,
         )
 
-    def _go_on(self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
+    def _run_behind(self, batch: Batch, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
         """Run the decoder on; the encoder has run, once for all options of a row."""
-        before = decoder_inputs(batch, self.pad_id)[1][rows]
-        reads = batch.attention_mask[rows].to(self.device)
+        before = decoder_inputs(batch, self.pad_id)[1]
+        reads = batch.attention_mask.to(self.device)
         # What the decoder reads of the encoder is in the cache: only the shape is looked at.
         read = torch.empty(*reads.shape, 1, dtype=self.dtype, device=self.device)
         logits: Tensor = self.bridge(
-            batch.input_ids[rows].to(self.device),
+            batch.input_ids.to(self.device),
             attention_mask=reads,
             encoder_outputs=(read,),
             decoder_input_ids=ids.to(self.device),
@@ -201,7 +201,7 @@ def decoder_inputs(
     return ids, mask
 
 
-def encoder_decoder(hf_model: Any, **common: Any) -> EncoderDecoder:
+def encoder_decoder(hf_model: Any, tokenizer: Any, **common: Any) -> EncoderDecoder:
     """Make the model of a bridge with two stacks; ``load_model`` calls this.
 
     The context is what the tokenizer says (T5's is 512), else the configuration's ``n_positions``,
@@ -219,14 +219,14 @@ def encoder_decoder(hf_model: Any, **common: Any) -> EncoderDecoder:
             f"{common['name']!r} does not say which token its decoder starts from: set "
             "decoder_start_token_id in its config (T5 starts from the padding token)."
         )
-    length = common["tokenizer"].model_max_length
+    length = tokenizer.model_max_length
     if length > SANE_LENGTH:
         length = getattr(config, "n_positions", None) or T5_LENGTH
     return EncoderDecoder(
         **common,
         n_layers=len(bridge.encoder_blocks),
         n_decoder_layers=len(bridge.decoder_blocks),
-        start_id=int(start),
+        processor=EncoderDecoderReader(tokenizer, int(start)),
         context=int(length),
         window=0,
     )

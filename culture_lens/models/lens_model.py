@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
-from culture_lens.models.vision import Vision
+from culture_lens.models.vision import NoPictures, Vision
 from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.reader import Reader
 
 HookList = list[tuple[str, Callable[..., Any]]]
 Place = tuple[str, int]
@@ -26,12 +28,16 @@ FINGERPRINT_VALUES = 64
 
 @dataclass(frozen=True, eq=False)
 class LensModel:
-    """A frozen model with its tokenizer, its sites and their widths.
+    """A frozen model with what it reads with, its sites and their widths.
+
+    Nothing of it changes while it runs. The features of pictures are kept in a cache beside it,
+    ``model.vision.kept``, which changes no result; see ``PictureFeatures``.
 
     Attributes:
         name: The name or path it was loaded by.
         bridge: The ``TransformerBridge``; evaluation mode, no parameter takes gradients.
-        tokenizer: The tokenizer that makes prompts; never the bridge's own.
+        processor: What the model reads with: a ``TextReader``, ``VisionReader`` or
+            ``EncoderDecoderReader``.
         n_layers: Number of decoder layers; of an encoder-decoder those of the encoder. See
             ``layers`` for those of a site.
         widths: Neurons per layer at each site of this model.
@@ -41,10 +47,8 @@ class LensModel:
         revision: Revision asked for, or the commit that was loaded.
         scoring: How answers are scored where nothing else is asked for.
         attention: ``"native"`` or ``"eager"``.
-        vision: The vision tower with the features of the pictures it has seen; nothing for a
-            model that reads text only.
-        running_rows: Which rows of a batch are running, where not all are, for edits that differ
-            from row to row; nothing for what several rows share; empty outside a forward.
+        vision: The vision tower with the features of the pictures it has seen; ``NoPictures`` for
+            a model that reads text only.
 
     Example:
         ``model = load_model("smollm2-135m"); model.n_layers, model.widths["act"]``
@@ -52,7 +56,7 @@ class LensModel:
 
     name: str
     bridge: Any = field(repr=False)
-    tokenizer: Any = field(repr=False)
+    processor: Reader = field(repr=False)
     n_layers: int
     widths: Mapping[str, int]
     gated: bool
@@ -61,8 +65,12 @@ class LensModel:
     revision: str
     scoring: str
     attention: str
-    vision: Vision | None = field(default=None, repr=False)
-    running_rows: list[Tensor | None] = field(default_factory=list, repr=False)
+    vision: Vision = field(default=NoPictures(), repr=False)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer that makes prompts; never the bridge's own."""
+        return self.processor.tokenizer
 
     @property
     def device(self) -> torch.device:
@@ -75,11 +83,6 @@ class LensModel:
         """The dtype of the parameters."""
         dtype: torch.dtype = next(self.bridge.original_model.parameters()).dtype
         return dtype
-
-    @property
-    def processor(self) -> Any:
-        """What the model reads with: its tokenizer, or a ``VisionProcessor``."""
-        return self.tokenizer if self.vision is None else self.vision.processor
 
     @property
     def chat_template(self) -> bool:
@@ -132,8 +135,7 @@ class LensModel:
                 values = parameter.detach().flatten()
                 step = max(1, len(values) // FINGERPRINT_VALUES)
                 digest.update(values[::step].double().cpu().numpy().tobytes())
-        if self.vision is not None:  # how pictures are prepared decides what the model sees
-            digest.update(self.vision.processor.settings.encode())
+        digest.update(self.processor.settings.encode())  # how pictures are prepared counts too
         return digest.hexdigest()[:20]
 
     def hook_name(self, site: str, layer: int) -> str:
@@ -205,13 +207,9 @@ class LensModel:
         """
         if batch.prefixes is None:
             return None
-        self.running_rows.append(None)  # no row of the batch, but what several of them share
-        try:
-            _, cache = self._forward(
-                batch.prefixes, None, use_cache=True, return_type="logits_and_cache"
-            )
-        finally:
-            self.running_rows.pop()
+        _, cache = self._forward(
+            batch.prefixes, None, use_cache=True, return_type="logits_and_cache"
+        )
         cache.batch_select_indices(torch.tensor(batch.prefix_of_row, device=self.device))
         return cache
 
@@ -220,11 +218,7 @@ class LensModel:
         mask = batch.attention_mask.to(self.device)
         if cache is not None:
             options["past_key_values"] = cache
-        if self.vision is not None:
-            options |= self.vision.arguments(batch)
-            positions = self.vision.positions(batch)
-            if positions is not None:
-                options["position_ids"] = positions[..., batch.prefix_length :]
+        options |= self.vision.arguments(batch)
         return self.bridge(ids, attention_mask=mask, logits_to_keep=1, **options)
 
     @torch.inference_mode()
@@ -281,92 +275,70 @@ class LensModel:
             batch, self.run_prefix(batch), use_cache=True, return_type="logits_and_cache"
         )
         first = last[:, -1].float().log_softmax(-1)
-        flat = [
-            (row, option, tokens)
+        found = [
+            [first[row, list(tokens[:1])].double().cpu() for tokens in prompt.continuations]
             for row, prompt in enumerate(batch.prompts)
-            for option, tokens in enumerate(prompt.continuations)
         ]
-        found: list[list[Tensor]] = [[] for _ in batch.prompts]
-        for row, _, tokens in flat:
-            found[row].append(first[row, list(tokens[:1])].double().cpu())
-        # Of like length together: at most half of what runs is padding.
-        buckets: dict[int, list[tuple[int, int, tuple[int, ...]]]] = {}
-        for item in flat:
-            if len(item[2]) > 1:
-                buckets.setdefault((len(item[2]) - 2).bit_length(), []).append(item)
-        for members in buckets.values():
-            rows = torch.tensor([row for row, _, _ in members])
-            logs = self._continue(batch, cache, rows, [tokens for _, _, tokens in members])
-            for position, (row, option, tokens) in enumerate(members):
-                places = torch.arange(len(tokens) - 1, device=logs.device)
-                later = logs[position, places, torch.tensor(tokens[1:], device=logs.device)]
-                found[row][option] = torch.cat([found[row][option], later.double().cpu()])
+        for turn in option_turns(batch.prompts):
+            answers = [
+                () if option is None else prompt.continuations[option]
+                for prompt, option in zip(batch.prompts, turn, strict=True)
+            ]
+            later = self._answer_log_probs(batch, cache, answers)
+            for row, option in enumerate(turn):
+                if option is not None:
+                    found[row][option] = torch.cat([found[row][option], later[row]])
         return found
 
-    def _continue(
-        self, batch: Batch, cache: Any, rows: Tensor, answers: Sequence[Sequence[int]]
-    ) -> Float[Tensor, "answer pos vocab"]:
-        """Run answers behind the rows that they belong to; log-probabilities of what comes next."""
+    def _answer_log_probs(
+        self, batch: Batch, cache: Any, answers: Sequence[Sequence[int]]
+    ) -> list[Tensor]:
+        """Run one answer behind each row; log-probabilities of its tokens but the first."""
         # The last token predicts nothing that is asked for, so it is not run.
         width = max(len(tokens) for tokens in answers) - 1
         ids = torch.full((len(answers), width), self.pad_id)
         mask = torch.zeros_like(ids)
-        for position, tokens in enumerate(answers):
-            ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
-            mask[position, : len(tokens) - 1] = 1
-        held = copy.deepcopy(cache)  # a forward writes into the cache it is given
-        held.batch_select_indices(rows.to(self.device))
-        self.running_rows.append(rows)
-        try:
-            logits = self._go_on(batch, rows, ids, mask, held)
-        finally:
-            self.running_rows.pop()
-        log_probs: Tensor = logits.float().log_softmax(-1)
-        return log_probs
+        for row, tokens in enumerate(answers):
+            run = len(tokens[:-1])
+            ids[row, :run] = torch.tensor(tokens[:-1], dtype=torch.long)
+            mask[row, :run] = 1
+        # A forward writes into the cache it is given.
+        logits = self._run_behind(batch, ids, mask, copy.deepcopy(cache))
+        log_probs = logits.float().log_softmax(-1)
+        return [
+            own[range(len(tokens[1:])), list(tokens[1:])].double().cpu()
+            for own, tokens in zip(log_probs, answers, strict=True)
+        ]
 
-    def _go_on(self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
-        """Run tokens behind some rows of a batch, whose keys and values are in the cache."""
-        options: dict[str, Any] = {}
-        if self.vision is not None and (positions := self.vision.positions(batch)) is not None:
-            # Answers go on from the furthest position of the prompt, in all three axes.
-            furthest = positions.amax((0, 2))[rows.to(self.device), None]
-            steps = furthest + 1 + torch.arange(ids.shape[1], device=self.device)
-            options["position_ids"] = steps.expand(len(positions), -1, -1)
+    def _run_behind(
+        self, batch: Batch, ids: Tensor, mask: Tensor, cache: Any
+    ) -> Float[Tensor, "batch pos vocab"]:
+        """Run tokens behind the rows of a batch, whose keys and values are in the cache."""
         logits: Tensor = self.bridge(
             ids.to(self.device),
-            attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
+            attention_mask=torch.cat([batch.attention_mask, mask], 1).to(self.device),
             past_key_values=cache,
-            **options,
+            **self.vision.arguments_behind(batch, ids.shape[1]),
         )
         return logits
 
 
-def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
-    """Refuse logits that are NaN or infinite.
+def option_turns(prompts: Sequence[Prompt]) -> list[list[int | None]]:
+    """Choose one option of every prompt for each of several passes, until all have been run.
 
-    Raises:
-        InputError: Names the question.
+    Each prompt's longest option comes first, so that options of like length run together and
+    little padding is run. Options of one token need no pass. Every pass has all rows of the batch,
+    in order, so that an edit with neurons of its own for each row holds in it.
+
+    Returns:
+        For each pass, the option of each prompt; None where a prompt has no option left.
+
+    Example:
+        ``option_turns(batch.prompts)[0]`` has the longest option of each prompt.
     """
-    bad = ~torch.isfinite(logits).all(-1)
-    if bad.any():
-        question = batch.prompts[int(bad.nonzero()[0])].question
-        raise InputError(
-            f"the model gives NaN or infinite logits on question {question.id!r}: load it in "
-            "bfloat16 or float32 (float16 overflows), or check its weights."
-        )
-
-
-def check_unhooked(model: LensModel) -> None:
-    """Refuse to keep pieces of a model while hooks change what it does.
-
-    A key names the model and the neurons that the call itself ablates; of a hook around the call
-    it cannot know.
-
-    Raises:
-        InputError: A hook is attached.
-    """
-    if model.is_hooked:
-        raise InputError(
-            f"hooks are attached to {model.name!r}, and results kept in a run folder would not "
-            "know of them: give the neurons to the call itself, or leave out run=."
-        )
+    orders = []
+    for prompt in prompts:
+        lengths = [len(tokens) for tokens in prompt.continuations]
+        longer = [option for option, length in enumerate(lengths) if length > 1]
+        orders.append(sorted(longer, key=lambda option: -lengths[option]))
+    return [list(turn) for turn in zip_longest(*orders)]

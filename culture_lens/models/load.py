@@ -15,8 +15,11 @@ from culture_lens.models.bridge import boot, has_gate, site_widths
 from culture_lens.models.checkpoints import check_class, embedded_path, load_checkpoint
 from culture_lens.models.encoder_decoder import encoder_decoder
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.vision import IMAGE_MEMORY, Vision, reads_pictures
-from culture_lens.prompts.vision_processor import VisionProcessor, image_token
+from culture_lens.models.picture_features import IMAGE_MEMORY, PictureFeatures
+from culture_lens.models.vision import NoPictures, Vision, VisionTower, reads_pictures
+from culture_lens.prompts.reader import Reader
+from culture_lens.prompts.text_reader import TextReader
+from culture_lens.prompts.vision_reader import VisionReader, image_token
 
 
 def load_model(
@@ -88,7 +91,6 @@ def load_model(
     common: dict[str, Any] = {
         "name": name,
         "bridge": bridge,
-        "tokenizer": tokenizer,
         "widths": site_widths(bridge, gated, name),
         "gated": gated,
         "revision": str(revision or commit or ""),
@@ -97,14 +99,20 @@ def load_model(
         "attention": attention,
     }
     if hf_model.config.is_encoder_decoder:
-        return encoder_decoder(hf_model, **common)
+        return encoder_decoder(hf_model, tokenizer, **common)
+    reader: Reader = TextReader(tokenizer)
+    vision: Vision = NoPictures()
+    if processor is not None:
+        reader = VisionReader(processor, hf_model.config.image_token_id)
+        vision = open_vision(bridge, hf_model, reader, image_memory)
     config = hf_model.config.get_text_config()
     return LensModel(
         **common,
+        processor=reader,
         n_layers=len(bridge.blocks),
         context=int(getattr(config, "max_position_embeddings", None) or config.n_positions),
         window=attention_window(config),
-        vision=open_vision(bridge, hf_model, processor, image_memory) if processor else None,
+        vision=vision,
     )
 
 
@@ -158,13 +166,13 @@ def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> N
         )
 
 
-def open_vision(bridge: Any, hf_model: Any, processor: Any, memory: int) -> Vision:
+def open_vision(bridge: Any, hf_model: Any, reader: VisionReader, memory: int) -> VisionTower:
     """Make what runs the pictures of a vision-language model."""
     tower = [point for name, point in bridge.hook_dict.items() if name.startswith("vision")]
-    return Vision(
+    return VisionTower(
         hf_model,
-        VisionProcessor(processor, hf_model.config.image_token_id),
-        memory,
+        reader,
+        PictureFeatures(memory),
         is_hooked=lambda: any(point.fwd_hooks for point in tower),
     )
 

@@ -6,35 +6,33 @@ result depends on what else is in the batch), and kept in memory up to a limit. 
 pictures go through them in groups that fit; see ``groups_of_pictures``.
 
 The language model is given the kept features instead of pixels. Beside them each class needs its
-own keywords, listed in ``KINDS``.
+own keywords, listed in ``VISION_MODELS``.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
-from culture_lens.prompts.batches import out_of_memory, picture_key
+from culture_lens.models.picture_features import PictureFeatures
 from culture_lens.prompts.prompt import Batch, Prompt, Role
-from culture_lens.prompts.vision_processor import VisionProcessor
+from culture_lens.prompts.run_batches import out_of_memory
+from culture_lens.prompts.shared_prefix import picture_key
+from culture_lens.prompts.vision_reader import VisionReader
 from culture_lens.questions.images import LazyImage
-
-GIBIBYTE = 2**30
-IMAGE_MEMORY = 4 * GIBIBYTE
-"""Bytes of picture features that are kept by default."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What the language model of a class wants to know of pictures, beside their features.
+class PictureInputs:
+    """What the language model of a class is told of pictures, beside their features.
 
     Attributes:
         token_types: The keyword that says which tokens are of a picture; empty where none does.
@@ -47,56 +45,81 @@ class Kind:
     one_tensor: bool = False
 
 
-KINDS = {
-    "llava": Kind(),
-    "llava_next": Kind(),
-    "llava_onevision": Kind(),
-    "qwen2_5_vl": Kind(token_types="mm_token_type_ids", grid=True),
-    "gemma3": Kind(token_types="token_type_ids", one_tensor=True),
-    "idefics3": Kind(),
-    "smolvlm": Kind(),
+VISION_MODELS = {
+    "llava": PictureInputs(),
+    "llava_next": PictureInputs(),
+    "llava_onevision": PictureInputs(),
+    "qwen2_5_vl": PictureInputs(token_types="mm_token_type_ids", grid=True),
+    "gemma3": PictureInputs(token_types="token_type_ids", one_tensor=True),
+    "idefics3": PictureInputs(),
+    "smolvlm": PictureInputs(),
 }
 """By ``config.model_type``."""
 
 
 def reads_pictures(hf_model: Any) -> bool:
-    """Say whether a Hugging Face model is one of the vision-language classes that work here."""
-    return hf_model.config.model_type in KINDS and hasattr(hf_model, "get_image_features")
+    """Whether a Hugging Face model is one of the vision-language classes that work here."""
+    return hf_model.config.model_type in VISION_MODELS and hasattr(hf_model, "get_image_features")
 
 
-class Vision:
-    """The vision tower and projector of a model, with what they made of each picture.
+@runtime_checkable
+class Vision(Protocol):
+    """What a forward needs of pictures; ``VisionTower``, or ``NoPictures`` for text."""
 
-    Args:
-        hf_model: The Hugging Face model.
-        processor: What prepares its pictures.
-        memory: Bytes of features to keep.
-        is_hooked: Says whether hooks are attached inside the tower at this moment.
+    @property
+    def memory(self) -> int:
+        """Bytes of picture features that may be kept."""
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes that the features of one image token take."""
+
+    def arguments(self, batch: Batch) -> dict[str, Any]:
+        """Make the keywords that a forward of a batch needs beside ids and mask."""
+
+    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens behind each row of a batch."""
+
+
+@dataclass(frozen=True)
+class NoPictures:
+    """The vision of a model that reads text only: nothing to add to a forward."""
+
+    memory: int = 0
+    bytes_per_token: int = 0
+
+    def arguments(self, batch: Batch) -> dict[str, Any]:
+        """Return no keywords."""
+        return {}
+
+    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
+        """Return no keywords."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class VisionTower:
+    """The vision tower and projector of a model, with the features of pictures they have seen.
 
     Attributes:
-        runs: How many pictures have been run through the tower.
+        hf_model: The Hugging Face model.
+        processor: What prepares its pictures.
+        kept: The features that are kept.
+        is_hooked: Whether hooks are attached inside the tower at this moment.
 
     Example:
         ``model.vision.features(question.image).shape``
     """
 
-    def __init__(
-        self,
-        hf_model: Any,
-        processor: VisionProcessor,
-        memory: int = IMAGE_MEMORY,
-        is_hooked: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Keep nothing yet."""
-        self.hf_model = hf_model
-        self.processor = processor
-        self.kind = KINDS[hf_model.config.model_type]
-        self.memory = memory
-        self.is_hooked = is_hooked
-        self.runs = 0
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
-        self._grids: dict[str, Tensor] = {}
-        self._accepted = set(inspect.signature(hf_model.get_image_features).parameters)
+    hf_model: Any = field(repr=False)
+    processor: VisionReader = field(repr=False)
+    kept: PictureFeatures = field(default_factory=PictureFeatures, repr=False)
+    is_hooked: Callable[[], bool] = field(default=lambda: False, repr=False)
+
+    @property
+    def inputs(self) -> PictureInputs:
+        """What the language model is told of pictures."""
+        return VISION_MODELS[self.hf_model.config.model_type]
 
     @property
     def device(self) -> torch.device:
@@ -105,44 +128,58 @@ class Vision:
         return device
 
     @property
+    def memory(self) -> int:
+        """Bytes of picture features that may be kept."""
+        return self.kept.memory
+
+    @property
+    def runs(self) -> int:
+        """How many pictures have been run through the tower."""
+        return self.kept.runs
+
+    @property
     def bytes_per_token(self) -> int:
         """Bytes that the features of one image token take."""
         width: int = self.hf_model.config.get_text_config().hidden_size
         return width * int(self.hf_model.dtype.itemsize)
 
+    @cached_property
+    def accepted(self) -> set[str]:
+        """The keywords that the tower takes."""
+        return set(inspect.signature(self.hf_model.get_image_features).parameters)
+
     @torch.no_grad()
     def features(self, image: LazyImage) -> Float[Tensor, "token d_model"]:
-        """Give what the language model reads in the place of a picture's tokens.
+        """Compute, or find, what the language model reads in the place of a picture's tokens.
 
         Raises:
             InputError: The picture cannot be read.
         """
-        hooked = self.is_hooked()
-        if image.key in self._kept and not hooked:
-            self._kept.move_to_end(image.key)
-            return self._kept[image.key]
-        found = self._run(image)
-        if not hooked:  # what an edited tower makes is of this moment only
-            self._keep(image.key, found)
+        if self.is_hooked():  # what an edited tower makes is of this moment only
+            return self._run(image)
+        found = self.kept.get(image.key)
+        if found is None:
+            found = self._run(image)
+            self.kept.keep(image.key, found)
         return found
 
     def _run(self, image: LazyImage) -> Tensor:
         inputs = self.processor.pixels(image)
         if "image_grid_thw" in inputs:
-            self._grids[image.key] = inputs["image_grid_thw"]
-        inputs = {name: value for name, value in inputs.items() if name in self._accepted}
+            self.kept.grids[image.key] = inputs["image_grid_thw"]
+        inputs = {name: value for name, value in inputs.items() if name in self.accepted}
         for name, value in inputs.items():
             wide = value.is_floating_point()
             inputs[name] = value.to(self.device, self.hf_model.dtype if wide else value.dtype)
-        self.runs += 1
+        self.kept.runs += 1
         try:
             made = self.hf_model.get_image_features(**inputs, return_dict=True).pooler_output
         except (ValueError, TypeError, IndexError, RuntimeError) as error:
             if out_of_memory(error):
                 raise
-            kind = type(self.processor.processor).__name__
+            name = type(self.processor.hf_processor).__name__
             raise InputError(
-                f"{image.where}: the vision tower cannot take the picture as {kind} prepares it "
+                f"{image.where}: the vision tower cannot take the picture as {name} prepares it "
                 f"({error}): this processor does not belong to the model; give load_model the "
                 "processor of its own checkpoint."
             ) from error
@@ -155,21 +192,13 @@ class Vision:
             )
         return rows
 
-    def _keep(self, key: str, rows: Tensor) -> None:
-        size = rows.nbytes
-        held = sum(kept.nbytes for kept in self._kept.values())
-        while self._kept and held + size > self.memory:
-            held -= self._kept.popitem(last=False)[1].nbytes
-        if size <= self.memory:
-            self._kept[key] = rows.cpu()
-
     def forget(self) -> None:
         """Let go of all features, such as after the tower's weights were changed.
 
         Example:
             ``model.vision.forget()``
         """
-        self._kept.clear()
+        self.kept.forget()
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
         """Make the keywords that a forward of a batch needs beside ids and mask.
@@ -186,22 +215,30 @@ class Vision:
         if pictured:
             rows = [self.features(prompt.question.image).to(self.device) for prompt in pictured]
             check_features(rows, pictured)
-            pooled = torch.cat(rows)[None] if self.kind.one_tensor else rows
+            pooled = torch.cat(rows)[None] if self.inputs.one_tensor else rows
             given["mm_encoder_outputs"] = {
                 "image": BaseModelOutputWithPooling(pooler_output=pooled)
             }
-        if self.kind.token_types:
+        if self.inputs.token_types:
             of_picture = batch.roles[:, batch.prefix_length :] == Role.IMAGE
-            given[self.kind.token_types] = of_picture.long().to(self.device)
+            given[self.inputs.token_types] = of_picture.long().to(self.device)
+        if self.inputs.grid:
+            given["position_ids"] = self._positions(batch)[..., batch.prefix_length :]
         return given
 
-    def positions(self, batch: Batch) -> Int[Tensor, "axis batch pos"] | None:
-        """Give the positions in time, height and width of a batch's tokens, where a model has them.
+    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens behind each row of a batch.
 
-        Beginnings, where the batch has any, are counted in.
+        Positions go on from the furthest one of the row, in all three axes.
         """
-        if not self.kind.grid:
-            return None
+        if not self.inputs.grid:
+            return {}
+        positions = self._positions(batch)
+        steps = positions.amax((0, 2))[:, None] + 1 + torch.arange(width, device=self.device)
+        return {"position_ids": steps.expand(len(positions), -1, -1)}
+
+    def _positions(self, batch: Batch) -> Int[Tensor, "axis batch pos"]:
+        """Compute positions in time, height and width of a batch's tokens, prefixes included."""
         grids = [self._grid(p.question.image) for p in batch.prompts if Role.IMAGE in p.roles]
         found: Tensor = self.hf_model.model.get_rope_index(
             batch.input_ids.to(self.device),
@@ -212,9 +249,9 @@ class Vision:
         return found
 
     def _grid(self, image: LazyImage) -> Tensor:
-        if image.key not in self._grids:
+        if image.key not in self.kept.grids:
             self.features(image)
-        return self._grids[image.key]
+        return self.kept.grids[image.key]
 
 
 def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
@@ -233,7 +270,7 @@ def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
             )
 
 
-def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision | None) -> list[list[Prompt]]:
+def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision) -> list[list[Prompt]]:
     """Cut prompts into groups whose pictures' features fit in memory together.
 
     Every mask is run over one group before the next group begins, so that a picture goes through
@@ -242,7 +279,7 @@ def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision | None) -> list
     Example:
         ``groups_of_pictures(prompts, model.vision)`` is one group for text.
     """
-    if vision is None or not any(prompt.question.image is not None for prompt in prompts):
+    if not any(prompt.question.image is not None for prompt in prompts):
         return [list(prompts)]
     together: dict[str, list[Prompt]] = {}
     for prompt in prompts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from culture_lens.errors import unknown
 from culture_lens.questions.question import Question
@@ -13,6 +13,13 @@ from culture_lens.questions.question import Question
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Bool, Int
+
+    Style = Literal["choices", "cloze"]
+else:
+    Style = str  # a wrong name reaches the check that lists the right ones
+
+STYLES = ("choices", "cloze")
+"""Prompts show the options, or do not and are scored by each option's likelihood."""
 
 
 class Role(IntEnum):
@@ -75,7 +82,7 @@ class Prompt:
     text: str
     ids: tuple[int, ...]
     roles: tuple[int, ...]
-    style: str
+    style: Style
     continuations: tuple[tuple[int, ...], ...] = ()
     tail: int = 0
     decoder_ids: tuple[int, ...] = ()

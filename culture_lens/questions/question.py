@@ -10,10 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from culture_lens.errors import InputError
 from culture_lens.questions.images import LazyImage, as_image
+
+if TYPE_CHECKING:
+    LabelForm = Literal["auto", "bare", "space"]
+else:
+    LabelForm = str  # a wrong name reaches the check that lists the right ones
 
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -47,7 +52,7 @@ class PromptFormat:
     cloze: str = "{question} {instruction}"
     cloze_instruction: str = "Answer in a few words."
     answer_prefix: str = ""
-    label_form: str = "auto"
+    label_form: LabelForm = "auto"
     labels: str = LABELS
 
     def __post_init__(self) -> None:

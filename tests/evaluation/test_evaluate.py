@@ -8,18 +8,20 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import Evaluation, evaluate, prepare
 from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.prompts.batches import build_prompts
-from culture_lens.prompts.build import continuation_ids, joined, label_ids
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import continuation_ids, joined, label_ids
+from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question, with_format
 from culture_lens.statistics.estimates import mean_estimate
-from tests.conftest import lens, raw, rows_refused_beyond, toy_questions
 from tests.helpers import reference
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import lens, raw
+from tests.helpers.marks import QUIET
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES
 
 CHOSEN = {0: [1, 7, 40], 1: [3, 5], 2: [0, 47]}
 NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
-QUIET = {"progress": False}
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame, tolerance=1e-5):
@@ -48,7 +50,7 @@ def test_predictions_equal_the_reference(architecture, neurons):
     ):
         ids = torch.tensor([prompt.ids])
         logits = reference.ablated_logits(hf, ids, torch.ones_like(ids), chosen)[0, -1]
-        labels = logits[list(label_ids(prompt, model.tokenizer))]
+        labels = logits[list(label_ids(prompt, model.processor))]
         assert record["prediction"] == int(labels.argmax())
         assert record["scores"] == pytest.approx(labels.tolist(), abs=1e-3)
         assert record["p_gold"] == pytest.approx(
@@ -66,7 +68,7 @@ def test_likelihood_records_equal_the_reference():
         strict=True,
     ):
         options = [
-            continuation_ids(prompt, joined(prompt, o), model.tokenizer)
+            continuation_ids(prompt, joined(prompt, o), model.processor)
             for o in prompt.question.options
         ]
         logs = [reference.option_log_likelihood(hf, prompt.ids, ids) / len(ids) for ids in options]

@@ -14,8 +14,10 @@ from culture_lens.models.checkpoints import (
     convert_gguf,
     embedded_path,
 )
-from culture_lens.prompts.batches import build_prompts, collate
-from tests.conftest import needs_smollm2, toy_questions
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompts
+from tests.helpers.questions import toy_questions
+from tests.helpers.smollm2 import needs_smollm2
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 

@@ -8,19 +8,13 @@ import pytest
 import torch
 
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.prompts.batches import (
-    batches,
-    build_prompts,
-    collate,
-    out_of_memory,
-    run_batches,
-    shared_prefix_length,
-    shared_prefix_lengths,
-    truncated,
-)
-from culture_lens.prompts.build import build_prompt, label_ids
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.batches import batches, collate
+from culture_lens.prompts.build import build_prompt, build_prompts, truncated
 from culture_lens.prompts.prompt import Role
-from tests.conftest import toy_questions
+from culture_lens.prompts.run_batches import out_of_memory, run_batches
+from culture_lens.prompts.shared_prefix import shared_prefix_length, shared_prefix_lengths
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
 PAD = 399

@@ -1,0 +1,42 @@
+"""Refuse what would make results wrong without notice: NaN logits, hooks around a kept result."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.prompt import Batch
+
+
+def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
+    """Refuse logits that are NaN or infinite.
+
+    Raises:
+        InputError: Names the question.
+    """
+    bad = ~torch.isfinite(logits).all(-1)
+    if bad.any():
+        question = batch.prompts[int(bad.nonzero()[0])].question
+        raise InputError(
+            f"the model gives NaN or infinite logits on question {question.id!r}: load it in "
+            "bfloat16 or float32 (float16 overflows), or check its weights."
+        )
+
+
+def check_unhooked(model: LensModel) -> None:
+    """Refuse to keep pieces of a model while hooks change what it does.
+
+    A key names the model and the neurons that the call itself ablates; of a hook around the call
+    it cannot know.
+
+    Raises:
+        InputError: A hook is attached.
+    """
+    if model.is_hooked:
+        raise InputError(
+            f"hooks are attached to {model.name!r}, and results kept in a run folder would not "
+            "know of them: give the neurons to the call itself, or leave out run=."
+        )

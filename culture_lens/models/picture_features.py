@@ -1,0 +1,56 @@
+"""A cache of what the vision tower made of pictures, up to a limit of memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor
+
+GIBIBYTE = 2**30
+IMAGE_MEMORY = 4 * GIBIBYTE
+"""Bytes of picture features that are kept by default."""
+
+
+class PictureFeatures:
+    """The features of the pictures that were last looked at, on the CPU.
+
+    The one thing about a loaded model that changes while it is used. It decides how long a pass
+    takes and never what comes out: features that are not here are computed again, to the same.
+
+    Args:
+        memory: Bytes of features to keep.
+
+    Attributes:
+        memory: As given.
+        runs: How many pictures have been run through the tower.
+        grids: Of models that need it, the shape of each picture's grid of patches, by its key.
+
+    Example:
+        ``model.vision.kept.runs``
+    """
+
+    def __init__(self, memory: int = IMAGE_MEMORY) -> None:
+        """Keep nothing yet."""
+        self.memory = memory
+        self.runs = 0
+        self.grids: dict[str, Tensor] = {}
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
+
+    def get(self, key: str) -> Tensor | None:
+        """Return the features of a picture, or None where they are not kept."""
+        if key in self._features:
+            self._features.move_to_end(key)
+        return self._features.get(key)
+
+    def keep(self, key: str, features: Tensor) -> None:
+        """Keep the features of a picture; those not asked for the longest make room."""
+        size = features.nbytes
+        held = sum(kept.nbytes for kept in self._features.values())
+        while self._features and held + size > self.memory:
+            held -= self._features.popitem(last=False)[1].nbytes
+        if size <= self.memory:
+            self._features[key] = features.cpu()
+
+    def forget(self) -> None:
+        """Let go of all features."""
+        self._features.clear()

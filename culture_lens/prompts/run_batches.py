@@ -1,0 +1,95 @@
+"""Run a step over batches, with smaller ones where memory runs out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from tqdm.auto import tqdm
+
+from culture_lens.errors import CultureLensWarning
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.prompt import Batch
+from culture_lens.prompts.shared_prefix import shared_prefix_lengths
+
+Result = TypeVar("Result")
+
+
+def run_batches(
+    work: Sequence[Batch],
+    step: Callable[[Batch], Result],
+    *,
+    pad_id: int,
+    progress: bool = True,
+    label: str = "",
+) -> Iterator[tuple[Batch, Result]]:
+    """Run a step over batches; where memory runs out, halve the batch, say so, and go on.
+
+    Args:
+        work: The batches.
+        step: What to do with each; it must have no effect until it returns.
+        pad_id: Token id for padding the halves anew.
+        progress: Show a progress bar over items.
+        label: Its label.
+
+    Yields:
+        Each batch that ran, with the step's result.
+
+    Raises:
+        RuntimeError: Memory runs out even for a single row.
+
+    Example:
+        ``for batch, logits in run_batches(work, model.logits, pad_id=model.pad_id): ...``
+    """
+    total = sum(len(batch.prompts) for batch in work)
+    stack, limit = list(reversed(work)), max((len(b.prompts) for b in work), default=1)
+    with tqdm(total=total, desc=label, unit="item", disable=not progress, leave=False) as bar:
+        while stack:
+            batch = stack.pop()
+            rows = len(batch.prompts)
+            if rows > limit:
+                stack += reversed(halves(batch, pad_id))
+                continue
+            failed = False
+            try:
+                result = step(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or rows == 1:
+                    raise
+                failed = True  # leave the handler first: the traceback holds the tensors
+            if failed:
+                limit = (rows + 1) // 2
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                warnings.warn(
+                    f"out of memory at {rows} rows of {batch.input_ids.shape[1]} tokens: going on "
+                    f"with {limit} rows a batch.",
+                    CultureLensWarning,
+                    stacklevel=2,
+                )
+                stack.append(batch)
+                continue
+            bar.update(rows)
+            yield batch, result
+
+
+def halves(batch: Batch, pad_id: int) -> tuple[Batch, Batch]:
+    """Cut a batch in two, padded anew."""
+    middle = (len(batch.prompts) + 1) // 2
+    parts = (batch.prompts[:middle], batch.prompts[middle:])
+    share_prefix = batch.prefixes is not None
+    one, other = (
+        collate(some, pad_id, shared_prefix_lengths(some) if share_prefix else ()) for some in parts
+    )
+    return one, other
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell a lack of memory, on any device, from other errors."""
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError)
+        and any(sign in text for sign in ("out of memory", "can't allocate memory"))
+    )

@@ -1,0 +1,119 @@
+"""Text through a tokenizer: chat templates, one BOS, continuations of a prompt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from culture_lens.errors import InputError
+from culture_lens.prompts.prompt import Prompt
+from culture_lens.questions.question import Question
+
+
+def chat_text(tokenizer: Any, content: str | list[dict[str, str]], template: Any = None) -> str:
+    """Put a user's message through a chat template, up to where the answer begins.
+
+    The thinking mode of templates that have one is off, so that the answer comes next.
+
+    Args:
+        tokenizer: The tokenizer.
+        content: The message, or its parts.
+        template: The chat template; the tokenizer's own where not given.
+    """
+    known = template or tokenizer.chat_template
+    text: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}],
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+        **({"enable_thinking": False} if "enable_thinking" in known else {}),
+    )
+    return text
+
+
+def plain_text(message: str) -> str:
+    r"""Write a message for a model without a chat template, up to where the answer begins.
+
+    Example:
+        >>> plain_text("Coin?")
+        'Coin?\nAnswer:'
+    """
+    return message if message.endswith("Answer:") else f"{message}\nAnswer:"
+
+
+def place_of(message: str, text: str, question: Question) -> int:
+    """Find where a message starts in what a chat template made of it.
+
+    Raises:
+        InputError: The chat template changed or dropped the message.
+    """
+    start = text.rfind(message)
+    if start < 0:
+        raise InputError(
+            f"question {question.id!r}: the chat template of this tokenizer rewrites the "
+            "message, so token roles cannot be told; give load_model a tokenizer with a "
+            "template that keeps it."
+        )
+    return start
+
+
+def adds_bos(tokenizer: Any) -> bool:
+    """Whether this tokenizer puts a BOS before plain text.
+
+    Example:
+        ``adds_bos(model.tokenizer)`` is true for Llama 3 and false for Qwen3.
+    """
+    bos = tokenizer.bos_token_id
+    return bos is not None and tokenizer("a").input_ids[:1] == [bos]
+
+
+def adds_eos(tokenizer: Any) -> bool:
+    """Whether this tokenizer puts an end-of-sequence token behind plain text.
+
+    Example:
+        ``adds_eos(model.tokenizer)`` is true for T5.
+    """
+    eos = tokenizer.eos_token_id
+    return eos is not None and tokenizer("a").input_ids[-1:] == [eos]
+
+
+def encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
+    """Tokenise a whole prompt with exactly one BOS where the model has one, none where not.
+
+    The model has a BOS if its tokenizer adds one to plain text or its chat template begins with
+    one; a doubled BOS changes the logits of every later token.
+
+    Returns:
+        Token ids and, for each, the characters ``(start, end)`` that it covers; an empty span for
+        a BOS that is not written in the text.
+
+    Raises:
+        InputError: The tokenizer cannot say which characters a token covers.
+    """
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"{type(tokenizer).__name__} is a slow tokenizer without character offsets, which "
+            "token roles need; load the fast version (use_fast=True)."
+        )
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, offsets = list(encoded.input_ids), [tuple(o) for o in encoded.offset_mapping]
+    bos = tokenizer.bos_token_id
+    if bos is not None:
+        doubled = len(ids) > 1 and ids[0] == ids[1] == bos
+        if doubled:
+            ids, offsets = ids[1:], offsets[1:]
+        elif adds_bos(tokenizer) and ids[:1] != [bos]:
+            ids, offsets = [bos, *ids], [(0, 0), *offsets]
+    return ids, offsets
+
+
+def ids_behind(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple[int, ...]:
+    """Tokenise a text as it follows a prompt, without touching the prompt's own tokens.
+
+    The continuation is tokenised in place; where its first characters would merge with the
+    prompt's last token it is tokenised by itself.
+    """
+    whole, _ = encode(prompt.text + continuation, tokenizer)
+    known = len(prompt.ids)
+    if tuple(whole[:known]) == prompt.ids and len(whole) > known:
+        return tuple(whole[known:])
+    return tuple(tokenizer(continuation, add_special_tokens=False).input_ids)
