@@ -16,6 +16,7 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 WORDS = 1200
 NOT_RUN = re.compile(r"<!-- not run: .+ -->\n$")
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"`((?:culture_lens|tests|speed|data|notebooks|docs)/[\w/.{},*-]+\.\w+)`")
 OLD_WORDS = re.compile(
     r"silenc|switch(ed|ing)? off|knock(ed|ing)? out|paper [ab]\b|papers'|beginnings|\breadings?\(|"
     r"reading=|kind=|tokens=|--tokens",
@@ -74,6 +75,13 @@ def test_the_readme_is_short_and_names_the_commands():
 def test_the_readme_links_to_files():
     for link in re.findall(r"\]\((?!http)([^)#]+)", README.read_text(encoding="utf-8")):
         assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_that_are_named_are_there(page):
+    for place in FILE.findall(page.read_text(encoding="utf-8")):
+        if not any(mark in place for mark in "{*"):
+            assert (ROOT / place).exists(), place
 
 
 @pytest.mark.slow
