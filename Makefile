@@ -29,4 +29,4 @@ docs: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv build dist runs
+	rm -rf .venv build dist runs site
