@@ -2,7 +2,7 @@
 
     python -m tests.helpers.architecture_table
 
-prints the table of the README, made of what is measured here. For each architecture a tiny
+prints the table of docs/models.md, made of what is measured here. For each architecture a tiny
 checkpoint with its real classes is asked the toy questions, left-padded in one batch; those that
 read images get pictures with most of them. All in float32, but T5 and mT5 in float64: their
 attention is not scaled, and in float32 the raw model is itself 3e-6 away from float64.
