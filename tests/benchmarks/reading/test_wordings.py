@@ -168,7 +168,9 @@ def test_the_organism_has_one_wording():
     assert {q.prompt for q in only} == {ORGANISM_PROMPT}
     with pytest.raises(InputError, match=r"wording=1: benchmark 'organism' has only one wording"):
         load_benchmark("organism", wording=1)
-    with pytest.raises(InputError, match="have different numbers of wordings.*everyday 4, organism 1"):
+    with pytest.raises(
+        InputError, match="have different numbers of wordings.*everyday 4, organism 1"
+    ):
         in_every_wording([*questions, *load_benchmark("everyday")])
 
 
