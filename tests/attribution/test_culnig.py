@@ -467,7 +467,7 @@ METHODS = [
 ]
 
 
-def countryrc_questions():
+def reading():
     """Some CountryRC questions about three of the four toy cultures, in all four wordings."""
     cultures = ["Ethiopia", "France", "Japan", "Mexico"]
     every = load_benchmark("countryrc", split="identify", countries=cultures, pool=cultures)
@@ -503,17 +503,17 @@ def test_finding_runs_the_three_scorings_and_equals_doing_it_by_hand(method, opt
         toy_questions(),
         method=method,
         progress=False,
-        summary_options={"countryrc": countryrc_questions()},
+        summary_options={"countryrc": reading()},
         **options,
     )
     identify, rest = split_questions(toy_questions())
     assert identify and rest
-    scores = by_hand(model, identify, countryrc_questions())
+    scores = by_hand(model, identify, reading())
     assert found.cultures == (
         ("general",) if "general" in method else ("France", "Japan", "Mexico")
     )
     assert members(found) == members(select(scores, method, **options))
-    tables = reference_tables(model, exact_raw("llama"), identify, countryrc_questions())
+    tables = reference_tables(model, exact_raw("llama"), identify, reading())
     if "general" in method:
         expected = reference.culture_general(*tables, len(identify), len(identify), **options)
         assert members(found) == {"general": expected}
@@ -522,7 +522,7 @@ def test_finding_runs_the_three_scorings_and_equals_doing_it_by_hand(method, opt
         expected = reference.culture_specific(*tables, n, n, found.cultures, **options)
         assert members(found) == expected
     assert found.metadata["selector"] == method.replace("-", "_")
-    held = {q.group for q in identify} | {q.group for q in countryrc_questions()}
+    held = {q.group for q in identify} | {q.group for q in reading()}
     assert held == set(found.metadata["groups"])
     assert not {q.group for q in rest} & set(found.metadata["groups"])
 
@@ -530,8 +530,8 @@ def test_finding_runs_the_three_scorings_and_equals_doing_it_by_hand(method, opt
 @pytest.mark.parametrize("architecture", ["gemma3", "phi3", "gpt2"])
 def test_other_architectures_find_what_the_reference_finds(architecture):
     model, (identify, _) = exact(architecture), split_questions(toy_questions())
-    scores = culnig_scores(model, identify, countryrc=countryrc_questions(), progress=False)
-    tables = reference_tables(model, exact_raw(architecture), identify, countryrc_questions())
+    scores = culnig_scores(model, identify, countryrc=reading(), progress=False)
+    tables = reference_tables(model, exact_raw(architecture), identify, reading())
     n = len(identify)
     general, specific = (options for _, options in METHODS)
     found = members(select(scores, "culnig_general", **general))
@@ -571,7 +571,7 @@ def test_a_run_keeps_the_three_files_and_is_not_run_again(monkeypatch, tmp_path,
         "method": method,
         "progress": False,
         "run": tmp_path,
-        "summary_options": {"countryrc": countryrc_questions()},
+        "summary_options": {"countryrc": reading()},
         **options,
     }
     first = find_culture_neurons(model, toy_questions(), **arguments)
@@ -605,7 +605,7 @@ def test_a_run_keeps_the_three_files_and_is_not_run_again(monkeypatch, tmp_path,
 def test_an_interrupted_run_goes_on(monkeypatch, tmp_path, stop_after):
     """8 questions in shards of 4: 2 batches for the task, 2 for control, and 3 for CountryRC."""
     model, (identify, _) = lens("llama"), split_questions(toy_questions())
-    questions = countryrc_questions()[:9]
+    questions = reading()[:9]
     assert len(identify) == 8
     monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"countryrc": questions, "progress": False, "batch_size": 4}
@@ -664,7 +664,7 @@ def test_mistakes_are_refused_before_the_model_runs(idle, options, message):
 
 
 def test_countryrc_questions_about_others_are_refused_before_the_model_runs(idle):
-    abroad = [replace(q, culture="Peru") for q in countryrc_questions()]
+    abroad = [replace(q, culture="Peru") for q in reading()]
     with pytest.raises(InputError, match="CountryRC asks about Peru, which the questions lack"):
         culnig_scores(idle, toy_questions(), countryrc=abroad, progress=False)
 
@@ -680,7 +680,7 @@ def test_countryrc_questions_about_others_are_refused_before_the_model_runs(idle
 )
 def test_prompts_that_cannot_be_scored_are_refused_before_anything_is(idle, which, change, message):
     """CountryRC is scored last; what is wrong with it must not show after hours of the others."""
-    task, named = toy_questions(), countryrc_questions()
+    task, named = toy_questions(), reading()
     if which == "task":
         task = [replace(q, **change) for q in task]
     else:
@@ -694,9 +694,7 @@ def test_questions_too_long_are_left_out_of_task_and_control():
     model, questions = lens("llama"), toy_questions()
     long = [replace(questions[0], text="word " * 600), *questions[1:]]
     with pytest.warns(CultureLensWarning, match="left out"):
-        scores = culnig_scores(
-            model, long, countryrc=countryrc_questions(), too_long="skip", progress=False
-        )
+        scores = culnig_scores(model, long, countryrc=reading(), too_long="skip", progress=False)
     kept = sorted(q.id for q in questions[1:])
     assert scores.task.metadata["ids"] == scores.control.metadata["ids"] == kept
 
