@@ -239,12 +239,12 @@ def test_letters_are_written_as_on_paper(model):
 
 
 @pytest.mark.parametrize("scoring", ["letter_options", "letter"])
-def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
+def test_ablating_one_destroys_exactly_its_culture(model, found, scoring):
     matrix = ablation_matrix(
         model, found, questions(), random_seeds=0, scoring=scoring, batch_size=4, progress=False
     )
     assert sorted(matrix.frame["group"].unique()) == ["evaluate-0", "evaluate-1", "evaluate-2"]
-    assert matrix.table("accuracy", "none").loc["none"].tolist() == [1.0, 1.0, 1.0]
+    assert matrix.table("accuracy", "unmodified").loc["unmodified"].tolist() == [1.0, 1.0, 1.0]
     for table, diagonal, elsewhere in (("accuracy", 0, 1), ("change", -1, 0), ("flips", 1, 0)):
         values = matrix.table(table)
         for mask in CULTURES:
@@ -254,13 +254,13 @@ def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
     wrong = matrix.frame[(matrix.frame["condition"] == "found") & ~matrix.frame["correct"]]
     assert (wrong["mask"] == wrong["culture"]).all() and len(wrong) == 9
     assert (wrong["prediction"] == 0).all()  # the decoy's letter
-    readings = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}
+    metrics = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}
     for name, value in (("self", -1), ("cross", 0), ("gap", -1), ("flips", 1)):
-        estimate = readings[name]
+        estimate = metrics[name]
         assert (estimate.value, estimate.low, estimate.high) == (value, value, value)
 
 
-def test_silencing_the_decoy_or_the_shared_neuron_costs_nothing(model):
+def test_ablating_the_decoy_or_the_shared_neuron_costs_nothing(model):
     from culture_lens.neurons.neurons import Neurons
 
     for places in ([DECOY], [SHARED]):
