@@ -21,6 +21,7 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import HookList, LensModel
+from culture_lens.models.rows import of_rows
 from culture_lens.models.sites import RAW_SITES, part_of
 from culture_lens.neurons.neuron_set import Neurons
 
@@ -71,16 +72,18 @@ def edit_hook(
     """
 
     def run(activation: Tensor, hook: Any) -> Tensor:
-        if len(mask) not in (1, len(activation)):
+        device = activation.device
+        masks, values = mask.to(device), value.to(device)
+        if len(masks) > 1:
+            masks, values = of_rows(masks), of_rows(values)
+        if len(masks) not in (1, len(activation)):
             raise InputError(
                 f"neurons were given for {len(mask)} rows, but {len(activation)} rows are run: "
                 "give one set for all rows, or one for each. Rows that share their prefixes "
                 "cannot differ: make such a batch with collate(prompts, pad_id), without "
                 "prefix_lengths."
             )
-        device = activation.device
-        edited = edit(activation.flatten(2), mask.to(device), value.to(device))
-        return edited.reshape(activation.shape)
+        return edit(activation.flatten(2), masks, values).reshape(activation.shape)
 
     return run
 

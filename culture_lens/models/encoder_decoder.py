@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
@@ -158,14 +158,16 @@ class EncoderDecoder(LensModel):
             **options,
         )
 
-    def _run_behind(self, batch: Batch, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
+    def _run_behind(
+        self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
+    ) -> Float[Tensor, "answer pos vocab"]:
         """Run the decoder on; the encoder has run, once for all options of a row."""
-        before = decoder_inputs(batch, self.pad_id)[1]
-        reads = batch.attention_mask.to(self.device)
+        before = decoder_inputs(batch, self.pad_id)[1][rows]
+        reads = batch.attention_mask[rows].to(self.device)
         # What the decoder reads of the encoder is in the cache: only the shape is looked at.
         read = torch.empty(*reads.shape, 1, dtype=self.dtype, device=self.device)
         logits: Tensor = self.bridge(
-            batch.input_ids.to(self.device),
+            batch.input_ids[rows].to(self.device),
             attention_mask=reads,
             encoder_outputs=(read,),
             decoder_input_ids=ids.to(self.device),

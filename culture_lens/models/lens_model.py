@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
+from culture_lens.models.rows import running
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
 from culture_lens.models.vision import NoPictures, Vision
 from culture_lens.prompts.prompt import Batch, Prompt
@@ -279,66 +279,54 @@ class LensModel:
             [first[row, list(tokens[:1])].double().cpu() for tokens in prompt.continuations]
             for row, prompt in enumerate(batch.prompts)
         ]
-        for turn in option_turns(batch.prompts):
-            answers = [
-                () if option is None else prompt.continuations[option]
-                for prompt, option in zip(batch.prompts, turn, strict=True)
-            ]
-            later = self._answer_log_probs(batch, cache, answers)
-            for row, option in enumerate(turn):
-                if option is not None:
-                    found[row][option] = torch.cat([found[row][option], later[row]])
+        options = [
+            (row, option)
+            for row, prompt in enumerate(batch.prompts)
+            for option, tokens in enumerate(prompt.continuations)
+            if len(tokens) > 1
+        ]
+        # As many at a time as the batch has rows, those of like length together.
+        options.sort(key=lambda at: -len(batch.prompts[at[0]].continuations[at[1]]))
+        for start in range(0, len(options), len(batch.prompts)):
+            some = options[start : start + len(batch.prompts)]
+            answers = [batch.prompts[row].continuations[option] for row, option in some]
+            rows = torch.tensor([row for row, _ in some])
+            later = self._answer_log_probs(batch, rows, answers, cache)
+            for (row, option), logs in zip(some, later, strict=True):
+                found[row][option] = torch.cat([found[row][option], logs])
         return found
 
     def _answer_log_probs(
-        self, batch: Batch, cache: Any, answers: Sequence[Sequence[int]]
+        self, batch: Batch, rows: Tensor, answers: Sequence[Sequence[int]], cache: Any
     ) -> list[Tensor]:
-        """Run one answer behind each row; log-probabilities of its tokens but the first."""
-        # The last token predicts nothing that is asked for, so it is not run.
+        """Run answers behind the rows they belong to; log-probabilities of all but the first token.
+
+        The last token predicts nothing that is asked for, so it is not run.
+        """
         width = max(len(tokens) for tokens in answers) - 1
         ids = torch.full((len(answers), width), self.pad_id)
         mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(answers):
-            run = len(tokens[:-1])
-            ids[row, :run] = torch.tensor(tokens[:-1], dtype=torch.long)
-            mask[row, :run] = 1
-        # A forward writes into the cache it is given.
-        logits = self._run_behind(batch, ids, mask, copy.deepcopy(cache))
+        for position, tokens in enumerate(answers):
+            ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
+            mask[position, : len(tokens) - 1] = 1
+        held = copy.deepcopy(cache)  # a forward writes into the cache it is given
+        held.batch_select_indices(rows.to(self.device))
+        with running(rows):
+            logits = self._run_behind(batch, rows, ids, mask, held)
         log_probs = logits.float().log_softmax(-1)
         return [
-            own[range(len(tokens[1:])), list(tokens[1:])].double().cpu()
+            own[range(len(tokens) - 1), tokens[1:]].double().cpu()
             for own, tokens in zip(log_probs, answers, strict=True)
         ]
 
     def _run_behind(
-        self, batch: Batch, ids: Tensor, mask: Tensor, cache: Any
-    ) -> Float[Tensor, "batch pos vocab"]:
-        """Run tokens behind the rows of a batch, whose keys and values are in the cache."""
+        self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
+    ) -> Float[Tensor, "answer pos vocab"]:
+        """Run tokens behind some rows of a batch, whose keys and values are in the cache."""
         logits: Tensor = self.bridge(
             ids.to(self.device),
-            attention_mask=torch.cat([batch.attention_mask, mask], 1).to(self.device),
+            attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
             past_key_values=cache,
-            **self.vision.arguments_behind(batch, ids.shape[1]),
+            **self.vision.arguments_behind(batch, rows, ids.shape[1]),
         )
         return logits
-
-
-def option_turns(prompts: Sequence[Prompt]) -> list[list[int | None]]:
-    """Choose one option of every prompt for each of several passes, until all have been run.
-
-    Each prompt's longest option comes first, so that options of like length run together and
-    little padding is run. Options of one token need no pass. Every pass has all rows of the batch,
-    in order, so that an edit with neurons of its own for each row holds in it.
-
-    Returns:
-        For each pass, the option of each prompt; None where a prompt has no option left.
-
-    Example:
-        ``option_turns(batch.prompts)[0]`` has the longest option of each prompt.
-    """
-    orders = []
-    for prompt in prompts:
-        lengths = [len(tokens) for tokens in prompt.continuations]
-        longer = [option for option, length in enumerate(lengths) if length > 1]
-        orders.append(sorted(longer, key=lambda option: -lengths[option]))
-    return [list(turn) for turn in zip_longest(*orders)]

@@ -77,8 +77,8 @@ class Vision(Protocol):
     def arguments(self, batch: Batch) -> dict[str, Any]:
         """Make the keywords that a forward of a batch needs beside ids and mask."""
 
-    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
-        """Make the keywords of a forward of ``width`` tokens behind each row of a batch."""
+    def arguments_behind(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens behind rows of a batch."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class NoPictures:
         """Return no keywords."""
         return {}
 
-    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
+    def arguments_behind(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Return no keywords."""
         return {}
 
@@ -226,15 +226,16 @@ class VisionTower:
             given["position_ids"] = self._positions(batch)[..., batch.prefix_length :]
         return given
 
-    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
-        """Make the keywords of a forward of ``width`` tokens behind each row of a batch.
+    def arguments_behind(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens behind rows of a batch.
 
-        Positions go on from the furthest one of the row, in all three axes.
+        Positions go on from the furthest one of each row, in all three axes.
         """
         if not self.inputs.grid:
             return {}
         positions = self._positions(batch)
-        steps = positions.amax((0, 2))[:, None] + 1 + torch.arange(width, device=self.device)
+        furthest = positions.amax((0, 2))[rows.to(self.device), None]
+        steps = furthest + 1 + torch.arange(width, device=self.device)
         return {"position_ids": steps.expand(len(positions), -1, -1)}
 
     def _positions(self, batch: Batch) -> Int[Tensor, "axis batch pos"]:
