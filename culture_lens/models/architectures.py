@@ -7,10 +7,12 @@ configuration, tokenizer and processor classes, is held against plain Hugging Fa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from culture_lens.errors import unknown
 from culture_lens.questions.question import PromptFormat
 
+Paper = Literal["conact", "culnig"]
 TEXT, IMAGES, ENCODER_DECODER = "text", "text, images", "text to text"
 
 
@@ -133,7 +135,7 @@ class Preset:
 
     Attributes:
         model: Its hub id.
-        paper: ``"A"`` (arXiv 2510.24942) or ``"B"`` (arXiv 2510.08284).
+        paper: ``"conact"`` (arXiv 2510.24942) or ``"culnig"`` (arXiv 2510.08284).
         architecture: Its class.
         prompt: The form of its prompts. CULNIG's answer prefix is published; the wording of
             ConAct's paper could not be read, so that its form is this project's. The words are
@@ -148,7 +150,7 @@ class Preset:
     """
 
     model: str
-    paper: str
+    paper: Paper
     architecture: str
     prompt: PromptFormat
     dtype: str
@@ -159,16 +161,18 @@ class Preset:
 PRESETS = (
     Preset(
         "llava-hf/llava-v1.6-mistral-7b-hf",
-        "A",
+        "conact",
         "LlavaNextForConditionalGeneration",
         LETTER,
         "float16",
         15,
     ),
-    Preset("neulab/Pangea-7B-hf", "A", "LlavaNextForConditionalGeneration", LETTER, "bfloat16", 16),
+    Preset(
+        "neulab/Pangea-7B-hf", "conact", "LlavaNextForConditionalGeneration", LETTER, "bfloat16", 16
+    ),
     Preset(
         "Qwen/Qwen2.5-VL-7B-Instruct",
-        "A",
+        "conact",
         "Qwen2_5_VLForConditionalGeneration",
         LETTER,
         "bfloat16",
@@ -176,7 +180,7 @@ PRESETS = (
     ),
     Preset(
         "google/gemma-3-12b-it",
-        "B",
+        "culnig",
         "Gemma3ForConditionalGeneration",
         JSON_ANSWER,
         "bfloat16",
@@ -184,18 +188,25 @@ PRESETS = (
     ),
     Preset(
         "google/gemma-3-27b-it",
-        "B",
+        "culnig",
         "Gemma3ForConditionalGeneration",
         JSON_ANSWER,
         "bfloat16",
         55,
     ),
-    Preset("Qwen/Qwen3-14B", "B", "Qwen3ForCausalLM", JSON_ANSWER, "bfloat16", 30),
+    Preset("Qwen/Qwen3-14B", "culnig", "Qwen3ForCausalLM", JSON_ANSWER, "bfloat16", 30),
     Preset(
-        "meta-llama/Llama-3.1-8B-Instruct", "B", "LlamaForCausalLM", JSON_ANSWER, "bfloat16", 16
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "culnig",
+        "LlamaForCausalLM",
+        JSON_ANSWER,
+        "bfloat16",
+        16,
     ),
-    Preset("microsoft/phi-4", "B", "Phi3ForCausalLM", JSON_ANSWER, "bfloat16", 29),
-    Preset("tiiuae/Falcon3-10B-Instruct", "B", "LlamaForCausalLM", JSON_ANSWER, "bfloat16", 21),
+    Preset("microsoft/phi-4", "culnig", "Phi3ForCausalLM", JSON_ANSWER, "bfloat16", 29),
+    Preset(
+        "tiiuae/Falcon3-10B-Instruct", "culnig", "LlamaForCausalLM", JSON_ANSWER, "bfloat16", 21
+    ),
 )
 
 

@@ -25,12 +25,13 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.architectures import supported
+from culture_lens.models.loading import Attention
 from culture_lens.models.sites import hooks_of
 
 SAME_BUILD = {"SmolVLMForConditionalGeneration": "Idefics3ForConditionalGeneration"}
 
 
-def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
+def boot(name: str, hf_model: Any, tokenizer: Any, attention: Attention) -> Any:
     """Wrap a Hugging Face model, freeze it, and give every layer an act(gate) hook point."""
     from transformer_lens.model_bridge import TransformerBridge
 

@@ -160,7 +160,7 @@ class EncoderDecoder(LensModel):
 
     def _run_behind(
         self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
-    ) -> Float[Tensor, "answer pos vocab"]:
+    ) -> Float[Tensor, "option pos vocab"]:
         """Run the decoder on; the encoder has run, once for all options of a row."""
         before = decoder_inputs(batch, self.pad_id)[1][rows]
         reads = batch.attention_mask[rows].to(self.device)

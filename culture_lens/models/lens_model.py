@@ -15,9 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
+from culture_lens.models.loading import Attention
 from culture_lens.models.rows import running
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
 from culture_lens.models.vision import NoPictures, Vision
+from culture_lens.prompts.options import option_passes, padded_options
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.reader import Reader
 
@@ -64,7 +66,7 @@ class LensModel:
     window: int
     revision: str
     scoring: str
-    attention: str
+    attention: Attention
     vision: Vision = field(default=NoPictures(), repr=False)
 
     @property
@@ -279,49 +281,29 @@ class LensModel:
             [first[row, list(tokens[:1])].double().cpu() for tokens in prompt.continuations]
             for row, prompt in enumerate(batch.prompts)
         ]
-        options = [
-            (row, option)
-            for row, prompt in enumerate(batch.prompts)
-            for option, tokens in enumerate(prompt.continuations)
-            if len(tokens) > 1
-        ]
-        # As many at a time as the batch has rows, those of like length together.
-        options.sort(key=lambda at: -len(batch.prompts[at[0]].continuations[at[1]]))
-        for start in range(0, len(options), len(batch.prompts)):
-            some = options[start : start + len(batch.prompts)]
-            answers = [batch.prompts[row].continuations[option] for row, option in some]
+        for some in option_passes(batch.prompts):
             rows = torch.tensor([row for row, _ in some])
-            later = self._answer_log_probs(batch, rows, answers, cache)
-            for (row, option), logs in zip(some, later, strict=True):
-                found[row][option] = torch.cat([found[row][option], logs])
+            options = [batch.prompts[row].continuations[option] for row, option in some]
+            log_probs = self._option_log_probs(batch, cache, rows, options)
+            for (row, option), tokens, own in zip(some, options, log_probs, strict=True):
+                later = own[range(len(tokens) - 1), tokens[1:]].double().cpu()
+                found[row][option] = torch.cat([found[row][option], later])
         return found
 
-    def _answer_log_probs(
-        self, batch: Batch, rows: Tensor, answers: Sequence[Sequence[int]], cache: Any
-    ) -> list[Tensor]:
-        """Run answers behind the rows they belong to; log-probabilities of all but the first token.
-
-        The last token predicts nothing that is asked for, so it is not run.
-        """
-        width = max(len(tokens) for tokens in answers) - 1
-        ids = torch.full((len(answers), width), self.pad_id)
-        mask = torch.zeros_like(ids)
-        for position, tokens in enumerate(answers):
-            ids[position, : len(tokens) - 1] = torch.tensor(tokens[:-1])
-            mask[position, : len(tokens) - 1] = 1
+    def _option_log_probs(
+        self, batch: Batch, cache: Any, rows: Tensor, options: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "option pos vocab"]:
+        """Run options behind the rows they belong to; log-probabilities of what comes next."""
+        ids, mask = padded_options(options, self.pad_id)
         held = copy.deepcopy(cache)  # a forward writes into the cache it is given
         held.batch_select_indices(rows.to(self.device))
         with running(rows):
             logits = self._run_behind(batch, rows, ids, mask, held)
-        log_probs = logits.float().log_softmax(-1)
-        return [
-            own[range(len(tokens) - 1), tokens[1:]].double().cpu()
-            for own, tokens in zip(log_probs, answers, strict=True)
-        ]
+        return logits.float().log_softmax(-1)
 
     def _run_behind(
         self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
-    ) -> Float[Tensor, "answer pos vocab"]:
+    ) -> Float[Tensor, "option pos vocab"]:
         """Run tokens behind some rows of a batch, whose keys and values are in the cache."""
         logits: Tensor = self.bridge(
             ids.to(self.device),

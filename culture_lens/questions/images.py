@@ -17,8 +17,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from culture_lens.errors import InputError
+from culture_lens.questions.decoding import is_pil, strict_decoding, to_rgb
 from culture_lens.questions.downloads import SCHEME, allowed, fetch
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ MAX_PIXELS = 100_000_000
 """Images of more pixels are refused: a small file can unpack to more than the memory holds."""
 
 ORIENTATION = 0x0112
-STRICT = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +191,7 @@ class LazyImage:
         name = f"image {self.name}" if self.name != self.where else "the image"
         return InputError(
             f"{self.where}: {name} {problem}, or leave such questions out with "
-            "culture_lens.questions.readable.readable(questions)."
+            "culture_lens.readable(questions)."
         )
 
 
@@ -265,60 +263,3 @@ def existing(path: Path, where: str) -> Path:
         f"{where}: the image file {str(path)[:300]} {kind}; correct the path, which is relative to "
         f"{str(path.parent)[:300]!r} or absolute."
     )
-
-
-def is_pil(value: object) -> bool:
-    """Say whether something is a PIL image, without importing PIL."""
-    # Whoever holds one has imported it.
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(value, module.Image)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to RGB of 8 bits, its transparency laid over white.
-
-    Raises:
-        ValueError: Samples whose white is not known: 32-bit integers or floating-point numbers.
-
-    Example:
-        ``to_rgb(Image.new("LA", (2, 2))).getpixel((0, 0))`` is white.
-    """
-    from PIL import Image
-
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = eight_bits(image)
-    if image.has_transparency_data:
-        over = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), over)
-    return image.convert("RGB")
-
-
-def eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits; PIL's own conversion cut it off at 255 for many years."""
-    import numpy as np
-    from PIL import Image
-
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("no white is known for 32-bit samples: save it with 8 or 16 bits")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
-@contextmanager
-def strict_decoding() -> Iterator[None]:
-    """Let truncated files raise, whatever another library has told PIL to do with them.
-
-    PIL has one switch for this in the whole program. Where it is on, it is turned off meanwhile,
-    with others kept waiting so that it is on again for none of them; else nothing is touched.
-    """
-    from PIL import ImageFile
-
-    with STRICT:
-        if ImageFile.LOAD_TRUNCATED_IMAGES:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-            try:
-                yield
-            finally:
-                ImageFile.LOAD_TRUNCATED_IMAGES = True
-            return
-    yield

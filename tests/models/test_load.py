@@ -12,7 +12,8 @@ from torch import nn
 
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.load import load_model, resolve_dtype
+from culture_lens.models.load import load_model
+from culture_lens.models.loading import resolve_dtype
 from culture_lens.models.sites import SITES, check_sites, hook_name
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts

@@ -18,7 +18,8 @@ from PIL import Image, ImageFile
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.questions import downloads, images
-from culture_lens.questions.images import LazyImage, as_image, to_rgb
+from culture_lens.questions.decoding import to_rgb
+from culture_lens.questions.images import LazyImage, as_image
 from culture_lens.questions.question import Question
 from culture_lens.questions.readable import readable
 from tests.helpers.places import ROOT
