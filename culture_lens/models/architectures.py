@@ -24,8 +24,8 @@ class Architecture:
         name: The class.
         reads: ``"text"``, ``"text, images"`` or, for encoder-decoders, ``"text to text"``.
         examples: Models of this class.
-        notes: What is special about it.
-        needs: What must be there beside this package; empty where nothing.
+        notes: Its particularities.
+        needs: Requirements besides this package; empty where there are none.
     """
 
     name: str
@@ -100,7 +100,7 @@ ARCHITECTURES = (
 
 
 def is_tested(name: str) -> bool:
-    """Say whether the tests cover a model class.
+    """Whether the tests cover a model class.
 
     Example:
         >>> is_tested("LlamaForCausalLM"), is_tested("OPTForCausalLM")
@@ -126,22 +126,21 @@ JSON_ANSWER = PromptFormat(
     answer_prefix='{"answer_choice":"',
     label_form="bare",
 )
-"""The model's answer is begun for it, so that the next token is the letter (CULNIG)."""
+"""The answer is started by the prompt, so that the next token is the letter (CULNIG)."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One of the papers' models, with how it is asked and loaded.
+    """One of the two papers' models, with how it is asked and loaded.
 
     Attributes:
         model: Its hub id.
         paper: ``"conact"`` (arXiv 2510.24942) or ``"culnig"`` (arXiv 2510.08284).
         architecture: Its class.
-        prompt: The form of its prompts. CULNIG's answer prefix is published; the wording of
-            ConAct's paper could not be read, so that its form is this project's. The words are
-            ours in both.
-        dtype: What it was trained in and is best run in; float16 overflows in some of them.
-        gigabytes: Roughly what its weights take in that dtype.
+        prompt: The form of its prompts. CULNIG's answer prefix is as published; all other wording
+            is this project's.
+        dtype: The dtype it was trained in and should be run in; float16 overflows in some of them.
+        gigabytes: Approximate size of its weights in that dtype.
         scoring: How answers are read.
 
     Example:
@@ -211,7 +210,7 @@ PRESETS = (
 
 
 def preset(model: str) -> Preset:
-    """Give how one of the papers' models is asked and loaded.
+    """How one of the two papers' models is asked and loaded.
 
     Args:
         model: Its hub id.
@@ -224,5 +223,5 @@ def preset(model: str) -> Preset:
     """
     known = {entry.model: entry for entry in PRESETS}
     if model not in known:
-        raise unknown("preset", model, known, "Other models need none: load_model takes them.")
+        raise unknown("preset", model, known, "Other models need none: give load_model their name.")
     return known[model]

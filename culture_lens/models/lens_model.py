@@ -1,4 +1,4 @@
-"""LensModel: a frozen model with its tokenizer, its sites and the ways to run a batch."""
+"""LensModel: a frozen model with what it reads with, its sites and the ways to run a batch."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class LensModel:
             ``layers`` for those of a site.
         widths: Neurons per layer at each site of this model.
         gated: Whether the MLP has a gate.
-        context: Longest prompt in tokens.
-        window: Tokens that attention reaches back where that is limited, else 0.
+        context: Length of the longest prompt in tokens.
+        window: Length of the attention's sliding window in tokens; 0 without one.
         revision: Revision asked for, or the commit that was loaded.
-        scoring: How answers are scored where nothing else is asked for.
+        scoring: How answers are scored by default.
         attention: ``"native"`` or ``"eager"``.
         vision: The vision tower with the features of the pictures it has seen; ``NoPictures`` for
             a model that reads text only.
@@ -108,7 +108,7 @@ class LensModel:
 
     @property
     def entry_hooks(self) -> tuple[str, ...]:
-        """Where gradients begin: where the residual stream enters the first layer."""
+        """Where gradients start: the residual stream at the first layer."""
         return (ENTRY_HOOK,)
 
     @cached_property
@@ -128,7 +128,7 @@ class LensModel:
     def fingerprint(self) -> str:
         """A hash of every parameter's name, shape and some of its values, spread evenly.
 
-        It tells a model from one that was trained further under the same name, in little time.
+        It quickly tells a model from one that was trained further under the same name.
         """
         digest = hashlib.sha256()
         for name, parameter in self.bridge.original_model.named_parameters():
@@ -153,7 +153,7 @@ class LensModel:
         return self.n_layers
 
     def shape(self, site: str) -> tuple[int, int]:
-        """Give layers and neurons per layer of a site; no neurons where the model lacks it.
+        """Layers, and neurons per layer, of a site; no neurons where the model lacks the site.
 
         Example:
             ``model.shape("act")`` is ``(30, 1536)`` for SmolLM2-135M.
@@ -161,20 +161,20 @@ class LensModel:
         return self.layers(site), self.widths.get(site, 0)
 
     def token_mask(self, batch: Batch, site: str) -> Int[Tensor, "batch pos"]:
-        """Say where a site of a batch has tokens (1) and where padding (0)."""
+        """Mask of a batch's positions at a site: 1 on tokens and 0 on padding."""
         return batch.attention_mask
 
     def counted(
         self, batch: Batch, sites: Sequence[str], roles: Sequence[int]
     ) -> Bool[Tensor, "batch pos"]:
-        """Say which of a batch's own tokens, behind its prefixes, count in statistics."""
+        """Mask of the tokens that count in statistics; shared prefixes are left out."""
         return batch.role_mask(roles)[:, batch.prefix_length :]
 
     def check_together(self, sites: Sequence[str]) -> None:
-        """Refuse sites that cannot be recorded in one pass; here all can."""
+        """Raise an error for sites that cannot be recorded in one pass; here all can."""
 
     def lowest(self, places: Sequence[Place]) -> set[Place]:
-        """Choose the places that a backward must go to in order to pass all of these."""
+        """The earliest of some (site, layer) places, whose backward pass reaches all of them."""
         first = min(layer for _, layer in places)
         return {place for place in places if place[1] == first}
 
@@ -189,9 +189,9 @@ class LensModel:
             yield
 
     def can_share_prefix(self, prompts: Sequence[Prompt]) -> bool:
-        """Say whether what prompts begin with may be run apart without changing a result.
+        """Whether shared prefixes can be run once without changing a result.
 
-        Within a sliding window, padding between a beginning and its rest would count as distance.
+        With a sliding window, padding between a prefix and its rest would count as distance.
 
         Example:
             ``batches(prompts, 16, model.pad_id, share_prefix=model.can_share_prefix(prompts))``
@@ -201,11 +201,11 @@ class LensModel:
 
     @torch.inference_mode()
     def run_prefix(self, batch: Batch) -> Any:
-        """Run what the rows of a batch begin with, under the hooks of the moment.
+        """Run the shared prefixes of a batch, under the hooks that are attached.
 
         Returns:
-            The keys and values of each row's beginning, for ``logits``; nothing where the batch
-            has no prefixes.
+            The keys and values of each row's prefix, for ``logits``; None where the batch has no
+            shared prefixes.
         """
         if batch.prefixes is None:
             return None
@@ -225,12 +225,11 @@ class LensModel:
 
     @torch.inference_mode()
     def logits(self, batch: Batch, cache: Any = None) -> Float[Tensor, "batch vocab"]:
-        """Run a batch and give the logits after its last token.
+        """Run a batch and return the logits after its last token.
 
         Args:
             batch: The prompts.
-            cache: What ``run_prefix`` gave for the batch; beginnings are run here where it is
-                missing.
+            cache: What ``run_prefix`` returned for the batch; without it, prefixes are run here.
 
         Example:
             ``model.logits(batch).argmax(-1)``
@@ -240,19 +239,19 @@ class LensModel:
         return logits[:, -1]
 
     def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
-        """Run a batch and give the same logits, with gradients to every activation of its layers.
+        """Run a batch and return the same logits, with gradients to every activation of its layers.
 
         Parameters stay frozen: the graph begins where the residual stream enters the first layer.
 
         Raises:
-            InputError: The batch has prefixes, of which no gradient would reach the rows.
+            InputError: The batch has shared prefixes, which gradients would not reach.
 
         Example:
             ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
         """
         if batch.prefixes is not None:
             raise InputError(
-                "gradients need batches without prefixes: make them share_prefix=False."
+                "gradients need batches without shared prefixes: make them with share_prefix=False."
             )
 
         def enter(activation: Tensor, hook: Any) -> Tensor:
@@ -265,7 +264,7 @@ class LensModel:
 
     @torch.inference_mode()
     def continuation_log_probs(self, batch: Batch) -> list[list[Tensor]]:
-        """Run a batch of cloze prompts once, and the options of each row behind it.
+        """Run a batch of cloze prompts once, and the options of each row after it.
 
         Args:
             batch: The prompts, with their ``continuations``.

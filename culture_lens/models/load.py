@@ -1,4 +1,4 @@
-"""load_model: find a checkpoint, wrap it, check what it reads with and that its sites fire."""
+"""load_model: find a checkpoint, wrap it, check its tokenizer or processor and its sites."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def say_if_untested(name: str, hf_model: Any) -> None:
 
 
 def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> None:
-    """Refuse a model whose tokenizer or processor is missing or another model's.
+    """Check that a model comes with its own tokenizer or processor.
 
     Raises:
-        InputError: Says what to give.
+        InputError: It is missing, or belongs to another model.
     """
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
@@ -115,7 +115,7 @@ def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> N
     if not reads_pictures(hf_model):
         if processor is not None:
             raise InputError(
-                f"{name!r} ({kind}) reads text only and has no use for a processor: give its "
+                f"{name!r} ({kind}) reads text only and takes no processor: give its "
                 "tokenizer as tokenizer=..., or load a vision-language model."
             )
         if tokenizer is None:
@@ -153,7 +153,7 @@ def open_vision(bridge: Any, hf_model: Any, reader: VisionReader, memory: int) -
 
 
 def attention_window(config: Any) -> int:
-    """Read how far back sliding-window attention reaches; 0 where there is no window."""
+    """Length of the attention's sliding window in tokens; 0 where there is none."""
     window = getattr(config, "sliding_window", None)
     return int(window) if window and getattr(config, "use_sliding_window", True) else 0
 

@@ -1,9 +1,9 @@
 """Which rows of a batch a forward runs, for edits that differ from row to row.
 
 A forward runs the rows of its batch, each once and in order, so that an edit with values for each
-row needs to know no more than its activation. The one exception are the options of cloze prompts:
-they run behind copies of their rows' caches, in an order of their own. ``running`` says for the
-time of such a forward, and of no other, which row each of them belongs to.
+row needs to know no more than its activation. The one exception is the options of cloze prompts:
+they run after copies of their rows' caches, in an order of their own. For such a
+forward, ``running`` records which row of the batch each of them belongs to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pixels of every kind of file as upright RGB of 8 bits; truncated files are errors."""
+"""Every image mode as RGB of 8 bits; truncated files raise an error."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ STRICT = threading.RLock()
 
 
 def is_pil(value: object) -> bool:
-    """Say whether something is a PIL image, without importing PIL."""
-    # Whoever holds one has imported it.
+    """Whether something is a PIL image, without importing PIL."""
+    # Where there is one, PIL has been imported.
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
@@ -53,10 +53,10 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def strict_decoding() -> Iterator[None]:
-    """Let truncated files raise, whatever another library has told PIL to do with them.
+    """Let truncated files raise an error, even where another library has told PIL to accept them.
 
-    PIL has one switch for this in the whole program. Where it is on, it is turned off meanwhile,
-    with others kept waiting so that it is on again for none of them; else nothing is touched.
+    PIL has one switch for this in the whole program. Where it is on, it is turned off for the
+    time of the block, under a lock so that threads do not turn it on for each other.
     """
     from PIL import ImageFile
 

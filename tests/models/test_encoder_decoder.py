@@ -666,7 +666,7 @@ def test_beginnings_are_refused():
     for call in (model.logits, model.run_prefix, model.continuation_log_probs):
         with pytest.raises(InputError, match="reads a prompt both ways"):
             call(batch)
-    with pytest.raises(InputError, match="without beginnings"):
+    with pytest.raises(InputError, match="without shared prefixes"):
         model.differentiable_logits(batch)
 
 
