@@ -2,12 +2,8 @@
 
 from . import plots as plots
 from .activations.record import record_activations as record_activations
-from .activations.statistics import (
-    ActivationStatistics as ActivationStatistics,
-)
-from .activations.statistics import (
-    ActivationSummary as ActivationSummary,
-)
+from .activations.statistics import ActivationStatistics as ActivationStatistics
+from .activations.summary import ActivationSummary as ActivationSummary
 from .attribution.culnig import (
     CulnigScores as CulnigScores,
 )
@@ -171,12 +167,8 @@ from .models.architectures import (
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
 from .neurons.align import align_cultures as align_cultures
-from .neurons.neuron_set import (
-    Neurons as Neurons,
-)
-from .neurons.neuron_set import (
-    NeuronSet as NeuronSet,
-)
+from .neurons.neuron_set import NeuronSet as NeuronSet
+from .neurons.neurons import Neurons as Neurons
 from .neurons.overlap import (
     overlap_with_chance as overlap_with_chance,
 )

@@ -1,43 +1,40 @@
-"""find_culture_neurons: questions in, the neurons of each culture out; composes the stages."""
+"""find_culture_neurons: from questions to the neurons of each culture, through all stages."""
 
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.activations.record import record_activations
+from typing_extensions import Unpack
+
+from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
 from culture_lens.activations.resampling import PERMUTATIONS, Design, make_design
-from culture_lens.activations.statistics import ActivationStatistics, ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.errors import CultureLensWarning, unknown
+from culture_lens.errors import unknown, warn
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.models.checks import check_unhooked
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.batches import check_batch_size
 from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import Prompt, Style, roles_of
-from culture_lens.prompts.shared_prefix import picture_key
+from culture_lens.prompts.prompt import Style
+from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.strata import strata_of
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
-from culture_lens.storage.runs import Run, content_key, versions
+from culture_lens.selectors.ranking import Sources
+from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
     from culture_lens.evaluation.evaluate import Evaluation
 
-SHARD = 64
-"""Prompts per shard of statistics in a run folder: what an interruption can cost."""
-
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
-    """Keep the questions that an evaluation says were answered right; say how many.
+    """Keep the questions that the model answered right, and warn how many they are.
 
     Example:
         ``answered_right(questions, evaluate(model, questions))``
@@ -45,11 +42,9 @@ def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> lis
     frame = evaluation.frame
     right = set(frame.loc[frame["correct"], "id"])
     kept = [q for q in questions if q.id in right]
-    warnings.warn(
+    warn(
         f"counting the {len(kept)} of {len(questions)} items that the model answers right "
-        f"({evaluation.metadata['scoring']}).",
-        CultureLensWarning,
-        stacklevel=2,
+        f"({evaluation.metadata['scoring']})."
     )
     return kept
 
@@ -60,7 +55,7 @@ def design_of(
     strata: str | Sequence[str] | None,
     seed: int,
 ) -> Design | None:
-    """Draw the design of a pass; nothing where every item counts once and there are none."""
+    """Draw item weights and replicates of a pass; None where every item counts once and no more."""
     if not replicates and not strata:
         return None
     cells = strata_of(questions, strata) if strata else None
@@ -69,103 +64,59 @@ def design_of(
     )
 
 
-def record_in_shards(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    run: Run | None,
-    design: Design | None,
-    **options: Any,
-) -> ActivationStatistics:
-    """Record prompts; in a run folder with a snapshot after each shard, to go on from."""
-    if run is None:
-        return record_activations(model, prompts, into=ActivationStatistics(design), **options)
-    check_unhooked(model)
-    settings = {name: options[name] for name in ("sites", "roles", "magnitudes")}
-    asked = [
-        (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
-    ]
-    parts = [model.name, model.fingerprint, str(model.dtype), settings, asked]
-    key = content_key(*parts, *([design.key] if design is not None else []))
-    where = run.piece("statistics", key, ".safetensors")
-    statistics, done = ActivationStatistics(design), 0
-    if where.exists():
-        snapshot = ActivationSummary.load(where)
-        statistics.merge(snapshot)
-        done = int(snapshot.metadata["done"])
-    for start in range(done, len(prompts), SHARD):
-        shard = prompts[start : start + SHARD]
-        record_activations(model, shard, into=statistics, **options)
-        statistics.summary({"done": start + len(shard)}, complete=False).save(where)
-    return statistics
+RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
+"""Names of the options that are handed on."""
+
+
+class SummariseOptions(RecordingOptions, RunningOptions, total=False):
+    """The fields of ``Recording`` and ``Running`` as keyword arguments."""
 
 
 def summarise(
     model: LensModel,
     questions: Sequence[Question],
     *,
-    sites: str | Sequence[str] | None = None,
-    roles: str | Sequence[int] = "content",
     style: Style = "choices",
     only_correct: bool = False,
     scoring: str | None = None,
     per_culture: int | None = None,
-    magnitudes: bool = True,
     replicates: int = 0,
     strata: str | Sequence[str] | None = None,
     seed: int = 0,
-    too_long: str = "error",
-    batch_size: int = 16,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **options: Unpack[SummariseOptions],
 ) -> ActivationSummary:
     """Run questions through the model once and summarise activations per culture.
 
     Args:
         model: The model.
-        questions: What identifies; see ``split_questions``.
-        sites: One site or several, the model's default where not given; see
-            ``record_activations``.
-        roles: Tokens that count: ``"content"`` (question, options and picture), ``"text"``
-            (without the picture), ``"image"`` (the picture only), or roles.
+        questions: The questions that identify; see ``split_questions``.
         style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
         only_correct: Count only items that the unmodified model answers right, as ConAct's paper
             does.
-        scoring: How answers are read for that.
-        per_culture: At most so many items of each culture.
-        magnitudes: Record sums and squares too, which MAD and mean ablation need.
-        replicates: So many permutations of the culture labels, and as many bootstrap samples,
-            counted in the same pass: what ``fdr`` and ``selection_frequency`` need, 20 being
-            enough. Each takes 4 bytes per culture and neuron, 12 with magnitudes.
+        scoring: How the model's answers are scored for ``only_correct``.
+        per_culture: Largest number of items of each culture.
+        replicates: Number of permutations of the culture labels, and of bootstrap samples, counted
+            in the same pass. ``fdr`` and ``selection_frequency`` need them; 20 are enough. Each
+            takes 4 bytes per culture and neuron, 12 with magnitudes.
         strata: Columns of the questions within which cultures are compared, such as
             ``"category"``; see ``strata_of``.
         seed: Draws the replicates.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward; halved where memory runs out.
-        progress: Show progress bars.
-        run: A run folder; finished shards are kept and found again.
+        **options: ``sites``, ``roles`` and ``magnitudes`` of ``Recording``; batch size, progress,
+            run folder and prompts that are too long of ``Running``.
 
     Raises:
         InputError: Fewer than two cultures, a culture with fewer than two items, no stratum that
-            every culture has, or labels that no permutation can exchange.
+            every culture has, labels that no permutation can exchange, or an unknown option.
 
     Example:
         ``select(summarise(model, questions), "lape", share=0.01)``
     """
-    counted = roles_of(roles)
-    folder = Run.open(run) if run is not None else None
+    recording, running = read_options(options, Recording, Running)
     check_questions(questions)
-    chosen = check_sites(model.default_site if sites is None else sites, model.sites)
-    model.check_together(chosen)
+    recording.chosen(model)
+    roles = recording.counted
     if only_correct:
-        answered = evaluate(
-            model,
-            questions,
-            scoring=scoring,
-            too_long=too_long,
-            batch_size=batch_size,
-            progress=progress,
-            run=folder,
-        )
+        answered = evaluate(model, questions, scoring=scoring, **vars(running))
         questions = answered_right(questions, answered)
     questions = at_most(questions, per_culture)
     check_enough(questions)
@@ -174,21 +125,13 @@ def summarise(
         model.processor,
         style=style,
         context=model.context,
-        too_long=too_long,
-        progress=progress,
+        too_long=running.too_long,
+        progress=running.progress,
     )
-    check_enough([prompt.question for prompt in prompts])
-    statistics = record_in_shards(
-        model,
-        prompts,
-        folder,
-        design_of([prompt.question for prompt in prompts], replicates, strata, seed),
-        sites=chosen,
-        roles=counted,
-        magnitudes=magnitudes,
-        batch_size=batch_size,
-        progress=progress,
-    )
+    counted = [prompt.question for prompt in prompts]
+    check_enough(counted)
+    design = design_of(counted, replicates, strata, seed)
+    statistics = record_in_shards(model, prompts, recording, design, running)
     metadata = {
         "model": model.name,
         "revision": model.revision,
@@ -196,12 +139,12 @@ def summarise(
         "dtype": str(model.dtype),
         "benchmark": benchmarks_of(questions),
         "style": style,
-        "roles": list(counted),
+        "roles": list(roles),
         "only_correct": only_correct,
         "strata": [strata] if isinstance(strata, str) else list(strata or ()),
         "replicates": replicates,
         "items": len(prompts),
-        "groups": sorted({prompt.question.group for prompt in prompts}),
+        "groups": sorted({question.group for question in counted}),
         "versions": versions(),
     }
     return statistics.summary(metadata)
@@ -218,17 +161,101 @@ def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
     return model.projections if selection.gradient else (model.default_site,)
 
 
-def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse options that a function does not have, before anything runs.
+def sources_of(
+    model: LensModel,
+    questions: Sequence[Question],
+    *,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+    strata: str | None = None,
+) -> Sources:
+    """Run each pass that selectors read once: a recording pass, CULNIG's three scorings, or both.
+
+    Args:
+        model: The model.
+        questions: The questions that identify.
+        activation: Options of ``summarise``; None where no selector needs a summary.
+        gradient: Options of ``culnig_scores``; None where no selector needs the scorings.
+        strata: Record once more, without replicates, with items weighted by these strata.
+
+    Example:
+        ``sources_of(model, identify, activation={"sites": "act"})``
+    """
+    # In this order: strata, then labels and countries, may be refused before anything runs.
+    stratified = scores = summary = None
+    if activation is not None and strata is not None:
+        weighted = {**activation, "replicates": 0, "strata": strata}
+        stratified = summarise(model, questions, **weighted)
+    if gradient is not None:
+        scores = culnig_scores(model, questions, **gradient)
+    if activation is not None:
+        summary = summarise(model, questions, **activation)
+    return Sources(summary, scores, stratified)
+
+
+def find_with(
+    model: LensModel,
+    questions: Sequence[Question],
+    selections: Sequence[Selection],
+    *,
+    sites: str | Sequence[str] | None = None,
+    activation: Mapping[str, Any] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+    **shared: Any,
+) -> tuple[Sources, list[NeuronSet]]:
+    """Choose neurons by several selectors from one recording pass and one run of CULNIG.
+
+    Args:
+        model: The model.
+        questions: What identifies.
+        selections: Made by ``plan``.
+        sites: The sites; by default those of each selector.
+        activation: Further options of ``summarise``.
+        gradient: Further options of ``culnig_scores``.
+        **shared: Options of both.
+
+    Returns:
+        What the selectors read, and a neuron set for each selection.
+
+    Raises:
+        InputError: Before the model runs, a share or number that chooses no neuron or too many.
+
+    Example:
+        ``find_with(model, questions, [plan("conact"), plan("lape")])[1]``
+    """
+    for selection in selections:
+        check_fits(selection, shapes_of(model, sites or default_sites(model, selection)))
+    if sites is not None:
+        shared["sites"] = sites
+    kinds = {selection.gradient for selection in selections}
+    sources = sources_of(
+        model,
+        questions,
+        activation={**shared, **(activation or {})} if False in kinds else None,
+        gradient={**shared, **(gradient or {})} if True in kinds else None,
+    )
+    return sources, [choose_from(sources, selection) for selection in selections]
+
+
+def choose_from(sources: Sources, selection: Selection) -> NeuronSet:
+    """Choose neurons from the source that a selector reads."""
+    source = sources.scores if selection.gradient else sources.summary
+    assert source is not None  # read for it
+    return choose(source, selection)
+
+
+def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that a stage does not have, before anything runs.
 
     Raises:
         InputError: Names the option and the known ones.
     """
-    known = inspect.signature(function).parameters
+    own = inspect.signature(stage).parameters.values()
+    known = {parameter.name for parameter in own if parameter.kind is parameter.KEYWORD_ONLY}
+    known |= RECORDING | RUNNING if stage is summarise else RUNNING
     for name in options:
         if name not in known:
             raise unknown("option", name, known)
-    return dict(options)
 
 
 def find_culture_neurons(
@@ -241,11 +268,8 @@ def find_culture_neurons(
     fdr: float | None = None,
     identify_share: float = 0.5,
     sites: str | Sequence[str] | None = None,
-    batch_size: int | None = None,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
-    summary_options: dict[str, Any] | None = None,
-    **selector_options: Any,
+    summary_options: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> NeuronSet:
     """Find the neurons of each culture: split, record or score, select.
 
@@ -259,23 +283,20 @@ def find_culture_neurons(
             ``culnig_specific`` its own share; ``culnig_general`` has ``mlp_share`` and
             ``attention_share`` instead.
         k: Or how many neurons at each site; not for CULNIG.
-        fdr: Or a false discovery rate, such as 0.05: as many neurons as hold it, which may be
-            none; see ``infer``. For activation selectors.
+        fdr: Or a false discovery rate, such as 0.05, which decides the number; it may be none. For
+            activation selectors; see ``infer``.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder
             ``"encoder.act"``; for CULNIG the gate and the q, k and v projections, of all stacks.
-        batch_size: Questions per forward, 16 by default, 8 where gradients are taken; halved where
-            memory runs out.
-        progress: Show progress bars.
-        run: A run folder; what is done in it is kept and found again.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``, or
             of ``culnig_scores``, such as ``{"countries": ["Japan", "Italy"]}``.
-        **selector_options: Options of the selector.
+        **options: Batch size, progress, run folder and prompts that are too long, of ``Running``;
+            all others are options of the selector.
 
     Returns:
-        The neurons, with what they were found on in their metadata; ``ablation_matrix`` keeps
-        those question groups out of its evaluation.
+        The neurons. Their metadata name model, benchmark and question groups; ``ablation_matrix``
+        leaves those groups out of its evaluation.
 
     Raises:
         InputError: Anything unknown or unusable, before the model runs.
@@ -286,32 +307,29 @@ def find_culture_neurons(
     from culture_lens.benchmarks import load_benchmark
     from culture_lens.models.load import load_model
 
-    further = summary_options or {}
-    selection = plan(
-        method, share, k, selector_options, fdr=fdr, magnitudes=further.get("magnitudes", True)
-    )
-    stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
+    further = dict(summary_options or {})
+    running = {name: options.pop(name) for name in list(options) if name in RUNNING}
+    Running.of(running)
+    selection = plan(method, share, k, options, fdr=fdr, magnitudes=further.get("magnitudes", True))
     if fdr is not None:
-        further = {"replicates": PERMUTATIONS, **further}
+        further.setdefault("replicates", PERMUTATIONS)
         check_permutations(further["replicates"])
-    further = check_options(stage, further)
-    if batch_size is not None:
-        check_batch_size(batch_size)
-        further["batch_size"] = batch_size
+    stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
+    check_options(stage, further)
     if isinstance(questions, str):
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):
         model = load_model(model)
     if sites is None:
         sites = default_sites(model, selection)
-    check_fits(selection, shapes_of(model, sites))
     identify, _ = split_questions(questions, identify_share)
-    source = stage(
+    _, (found,) = find_with(
         model,
         identify,
+        [selection],
         sites=sites,
-        progress=progress,
-        run=run,
-        **further,
+        activation=further,
+        gradient=further,
+        **running,
     )
-    return choose(source, selection)
+    return found

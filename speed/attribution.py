@@ -49,7 +49,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from culture_lens.attribution.gradients import BATCH_SIZE, AttributionSums, gold_tokens, item_scores
+from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE, AttributionSums
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.models.checkpoints import embedded_path
 from culture_lens.models.load import load_model
@@ -191,7 +192,7 @@ def our_pass(job: Job) -> Pass:
 
 def default_pass(job: Job) -> Pass:
     """The package's attribution with its own batch size."""
-    options = argparse.Namespace(**{**vars(job.options), "batch_size": BATCH_SIZE})
+    options = argparse.Namespace(**{**vars(job.options), "batch_size": GRADIENT_BATCH_SIZE})
     return our_pass(Job(options, job.tokenizer, job.prompts))
 
 

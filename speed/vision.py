@@ -41,7 +41,7 @@ from culture_lens.evaluation.scoring import get_scoring
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt

@@ -1,6 +1,5 @@
 """Splitting, limits, counting right answers only, and the whole way from questions to neurons."""
 
-import hashlib
 from dataclasses import replace
 
 import pandas as pd
@@ -9,81 +8,22 @@ import torch
 
 from culture_lens import find
 from culture_lens.activations.record import record_activations
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
-from culture_lens.find import answered_right, at_most, find_culture_neurons, summarise
-from culture_lens.models.lens_model import LensModel
+from culture_lens.find import answered_right, find_culture_neurons, summarise
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
-from culture_lens.questions.question import Question
-from culture_lens.questions.splits import check_enough, split_questions
+from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select
-from tests.conftest import lens, raw, reference_inputs, toy_questions
 from tests.helpers import reference
+from tests.helpers.lm import lens, raw
+from tests.helpers.marks import QUIET
+from tests.helpers.questions import many, toy_questions
+from tests.helpers.reference import reference_inputs
 from tests.helpers.tiny import ARCHITECTURES
 
-QUIET = {"progress": False}
-
-
-def many(n=40, cultures=("Japan", "Peru"), **fields):
-    return [
-        Question(f"{g}/{c}", c, f"Question {g}?", ("tea", "milk"), 0, group=f"g{g}", **fields)
-        for g in range(n)
-        for c in cultures
-    ]
-
-
 # ------------------------------------------------------------------ splits
-
-
-def test_splits_keep_groups_whole_and_do_not_depend_on_order():
-    questions = many()
-    first, second = split_questions(questions)
-    groups = {q.group for q in first}
-    assert groups.isdisjoint(q.group for q in second)
-    assert len(groups) == 20 and len(first) == len(second) == 40
-    by_hash = sorted(
-        (f"g{g}" for g in range(40)),
-        key=lambda g: hashlib.sha256(f"split\0{g}".encode()).digest()[:8],
-    )
-    assert groups == set(by_hash[:20])  # the same on every machine, in every process
-    again, _ = split_questions(questions[::-1])
-    assert {q.id for q in again} == {q.id for q in first}
-    assert [q.id for q in first] == [q.id for q in questions if q.group in groups]
-
-
-@pytest.mark.parametrize("share", [0.25, 0.8, 1.0])
-def test_share_of_groups(share):
-    first, second = split_questions(many(), share)
-    assert len({q.group for q in first}) == 40 * share and len(first) + len(second) == 80
-
-
-def test_more_identify_means_the_same_and_more():
-    small, large = split_questions(many(), 0.3)[0], split_questions(many(), 0.6)[0]
-    assert {q.id for q in small} < {q.id for q in large}
-
-
-def test_the_benchmarks_own_split_is_kept():
-    given = [replace(q, split="identify" if q.group < "g2" else "evaluate") for q in many()]
-    first, second = split_questions(given, 0.9)
-    assert {q.split for q in first} == {"identify"} and {q.split for q in second} == {"evaluate"}
-
-
-@pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
-def test_share_outside(share):
-    with pytest.raises(InputError, match=r"identify_share=.* outside \(0, 1\]"):
-        split_questions(many(), share)
-
-
-def test_at_most():
-    questions = many()
-    kept = at_most(questions, 7)
-    assert [sum(q.culture == c for q in kept) for c in ("Japan", "Peru")] == [7, 7]
-    assert {q.id for q in at_most(questions[::-1], 7)} == {q.id for q in kept}
-    assert {q.id for q in at_most(questions, 5)} < {q.id for q in kept}
-    assert kept == [q for q in questions if q in kept]
-    assert at_most(questions, None) == questions == at_most(questions, 99)
 
 
 def test_answered_right_says_how_many():
@@ -92,15 +32,6 @@ def test_answered_right_says_how_many():
     with pytest.warns(CultureLensWarning, match=r"the 2 of 4 items.*\(letter\)"):
         kept = answered_right(questions, Evaluation(frame, {"scoring": "letter"}))
     assert kept == [questions[0], questions[3]]
-
-
-def test_too_few_items():
-    questions = many(3)
-    check_enough(questions)
-    with pytest.raises(InputError, match=r"fewer than 2 items to count for Peru \(1\).*leave"):
-        check_enough([q for q in questions if q.culture == "Japan"] + questions[1:2])
-    with pytest.raises(InputError, match=r"only 1 culture \(Japan\)"):
-        check_enough([q for q in questions if q.culture == "Japan"])
 
 
 # ------------------------------------------------------------------ summarise
@@ -233,17 +164,6 @@ def test_options_go_through():
     assert found.metadata["k"] == 9 and found.metadata["style"] == "cloze"
 
 
-@pytest.fixture
-def no_forward(monkeypatch):
-    """Whatever is wrong with the arguments must be said before the model runs."""
-
-    def refuse(self, *args, **options):
-        raise AssertionError("the model ran")
-
-    for method in ("logits", "begin", "continuation_log_probs"):
-        monkeypatch.setattr(LensModel, method, refuse)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -270,12 +190,12 @@ def no_forward(monkeypatch):
         ({"questions": "everday"}, "unknown benchmark 'everday'"),
     ],
 )
-def test_bad_arguments_are_refused_before_the_model_runs(no_forward, options, words):
+def test_bad_arguments_are_refused_before_the_model_runs(idle, options, words):
     arguments = {"questions": toy_questions(), **QUIET, **options}
     if "k" not in options:
         arguments.setdefault("share", 0.05)
     with pytest.raises(InputError, match=words):
-        find_culture_neurons(lens("llama"), **arguments)
+        find_culture_neurons(idle, **arguments)
 
 
 def test_an_unknown_selector_is_refused_before_the_model_is_loaded():

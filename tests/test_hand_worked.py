@@ -33,7 +33,7 @@ positive exactly on the tokens from its country word on. So, on a culture's item
     P = 1 of the decoy for all cultures, 0 of the other planted neurons.
 
 ConAct's margin is P - 0 for the planted ones, 0 for the decoy, and P(Japan) - P(Brazil) or the
-other way round for the shared one, which is smaller. LAP, on the other hand, falls for the decoy.
+other way round for the shared one, which is smaller. LAP, on the other hand, chooses the decoy.
 
 The answer to every question on Japan is B, on Brazil C, on Kenya D. Prompts have at most 19 tokens,
 so at the last one s >= sqrt(8) / 19 = 0.149. Layer 0 there sees (1, s): norm factor
@@ -50,8 +50,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.matrix import ablation_matrix
@@ -64,6 +63,7 @@ from culture_lens.questions.question import PromptFormat, Question
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select
 from culture_lens.selectors.conact import conact
+from tests.helpers.words import word_tokenizer
 
 CULTURES = ("Brazil", "Japan", "Kenya")
 COUNTRY = {"Japan": 0, "Brazil": 1, "Kenya": 2}
@@ -105,12 +105,9 @@ def questions():
     return rows
 
 
-def word_tokenizer():
+def words():
     texts = [q.text for q in questions()] + ["A. B. C. D. A B C D Answer: Pick one", *OPTIONS]
-    words = sorted({word for text in texts for word in text.split()})
-    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["[UNK]", *words])}, "[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]", pad_token="[UNK]")
+    return ["[UNK]", *sorted({word for text in texts for word in text.split()})]
 
 
 def hand_written_model(tokenizer):
@@ -156,7 +153,7 @@ def hand_written_model(tokenizer):
 
 @pytest.fixture(scope="module")
 def model():
-    tokenizer = word_tokenizer()
+    tokenizer = word_tokenizer(words())
     return load_model("by-hand", hf_model=hand_written_model(tokenizer), tokenizer=tokenizer)
 
 
@@ -264,7 +261,7 @@ def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
 
 
 def test_silencing_the_decoy_or_the_shared_neuron_costs_nothing(model):
-    from culture_lens.neurons.neuron_set import Neurons
+    from culture_lens.neurons.neurons import Neurons
 
     for places in ([DECOY], [SHARED]):
         neurons = Neurons.of({"act": places})

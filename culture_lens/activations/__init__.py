@@ -1,5 +1,5 @@
 """Activation statistics per culture, recorded in one pass.
 
-``record`` runs batches and reduces activations, ``statistics`` adds them up and summarises them,
-``resampling`` and ``replicates`` carry permutations and bootstrap samples along.
+``record`` runs batches and reduces activations, ``statistics`` accumulates them, ``summary`` is the
+result; ``resampling`` draws permutations and bootstrap samples, ``replicates`` accumulates theirs.
 """

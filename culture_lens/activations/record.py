@@ -1,36 +1,91 @@
-"""Run batches with hooks and hand each item's activation statistics to an accumulator.
+"""Record activations: run batches with hooks, and accumulate each item's statistics.
 
 The steps, per batch:
 1. A mask m over tokens: those whose role counts.
 2. At every site and layer a hook reduces the activation over tokens with matrix products:
    counts = m (a > 0), sums = m a, squares = m a^2, each ``item neuron``.
-3. What rows of a batch begin with in common is run once; its sums are added to each of them.
-4. When the whole forward has gone well, the rows go to ActivationStatistics.
+3. A prefix that rows of a batch share is run once; its sums are added to each of these rows.
+4. After the whole forward, the rows are added to ActivationStatistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import Unpack
 
+from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.models.checks import check_logits
 from culture_lens.models.lens_model import LensModel
+from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
 from culture_lens.prompts.run_batches import run_batches
+from culture_lens.prompts.running import BATCH_SIZE, Running, read_options
+from culture_lens.prompts.shared_prefix import picture_key
+from culture_lens.storage.finished import shards
+from culture_lens.storage.runs import Run
+
+
+class RecordingOptions(TypedDict, total=False):
+    """The fields of ``Recording`` as keyword arguments."""
+
+    sites: str | Sequence[str] | None
+    roles: str | Sequence[int]
+    magnitudes: bool
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is recorded of each prompt.
+
+    Attributes:
+        sites: One site or several, recorded in the same pass; by default the model's default site,
+            ConAct's neuron. In an encoder-decoder either sites over the encoder's tokens or sites
+            over the decoder's, of which only the last token counts, whatever the roles.
+        roles: Tokens that count: ``"content"`` (question, options and picture), ``"text"``
+            (without the picture), ``"image"`` (the picture only), or roles; see ``COUNTED``.
+        magnitudes: Whether sums and squares are recorded too, which MAD and mean ablation need.
+
+    Example:
+        >>> Recording(roles="image").counted
+        (2,)
+    """
+
+    sites: str | Sequence[str] | None = None
+    roles: str | Sequence[int] = "content"
+    magnitudes: bool = True
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """The roles that count, as numbers."""
+        return roles_of(self.roles)
+
+    def chosen(self, model: LensModel) -> tuple[str, ...]:
+        """Give the sites of a model that are recorded, checked.
+
+        Raises:
+            InputError: An unknown site, or sites that cannot be recorded in one pass.
+        """
+        sites = check_sites(model.default_site if self.sites is None else self.sites, model.sites)
+        model.check_together(sites)
+        return tuple(sites)
 
 
 def reduce_tokens(
     activation: Tensor, mask: Float[Tensor, "item pos"], magnitudes: bool
 ) -> list[Float[Tensor, "item neuron"]]:
-    """Count positives over an item's tokens and sum values; with magnitudes also squares.
+    """Count positive values over an item's tokens and sum the values; with magnitudes also squares.
 
     Args:
         activation: ``item pos neuron`` or ``item pos head d_head``.
@@ -44,7 +99,7 @@ def reduce_tokens(
     """
     values = activation.flatten(2).to(mask.dtype)
     rows, space = mask[:, None, :], torch.empty_like(values)
-    # Compared straight into numbers: by way of booleans it takes eight times as long.
+    # Compared straight into floats: via booleans it takes eight times as long.
     found = [torch.bmm(rows, torch.gt(values, 0, out=space)), torch.bmm(rows, values)]
     if magnitudes:
         found.append(torch.bmm(rows, torch.mul(values, values, out=space)))
@@ -60,7 +115,7 @@ def item_statistics(
 ) -> ItemStatistics:
     """Run one batch and reduce every site's activations to one row per item.
 
-    What rows begin with in common is run and reduced once, and added to each of them.
+    A prefix that rows share is run and reduced once, and added to each of these rows.
     """
     own = partial(part_statistics, model, sites=sites, roles=roles, magnitudes=magnitudes)
     if batch.prefixes is None:
@@ -81,13 +136,13 @@ def part_statistics(
     roles: Sequence[int],
     magnitudes: bool,
 ) -> tuple[ItemStatistics, Any]:
-    """Reduce every site's activations during a forward to a row per item; its result beside it."""
+    """Reduce every site's activations in a forward to one row per item; also return its result."""
     mask = model.counted(part, sites, roles).to(model.device)
     # Counts of up to 2^24 tokens are exact in float32.
     weights = mask.float()
     size = (3 if magnitudes else 2, len(part.prompts))
-    # No number until its hook has fired. Room is made before the forward: small tensors that are
-    # made between its large ones and kept would leave holes in memory.
+    # NaN until the hook has fired. Allocated before the forward: small tensors that are allocated
+    # between its large ones and kept would fragment the memory.
     found = {
         site: torch.full((*size, *model.shape(site)), torch.nan, device=model.device)
         for site in sites
@@ -106,7 +161,7 @@ def part_statistics(
     with model.hooks(hooks):
         result = forward()
 
-    for site, (_, sums, *_) in found.items():  # no count is right where a value is no number
+    for site, (_, sums, *_) in found.items():  # a count over NaN would be wrong
         check_finite(sums, site, [prompt.question.culture for prompt in part.prompts])
     statistics = ItemStatistics(
         tokens=mask.sum(1),
@@ -121,48 +176,40 @@ def record_activations(
     model: LensModel,
     prompts: Sequence[Prompt],
     *,
-    sites: str | Sequence[str] | None = None,
-    roles: str | Sequence[int] = "content",
-    magnitudes: bool = True,
-    batch_size: int = 16,
-    progress: bool = True,
     into: ActivationStatistics | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: bool = True,
+    **recording: Unpack[RecordingOptions],
 ) -> ActivationStatistics:
     """Run prompts through the model once and count activations per culture (arXiv 2510.24942).
 
     Args:
         model: The model.
-        prompts: What to run, at least one; each counts for its question's culture.
-        sites: One site or several, recorded in the same pass; the model's default, ConAct's
-            neuron, where not given. Of an encoder-decoder, sites over the encoder's tokens or
-            sites over the decoder's, which count the last one, whatever the roles.
-        roles: Tokens that count: ``"content"``, ``"text"``, ``"image"``, or roles; see
-            ``COUNTED``.
-        magnitudes: Record sums and squares too, which MAD and mean ablation need.
+        prompts: The prompts, at least one; each counts for its question's culture.
+        into: An accumulator to add to. It is updated after every batch, so an interrupted pass
+            leaves in it what was counted so far.
         batch_size: Prompts per forward; halved where memory runs out.
         progress: Show a progress bar.
-        into: An accumulator to go on with. It is updated after every batch, so what an
-            interrupted pass has counted stays in it.
+        **recording: Sites, roles of tokens that count, magnitudes; see ``Recording``.
 
     Returns:
         The accumulator.
 
     Raises:
-        InputError: An unknown site, sites of an encoder-decoder that have no number of tokens in
-            common, or activations that are NaN or infinite.
+        InputError: An unknown site or option, sites of both an encoder and a decoder, or
+            activations that are NaN or infinite.
 
     Example:
         ``summary = record_activations(model, prompts).summary()``
     """
+    (what,) = read_options(recording, Recording)
     statistics = into if into is not None else ActivationStatistics()
-    chosen = check_sites(model.default_site if sites is None else sites, model.sites)
-    model.check_together(chosen)
     step = partial(
         item_statistics,
         model,
-        sites=chosen,
-        roles=roles_of(roles),
-        magnitudes=magnitudes,
+        sites=what.chosen(model),
+        roles=what.counted,
+        magnitudes=what.magnitudes,
     )
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
     for batch, rows in run_batches(
@@ -171,3 +218,55 @@ def record_activations(
         asked = [prompt.question for prompt in batch.prompts]
         statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
     return statistics
+
+
+def record_in_shards(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    recording: Recording,
+    design: Design | None,
+    running: Running,
+) -> ActivationStatistics:
+    """Record prompts; in a run folder with a snapshot after each shard, to resume from."""
+    statistics = ActivationStatistics(design)
+
+    def resume(place: Path) -> int:
+        snapshot = ActivationSummary.load(place)
+        statistics.merge(snapshot)
+        return int(snapshot.metadata["done"])
+
+    for shard in shards(
+        statistics_place(model, prompts, recording, design, running.folder),
+        len(prompts),
+        resume=resume,
+        save=lambda place, done: statistics.summary({"done": done}, complete=False).save(place),
+    ):
+        record_activations(
+            model,
+            prompts[shard],
+            into=statistics,
+            batch_size=running.rows(),
+            progress=running.progress,
+            sites=recording.sites,
+            roles=recording.roles,
+            magnitudes=recording.magnitudes,
+        )
+    return statistics
+
+
+def statistics_place(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    recording: Recording,
+    design: Design | None,
+    run: Run | None,
+) -> Path | None:
+    """Give the place of the statistics of some prompts; None without a run folder."""
+    if run is None:
+        return None
+    settings = (recording.chosen(model), recording.counted, recording.magnitudes)
+    asked = [
+        (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
+    ]
+    key = design.key if design is not None else None
+    return piece_of(model, run, "statistics", ".safetensors", settings, asked, key)

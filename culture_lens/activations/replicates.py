@@ -1,11 +1,11 @@
 """Replicates of activation statistics: the same sums under permuted labels and bootstrap weights.
 
-Each is one more set of weights over the same rows, so that all of them are one matrix product per
-layer and batch: R[r,c,n] = sum_i w[r,c,i] K[i,n]. Counts are summed in float32 within a batch,
-exact up to 2^24, and in int32 over batches (float64 with the weights of strata); sums in float64.
+A replicate is one more set of item weights, so that all replicates are one matrix product per layer
+and batch: R[r,c,n] = sum_i w[r,c,i] K[i,n]. Counts are summed in float32 within a batch, exact up
+to 2^24, and in int32 over batches (in float64 with weights of strata); sums in float64.
 
-Memory is that of (permutations + bootstraps) x cultures x layers x neurons, 4 bytes for counts and
-8 for sums, on the model's device while it runs.
+Memory: (permutations + bootstraps) x cultures x layers x neurons, 4 bytes for counts and 8 for
+sums, on the model's device while it runs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Replicates:
     """Sums of every replicate, permutations first, then bootstrap samples.
 
     Attributes:
-        permutations: How many there are of the first.
-        design: Key of the design that drew them; those of another cannot be added.
+        permutations: Number of permutations.
+        design: Key of the design that drew them; replicates of another design cannot be added.
         tokens: ``replicate culture``.
         counts: Per site, ``replicate culture layer neuron``.
         sums: Per site; empty where magnitudes were not recorded.
@@ -52,7 +52,7 @@ class Replicates:
         counts: Mapping[str, Num[Tensor, "item layer neuron"]],
         sums: Mapping[str, Float[Tensor, "item layer neuron"]],
     ) -> Replicates:
-        """Add a batch to what is held, in place, or start with it."""
+        """Add a batch to the replicates so far, in place, or start with it."""
         whole = torch.float64 if design.weighted else torch.int32
         shape = weights.shape[:2]
         if held is None:
@@ -81,7 +81,7 @@ class Replicates:
         exact = torch.float64 if design.weighted else torch.float32
         for totals, rows, dtype in ((held.counts, counts, exact), (held.sums, sums, torch.float64)):
             for site, values in rows.items():
-                place = totals[site].device  # the CPU where the pass goes on from a snapshot
+                place = totals[site].device  # the CPU where the pass resumes from a snapshot
                 weigh = flat.to(place, dtype)
                 for layer in range(values.shape[1]):
                     added = weigh @ values[:, layer].to(place, dtype)
@@ -113,7 +113,7 @@ class Replicates:
         )
 
     def on_cpu(self) -> Replicates:
-        """Give a copy in the CPU's memory."""
+        """Copy to the CPU."""
 
         def moved(tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {site: values.to("cpu", copy=True) for site, values in tables.items()}
@@ -123,7 +123,7 @@ class Replicates:
         )
 
     def tensors(self) -> dict[str, Tensor]:
-        """Name the tensors for a file."""
+        """Give the tensors by name, for a file."""
         named = {"replicate.tokens": self.tokens}
         for name in ("counts", "sums"):
             tables = getattr(self, name)
@@ -131,12 +131,12 @@ class Replicates:
         return named
 
     def facts(self) -> dict[str, Any]:
-        """Give the rest for a file."""
+        """Give the other fields, for a file."""
         return {"permutations": self.permutations, "design": self.design}
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Replicates:
-        """Read back what ``tensors`` and ``facts`` gave."""
+        """Make replicates from the ``tensors`` and ``facts`` of a file."""
 
         def part(name: str) -> dict[str, Tensor]:
             start = f"replicate.{name}."

@@ -1,13 +1,14 @@
-"""The design of a pass: how every item counts, drawn before anything runs.
+"""Item weights per permutation and bootstrap sample, drawn before the model runs.
 
-* Once for its own culture, or with the weight that balances strata (``strata.py``).
-* In each **permutation** for another culture: what would be seen if cultures did not differ. Labels
-  are exchanged within a question group that has several cultures, between items of one stratum;
-  groups of one culture exchange their labels as wholes, for items of one group are alike whatever
-  their culture, with groups that have items in the same strata.
-* In each **bootstrap sample** as often as its question group is drawn, a Poisson number of mean 1.
+* **Data**: weight 1 for the item's own culture, or the weight that balances strata (``strata.py``).
+* **Permutation**: culture labels are permuted, which gives the null distribution. Within a question
+  group of several cultures, labels are permuted among items of one stratum. A group of one culture
+  keeps one label, since its items are not independent: labels are permuted among such groups that
+  have items in the same strata.
+* **Bootstrap sample**: the weight is multiplied by how often the item's question group is drawn, a
+  Poisson number of mean 1.
 
-What is drawn depends on seed, ids and groups only: not on the order of items, batches or machines.
+The draws depend on seed, ids and groups only: not on the order of items, batches or the machine.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from culture_lens.questions.question import Question, stable_hash
 from culture_lens.storage.runs import content_key
 
 PERMUTATIONS = BOOTSTRAPS = 20
-"""How many of each, where inference is asked for."""
+"""Number of each, where inference is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """How every item of a pass counts; made by ``make_design``.
+    """The item weights of a pass, its permutations and its bootstrap samples; see ``make_design``.
 
     Attributes:
         cultures: Labels, sorted.
         rows: Id -> position of each item.
         labels: Index of each item's culture, ``item``.
-        weight: What each item counts for its own culture, ``item``; all 1 without strata.
-        permuted: Index of its culture in each permutation, ``permutation item``.
-        permuted_weight: What it counts there, ``permutation item``.
+        weight: Weight of each item for its own culture, ``item``; all 1 without strata.
+        permuted: Index of each item's culture in each permutation, ``permutation item``.
+        permuted_weight: Its weight there, ``permutation item``.
         drawn: How often it is drawn in each bootstrap sample, ``bootstrap item``.
     """
 
@@ -53,12 +54,12 @@ class Design:
 
     @property
     def weighted(self) -> bool:
-        """Whether items count with weights of strata, which are no whole numbers."""
+        """Whether items have weights of strata, which are not whole numbers."""
         return bool((self.weight != 1).any())
 
     @cached_property
     def key(self) -> str:
-        """A hash of all of it."""
+        """A hash of the whole design."""
         arrays = (self.weight, self.permuted, self.permuted_weight, self.drawn)
         return content_key(self.cultures, dict(self.rows), *(array.tolist() for array in arrays))
 
@@ -66,7 +67,7 @@ class Design:
         """Find items.
 
         Raises:
-            InputError: An item that the design does not know.
+            InputError: An item that is not in the design.
         """
         for name in ids:
             if name not in self.rows:
@@ -74,11 +75,11 @@ class Design:
         return [self.rows[name] for name in ids]
 
     def own(self, ids: Sequence[str]) -> Float[Tensor, " item"]:
-        """Give what items count for their own culture."""
+        """Give the weights of items for their own culture."""
         return torch.from_numpy(self.weight[self.positions(ids)])
 
     def replicated(self, ids: Sequence[str]) -> Float[Tensor, "replicate culture item"]:
-        """Give what items count for each culture in each replicate, permutations first."""
+        """Give the weights of items for each culture in each replicate, permutations first."""
         at = self.positions(ids)
         cultures = np.arange(len(self.cultures))[None, :, None]
         null = (self.permuted[:, None, at] == cultures) * self.permuted_weight[:, None, at]
@@ -94,18 +95,18 @@ def make_design(
     strata: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Design:
-    """Draw how every question counts in every replicate.
+    """Draw the weights of all questions in all replicates.
 
     Args:
         questions: All questions of the pass.
-        permutations: How often labels are permuted.
-        bootstraps: How often groups are drawn.
+        permutations: Number of permutations.
+        bootstraps: Number of bootstrap samples.
         strata: The stratum of each question; see ``strata_of``.
         seed: The seed.
 
     Raises:
-        InputError: Numbers below 0, or labels that cannot be exchanged: there is one group, or in
-            every stratum one culture only.
+        InputError: Numbers below 0, or labels that cannot be permuted: there is only one group, or
+            every stratum has only one culture.
 
     Example:
         ``make_design(questions, permutations=99).permuted.shape``
@@ -144,7 +145,7 @@ def make_design(
 
 
 def seed_of(name: str) -> int:
-    """Make a seed of a name, the same everywhere; numpy's legacy generator never changes."""
+    """Turn a name into a seed of numpy's legacy generator, the same on every machine."""
     return stable_hash(name) % 2**32
 
 
@@ -161,7 +162,7 @@ def blocks_of(questions: Sequence[Question], cells: Sequence[str]) -> Blocks:
 
 
 def permute(labels: Int[np.ndarray, " item"], blocks: Blocks, key: str) -> np.ndarray:
-    """Exchange labels within groups of several cultures, and between groups of one.
+    """Permute labels within groups of several cultures, and between groups of one culture.
 
     Example:
         >>> permute(np.array([0, 1]), {"g": {"": [0, 1]}}, "1").tolist() in ([0, 1], [1, 0])
@@ -188,11 +189,11 @@ def permute(labels: Int[np.ndarray, " item"], blocks: Blocks, key: str) -> np.nd
 def balancing_weights(
     labels: Int[np.ndarray, " item"], cells: Sequence[str]
 ) -> Float[np.ndarray, " item"]:
-    """Weigh items so that every culture has every stratum in the same proportion.
+    """Weight items so that every culture has every stratum in the same proportion.
 
-    An item of culture c in stratum s weighs (n_s / n) (n_c / n_cs), n counting items: direct
-    standardisation to the strata of all cultures together. Strata that a culture lacks weigh 0
-    for all; see ``strata_of``, which says so.
+    An item of culture c in stratum s has the weight (n_s / n) (n_c / n_cs), with n numbers of
+    items: direct standardisation to the strata of all cultures together. A stratum that one
+    culture lacks has weight 0 for all; ``strata_of`` warns of it.
 
     Example:
         >>> weights = balancing_weights(np.array([0, 0, 0, 1, 1]), ["a", "a", "b", "a", "b"])

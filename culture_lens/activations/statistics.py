@@ -7,31 +7,30 @@ For every culture c, layer l and neuron n, over the counted tokens t of the cult
     S[c,l,n] = sum_t m_t a[l,n,t]             Q[c,l,n] = sum_t m_t a[l,n,t]^2
 
 K and T are int64, so any order, batch size or split gives the same bits. S and Q are summed in
-float32 within an item and in float64 over items. No activations are kept: memory is that of
-cultures x layers x neurons, whatever the number of items. With the weights of a design (strata)
-all four are weighted sums in float64; its replicates are accumulated beside them.
+float32 within an item and in float64 over items. No activations are kept: memory is cultures x
+layers x neurons, whatever the number of items. With the weights of a design (strata) all four are
+weighted sums in float64. The design's replicates are accumulated beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from culture_lens.activations.replicates import Replicates
 from culture_lens.activations.resampling import Design
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
-from culture_lens.storage.files import load_tensors, save_tensors
 
 
 @dataclass(frozen=True, eq=False)
 class ItemStatistics:
-    """What one batch of items gives: one row per item, already summed over its tokens.
+    """The statistics of a batch: one row per item, summed over its tokens.
 
     Attributes:
         tokens: Counted tokens, ``item``.
@@ -46,11 +45,11 @@ class ItemStatistics:
     squares: Mapping[str, Float[Tensor, "item layer neuron"]] = field(default_factory=dict)
 
     def plus(self, shared: ItemStatistics, rows: Int[Tensor, " item"]) -> ItemStatistics:
-        """Add to every item the row of what it shares with others.
+        """Add to every item the row of its shared prefix.
 
         Args:
-            shared: Statistics of the shared parts.
-            rows: Which of them each item has.
+            shared: Statistics of the shared prefixes.
+            rows: Index of each item's prefix.
         """
 
         def added(own: Mapping[str, Tensor], common: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -61,123 +60,6 @@ class ItemStatistics:
             counts=added(self.counts, shared.counts),
             sums=added(self.sums, shared.sums),
             squares=added(self.squares, shared.squares),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class ActivationSummary:
-    """The frozen result of a pass: what every activation selector starts from.
-
-    Attributes:
-        cultures: Labels, sorted; the first axis of every tensor.
-        items: Items per culture.
-        tokens: Counted tokens T, ``culture``.
-        counts: K per site, ``culture layer neuron``.
-        sums: S per site; empty where magnitudes were not recorded.
-        squares: Q per site; likewise.
-        metadata: Model, roles and whatever else is needed to repeat the pass.
-        replicates: The same under permuted labels and bootstrap weights, or nothing.
-
-    Example:
-        ``summary.probability("act").shape`` is ``(cultures, layers, neurons)``.
-    """
-
-    cultures: tuple[str, ...]
-    items: Int[Tensor, " culture"]
-    tokens: Num[Tensor, " culture"]
-    counts: Mapping[str, Num[Tensor, "culture layer neuron"]]
-    sums: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
-    squares: Mapping[str, Float[Tensor, "culture layer neuron"]] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    replicates: Replicates | None = None
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites that were recorded."""
-        return tuple(self.counts)
-
-    def probability(self, site: str) -> Float[Tensor, "culture layer neuron"]:
-        """P = K / T in float64: the share of a culture's tokens on which a neuron is positive."""
-        return self.counts[site].double() / self.tokens.double()[:, None, None]
-
-    def mean(self, site: str) -> Float[Tensor, "culture layer neuron"]:
-        """S / T in float64: a neuron's mean activation on a culture's tokens.
-
-        Raises:
-            InputError: The pass did not record magnitudes.
-        """
-        if site not in self.sums:
-            raise InputError(
-                f"the summary holds no sums for site {site!r}: record with magnitudes=True."
-            )
-        return self.sums[site] / self.tokens.double()[:, None, None]
-
-    def variance(self, site: str) -> Float[Tensor, "culture layer neuron"]:
-        """Q / T - (S / T)^2 in float64, at least 0: the variance over a culture's tokens."""
-        mean = self.mean(site)
-        return (self.squares[site] / self.tokens.double()[:, None, None] - mean**2).clamp(min=0)
-
-    def permuted(self) -> Iterator[ActivationSummary]:
-        """Give the summary of each permutation of the labels; none where none were recorded."""
-        held = self.replicates
-        return (self._replicate(row) for row in range(held.permutations if held else 0))
-
-    def resampled(self) -> Iterator[ActivationSummary]:
-        """Give the summary of each bootstrap sample; none where none were recorded."""
-        held = self.replicates
-        rows = range(held.permutations, len(held.tokens)) if held else range(0)
-        return (self._replicate(row) for row in rows)
-
-    def _replicate(self, row: int) -> ActivationSummary:
-        held = self.replicates
-        assert held is not None  # only called where there are rows
-        return ActivationSummary(
-            self.cultures,
-            self.items,
-            # A culture of which nothing was drawn has counts of 0, and P = 0.
-            tokens=held.tokens[row].clamp(min=1),
-            counts={site: values[row] for site, values in held.counts.items()},
-            sums={site: values[row] for site, values in held.sums.items()},
-            metadata=self.metadata,
-        )
-
-    def save(self, path: str | Path) -> Path:
-        """Write the summary as safetensors with its metadata as JSON.
-
-        Example:
-            ``ActivationSummary.load(summary.save("statistics.safetensors"))``
-        """
-        tensors = {"items": self.items, "tokens": self.tokens}
-        for name in ("counts", "sums", "squares"):
-            for site, values in getattr(self, name).items():
-                tensors[f"{name}.{site}"] = values
-        metadata = {"cultures": list(self.cultures), "metadata": dict(self.metadata)}
-        if self.replicates is not None:
-            tensors |= self.replicates.tensors()
-            metadata["replicates"] = self.replicates.facts()
-        return save_tensors(path, "activation summary", tensors, metadata)
-
-    @classmethod
-    def load(cls, path: str | Path) -> ActivationSummary:
-        """Read a summary that ``save`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged or holds something else.
-        """
-        tensors, metadata = load_tensors(path, "activation summary")
-        by_site: dict[str, dict[str, Tensor]] = {"counts": {}, "sums": {}, "squares": {}}
-        for name, values in tensors.items():
-            kind, _, site = name.partition(".")
-            if kind in by_site:
-                by_site[kind][site] = values
-        facts = metadata.get("replicates")
-        return cls(
-            cultures=tuple(metadata["cultures"]),
-            items=tensors["items"],
-            tokens=tensors["tokens"],
-            metadata=metadata["metadata"],
-            replicates=Replicates.of(tensors, facts) if facts else None,
-            **by_site,
         )
 
 
@@ -198,8 +80,8 @@ class ActivationStatistics:
         """Start empty; shapes come with the first update.
 
         Args:
-            design: How items count, and in which replicates; each once for its own culture where
-                not given.
+            design: Item weights and replicates; without it every item has weight 1 for its own
+                culture, and there are no replicates.
         """
         self.design = design
         self._replicates: Replicates | None = None
@@ -215,11 +97,11 @@ class ActivationStatistics:
         Args:
             rows: One row per item.
             cultures: The label of each row.
-            ids: The id of each row, by which a design knows it.
+            ids: The id of each row, which a design needs.
 
         Raises:
-            InputError: A sum is NaN or infinite, or an item that the design does not know;
-                nothing of the batch is added then.
+            InputError: A sum is NaN or infinite, or an item is not in the design; nothing of the
+                batch is added then.
         """
         for site, sums in rows.sums.items():
             check_finite(sums, site, cultures)
@@ -280,7 +162,7 @@ class ActivationStatistics:
         held[culture] = held[culture] + values if culture in held else values.clone()
 
     def merge(self, other: ActivationStatistics | ActivationSummary) -> None:
-        """Add what another accumulator, or a saved summary, has counted.
+        """Add the sums of another accumulator, or of a saved summary.
 
         Raises:
             InputError: They were made on different sites or models.
@@ -306,10 +188,10 @@ class ActivationStatistics:
     def summary(
         self, metadata: Mapping[str, Any] | None = None, *, complete: bool = True
     ) -> ActivationSummary:
-        """Freeze what has been counted, cultures in alphabetical order.
+        """Give the sums so far as a summary, cultures in alphabetical order.
 
         Args:
-            metadata: What to note.
+            metadata: Metadata of the summary.
             complete: Whether everything has been counted, so that every culture must have tokens.
 
         Raises:
@@ -360,7 +242,7 @@ def grouped(
 
 
 def check_finite(sums: Float[Tensor, "item layer neuron"], site: str, cultures: Any) -> None:
-    """Refuse activations that are NaN or infinite, saying where.
+    """Refuse activations that are NaN or infinite.
 
     Raises:
         InputError: Names the site, the layer and the culture.

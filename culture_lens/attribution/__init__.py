@@ -1,5 +1,10 @@
-"""What neurons do to the answer, by gradients.
+"""Gradient attribution: the contribution of each neuron to the probability of the right answer.
 
-``gradients`` scores neurons, ``culnig`` has CULNIG's three scorings, ``instances`` the share of
-items on which a set of neurons matters.
+===============  ===============================================================
+``aggregation``  from one product per token to one score: maximum, sum or last
+``item_scores``  scores of single items: a forward and a backward per batch
+``gradients``    scores summed per culture -> NeuronScores
+``culnig``       CULNIG's three scorings: task, control, CountryRC
+``instances``    share of items on which the chosen neurons score positive
+===============  ===============================================================
 """

@@ -1,39 +1,46 @@
 """The three scorings that CULNIG contrasts: task, control and CountryRC (CULNIG, section 3).
 
-* The **task**: a cultural benchmark. What scores here answers cultural questions, or any question
-  in this form.
-* Its **control**: the same items without the question. What scores here as well reads options and
-  instructions.
-* **CountryRC**: passages that name the country asked for. What scores here reads country names.
+* The **task**: a cultural benchmark. A neuron that scores here is needed for cultural questions, or
+  for any question in this form.
+* Its **control**: the same items without the question. A neuron that scores here too reads options
+  and instructions.
+* **CountryRC**: passages that name the country asked for. A neuron that scores here reads country
+  names.
 
 ``selectors.culnig_general`` and ``selectors.culnig_specific`` choose neurons from them.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import Unpack
 
-from culture_lens.attribution.gradients import BATCH_SIZE, attribute, gold_tokens
+from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.benchmarks import load_benchmark
-from culture_lens.benchmarks.countryrc import COUNTRIES, N_OPTIONS
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.benchmarks.countryrc import COUNTRIES
+from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
+from culture_lens.errors import InputError, warn
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions, match_cultures
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.questions.splits import at_most
-from culture_lens.storage.runs import Run
 
-SCORINGS = ("task", "control", "countryrc")
+if TYPE_CHECKING:
+    from culture_lens.attribution.aggregation import Aggregation
+
+CONTRASTED = ("task", "control", "countryrc")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +80,7 @@ class CulnigScores:
             )
         for name in ("control", "countryrc"):
             check_same_model(self.task, getattr(self, name), name)
-        for name in SCORINGS:
+        for name in CONTRASTED:
             for site, values in getattr(self, name).scores.items():
                 if not values.any():
                     raise InputError(
@@ -103,7 +110,7 @@ class CulnigScores:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What a neuron set chosen from these scores should remember."""
+        """The metadata of a neuron set that is chosen from these scores."""
         kept = {name: value for name, value in self.task.metadata.items() if name != "ids"}
         both = {*self.task.metadata.get("groups", ()), *self.countryrc.metadata.get("groups", ())}
         return {**kept, "items": len(set(self.task.metadata["ids"])), "groups": sorted(both)}
@@ -124,8 +131,8 @@ def check_same_items(task: NeuronScores, control: NeuronScores) -> None:
     for name, scores, wrong in (("task", task, True), ("control", control, False)):
         if scores.metadata.get("control", not wrong) is wrong:
             raise InputError(
-                f"the {name} scores were made with control={wrong}: task and control are swapped, "
-                "or one of them was given twice."
+                f"the {name} scores were computed with control={wrong}: task and control are "
+                "swapped, or one of them was given twice."
             )
     apart = set(task.metadata["ids"]) ^ set(control.metadata["ids"])
     if apart or task.cultures != control.cultures:
@@ -164,12 +171,9 @@ def culnig_scores(
     countries: Sequence[str] | Mapping[str, str] | None = None,
     countryrc: str | Path | Sequence[Question] | None = None,
     sites: str | Sequence[str] | None = None,
-    aggregation: str = "maximum",
+    aggregation: Aggregation = "maximum",
     per_culture: int | None = None,
-    too_long: str = "error",
-    batch_size: int = BATCH_SIZE,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **running: Unpack[RunningOptions],
 ) -> CulnigScores:
     """Score task, control and CountryRC, one after the other (CULNIG, section 3).
 
@@ -185,11 +189,8 @@ def culnig_scores(
         sites: Sites to score; by default the model's projections.
         aggregation: How an item's tokens are joined; see ``attribute``.
         per_culture: At most so many items of each culture.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward and backward; halved where memory runs out.
-        progress: Show progress bars.
-        run: A run folder; finished shards are kept and found again, and the three scorings are
-            written to its folder ``scores``.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``. The
+            three scorings are written to the run folder's ``scores``.
 
     Raises:
         InputError: A country that the questions lack, or anything that ``attribute`` refuses.
@@ -197,46 +198,42 @@ def culnig_scores(
     Example:
         ``select(culnig_scores(model, questions), "culnig_specific")``
     """
+    how = Running.of(running)
     questions = at_most(questions, per_culture)
     check_questions(questions)
     if countryrc is None or isinstance(countryrc, (str, Path)):
-        reading = countryrc_for(questions, countries, countryrc)
+        countryrc_questions = countryrc_for(questions, countries, countryrc)
     else:
         asked = {question.culture for question in questions}
-        reading = align_questions(countryrc, asked, "CountryRC's questions")
-    check_countries(reading, questions)
-    questions = answerable(model, questions, too_long, progress)
-    reading = answerable(model, reading, too_long, progress)
-    options: dict[str, Any] = {
-        "sites": sites,
-        "aggregation": aggregation,
-        "too_long": too_long,
-        "batch_size": batch_size,
-        "progress": progress,
-        "run": run,
-    }
+        countryrc_questions = align_questions(countryrc, asked, "CountryRC's questions")
+    check_countries(countryrc_questions, questions)
+    questions = answerable(model, questions, how)
+    countryrc_questions = answerable(model, countryrc_questions, how)
+    score = partial(attribute, model, sites=sites, aggregation=aggregation, **running)
     scores = CulnigScores(
-        task=attribute(model, questions, **options),
-        control=attribute(model, questions, control=True, **options),
-        countryrc=attribute(model, reading, **options),
+        task=score(questions),
+        control=score(questions, control=True),
+        countryrc=score(countryrc_questions),
     )
-    say_if_guessing("task", scores.task, questions)
-    say_if_guessing("CountryRC", scores.countryrc, reading)
-    if run is not None:
-        for name in SCORINGS:
-            getattr(scores, name).save(Run.open(run).named("scores", name, ".safetensors"))
+    warn_if_guessing("task", scores.task, questions)
+    warn_if_guessing("CountryRC", scores.countryrc, countryrc_questions)
+    if (folder := how.folder) is not None:
+        for name in CONTRASTED:
+            getattr(scores, name).save(folder.named("scores", name, ".safetensors"))
     return scores
 
 
-def answerable(
-    model: LensModel, questions: Sequence[Question], too_long: str, progress: bool
-) -> list[Question]:
-    """Keep the questions whose prompts fit, all labels checked, before anything runs.
+def answerable(model: LensModel, questions: Sequence[Question], running: Running) -> list[Question]:
+    """Keep the questions whose prompts fit the context, and check all labels, before anything runs.
 
     A control twin is shorter than its question, so both scorings then have the same items.
     """
     prompts = build_prompts(
-        questions, model.processor, context=model.context, too_long=too_long, progress=progress
+        questions,
+        model.processor,
+        context=model.context,
+        too_long=running.too_long,
+        progress=running.progress,
     )
     gold_tokens(prompts, model.processor)
     return [prompt.question for prompt in prompts]
@@ -277,24 +274,22 @@ def countryrc_for(
     )
 
 
-def say_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Question]) -> None:
-    """Warn where the model answers by letter no better than a guess would, two deviations added."""
+def warn_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Question]) -> None:
+    """Warn where the model answers by letter within two standard deviations of guessing."""
     items, right = (sum(scores.metadata[fact].values()) for fact in ("items", "right"))
     chance = sum(1 / len(question.options) for question in questions) / len(questions)
     if right <= items * chance + 2 * (items * chance * (1 - chance)) ** 0.5:
-        warnings.warn(
+        warn(
             f"{name}: the model's next token is the right label on {right} of {items} items, no "
             f"more than guessing gives ({chance:.0%}). Attribution then scores guesses, not "
-            "knowledge; take a model that reads letters, or an activation selector.",
-            CultureLensWarning,
-            stacklevel=3,
+            "knowledge; take a model that reads letters, or an activation selector."
         )
 
 
-def check_countries(reading: Sequence[Question], questions: Sequence[Question]) -> None:
+def check_countries(countryrc_questions: Sequence[Question], questions: Sequence[Question]) -> None:
     """Refuse CountryRC questions about cultures that the task lacks, before anything runs."""
     cultures = {question.culture for question in questions}
-    lacking = sorted({question.culture for question in reading} - cultures)
+    lacking = sorted({question.culture for question in countryrc_questions} - cultures)
     if lacking:
         raise InputError(
             f"CountryRC asks about {', '.join(lacking)}, which the questions lack (they have "
@@ -302,4 +297,4 @@ def check_countries(reading: Sequence[Question], questions: Sequence[Question]) 
         )
 
 
-__all__ = ["SCORINGS", "CulnigScores", "culnig_scores"]
+__all__ = ["CONTRASTED", "CulnigScores", "culnig_scores"]

@@ -1,9 +1,9 @@
-"""On how many items do the neurons that a selector chose score positive?
+"""The share of items on which the neurons that a selector chose score positive.
 
 A score summed over items can come from few of them. CULNIG (arXiv 2510.08284) therefore looks at
-single items: a neuron's attribution score P(y|x) max_t n_t dP(y|x)/dn_t (see ``attribution``) is
-positive where ablating it would, to first order, make the right answer less probable at some
-token. It reports that its top neurons score positive on about 29% of items.
+single items: a neuron's attribution score P(y|x) max_t n_t dP(y|x)/dn_t (see ``item_scores``) is
+positive where ablating it at some token would, to first order, make the right answer less
+probable. The paper reports that its top neurons score positive on about 29% of items.
 """
 
 from __future__ import annotations
@@ -15,19 +15,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
+from typing_extensions import Unpack
 
-from culture_lens.attribution.gradients import AGGREGATIONS, BATCH_SIZE, gold_tokens, item_scores
-from culture_lens.errors import InputError, unknown
+from culture_lens.attribution.aggregation import check_aggregation
+from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
+from culture_lens.attribution.item_scores import ItemScores, gold_tokens, item_scores
+from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from culture_lens.attribution.aggregation import Aggregation
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +88,15 @@ def instance_share(
     questions: Sequence[Question],
     found: NeuronSet,
     *,
-    aggregation: str = "maximum",
-    too_long: str = "error",
-    batch_size: int = BATCH_SIZE,
-    progress: bool = True,
+    aggregation: Aggregation = "maximum",
+    **running: Unpack[RunningOptions],
 ) -> InstanceShares:
     """Count the items on which each found neuron's attribution score is positive (CULNIG).
 
     One forward and one backward per batch, as in ``attribute``; scores are not kept. The mean over
-    neurons of their share of items is the mean over items of the share of neurons, so one interval
-    is of both. With ``aggregation="maximum"`` a score is the highest over an item's tokens, so
-    neurons that do nothing in particular can be positive often: compare with
+    neurons of their share of items equals the mean over items of the share of neurons, so one
+    interval serves both. With ``aggregation="maximum"`` a score is the highest over an item's
+    tokens, so that unimportant neurons are often positive too: compare with
     ``matched_random(found)``.
 
     Args:
@@ -100,9 +105,7 @@ def instance_share(
         found: The neurons, of every culture that has some.
         aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
             ``"last"``.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward and backward; halved where memory runs out.
-        progress: Show a progress bar.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:
         InputError: No neurons, neurons of another model, an unknown aggregation, or a label that
@@ -113,18 +116,13 @@ def instance_share(
     """
     import pandas as pd
 
-    if aggregation not in AGGREGATIONS:
-        raise unknown("aggregation", aggregation, AGGREGATIONS)
+    how = Running.of(running)
+    check_aggregation(aggregation)
     found.check_model(model)
-    check_questions(questions, min_cultures=1)
     places = found.to_pandas().drop(columns="score").rename(columns={"culture": "neurons_of"})
     if not len(places):
         raise InputError("these sets hold no neurons, so none of them can score.")
-    prompts = build_prompts(
-        questions, model.processor, context=model.context, too_long=too_long, progress=progress
-    )
-    if not prompts:
-        raise InputError("every question was too long for the model's context and left out.")
+    prompts = asked(model, questions, how)
     step = partial(
         item_scores,
         model,
@@ -136,23 +134,18 @@ def instance_share(
     by_id = dict[str, np.ndarray]()
     own, other = np.zeros(len(places), dtype=int), np.zeros(len(places), dtype=int)
     for batch, rows in run_batches(
-        batches(prompts, batch_size, model.pad_id),
+        batches(prompts, how.rows(GRADIENT_BATCH_SIZE), model.pad_id),
         step,
         pad_id=model.pad_id,
-        progress=progress,
+        progress=how.progress,
         label="scoring items",
     ):
-        positive = np.zeros((len(batch.prompts), len(places)), dtype=int)
-        for site, scores in rows.scores.items():
-            here = (places["site"] == site).to_numpy()
-            layer, index = (places.loc[here, name].tolist() for name in ("layer", "index"))
-            positive[:, here] = (scores[:, layer, index] > 0).cpu().numpy()
-        for prompt, hits in zip(batch.prompts, positive, strict=True):
+        for prompt, hits in zip(batch.prompts, positive(rows, places), strict=True):
             mine = owners[owner] == prompt.question.culture
             own += hits * mine
             other += hits * ~mine
             by_id[prompt.question.id] = np.bincount(owner, weights=hits, minlength=len(owners))
-    sizes: Int[np.ndarray, " owner"] = np.bincount(owner, minlength=len(owners))
+    sizes = np.bincount(owner, minlength=len(owners))
     items = [
         {
             "neurons_of": str(name),
@@ -166,3 +159,32 @@ def instance_share(
         for prompt in prompts
     ]
     return InstanceShares(pd.DataFrame(items), places.assign(own=own, other=other))
+
+
+def asked(model: LensModel, questions: Sequence[Question], running: Running) -> list[Prompt]:
+    """Build the prompts of the questions.
+
+    Raises:
+        InputError: No questions, or none that fits the model's context.
+    """
+    check_questions(questions, min_cultures=1)
+    prompts = build_prompts(
+        questions,
+        model.processor,
+        context=model.context,
+        too_long=running.too_long,
+        progress=running.progress,
+    )
+    if not prompts:
+        raise InputError("every question was too long for the model's context and left out.")
+    return prompts
+
+
+def positive(rows: ItemScores, places: pd.DataFrame) -> Int[np.ndarray, "item place"]:
+    """Mark which of some neurons score above 0 on each item of a batch."""
+    marked = np.zeros((len(rows.p_gold), len(places)), dtype=int)
+    for site, scores in rows.scores.items():
+        here = (places["site"] == site).to_numpy()
+        layer, index = (places.loc[here, name].tolist() for name in ("layer", "index"))
+        marked[:, here] = (scores[:, layer, index] > 0).cpu().numpy()
+    return marked

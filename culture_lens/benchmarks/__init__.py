@@ -1,13 +1,17 @@
-"""Benchmarks: rows -> Questions, by name.
+"""Benchmarks: rows -> Questions, by name. ``BENCHMARKS`` is the one place where one is added.
 
-A benchmark is one file here with a function from its rows to Questions and a ``Benchmark`` record;
-its line in ``BENCHMARKS`` is all that makes it known.
+To add a benchmark ``mine``:
+
+1. Write ``benchmarks/mine.py`` with a function ``load(read, *, options...)`` that returns
+   Questions, and a ``Benchmark`` record that names it. ``read(Part(...))`` gives a table of its
+   rows, from the hub or from a local copy. See ``commonsenseqa.py`` for a short one; ``reading``
+   has what benchmarks share: reading files, dropping bad rows, grouping rows that share a text or
+   an image, wordings.
+2. Add its record to ``BENCHMARKS``. ``load_benchmark`` and the command line then know it.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -28,10 +32,11 @@ from culture_lens.benchmarks import (
 )
 from culture_lens.benchmarks.reading.rows import read_rows
 from culture_lens.benchmarks.reading.source import Benchmark, Part, read_part
-from culture_lens.benchmarks.reading.wordings import check_wording, in_every_wording, in_wording
+from culture_lens.benchmarks.reading.wordings import check_wording, in_wording
 from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.errors import InputError, unknown
-from culture_lens.questions.question import Question, check_questions, stable_hash
+from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.splits import at_most
 
 __all__ = [
     "BENCHMARKS",
@@ -93,22 +98,22 @@ def load_benchmark(
         categories: Keep these categories (topics) only.
         limit: At most so many questions per culture, chosen by a hash of their ids: the same
             ones every time.
-        wording: Ask in the benchmark's instruction wording of this number, from 0 to 3, which is
-            kept as ``metadata["wording"]``. Without it in wording 0, or, for CountryRC, in all
-            four, of which each question is then one. ``organism`` has the wording 0 only.
+        wording: Number of the benchmark's instruction wording, 0 to 3, kept as
+            ``metadata["wording"]``. Without it wording 0, or, for CountryRC, all four, each as a
+            question of its own. ``organism`` has only wording 0.
         options: The benchmark's own options, such as ``split="identify"`` for ``"blend"``.
 
     Returns:
-        The questions in the benchmark's order, ids unique, two cultures at least unless
-        ``cultures`` names one or the benchmark has one only. Images are not decoded; see
-        ``culture_lens.questions.readable.readable``.
+        The questions in the benchmark's order, with unique ids, of at least two cultures unless
+        ``cultures`` names one or the benchmark has only one. Images are not decoded; see
+        ``readable``.
 
     Raises:
         InputError: An unknown name, option, culture or category, no question left, or rows that
             cannot be used.
 
     Warns:
-        CultureLensWarning: Rows were left out; it says how many of how many and why.
+        CultureLensWarning: Rows were left out: how many of how many, and why.
 
     Example:
         >>> len(load_benchmark("everyday", cultures=["Japan", "Italy"], limit=10))
@@ -135,8 +140,7 @@ def load_benchmark(
             f"no question of culture {', '.join(map(repr, lost))} is in the categories asked for; "
             f"they have questions of {', '.join(sorted(left))}."
         )
-    if limit is not None:
-        questions = limited(questions, limit)
+    questions = at_most(questions, limit)
     one = wanted is not None and len(set(wanted)) == 1
     check_questions(questions, min_cultures=1 if one else benchmark.min_cultures)
     return questions
@@ -144,7 +148,7 @@ def load_benchmark(
 
 def check_options(benchmark: Benchmark, options: dict[str, Any]) -> None:
     """Refuse options that a benchmark does not have, and a wording that it does not have."""
-    known = [*list(inspect.signature(benchmark.rows).parameters)[1:], "wording"]
+    known = [*benchmark.options, "wording"]
     for option in options:
         if option not in known:
             raise unknown(f"option of benchmark {benchmark.name!r}:", option, known)
@@ -153,7 +157,7 @@ def check_options(benchmark: Benchmark, options: dict[str, Any]) -> None:
 
 
 def asked_in(benchmark: Benchmark, questions: Sequence[Question], wording: int) -> list[Question]:
-    """Put a benchmark's questions in one of its wordings."""
+    """Give a benchmark's questions in one of its wordings."""
     if benchmark.each_wording:
         forms = [kind[wording] for kind in benchmark.wordings]
         questions = [question for question in questions if question.prompt in forms]
@@ -161,7 +165,7 @@ def asked_in(benchmark: Benchmark, questions: Sequence[Question], wording: int) 
 
 
 def names(argument: str, given: Sequence[str] | None) -> list[str] | None:
-    """Take one name for a list of one, and refuse an empty list."""
+    """Turn one name into a list of one, and refuse an empty list."""
     if given is None:
         return None
     if not given:
@@ -178,12 +182,50 @@ def having(questions: Sequence[Question], field: str, wanted: Sequence[str]) -> 
     return [question for question in questions if getattr(question, field) in wanted]
 
 
-def limited(questions: Sequence[Question], limit: int) -> list[Question]:
-    """Keep the first questions of each culture in the order of a hash of their ids."""
-    kept: set[str] = set()
-    taken: Counter[str] = Counter()
-    for question in sorted(questions, key=lambda q: (stable_hash(q.id), q.id)):
-        if taken[question.culture] < limit:
-            taken[question.culture] += 1
-            kept.add(question.id)
-    return [question for question in questions if question.id in kept]
+def in_every_wording(questions: Sequence[Question]) -> list[list[Question]]:
+    """Give the same questions in each wording of their benchmarks.
+
+    CountryRC's questions already come in four wordings, with different wrong options; give those of
+    ``load_benchmark("countryrc", wording=0)``. Questions of no known benchmark in the default
+    format get ``DEFAULT_WORDINGS``.
+
+    Args:
+        questions: As ``load_benchmark`` gives them, of one benchmark or of several.
+
+    Returns:
+        One list per wording, number 0 first, each with the same ids, options and answers in the
+        same order. The number is in ``metadata["wording"]``. A benchmark that has one wording only,
+        such as ``organism``, gives one list.
+
+    Raises:
+        InputError: No questions, questions in a format of the user's own, or benchmarks with
+            different numbers of wordings.
+
+    Example:
+        >>> lists = in_every_wording(load_benchmark("everyday", limit=1))
+        >>> [same[0].prompt.labels[:4] for same in lists]
+        ['ABCD', '1234', 'ABCD', '1234']
+        >>> len({same[0].id for same in lists})
+        1
+    """
+    if not questions:
+        raise InputError("there are no questions to put in other wordings.")
+    kinds = {
+        question.benchmark: BENCHMARKS.get(question.benchmark, BENCHMARKS["table"]).wordings
+        for question in questions
+    }
+    counts = {name: min(len(forms) for forms in kinds[name]) for name in sorted(kinds)}
+    if len(set(counts.values())) > 1:
+        having = ", ".join(f"{name or 'no benchmark'} {count}" for name, count in counts.items())
+        raise InputError(
+            f"the questions' benchmarks have different numbers of wordings ({having}): give the "
+            "questions of one benchmark at a time."
+        )
+    return [
+        [
+            worded
+            for question in questions
+            for worded in in_wording([question], number, kinds[question.benchmark])
+        ]
+        for number in range(next(iter(counts.values())))
+    ]

@@ -3,14 +3,14 @@
 Myung et al. 2024, arXiv 2406.09948. Rows are used as in CULNIG (arXiv 2510.08284):
 
 1. Keep the first five rows of each (country, ID), in file order.
-2. Drop rows whose gold option is ``not-applicable`` and rows whose options are empty or collide
-   once surrounding space is stripped. CULNIG keeps the former; we cannot call them knowledge, and
-   ``keep_inapplicable=True`` keeps them for comparison with it.
+2. Drop rows whose gold option is ``not-applicable``, and rows whose options are empty or equal
+   after stripping space. CULNIG keeps the former, which are no knowledge;
+   ``keep_inapplicable=True`` keeps them, too, for comparison.
 3. Topics Food, Sport and Work life identify neurons, the other three evaluate.
 
-The cap comes first, as in CULNIG's code, so that every question here is one of CULNIG's rows. To
-drop first would fill the places of dropped rows with rows that CULNIG never used.
-``not-applicable`` among the wrong options stays: it is the published row.
+The cap comes first, as in CULNIG's code, so that every question here is one of CULNIG's rows;
+dropping first would replace dropped rows by rows that CULNIG never used. ``not-applicable`` stays
+among the wrong options, as published.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from culture_lens.questions.question import LABELS, PromptFormat, Question
 if TYPE_CHECKING:
     import pandas as pd
 
-QUESTIONS = Part(
+ROWS = Part(
     "mc_questions*",
     columns=("MCQID", "ID", "country", "prompt", "choices", "choice_countries", "answer_idx"),
     config="multiple-choice-questions",
@@ -97,8 +97,8 @@ def blend_questions(
     Args:
         rows: The hub's columns MCQID, ID, country, prompt, choices, choice_countries, answer_idx.
         topics: The topic of each ID.
-        split: ``"identify"`` or ``"evaluate"`` for the topics of one of them, nothing for all.
-        rows_per_id: At most so many rows per (country, ID), in file order; nothing for all.
+        split: ``"identify"`` or ``"evaluate"`` for the topics of one of them, None for all.
+        rows_per_id: Largest number of rows per (country, ID), in file order; None for all.
         keep_inapplicable: Keep rows whose gold option is ``not-applicable``.
 
     Raises:
@@ -112,7 +112,7 @@ def blend_questions(
         raise unknown("split of BLEnD", split, ("identify", "evaluate"), "None gives both.")
     if rows_per_id is not None and rows_per_id < 1:
         raise InputError(f"rows_per_id={rows_per_id}: must be at least 1, or None for all rows.")
-    need_columns(rows, QUESTIONS.columns)
+    need_columns(rows, ROWS.columns)
     check_topics(rows, topics)
     if split is not None:
         rows = rows[[SPLITS[topics[item]] == split for item in rows["ID"]]]
@@ -142,7 +142,7 @@ def blend_questions(
 
 
 def check_topics(rows: pd.DataFrame, topics: Mapping[str, str]) -> None:
-    """Refuse rows whose topic, and so their split, cannot be told."""
+    """Refuse rows without a known topic, which decides their split."""
     ids = dict.fromkeys(rows["ID"])
     without = [item for item in ids if item not in topics]
     if without:
@@ -183,7 +183,7 @@ def letter_mapping(row: Mapping[Any, Any], column: str) -> dict[str, str]:
 
 
 def row_question(row: Mapping[Any, Any], options: list[str], answer: int, topic: str) -> Question:
-    """Split the question off the published prompt, so that its parts rebuild the prompt."""
+    """Take the question out of the published prompt; its parts give the same prompt again."""
     shown = "\n".join(f"{label}. {option}" for label, option in zip(LABELS, options))
     tail = PROMPT.layout.replace("{question}", "")
     tail = tail.replace("{options}", shown).replace("{instruction}", PROMPT.instruction)
@@ -227,7 +227,7 @@ def load(
         topics: The topic of each ID, or a file with columns ID and Topic; without it BLEnD's
             ``US_questions``, beside the rows or on the hub.
     """
-    rows = read(QUESTIONS)
+    rows = read(ROWS)
     if not isinstance(topics, Mapping):
         table = read(TOPICS) if topics is None else read_rows(topics)
         need_columns(table, TOPICS.columns)

@@ -1,8 +1,8 @@
-"""CommonsenseQA: five-choice questions that no culture is needed for, a control.
+"""CommonsenseQA: five-choice questions that need no culture, a control.
 
 Talmor et al. 2019, arXiv 1811.00937; the validation split, which has answers. All questions have
-one culture label, ``commonsense``. Options keep the published order, whose gold letters are even.
-Rows with an option twice are dropped.
+one culture label, ``commonsense``. Options keep the published order, whose gold letters are evenly
+distributed. Rows with two equal options are dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from culture_lens.questions.question import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-CULTURE = "commonsense"
+COMMONSENSE = "commonsense"
 ROWS = Part("dev*", columns=("id", "question", "choices", "answerKey"), split="validation")
 WORDINGS = four_wordings(
     (
@@ -54,7 +54,7 @@ def commonsenseqa_questions(rows: pd.DataFrame) -> list[Question]:
         InputError: A missing column, or choices of another shape.
 
     Warns:
-        CultureLensWarning: Rows were dropped; it says how many and why.
+        CultureLensWarning: Rows were dropped: how many, and why.
 
     Example:
         ``commonsenseqa_questions(read_rows("dev_rand_split.jsonl"))``
@@ -71,7 +71,7 @@ def text_row(row: Mapping[Any, Any]) -> TextRow:
     bad = empty_cell(row, ("id", "question"))
     return TextRow(
         id=name,
-        culture=CULTURE,
+        culture=COMMONSENSE,
         text=cell_text(row["question"]).strip(),
         options=texts,
         gold=labels.index(key) if key in labels else None,
@@ -82,7 +82,7 @@ def text_row(row: Mapping[Any, Any]) -> TextRow:
 
 
 def labelled(value: Any, name: str) -> tuple[list[str], tuple[str, ...]]:
-    """Read a cell of choices as labels and texts.
+    """Read labels and texts from a cell of choices.
 
     Example:
         >>> labelled({"label": ["A", "B"], "text": ["bank", "mall"]}, "q1")
@@ -101,7 +101,7 @@ def labelled(value: Any, name: str) -> tuple[list[str], tuple[str, ...]]:
 
 
 def cells(value: Any) -> list[str] | None:
-    """Read a list of cells; None where it is no list. Parquet gives arrays, which are neither."""
+    """Read a list of cells, or the array that parquet gives; None where it is neither."""
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         return [cell_text(cell).strip() for cell in value]
     return None

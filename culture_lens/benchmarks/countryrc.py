@@ -1,12 +1,12 @@
-"""CountryRC: which country does the passage name? A control that needs no cultural knowledge.
+"""CountryRC: questions on which country a passage names, a control without cultural knowledge.
 
 After CULNIG (arXiv 2510.08284): a short passage names a country, the question asks for
-it, three other countries are the wrong options. A neuron that scores here reads country names, so
-it is no evidence for knowledge of a culture. The bundled passages are this project's own; the
-published file has the same layout and is read with ``path=``.
+it, and three other countries are the wrong options. A neuron that scores here reads country names:
+no evidence for knowledge of a culture. The bundled passages are this project's own; the published
+file has the same layout and is read with ``path=``.
 
-Every passage is put four times, in the wordings below, two with letters and two with digits: a
-neuron of one letter or of one instruction would otherwise score too.
+Every passage is asked four times, in the wordings below, two with letters and two with digits;
+otherwise neurons for one letter or one instruction would score too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
 from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Part, Read
+from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
 from culture_lens.benchmarks.reading.wordings import ANSWER_PREFIX, DIGITS
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.question import PromptFormat, Question, shuffled
@@ -25,8 +26,7 @@ from culture_lens.questions.question import PromptFormat, Question, shuffled
 if TYPE_CHECKING:
     import pandas as pd
 
-N_OPTIONS = 4
-TEMPLATES = Part("data", columns=("id", "context", "question"))
+ROWS = Part("data", columns=("id", "context", "question"))
 COUNTRIES = ("China", "Indonesia", "Iran", "Mexico", "South_Korea", "Spain", "UK", "US")
 """The eight cultures of CULNIG, as BLEnD labels them."""
 POOL = (
@@ -34,9 +34,9 @@ POOL = (
     *("Mexico", "North_Korea", "Northern_Nigeria", "South_Korea", "Spain", "UK", "US", "West_Java"),
 )
 """All sixteen labels of BLEnD, which wrong options are drawn from."""
-NAMES = {"US": "USA", "Northern_Nigeria": "Nigeria"}
-"""Labels that a passage does not write as they are, apart from underscores."""
-FIELD = re.compile(r"\{(country|country_dummy)\}")
+PASSAGE_NAMES = {"US": "USA", "Northern_Nigeria": "Nigeria"}
+"""Labels whose name in a passage differs by more than underscores."""
+TEMPLATE_FIELD = re.compile(r"\{(country|country_dummy)\}")
 WORDINGS = (
     PromptFormat(
         instruction=(
@@ -76,13 +76,13 @@ WORDINGS = (
 
 
 def country_name(label: str) -> str:
-    """Write a culture label as a passage does.
+    """Give the name of a culture label in a passage.
 
     Example:
         >>> country_name("South_Korea"), country_name("US")
         ('South Korea', 'USA')
     """
-    return NAMES.get(label, label).replace("_", " ").strip()
+    return PASSAGE_NAMES.get(label, label).replace("_", " ").strip()
 
 
 def countryrc_questions(
@@ -94,18 +94,18 @@ def countryrc_questions(
 ) -> list[Question]:
     """Ask every template of every country in every wording.
 
-    The wrong options, which of them is the decoy, and the order of all four follow from hashes of
+    The wrong options, which of them is the decoy, and the order of all four are drawn by hashes of
     the question's id: the same on every machine.
 
     Args:
         templates: A table with the columns id, context and question; the context holds
             ``{country}`` and may hold ``{country_dummy}``.
         countries: Culture labels, or a mapping of each label to its name in the passage.
-        pool: Labels or names that wrong options are drawn from; without it BLEnD's sixteen and
-            the given countries. Give it where your labels are not BLEnD's, so that no country is
-            in it under two names.
+        pool: Labels or names that wrong options are drawn from; by default BLEnD's sixteen and the
+            given countries. Give it where your labels are not BLEnD's, so that no country is in it
+            under two names.
         split: ``"identify"`` for the first half of the templates, ``"evaluate"`` for the second,
-            nothing for both.
+            None for both.
 
     Raises:
         InputError: A template without id, ``{country}`` or question, an id that occurred before,
@@ -128,8 +128,8 @@ def countryrc_questions(
         if split not in (None, half):
             continue
         item = f"{template}/{wording}/{label}"
-        # Drawn by one hash and ordered by another: one for both would put the name that was not
-        # drawn, the gold one, last more often than first.
+        # Drawn by one hash and ordered by another: with one hash for both, the gold name would
+        # be last more often than first.
         others = [other for other in drawn_from if other != name]
         others = shuffled(others, key=f"{item}/draw")[: N_OPTIONS - 1]
         options = shuffled([name, *others], key=f"{item}/order")
@@ -158,30 +158,30 @@ def countryrc_questions(
 
 def template_texts(templates: pd.DataFrame) -> dict[str, str]:
     """Read the passage and question of each template id, in the order of the rows."""
-    need_columns(templates, TEMPLATES.columns)
+    need_columns(templates, ROWS.columns)
     texts: dict[str, str] = {}
     for number, row in enumerate(templates.to_dict("records"), 1):
         where = f"{place_of(templates)}, row {number}"
-        cells = {column: cell_text(row[column]).strip() for column in TEMPLATES.columns}
+        cells = {column: cell_text(row[column]).strip() for column in ROWS.columns}
         for column, text in cells.items():
             if not text:
                 raise InputError(f"{where}: {column!r} is empty; fill it in or remove the row.")
         if cells["id"] in texts:
             raise InputError(
-                f"{where}: template id {cells['id']!r} occurred before; give it another one, for "
-                "the ids of questions are made of it."
+                f"{where}: template id {cells['id']!r} occurred before; give it another one, "
+                "since question ids are made of it."
             )
         if "{country}" not in cells["context"]:
             raise InputError(
                 f"{where}: the context of template {cells['id']!r} does not hold {{country}}, so "
-                "the answer would not stand in the passage; put it in or remove the row."
+                "the passage would not hold the answer; put it in or remove the row."
             )
         texts[cells["id"]] = f"Passage: {cells['context']}\nQuestion: {cells['question']}"
     return texts
 
 
 def written_names(countries: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Give each label its name in a passage; no two may share one.
+    """Give each label's name in a passage; names must differ.
 
     Example:
         >>> written_names(["US", "Iran"])
@@ -211,8 +211,8 @@ def option_names(names: Mapping[str, str], pool: Sequence[str] | None) -> list[s
     """List the names that options are drawn from, each once."""
     if pool is None:
         pool = (*POOL, *names)
-    # A label of ``countries`` has the name given there: USA beside United States would be two
-    # right options.
+    # A label of ``countries`` takes the name given there: USA and United States would be two right
+    # options.
     found = list(dict.fromkeys(names.get(entry) or country_name(entry) for entry in pool))
     if "" in found:
         raise InputError("pool holds an empty name, which cannot be an option; remove it.")
@@ -232,7 +232,7 @@ def filled(text: str, country: str, decoy: str) -> str:
         '{a} from Iran, not Spain'
     """
     values = {"country": country, "country_dummy": decoy}
-    return FIELD.sub(lambda found: values[found[1]], text)
+    return TEMPLATE_FIELD.sub(lambda found: values[found[1]], text)
 
 
 def load(
@@ -250,7 +250,7 @@ def load(
         pool: See ``countryrc_questions``.
         split: See ``countryrc_questions``.
     """
-    return countryrc_questions(read(TEMPLATES), countries=countries, pool=pool, split=split)
+    return countryrc_questions(read(ROWS), countries=countries, pool=pool, split=split)
 
 
 BENCHMARK = Benchmark(

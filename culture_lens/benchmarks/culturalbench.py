@@ -2,20 +2,19 @@
 
 Chiu et al. 2024, arXiv 2410.02677. Rows are used as follows:
 
-1. Easy: four options, ordered by a hash of the question's id, for more than half of the gold
-   letters are A. Options such as "None of the above" keep the published order.
+1. Easy: four options, ordered by a hash of the question's id, since more than half of the gold
+   letters are A. Questions with an option such as "None of the above" keep the published order.
 2. Hard: each option of a question is an item of its own, true or false. 86 questions have two or
    three true options. Three of four items are false.
-3. Rows are dropped whose options collide or refer to letters ("A and B"), and rows that repeat
-   another; of Hard also options that mean others, which nobody sees there ("None of the above").
+3. Rows are dropped whose options are equal or refer to letters ("A and B"), and rows that repeat
+   another; in Hard also options that refer to others, which are not shown ("None of the above").
 
-Both subsets of one question have one group, its ``question_idx``.
+A question has one group in both subsets, its ``question_idx``.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from culture_lens.benchmarks.reading.rows import cell_text, need_columns
 from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
 from culture_lens.benchmarks.reading.text_rows import TextRow, empty_cell, text_questions
 from culture_lens.benchmarks.reading.wordings import four_wordings
-from culture_lens.errors import CultureLensWarning, unknown
+from culture_lens.errors import unknown, warn
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 SHARED_COLUMNS = ("data_idx", "question_idx", "prompt_question", "answer", "country")
 OPTIONS = tuple(f"prompt_option_{letter}" for letter in "abcd")
-PARTS = {
+SUBSET_ROWS = {
     "easy": Part(
         "CulturalBench-Easy*", columns=(*SHARED_COLUMNS, *OPTIONS), config="CulturalBench-Easy"
     ),
@@ -42,7 +41,7 @@ PARTS = {
         config="CulturalBench-Hard",
     ),
 }
-TRUTH = ("True", "False")
+VERDICTS = ("True", "False")
 BY_LETTER = re.compile(r"(options? )?[A-D] (and|or|&) [A-D]\.?", re.IGNORECASE)
 OTHERS = re.compile(r"(all|none|both|neither)( of)?( the| these)? (above|options)\b", re.IGNORECASE)
 EASY_WORDINGS = four_wordings(
@@ -94,14 +93,14 @@ def culturalbench_questions(rows: pd.DataFrame, *, subset: str = "easy") -> list
         InputError: An unknown subset, or a missing column.
 
     Warns:
-        CultureLensWarning: Rows were dropped, options kept in their order, or questions of Hard
-            have several true options; it says how many.
+        CultureLensWarning: Rows were dropped, options kept the published order, or questions of
+            Hard have several true options: how many.
 
     Example:
         ``culturalbench_questions(read_rows("CulturalBench-Easy.csv"))``
     """
     check_subset(subset)
-    need_columns(rows, PARTS[subset].columns)
+    need_columns(rows, SUBSET_ROWS[subset].columns)
     records = rows.to_dict("records")
     if subset == "easy":
         read = [easy_row(row) for row in records]
@@ -113,9 +112,9 @@ def culturalbench_questions(rows: pd.DataFrame, *, subset: str = "easy") -> list
 
 
 def check_subset(subset: str) -> None:
-    """Refuse a subset that there is not."""
-    if subset not in PARTS:
-        raise unknown("subset of CulturalBench", subset, PARTS)
+    """Refuse an unknown subset."""
+    if subset not in SUBSET_ROWS:
+        raise unknown("subset of CulturalBench", subset, SUBSET_ROWS)
 
 
 def easy_row(row: Mapping[Any, Any]) -> TextRow:
@@ -148,8 +147,8 @@ def hard_row(row: Mapping[Any, Any]) -> TextRow:
         id=f"hard/{cell_text(row['data_idx']).strip()}",
         culture=cell_text(row["country"]).strip(),
         text=f"Question: {cell_text(row['prompt_question']).strip()}\nProposed answer: {option}",
-        options=TRUTH,
-        gold=TRUTH.index(verdict.capitalize()) if verdict.capitalize() in TRUTH else None,
+        options=VERDICTS,
+        gold=VERDICTS.index(verdict.capitalize()) if verdict.capitalize() in VERDICTS else None,
         group=cell_text(row["question_idx"]).strip(),
         metadata={"subset": "hard"},
         bad=bad,
@@ -157,29 +156,25 @@ def hard_row(row: Mapping[Any, Any]) -> TextRow:
 
 
 def say_kept_in_order(rows: Sequence[TextRow]) -> None:
-    """Say how many questions keep the published order of their options."""
+    """Warn of questions that keep the published order of their options."""
     kept = sum(not row.shuffle and not row.bad for row in rows)
     if kept:
-        warnings.warn(
-            f"culturalbench: {kept} of {len(rows)} rows have an option that means the others, such "
-            "as 'None of the above'; their options keep the published order.",
-            CultureLensWarning,
-            stacklevel=3,
+        warn(
+            f"culturalbench: {kept} of {len(rows)} rows have an option that refers to others, such "
+            "as 'None of the above'; their options keep the published order."
         )
 
 
 def say_several_true(rows: Sequence[TextRow]) -> None:
-    """Say how many questions of Hard have more than one true option, or none."""
+    """Warn of questions of Hard with more than one true option, or none."""
     true = Counter({row.group: 0 for row in rows})
-    true.update(row.group for row in rows if row.gold == TRUTH.index("True"))
+    true.update(row.group for row in rows if row.gold == VERDICTS.index("True"))
     several, none = sum(n > 1 for n in true.values()), sum(n == 0 for n in true.values())
     lacking = f", and {none} have none" if none else ""
     if several or none:
-        warnings.warn(
+        warn(
             f"culturalbench: {several} of {len(true)} questions have more than one true option"
-            f"{lacking}; every option is a true-or-false item of its own, so all are kept.",
-            CultureLensWarning,
-            stacklevel=3,
+            f"{lacking}; every option is a true-or-false item of its own, so all are kept."
         )
 
 
@@ -191,7 +186,7 @@ def load(read: Read, *, subset: str = "easy") -> list[Question]:
         subset: See ``culturalbench_questions``.
     """
     check_subset(subset)
-    return culturalbench_questions(read(PARTS[subset]), subset=subset)
+    return culturalbench_questions(read(SUBSET_ROWS[subset]), subset=subset)
 
 
 BENCHMARK = Benchmark(

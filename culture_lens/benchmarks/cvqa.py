@@ -3,18 +3,17 @@
 Romero et al. 2024, arXiv 2406.05967. Rows are used as follows:
 
 1. ``Subset``, the text of a (language, country) pair, gives the culture: the country, or both.
-2. Question and options are taken from one language, the translated or the native columns.
-3. Rows are dropped that lack an image, a question, a right answer, or options that differ.
+2. Question and options are in one language, from the translated or the native columns.
+3. Rows without an image, a question, a right answer, or different options are dropped.
 4. Questions on one image are one group. An ID is that of an image, an underscore and a number; the
    image's part names the group, and groups with byte-identical images are joined.
 
 Early releases withhold the answers: every label is -1. The 5 GB of images stay in the dataset's
-memory-mapped files, and each is decoded when it is looked at.
+memory-mapped files, and an image is decoded when it is used.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,14 +28,14 @@ from culture_lens.benchmarks.reading.image_rows import (
 )
 from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
 from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROWS = Part("*", columns=("image", "ID", "Subset", "Label"))
-LANGUAGES = {
+LANGUAGE_COLUMNS = {
     "english": ("Translated Question", "Translated Options"),
     "native": ("Question", "Options"),
 }
@@ -72,13 +71,13 @@ def cvqa_questions(
     Example:
         ``cvqa_questions(read_rows("test-00000-of-00010.parquet"), language="native")``
     """
-    if language not in LANGUAGES:
-        raise unknown("language of CVQA", language, LANGUAGES)
+    if language not in LANGUAGE_COLUMNS:
+        raise unknown("language of CVQA", language, LANGUAGE_COLUMNS)
     if grouping not in GROUPINGS:
         raise unknown("grouping of CVQA", grouping, GROUPINGS)
     if min_items < 1:
         raise InputError(f"min_items={min_items}: must be at least 1, which keeps all cultures.")
-    need_columns(rows, (*ROWS.columns, *LANGUAGES[language]))
+    need_columns(rows, (*ROWS.columns, *LANGUAGE_COLUMNS[language]))
     read = [image_row(row, language, grouping) for row in rows.to_dict("records")]
     if all(row.label == WITHHELD for row in read):
         raise InputError(
@@ -96,7 +95,7 @@ def image_row(row: Mapping[Any, Any], language: str, grouping: str) -> ImageRow:
     if not name:
         raise InputError("CVQA: a row has no ID; take the rows as published.")
     spoken, country = pair(row["Subset"], where)
-    question, options = LANGUAGES[language]
+    question, options = LANGUAGE_COLUMNS[language]
     return ImageRow(
         id=name,
         culture=country if grouping == "country" else f"{country} ({spoken})",
@@ -135,7 +134,7 @@ def pair(subset: Any, where: str) -> tuple[str, str]:
 
 
 def picture_of(name: str) -> str:
-    """Take the image's part of a question's ID.
+    """Give the image's part of a question's ID.
 
     Example:
         >>> picture_of("5919991144272485961_0")
@@ -146,16 +145,14 @@ def picture_of(name: str) -> str:
 
 
 def of_enough(questions: Sequence[Question], min_items: int) -> list[Question]:
-    """Leave out the cultures with too few questions, and say which."""
+    """Leave out the cultures with too few questions, with a warning that names them."""
     counts = Counter(question.culture for question in questions)
     few = {culture: n for culture, n in sorted(counts.items()) if n < min_items}
     if few:
         listing = ", ".join(f"{culture} ({n})" for culture, n in few.items())
-        warnings.warn(
+        warn(
             f"cvqa: left out {len(few)} of {len(counts)} cultures, {sum(few.values())} of "
-            f"{len(questions)} questions, for having fewer than min_items={min_items}: {listing}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"{len(questions)} questions, for having fewer than min_items={min_items}: {listing}."
         )
     return [question for question in questions if question.culture not in few]
 

@@ -1,4 +1,4 @@
-"""QNLI and MRPC, two yes-or-no tasks of GLUE on pairs of texts that no culture is needed for.
+"""QNLI and MRPC, two yes-or-no tasks of GLUE on pairs of texts: controls that need no culture.
 
 Wang et al. 2018, arXiv 1804.07461; the validation split, which has labels. In CULNIG (arXiv
 2510.08284) their accuracy hardly falls when culture neurons are ablated. The hub's layout and that
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.benchmarks.reading.image_rows import whole_number
+from culture_lens.benchmarks.reading.image_rows import WITHHELD, whole_number
 from culture_lens.benchmarks.reading.linked_groups import linked_groups
 from culture_lens.benchmarks.reading.rows import cell_text, place_of
 from culture_lens.benchmarks.reading.source import Benchmark, Part, Read
@@ -25,14 +25,12 @@ from culture_lens.questions.question import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "nyu-mll/glue"
-WITHHELD = "-1"
 VERDICTS = ("Yes", "No")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of one way to publish a task: two texts, the label, and what makes an id."""
+    """The columns of one published layout of a task: two texts, the label, and those of the id."""
 
     first: str
     second: str
@@ -53,7 +51,7 @@ class Task:
         name: The hub's configuration, and the benchmark's name.
         culture: The one group label of its questions.
         shown: What the prompt calls the two texts.
-        layouts: The ways it is published.
+        layouts: The layouts in which it is published.
         golds: Index in ``VERDICTS`` of each label.
         wordings: Its wordings.
     """
@@ -135,7 +133,7 @@ def glue_questions(rows: pd.DataFrame, task: Task) -> list[Question]:
         InputError: The columns are those of neither layout.
 
     Warns:
-        CultureLensWarning: Rows were dropped; it says how many and why.
+        CultureLensWarning: Rows were dropped: how many, and why.
 
     Example:
         ``glue_questions(read_rows("qnli/dev.tsv", quotes=False), QNLI_TASK)``
@@ -147,7 +145,7 @@ def glue_questions(rows: pd.DataFrame, task: Task) -> list[Question]:
         [cell_text(row[column]).strip() for row in records]
         for column in (layout.first, layout.second)
     )
-    # Both texts in one column: either sentence of a pair may come again as either of another.
+    # Both texts in one column: a sentence may be the first of one pair and the second of another.
     groups = linked_groups([*ids, *ids], [*first, *second], [*ids, *ids])[: len(ids)]
     read = [
         text_row(row, task, layout, name, group)
@@ -181,40 +179,35 @@ def text_row(row: Mapping[Any, Any], task: Task, layout: Layout, name: str, grou
         options=VERDICTS,
         gold=task.golds.get(label),
         group=group,
-        bad=bad or ("whose label is withheld" if label == WITHHELD else ""),
+        bad=bad or ("whose label is withheld" if label == str(WITHHELD) else ""),
     )
 
 
-def part_of(task: Task) -> Part:
-    """Say where a task's rows are."""
-    return Part("dev", config=task.name, split="validation", quotes=False)
+def benchmark(task: Task, summary: str, licence: str) -> Benchmark:
+    """Make the benchmark of a task."""
+
+    def load(read: Read) -> list[Question]:
+        part = Part("dev", config=task.name, split="validation", quotes=False)
+        return glue_questions(read(part), task)
+
+    return Benchmark(
+        name=task.name,
+        summary=summary,
+        source="nyu-mll/glue",
+        licence=licence,
+        rows=load,
+        min_cultures=1,
+        wordings=(task.wordings,),
+    )
 
 
-def load_qnli(read: Read) -> list[Question]:
-    """Read QNLI's rows, from the hub or from a local copy."""
-    return glue_questions(read(part_of(QNLI_TASK)), QNLI_TASK)
-
-
-def load_mrpc(read: Read) -> list[Question]:
-    """Read MRPC's rows, from the hub or from a local copy."""
-    return glue_questions(read(part_of(MRPC_TASK)), MRPC_TASK)
-
-
-QNLI = Benchmark(
-    name="qnli",
-    summary="control: does the sentence answer the question? yes or no (arXiv 1804.07461)",
-    source=SOURCE,
+QNLI = benchmark(
+    QNLI_TASK,
+    "control: does the sentence answer the question? yes or no (arXiv 1804.07461)",
     licence="CC-BY-SA-4.0",
-    rows=load_qnli,
-    min_cultures=1,
-    wordings=(QNLI_TASK.wordings,),
 )
-MRPC = Benchmark(
-    name="mrpc",
-    summary="control: do two sentences say the same? yes or no (arXiv 1804.07461)",
-    source=SOURCE,
+MRPC = benchmark(
+    MRPC_TASK,
+    "control: do two sentences say the same? yes or no (arXiv 1804.07461)",
     licence="MSR-SSLA, non-commercial",
-    rows=load_mrpc,
-    min_cultures=1,
-    wordings=(MRPC_TASK.wordings,),
 )

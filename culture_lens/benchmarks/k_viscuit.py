@@ -2,7 +2,7 @@
 
 Baek et al. 2024, arXiv 2406.16469. All rows are of one culture, South Korea. Questions on one image
 are one group. ``id_`` is not unique in the published rows: later rows of one id are numbered in
-their order, ``Beverage.4.2/2``, and none is lost.
+their order, such as ``Beverage.4.2/2``, and kept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROWS = Part(
     "annotations", columns=("question", "options", "answer", "category", "id_", "image_path")
 )
-COUNTRY = "South Korea"
+SOUTH_KOREA = "South Korea"
 GROUPINGS = ("country", "category")
 
 
@@ -67,7 +67,7 @@ def image_row(row: Mapping[Any, Any], grouping: str) -> ImageRow:
     path = cell_text(row["image_path"]).strip()
     return ImageRow(
         id=name,
-        culture=COUNTRY if grouping == "country" else category,
+        culture=SOUTH_KOREA if grouping == "country" else category,
         text=cell_text(row["question"]),
         options=listed(row["options"], "options", f"K-Viscuit row {name!r}"),
         label=whole_number(row["answer"]),
@@ -75,7 +75,7 @@ def image_row(row: Mapping[Any, Any], grouping: str) -> ImageRow:
         picture=path or name,
         category=category,
         metadata={
-            "country": COUNTRY,
+            "country": SOUTH_KOREA,
             "question_type": whole_number(row.get("question_type")),
             "image_source": cell_text(row.get("image_url")),
         },

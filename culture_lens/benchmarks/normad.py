@@ -1,18 +1,18 @@
-"""NormAd: is what somebody does in a story acceptable? 75 countries; yes, no or neutral.
+"""NormAd: whether behaviour in a story is acceptable in one of 75 countries: yes, no or neutral.
 
-Rao et al. 2024, arXiv 2404.12464. Four conditions say how much the model is told beside the story:
+Rao et al. 2024, arXiv 2404.12464. Four conditions decide what the prompt shows beside the story:
 
 1. ``none``: the story only.
 2. ``country``: where it happens.
 3. ``value``: the country and a value that is held there.
 4. ``rule``: the rule of thumb that decides the case.
 
-A row is neutral where its rule does not bear on its story. Without the rule a neutral story cannot
-be told from the others by what is shown: read accuracy by label, ``metadata["label"]``.
+A row is neutral where its rule does not apply to its story. Without the rule nothing in the prompt
+tells a neutral story from the others: report accuracy by label, ``metadata["label"]``.
 
 Countries are written as names (``saudi_arabia`` is Saudi Arabia). Options are ordered by a hash of
-the question's id, which is the same under every condition. Stories end by asking whether it was
-acceptable, one of them does not; the wordings ask it themselves.
+the question's id, which is the same under every condition. All stories but one end by asking
+whether it was acceptable; the wordings ask it, too.
 """
 
 from __future__ import annotations
@@ -32,19 +32,25 @@ from culture_lens.questions.question import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-COUNTRY, STORY, RULE, VALUE, LABEL = "Country", "Story", "Rule-of-Thumb", "Value", "Gold Label"
-ROWS = Part("normad*", columns=(COUNTRY, STORY, LABEL), split="train")
-IDS = ("ID", "row")
-CONDITIONS: dict[str, tuple[str, ...]] = {
+COUNTRY_COLUMN, STORY, RULE, VALUE, LABEL = (
+    "Country",
+    "Story",
+    "Rule-of-Thumb",
+    "Value",
+    "Gold Label",
+)
+ROWS = Part("normad*", columns=(COUNTRY_COLUMN, STORY, LABEL), split="train")
+ID_COLUMNS = ("ID", "row")
+CONDITION_COLUMNS: dict[str, tuple[str, ...]] = {
     "none": (),
     "rule": (RULE,),
-    "country": (COUNTRY,),
-    "value": (COUNTRY, VALUE),
+    "country": (COUNTRY_COLUMN,),
+    "value": (COUNTRY_COLUMN, VALUE),
 }
 """The columns that each condition shows before the story."""
-SHOWN = {COUNTRY: "Country", VALUE: "Value held there", RULE: "Rule of thumb"}
+LINE_NAMES = {COUNTRY_COLUMN: "Country", VALUE: "Value held there", RULE: "Rule of thumb"}
 VERDICTS = ("yes", "no", "neutral")
-SMALL = re.compile(r"\b(And|Of|The)\b")
+SMALL_WORDS = re.compile(r"\b(And|Of|The)\b")
 WORDINGS = four_wordings(
     (
         "Judge what the person in the story does: yes if it is acceptable, no if it is not, "
@@ -75,31 +81,33 @@ def normad_questions(rows: pd.DataFrame, *, condition: str = "none") -> list[Que
     Args:
         rows: The hub's columns Country, Rule-of-Thumb, Value, Story, Gold Label; the third and
             second only for the conditions that show them. ``ID`` or ``row`` gives the id where
-            there is one, else the row's number, counted from 1; ``Subaxis`` the category.
+            it exists, else the row's number, counted from 1; ``Subaxis`` the category.
         condition: ``"none"``, ``"rule"``, ``"country"`` or ``"value"``; see the top of this file.
 
     Raises:
-        InputError: An unknown condition, or columns are missing that it shows.
+        InputError: An unknown condition, or a missing column that it shows.
 
     Warns:
-        CultureLensWarning: Rows were dropped; it says how many and why.
+        CultureLensWarning: Rows were dropped: how many, and why.
 
     Example:
         ``normad_questions(read_rows("normad.csv"), condition="rule")``
     """
-    if condition not in CONDITIONS:
-        raise unknown("condition of NormAd", condition, CONDITIONS)
+    if condition not in CONDITION_COLUMNS:
+        raise unknown("condition of NormAd", condition, CONDITION_COLUMNS)
     need_columns(rows, ROWS.columns)
-    missing = [column for column in CONDITIONS[condition] if column not in rows.columns]
+    missing = [column for column in CONDITION_COLUMNS[condition] if column not in rows.columns]
     if missing:
-        possible = [name for name, shown in CONDITIONS.items() if set(shown) <= set(rows.columns)]
+        possible = [
+            name for name, shown in CONDITION_COLUMNS.items() if set(shown) <= set(rows.columns)
+        ]
         raise InputError(
             f"{place_of(rows)}: condition {condition!r} shows column "
             f"{', '.join(map(repr, missing))}, which is missing here; use a copy that has it, such "
             f"as the hub's {BENCHMARK.source}, or one of the conditions {', '.join(possible)}."
         )
     records = rows.to_dict("records")
-    name = next((column for column in IDS if column in rows.columns), None)
+    name = next((column for column in ID_COLUMNS if column in rows.columns), None)
     ids = [
         (cell_text(row[name]).strip() if name else "") or str(number)
         for number, row in enumerate(records, 1)
@@ -116,11 +124,11 @@ def normad_questions(rows: pd.DataFrame, *, condition: str = "none") -> list[Que
 def text_row(row: Mapping[Any, Any], condition: str, name: str, group: str) -> TextRow:
     """Read one row's cells."""
     label = cell_text(row[LABEL]).strip().lower()
-    country = country_name(cell_text(row[COUNTRY]))
-    told = {COUNTRY: country, VALUE: row.get(VALUE), RULE: row.get(RULE), STORY: row[STORY]}
+    country = country_name(cell_text(row[COUNTRY_COLUMN]))
+    told = {COUNTRY_COLUMN: country, VALUE: row.get(VALUE), RULE: row.get(RULE), STORY: row[STORY]}
     lines = [
-        f"{SHOWN.get(column, column)}: {cell_text(told[column]).strip()}"
-        for column in (*CONDITIONS[condition], STORY)
+        f"{LINE_NAMES.get(column, column)}: {cell_text(told[column]).strip()}"
+        for column in (*CONDITION_COLUMNS[condition], STORY)
     ]
     return TextRow(
         id=name,
@@ -131,19 +139,19 @@ def text_row(row: Mapping[Any, Any], condition: str, name: str, group: str) -> T
         category=cell_text(row.get("Subaxis")).strip(),
         group=group,
         metadata={"condition": condition, "label": label},
-        bad=empty_cell(row, (*ROWS.columns, *CONDITIONS[condition])),
+        bad=empty_cell(row, (*ROWS.columns, *CONDITION_COLUMNS[condition])),
     )
 
 
 def country_name(cell: str) -> str:
-    """Write a country as a name; one that is not all in small letters keeps its letters.
+    """Write a country as a name; a name that has capital letters already is kept.
 
     Example:
         >>> country_name("bosnia_and_herzegovina"), country_name("timor-leste")
         ('Bosnia and Herzegovina', 'Timor-Leste')
     """
     name = " ".join(cell.replace("_", " ").split())
-    return SMALL.sub(lambda word: word[0].lower(), name.title()) if name.islower() else name
+    return SMALL_WORDS.sub(lambda word: word[0].lower(), name.title()) if name.islower() else name
 
 
 def load(read: Read, *, condition: str = "none") -> list[Question]:

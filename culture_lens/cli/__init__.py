@@ -10,15 +10,19 @@ import typer
 
 from culture_lens.cli.ablate import ablate
 from culture_lens.cli.answers import answers
+from culture_lens.cli.benchmarks import benchmarks
 from culture_lens.cli.compare import compare
+from culture_lens.cli.demo import demo
 from culture_lens.cli.evaluate import evaluate
 from culture_lens.cli.fidelity import fidelity
 from culture_lens.cli.find import find
-from culture_lens.cli.finetune import finetune, modules
-from culture_lens.cli.lists import benchmarks, models
-from culture_lens.cli.options import say
+from culture_lens.cli.finetune import finetune
+from culture_lens.cli.loading import say
+from culture_lens.cli.models import models
+from culture_lens.cli.modules import modules
 from culture_lens.cli.organism import organism
-from culture_lens.cli.show import demo, plot, report
+from culture_lens.cli.plot import plot
+from culture_lens.cli.report import report
 from culture_lens.cli.suite import suite
 from culture_lens.cli.transfer import transfer
 from culture_lens.cli.values import values

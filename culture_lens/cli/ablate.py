@@ -4,53 +4,35 @@ from __future__ import annotations
 
 import typer
 
+from culture_lens.cli.flags import flags, given
+from culture_lens.cli.loading import open_remembered
 from culture_lens.cli.neurons import named_sets
 from culture_lens.cli.options import (
     DEFAULT_RUN,
-    BatchOption,
-    BenchmarkOption,
-    BenchmarkOptionsOption,
-    CultureOption,
-    DeviceOption,
-    DtypeOption,
-    LimitOption,
-    MethodOption,
-    ModelOption,
-    PathOption,
-    PresetOption,
-    RandomSeedsOption,
-    RevisionOption,
-    RunOption,
-    ScoringOption,
-    SeenOption,
-    TooLongOption,
-    ValueOption,
-    given,
-    open_model,
-    open_questions,
-    remembered,
+    AblationValue,
+    AskingFlags,
+    LoadingFlags,
+    Methods,
+    RandomSeeds,
+    RunFolder,
+    RunningFlags,
+    ScoringName,
+    Seen,
 )
 
 
+@flags
 def ablate(
-    run: RunOption = DEFAULT_RUN,
-    method: MethodOption = None,
-    random_seeds: RandomSeedsOption = None,
-    value: ValueOption = None,
-    seen: SeenOption = None,
-    model: ModelOption = None,
-    benchmark: BenchmarkOption = None,
-    preset: PresetOption = None,
-    path: PathOption = None,
-    benchmark_option: BenchmarkOptionsOption = None,
-    scoring: ScoringOption = None,
-    culture: CultureOption = None,
-    limit: LimitOption = None,
-    too_long: TooLongOption = None,
-    batch_size: BatchOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    revision: RevisionOption = None,
+    *,
+    run: RunFolder = DEFAULT_RUN,
+    method: Methods = None,
+    random_seeds: RandomSeeds = None,
+    value: AblationValue = None,
+    seen: Seen = None,
+    scoring: ScoringName = None,
+    loading: LoadingFlags,
+    asking: AskingFlags,
+    running: RunningFlags,
 ) -> None:
     """Ablate each culture's neurons in turn and ask every culture's questions.
 
@@ -63,30 +45,9 @@ def ablate(
 
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)
-    loading = remembered(
-        folder,
-        model=model,
-        benchmark=benchmark,
-        preset=preset,
-        path=path,
-        benchmark_option=benchmark_option,
-        culture=culture,
-        limit=limit,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-    )
-    questions = open_questions(loading)
-    lens = open_model(loading)
-    options = given(
-        random_seeds=random_seeds,
-        value=value,
-        seen=seen,
-        scoring=scoring,
-        too_long=too_long,
-        batch_size=batch_size,
-    )
-    folder.log("ablate", {**loading, **options, "method": list(sets)})
+    opened, questions, lens = open_remembered(folder, loading, asking)
+    options = given(running, random_seeds=random_seeds, value=value, seen=seen, scoring=scoring)
+    folder.log("ablate", {**opened, **options, "method": list(sets)})
     for name, found in sets.items():
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)
         where = matrix.to_parquet(folder.named("matrix", name, ".parquet"))

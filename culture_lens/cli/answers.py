@@ -2,69 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from culture_lens.cli.neurons import MethodName, UnionOption, ablated, one_mask
+from culture_lens.cli.flags import flags, given
+from culture_lens.cli.loading import named_values
+from culture_lens.cli.neurons import open_masked
 from culture_lens.cli.options import (
     DEFAULT_RUN,
-    AblateOption,
-    BatchOption,
-    CultureOption,
-    DeviceOption,
-    DtypeOption,
-    ModelOption,
-    RevisionOption,
-    RunOption,
-    TooLongOption,
-    ValueOption,
-    WordingOption,
-    check_ablation,
-    given,
-    named_values,
-    open_model,
-    recalled,
+    Cultures,
+    LoadingFlags,
+    OneMaskFlags,
+    RunFolder,
+    RunningFlags,
+    Wordings,
 )
 
 
-def answers(
-    path: Annotated[Path, typer.Option(help="The folder of BLEnD's files REGION_data.json.")],
-    run: RunOption = DEFAULT_RUN,
-    method: MethodName = None,
-    ablate: AblateOption = None,
-    union: UnionOption = None,
-    value: ValueOption = None,
-    culture: CultureOption = None,
+@dataclass(frozen=True)
+class ShortAnswerFlags:
+    """Which questions are asked, in which language; see ``load_short_answers``."""
+
+    regions: Cultures = None
     asked: Annotated[
         str, typer.Option(help="local for each region's own language, or english.")
-    ] = "local",
-    wording: WordingOption = None,
+    ] = "local"
+    wordings: Wordings = None
     split: Annotated[
         str | None, typer.Option(help="identify or evaluate, for the topics of one of them.")
-    ] = None,
+    ] = None
     topics: Annotated[
         Path | None, typer.Option(help="BLEnD's US_questions.csv, where it lies elsewhere.")
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class WritingFlags:
+    """How answers are written and matched; see ``evaluate_short_answers``."""
+
+    stem: Annotated[
+        bool | None, typer.Option("--stem", help="Match stems; needs snowballstemmer.")
+    ] = None
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="At most so many tokens per answer.")
+    ] = None
+
+
+@flags
+def answers(
+    *,
+    path: Annotated[Path, typer.Option(help="The folder of BLEnD's files REGION_data.json.")],
+    run: RunFolder = DEFAULT_RUN,
     language: Annotated[
         list[str] | None,
         typer.Option(help="The language of a region of your own, such as Brazil=Portuguese."),
     ] = None,
-    stem: Annotated[
-        bool | None, typer.Option("--stem", help="Match stems; needs snowballstemmer.")
-    ] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="At most so many tokens per answer.")
-    ] = None,
-    model: ModelOption = None,
-    too_long: TooLongOption = None,
-    batch_size: BatchOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    revision: RevisionOption = None,
+    which: ShortAnswerFlags,
+    mask: OneMaskFlags,
+    writing: WritingFlags,
+    loading: LoadingFlags,
+    running: RunningFlags,
 ) -> None:
-    """Let a model answer BLEnD's short questions, and match what it writes with people's answers.
+    """Let a model answer BLEnD's short questions, and match its answers with people's answers.
 
     Neurons to ablate, and the model, are those of `find` in the run folder.
 
@@ -72,39 +74,23 @@ def answers(
     --run runs/first --ablate UK`
     """
     from culture_lens.evaluation.short_answers import evaluate_short_answers, load_short_answers
-    from culture_lens.storage.runs import Run
 
-    loading = recalled(run, model=model, dtype=dtype, device=device, revision=revision)
-    check_ablation(value)
-    mask = one_mask(Run(run), method, ablate, union, value)
     spoken = named_values(language or [], "--language", "Brazil=Portuguese")
-    chosen = given(
-        regions=culture,
-        asked=asked,
-        wordings=wording,
-        split=split,
-        topics=topics,
-        languages={region: str(name) for region, name in spoken.items()} or None,
+    languages = {region: str(name) for region, name in spoken.items()} or None
+    chosen = given(which, languages=languages)
+    opened = open_masked(run, loading, mask, lambda: load_short_answers(path, **chosen))
+    options = given(running, writing, value=mask.value)
+    told = {"path": path, "ablated": opened.label, **chosen, **options}
+    opened.folder.log("answers", {**opened.loading, "answers": told})
+    result = evaluate_short_answers(
+        opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
-    questions = load_short_answers(path, **chosen)
-    lens = open_model(loading)
-    label, neurons = ablated(mask, lens)
-    folder = Run.open(run)
-    options = given(
-        value=value,
-        stem=stem,
-        max_new_tokens=max_new_tokens,
-        too_long=too_long,
-        batch_size=batch_size,
-    )
-    told = {"path": path, "ablated": label, **chosen, **options}
-    folder.log("answers", {**loading, "answers": told})
-    result = evaluate_short_answers(lens, questions, neurons, run=folder, **options)
-    typer.echo(f"{result.to_parquet(folder.named('answers', f'{asked}-{label}', '.parquet'))}")
+    name = f"{which.asked}-{opened.label}"
+    typer.echo(f"{result.to_parquet(opened.folder.named('answers', name, '.parquet'))}")
     for matching in ("exact", "contained"):
         weighted = result.accuracy(matching, weighted=True)
         typer.echo(f"all, {matching}: {result.accuracy(matching)}, by votes {weighted}")
     for column in ("culture", "wording"):
         contained = result.by(column, "contained")
-        for name, estimate in result.by(column).items():
-            typer.echo(f"  {column} {name}: exact {estimate}, contained {contained[name]}")
+        for label, estimate in result.by(column).items():
+            typer.echo(f"  {column} {label}: exact {estimate}, contained {contained[label]}")

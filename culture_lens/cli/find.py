@@ -3,39 +3,142 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from culture_lens.cli.flags import flags, given
+from culture_lens.cli.loading import named_values, open_model, open_questions
 from culture_lens.cli.options import (
     DEFAULT_RUN,
-    BatchOption,
-    BenchmarkOption,
-    BenchmarkOptionsOption,
-    CountryOption,
-    CountryRCOption,
-    CultureOption,
-    DeviceOption,
-    DtypeOption,
-    IdentifyShareOption,
-    LimitOption,
-    MethodOption,
-    ModelOption,
-    OnlyCorrectOption,
-    PathOption,
-    PerCultureOption,
-    PresetOption,
-    RevisionOption,
-    RunOption,
-    ScoringOption,
-    TokensOption,
-    TooLongOption,
-    given,
-    named_values,
-    open_model,
-    open_questions,
+    AskingFlags,
+    CountingFlags,
+    CulnigFlags,
+    IdentifyShare,
+    LoadingFlags,
+    Methods,
+    RunFolder,
+    RunningFlags,
+    ScoringName,
+    Sites,
 )
 from culture_lens.errors import InputError
+
+if TYPE_CHECKING:
+    from culture_lens.selectors import Selection
+
+
+@dataclass(frozen=True)
+class ChoosingFlags:
+    """Which selectors choose, and how many neurons; see ``plan``."""
+
+    method: Methods = None
+    share: Annotated[
+        float | None, typer.Option(help="Share of the neurons at a site; not for culnig-general.")
+    ] = None
+    k: Annotated[int | None, typer.Option(help="Or how many neurons at a site.")] = None
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of the selector, such as z=1 or mlp_share=0.02."),
+    ] = None
+    fdr: Annotated[
+        float | None,
+        typer.Option(help="Or a false discovery rate: as many neurons as hold it, maybe none."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SummaryFlags(CountingFlags):
+    """What activation selectors read; see ``summarise``."""
+
+    scoring: ScoringName = None
+    replicates: Annotated[
+        int | None,
+        typer.Option(help="Permutations and bootstrap samples counted in the pass; 20 for --fdr."),
+    ] = None
+    strata: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare cultures within these columns, such as category or length."),
+    ] = None
+
+
+@flags
+def find(
+    *,
+    run: RunFolder = DEFAULT_RUN,
+    loading: LoadingFlags,
+    asking: AskingFlags,
+    choosing: ChoosingFlags,
+    sites: Sites = None,
+    identify_share: IdentifyShare = None,
+    counting: SummaryFlags,
+    culnig: CulnigFlags,
+    running: RunningFlags,
+) -> None:
+    """Find the neurons of each culture, by any number of selectors.
+
+    The activation selectors share one pass over the model; the CULNIG selectors share three
+    scorings, of the questions, their control twins, and CountryRC.
+
+    Example: `culture-lens find --model smollm2-135m --benchmark everyday --method conact
+    --method culnig-specific --run runs/first`
+    """
+    from culture_lens.find import find_with
+    from culture_lens.questions.splits import split_questions
+    from culture_lens.storage.runs import Run
+
+    selections = planned(choosing)
+    check_needed(selections, counting, culnig)
+    counting = with_replicates(counting, choosing.fdr)
+    options = given(loading, asking)
+    questions = open_questions(options)
+    identify, _ = split_questions(questions, **given(identify_share=identify_share))
+    lens = open_model(options)
+    activation, gradient = given(counting), given(culnig)
+    shared = given(running, per_culture=activation.pop("per_culture", None))
+    folder = Run.open(run)
+    told = {"model": lens.name, "benchmark": questions[0].benchmark, **options}
+    told |= {**given(sites=sites), **shared, **activation, **gradient}
+    numbers = {**vars(choosing), "method": [selection.name for selection in selections]}
+    folder.log("find", {**told, **numbers})
+    sources, found = find_with(
+        lens,
+        identify,
+        selections,
+        sites=sites or None,
+        activation=activation,
+        gradient=gradient,
+        run=folder,
+        **shared,
+    )
+    if sources.summary is not None:
+        sources.summary.save(folder.named("statistics", "summary", ".safetensors"))
+    for selection, one in zip(selections, found, strict=True):
+        where = one.save(folder.named("neurons", selection.name, ".safetensors"))
+        typer.echo(f"{selection.name}: {where}")
+        for label, neurons in one.neurons.items():
+            typer.echo(f"  {label}: {len(neurons)} neurons")
+
+
+def planned(choosing: ChoosingFlags) -> list[Selection]:
+    """Check the selectors that were asked for, activation selectors first.
+
+    Raises:
+        InputError: An unknown selector, number or option.
+    """
+    from culture_lens.selectors import plan
+
+    shared = named_values(choosing.option or [])
+    methods = {name: own_options(name, shared) for name in choosing.method or ["conact"]}
+    unused = sorted(set(shared) - {name for own in methods.values() for name in own})
+    if unused:
+        raise InputError(f"--option {unused[0]}: no selector of {', '.join(methods)} has it.")
+    selections = [
+        plan(name, choosing.share, choosing.k, own, fdr=choosing.fdr)
+        for name, own in methods.items()
+    ]
+    return sorted(selections, key=lambda selection: selection.gradient)
 
 
 def own_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -46,131 +149,35 @@ def own_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def find(
-    run: RunOption = DEFAULT_RUN,
-    model: ModelOption = None,
-    benchmark: BenchmarkOption = None,
-    preset: PresetOption = None,
-    path: PathOption = None,
-    benchmark_option: BenchmarkOptionsOption = None,
-    method: MethodOption = None,
-    share: Annotated[
-        float | None, typer.Option(help="Share of the neurons at a site; not for culnig-general.")
-    ] = None,
-    k: Annotated[int | None, typer.Option(help="Or how many neurons at a site.")] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(help="An option of the selector, such as z=1 or mlp_share=0.02."),
-    ] = None,
-    fdr: Annotated[
-        float | None,
-        typer.Option(help="Or a false discovery rate: as many neurons as hold it, maybe none."),
-    ] = None,
-    replicates: Annotated[
-        int | None,
-        typer.Option(help="Permutations and bootstrap samples counted in the pass; 20 for --fdr."),
-    ] = None,
-    strata: Annotated[
-        list[str] | None,
-        typer.Option(help="Compare cultures within these columns, such as category or length."),
-    ] = None,
-    site: Annotated[
-        list[str] | None,
-        typer.Option(help="act, gate, up, post, q, k, v, z; encoder.act and so on."),
-    ] = None,
-    country: CountryOption = None,
-    countryrc: CountryRCOption = None,
-    identify_share: IdentifyShareOption = None,
-    only_correct: OnlyCorrectOption = None,
-    tokens: TokensOption = None,
-    per_culture: PerCultureOption = None,
-    scoring: ScoringOption = None,
-    culture: CultureOption = None,
-    limit: LimitOption = None,
-    too_long: TooLongOption = None,
-    batch_size: BatchOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    revision: RevisionOption = None,
-) -> None:
-    """Find the neurons of each culture, by any number of selectors.
+def check_needed(selections: list[Selection], counting: SummaryFlags, culnig: CulnigFlags) -> None:
+    """Refuse options that none of the selectors reads.
 
-    The activation selectors share one pass over the model; the CULNIG selectors share three
-    scorings, of the questions, their control twins, and CountryRC.
-
-    Example: `culture-lens find --model smollm2-135m --benchmark everyday --method conact
-    --method culnig-specific --run runs/first`
+    Raises:
+        InputError: Names the options and the selectors that read them.
     """
-    from culture_lens.activations.resampling import PERMUTATIONS
-    from culture_lens.attribution.culnig import culnig_scores
-    from culture_lens.find import default_sites, shapes_of, summarise
-    from culture_lens.questions.splits import split_questions
-    from culture_lens.selectors import check_fits, choose, plan
-    from culture_lens.selectors.false_discovery import check_permutations
-    from culture_lens.storage.runs import Run
-
-    shared = named_values(option or [])
-    methods = {name: own_options(name, shared) for name in method or ["conact"]}
-    unused = sorted(set(shared) - {name for own in methods.values() for name in own})
-    if unused:
-        raise InputError(f"--option {unused[0]}: no selector of {', '.join(methods)} has it.")
-    plans = [plan(name, share, k, own, fdr=fdr) for name, own in methods.items()]
-    by_gradient = [selection for selection in plans if selection.gradient]
-    by_activation = [selection for selection in plans if not selection.gradient]
-    if not by_activation and (only_correct or scoring or tokens or strata or replicates):
+    kinds = {selection.gradient for selection in selections}
+    only_activation = given(replace(counting, per_culture=None))
+    if False not in kinds and only_activation:
         raise InputError(
-            "--only-correct, --scoring, --tokens, --strata and --replicates are of activation "
+            "--only-correct, --scoring, --roles, --strata and --replicates are of activation "
             "selectors; CULNIG weighs items by the probability of the right letter and takes the "
             "best token of all."
         )
-    if fdr is not None:
-        replicates = PERMUTATIONS if replicates is None else replicates
-        check_permutations(replicates)
-    if not by_gradient and (country or countryrc):
+    if True not in kinds and given(culnig):
         raise InputError("--country and --countryrc are of the CULNIG selectors.")
-    loading = given(
-        model=model,
-        benchmark=benchmark,
-        preset=preset,
-        path=path,
-        benchmark_option=benchmark_option,
-        culture=culture,
-        limit=limit,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-    )
-    questions = open_questions(loading)
-    identify, _ = split_questions(questions, **given(identify_share=identify_share))
-    lens = open_model(loading)
-    for selection in plans:
-        check_fits(selection, shapes_of(lens, site or default_sites(lens, selection)))
-    folder = Run.open(run)
-    both = given(sites=site, per_culture=per_culture, too_long=too_long, batch_size=batch_size)
-    activation = given(
-        only_correct=only_correct,
-        scoring=scoring,
-        roles=tokens,
-        replicates=replicates,
-        strata=strata,
-    )
-    gradient = given(countries=country, countryrc=countryrc)
-    loading = {"model": lens.name, "benchmark": questions[0].benchmark, **loading}
-    numbers = {"share": share, "k": k, "fdr": fdr, "option": option}
-    names = [selection.name for selection in plans]
-    folder.log("find", {**loading, **both, **activation, **gradient, "method": names, **numbers})
-    sources: list[tuple[Any, list[Any]]] = []
-    if by_activation:
-        summary = summarise(lens, identify, run=folder, **both, **activation)
-        summary.save(folder.named("statistics", "summary", ".safetensors"))
-        sources.append((summary, by_activation))
-    if by_gradient:
-        scores = culnig_scores(lens, identify, run=folder, **both, **gradient)
-        sources.append((scores, by_gradient))
-    for source, selections in sources:
-        for selection in selections:
-            found = choose(source, selection)
-            where = found.save(folder.named("neurons", selection.name, ".safetensors"))
-            typer.echo(f"{selection.name}: {where}")
-            for label, neurons in found.neurons.items():
-                typer.echo(f"  {label}: {len(neurons)} neurons")
+
+
+def with_replicates(counting: SummaryFlags, fdr: float | None) -> SummaryFlags:
+    """Add the replicates that a false discovery rate needs.
+
+    Raises:
+        InputError: Fewer were asked for than it needs.
+    """
+    from culture_lens.activations.resampling import PERMUTATIONS
+    from culture_lens.selectors.false_discovery import check_permutations
+
+    if fdr is None:
+        return counting
+    replicates = PERMUTATIONS if counting.replicates is None else counting.replicates
+    check_permutations(replicates)
+    return replace(counting, replicates=replicates)

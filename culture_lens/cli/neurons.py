@@ -1,29 +1,22 @@
-"""Neurons of a run folder, for the commands that ablate or count them."""
+"""The neurons of a run folder, for the commands that ablate or count them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from culture_lens.cli.loading import check_names, open_model, recalled
+from culture_lens.cli.options import LoadingFlags, OneMaskFlags
 from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
-    from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+    from culture_lens.neurons.neuron_set import NeuronSet
+    from culture_lens.neurons.neurons import Neurons
     from culture_lens.storage.runs import Run
 
-MethodName = Annotated[
-    str | None, typer.Option(help="Whose neurons of the run folder; the only ones if left out.")
-]
-UnionOption = Annotated[
-    bool | None, typer.Option("--union", help="Ablate the neurons of all cultures together.")
-]
-WhoseCulturesOption = Annotated[
-    list[str] | None,
-    typer.Option("--whose", help="Only this culture's neurons; may be given several times."),
-]
 UNION = "union"
 
 
@@ -65,59 +58,101 @@ def named_sets(folder: Run, method: list[str] | None) -> dict[str, NeuronSet]:
     return {name: NeuronSet.load(folder.named("neurons", name, ".safetensors")) for name in names}
 
 
-def masks_of(found: NeuronSet, whose: list[str] | None, union: bool | None) -> NeuronSet:
+def chosen_masks(found: NeuronSet, whose: list[str] | None, union: bool | None) -> NeuronSet:
     """Keep some cultures of a set, or make one mask of all of them.
 
     Raises:
         InputError: The set has no such culture.
 
     Example:
-        ``masks_of(found, ["Japan", "Mexico"], union=True)["union"]``
+        ``chosen_masks(found, ["Japan", "Mexico"], union=True)["union"]``
     """
     names = whose or list(found.cultures)
     joined = {UNION: found.union(*names)} if union else {name: found[name] for name in names}
     return replace(found, neurons=joined)
 
 
-def one_mask(
-    folder: Run, method: str | None, ablate: str | None, union: bool | None, value: str | None
-) -> NeuronSet | None:
-    """Give the one mask that a command ablates, or nothing for the unmodified model.
+def one_mask(folder: Run, wanted: OneMaskFlags) -> NeuronSet | None:
+    """Give the mask that a command ablates, or None for the unmodified model.
 
     Returns:
-        A set of one entry, whose name is that of the set and of the culture.
+        A set of one entry, named after the neuron set and the culture.
 
     Raises:
         InputError: Both a culture and all of them, a set without saying whose neurons, or neurons
             that cannot be ablated to their means.
     """
-    if ablate is not None and union:
+    if wanted.ablate is not None and wanted.union:
         raise InputError("--ablate and --union both say whose neurons: give one of them.")
-    if ablate is None and not union:
-        if method is not None:
+    if wanted.ablate is None and not wanted.union:
+        if wanted.method is not None:
             raise InputError("--method names neurons to ablate: add --ablate CULTURE or --union.")
         return None
-    name = the_method(folder, method)
-    found = masks_of(the_neurons(folder, name), [ablate] if ablate else None, union)
-    check_means(found, value)
+    name = the_method(folder, wanted.method)
+    whose = [wanted.ablate] if wanted.ablate else None
+    found = chosen_masks(the_neurons(folder, name), whose, wanted.union)
+    check_means(found, wanted.value)
     return replace(found, neurons={f"{name}-{own}": found[own] for own in found})
 
 
-def ablated(mask: NeuronSet | None, lens: LensModel) -> tuple[str, Neurons | None]:
-    """Name what is done to a model, and give the neurons.
+@dataclass(frozen=True, eq=False)
+class MaskedModel:
+    """A model with the questions that it is asked and the neurons that are ablated.
+
+    Attributes:
+        folder: The run folder.
+        loading: The options that the model was loaded with.
+        lens: The model.
+        questions: What to ask.
+        label: The name of the mask, or ``"unmodified"``.
+        neurons: The neurons to ablate, or None.
+    """
+
+    folder: Run
+    loading: dict[str, Any]
+    lens: LensModel
+    questions: Any
+    label: str
+    neurons: Neurons | None
+
+
+def open_masked(
+    run: Path,
+    loading: LoadingFlags,
+    wanted: OneMaskFlags,
+    read: Callable[[], Sequence[Any]],
+    scoring: str | None = None,
+) -> MaskedModel:
+    """Open what a command asks under one mask; every mistake is found before the model is loaded.
+
+    Args:
+        run: The run folder, made if it is not there.
+        loading: The model; that of `find` in the run folder unless given.
+        wanted: Which neurons are ablated.
+        read: Reads the questions.
+        scoring: The scoring, to be checked.
 
     Raises:
-        InputError: They are of another model.
+        InputError: Unknown names, neurons that are not in the folder or of another model, or
+            questions that cannot be read.
     """
-    if mask is None:
-        return "unmodified", None
-    mask.check_model(lens)
-    (label,) = mask
-    return label, mask[label]
+    from culture_lens.storage.runs import Run
+
+    options = recalled(run, loading)
+    check_names(wanted.value, scoring)
+    mask = one_mask(Run(run), wanted)
+    questions = read()
+    lens = open_model(options)
+    label, neurons = "unmodified", None
+    if mask is not None:
+        mask.check_model(lens)
+        (label,) = mask
+        neurons = mask[label]
+    return MaskedModel(Run.open(run), options, lens, questions, label, neurons)
 
 
 def check_means(found: NeuronSet, value: str | None) -> None:
-    """Refuse to ablate to the mean where no mean is known, as of joined neurons.
+    """Refuse ablation to the mean where no means are known, as for a union of neurons.
 
     Raises:
         InputError: Names the mask.

@@ -1,224 +1,182 @@
-"""Options that several commands share, and what is done with them.
+"""The options that several commands share, as records.
 
-An option that is not given is not passed on, so every default is the one written in Python.
+Fields are named as the options of the Python functions that they are passed to; where a flag has
+another name it is written out.
 """
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from culture_lens.errors import InputError
+# ------------------------------------------------------------------ single flags
 
-if TYPE_CHECKING:
-    from culture_lens.models.lens_model import LensModel
-    from culture_lens.questions.question import Question
-    from culture_lens.storage.runs import Run
-
-ModelOption = Annotated[str | None, typer.Option(help="Name, folder or hub id of the model.")]
-BenchmarkOption = Annotated[str | None, typer.Option(help="See `culture-lens benchmarks`.")]
-BenchmarkOptionsOption = Annotated[
+RunFolder = Annotated[Path, typer.Option("--run", help="The run folder.")]
+DEFAULT_RUN = Path("runs/latest")
+Methods = Annotated[
     list[str] | None,
     typer.Option(
-        "--benchmark-option",
-        help="An option of the benchmark, such as grouping=language_country; may be given several "
-        "times.",
-    ),
-]
-PresetOption = Annotated[
-    bool | None,
-    typer.Option("--preset", help="Ask in the form of the papers; see `culture-lens models`."),
-]
-PathOption = Annotated[Path | None, typer.Option(help="A local copy of the benchmark.")]
-RunOption = Annotated[Path, typer.Option(help="The run folder.")]
-MethodOption = Annotated[
-    list[str] | None,
-    typer.Option(
+        "--method",
         help="conact, lap, lape, mad, mad_probability, random, culnig-specific or culnig-general; "
-        "may be given several times."
+        "may be given several times.",
     ),
 ]
-ScoringOption = Annotated[
+NeuronSetName = Annotated[
     str | None,
-    typer.Option(help="letter, letter_options, option_likelihood or option_likelihood_sum."),
+    typer.Option("--method", help="Whose neurons of the run folder; the only ones if left out."),
 ]
-CultureOption = Annotated[
-    list[str] | None, typer.Option(help="Only this culture; may be given several times.")
+ScoringName = Annotated[
+    str | None,
+    typer.Option(
+        "--scoring", help="letter, letter_options, option_likelihood or option_likelihood_sum."
+    ),
 ]
-LimitOption = Annotated[int | None, typer.Option(help="At most so many questions per culture.")]
-BenchmarksOption = Annotated[
+Cultures = Annotated[
+    list[str] | None,
+    typer.Option("--culture", help="Only this culture; may be given several times."),
+]
+Benchmarks = Annotated[
     list[str],
     typer.Option(
-        help="A benchmark as name, name=path or name=path,option=value; once for each of them."
+        "--benchmark",
+        help="A benchmark as name, name=path or name=path,option=value; once for each of them.",
     ),
 ]
-ValueOption = Annotated[str | None, typer.Option(help="zero, mean or double.")]
-RandomSeedsOption = Annotated[
-    int | None, typer.Option(help="Sets of random neurons beside each culture's.")
+Sites = Annotated[
+    list[str] | None,
+    typer.Option("--site", help="act, gate, up, post, q, k, v, z; encoder.act and so on."),
 ]
-SeenOption = Annotated[
+AblationValue = Annotated[str | None, typer.Option("--value", help="zero, mean or double.")]
+RandomSeeds = Annotated[
+    int | None,
+    typer.Option("--random-seeds", help="Sets of random neurons beside each culture's."),
+]
+Seen = Annotated[
     bool | None, typer.Option("--seen", help="Evaluate on items used to identify too.")
 ]
-AblateOption = Annotated[str | None, typer.Option(help="The culture whose neurons to ablate.")]
-IdentifyShareOption = Annotated[
-    float | None, typer.Option(help="Share of the question groups that identify.")
+AblatedCulture = Annotated[
+    str | None, typer.Option("--ablate", help="The culture whose neurons to ablate.")
 ]
-OnlyCorrectOption = Annotated[
-    bool | None, typer.Option("--only-correct", help="Count only items answered right.")
+UnionMask = Annotated[
+    bool | None, typer.Option("--union", help="Ablate the neurons of all cultures together.")
 ]
-TokensOption = Annotated[
-    str | None,
-    typer.Option(help="Tokens that activation selectors count: content, text or image."),
-]
-PerCultureOption = Annotated[
-    int | None, typer.Option(help="Count at most so many items of each culture.")
-]
-CountryOption = Annotated[
+WhoseCultures = Annotated[
     list[str] | None,
-    typer.Option(help="CULNIG: a culture that CountryRC names; may be given several times."),
+    typer.Option("--whose", help="Only this culture's neurons; may be given several times."),
 ]
-CountryRCOption = Annotated[
-    Path | None, typer.Option(help="CULNIG: a CountryRC file instead of the bundled one.")
+IdentifyShare = Annotated[
+    float | None,
+    typer.Option("--identify-share", help="Share of the question groups that identify."),
 ]
-WordingOption = Annotated[
-    list[int] | None, typer.Option(help="Only this wording, from 0 to 3; all where left out.")
+Wordings = Annotated[
+    list[int] | None,
+    typer.Option("--wording", help="Only this wording, from 0 to 3; all where left out."),
 ]
-TooLongOption = Annotated[
-    str | None, typer.Option(help="Prompts longer than the context: error, skip or truncate.")
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Questions per forward.")]
+TooLongPolicy = Annotated[
+    str | None,
+    typer.Option("--too-long", help="Prompts longer than the context: error, skip or truncate."),
 ]
-BatchOption = Annotated[int | None, typer.Option(help="Questions per forward.")]
-DtypeOption = Annotated[str | None, typer.Option(help="float32, bfloat16, ...")]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")]
-RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
 
-DEFAULT_RUN = Path("runs/latest")
+# ------------------------------------------------------------------ records
 
 
-def given(**options: Any) -> dict[str, Any]:
-    """Keep the options that were given.
+@dataclass(frozen=True)
+class LoadingFlags:
+    """Which model, and how it is loaded; see ``load_model``."""
 
-    Example:
-        >>> given(share=0.01, k=None, culture=[])
-        {'share': 0.01}
-    """
-    return {name: value for name, value in options.items() if value not in (None, [], ())}
-
-
-def say(text: str) -> None:
-    """Print a line for people, on standard error, so that standard output stays for results."""
-    typer.echo(text, err=True)
+    model: Annotated[str | None, typer.Option(help="Name, folder or hub id of the model.")] = None
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, ...")] = None
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None
 
 
-def remembered(run: Run, **options: Any) -> dict[str, Any]:
-    """Fill options that were not given from what this run was made with."""
-    return given(
-        **{
-            name: value if value not in (None, []) else run.option(name)
-            for name, value in options.items()
-        }
-    )
+@dataclass(frozen=True)
+class SubsetFlags:
+    """Which of the questions are asked."""
+
+    culture: Cultures = None
+    limit: Annotated[int | None, typer.Option(help="At most so many questions per culture.")] = None
 
 
-def named_values(texts: list[str], flag: str = "--option", example: str = "z=1") -> dict[str, Any]:
-    """Read options written as ``name=value``; values are JSON where they can be.
+@dataclass(frozen=True)
+class BenchmarkFlags(SubsetFlags):
+    """Which questions are asked; see ``load_benchmark``."""
 
-    Example:
-        >>> named_values(["z=1.5", "countryrc_share=0"])
-        {'z': 1.5, 'countryrc_share': 0}
-    """
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"{flag} {text!r}: write it as name=value, such as {example}.")
-        try:
-            values[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            values[name.strip()] = value
-    return values
+    benchmark: Annotated[str | None, typer.Option(help="See `culture-lens benchmarks`.")] = None
+    path: Annotated[Path | None, typer.Option(help="A local copy of the benchmark.")] = None
+    benchmark_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--benchmark-option",
+            help="An option of the benchmark, such as grouping=language_country; may be given "
+            "several times.",
+        ),
+    ] = None
 
 
-def recalled(run: Path, **options: Any) -> dict[str, Any]:
-    """Fill options as ``remembered`` does, from a run folder that need not be there yet."""
-    from culture_lens.storage.runs import Run
+@dataclass(frozen=True)
+class AskingFlags(BenchmarkFlags):
+    """Which questions are asked, and in whose words."""
 
-    # Not made before everything else is known to be right.
-    folder = Run.open(run, create=False) if run.exists() else Run(run)
-    return remembered(folder, **options)
-
-
-def parse_benchmarks(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Read ``name``, ``name=path`` or ``name=path,option=value,...`` of several benchmarks.
-
-    Example:
-        >>> parse_benchmarks(["everyday", "cvqa=data/cvqa,language=native"])["cvqa"]
-        {'path': PosixPath('data/cvqa'), 'benchmark_option': ['language=native']}
-    """
-    asked: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        name, _, rest = text.partition("=")
-        path, *own = rest.split(",")
-        if not name.strip():
-            raise InputError(f"--benchmark {text!r}: write it as name or name=path.")
-        if name.strip() in asked:
-            raise InputError(f"--benchmark {name.strip()!r} was given twice.")
-        asked[name.strip()] = given(path=Path(path) if path else None, benchmark_option=own)
-    return asked
+    preset: Annotated[
+        bool | None,
+        typer.Option("--preset", help="Ask in the form of the papers; see `culture-lens models`."),
+    ] = None
 
 
-def check_ablation(value: str | None = None, scoring: str | None = None) -> None:
-    """Refuse words that the model would refuse only when it is there.
+@dataclass(frozen=True)
+class RunningFlags:
+    """How a pass over questions runs; see ``Running``."""
 
-    Raises:
-        InputError: An unknown value or way of scoring.
-    """
-    from culture_lens.evaluation.scoring import get_scoring
-    from culture_lens.interventions.hooks import NAMED_VALUES
-
-    if scoring is not None:
-        get_scoring(scoring)
-    if value not in (None, *NAMED_VALUES):
-        raise InputError(f"--value {value!r}: use zero, mean or double.")
+    too_long: TooLongPolicy = None
+    batch_size: BatchSize = None
 
 
-def quiet_loading() -> None:
-    """Keep the library's own loading bars out of ours."""
-    from transformers.utils import logging
+@dataclass(frozen=True)
+class CountingFlags:
+    """What activation selectors count; see ``summarise``."""
 
-    logging.disable_progress_bar()
+    only_correct: Annotated[
+        bool | None, typer.Option("--only-correct", help="Count only items answered right.")
+    ] = None
+    roles: Annotated[
+        str | None,
+        typer.Option(
+            "--roles",
+            "--tokens",
+            help="Tokens that activation selectors count: content, text or image.",
+        ),
+    ] = None
+    per_culture: Annotated[
+        int | None, typer.Option(help="Count at most so many items of each culture.")
+    ] = None
 
 
-def open_model(options: dict[str, Any]) -> LensModel:
-    """Load the model that the options name."""
-    from culture_lens.models.load import load_model
+@dataclass(frozen=True)
+class CulnigFlags:
+    """Which countries CountryRC asks about; see ``culnig_scores``."""
 
-    quiet_loading()
-    wanted = {name: options[name] for name in ("dtype", "device", "revision") if name in options}
-    names = [options["model"]] if "model" in options else []
-    return load_model(*names, **wanted)
+    countries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--country",
+            help="CULNIG: a culture that CountryRC names; may be given several times.",
+        ),
+    ] = None
+    countryrc: Annotated[
+        Path | None, typer.Option(help="CULNIG: a CountryRC file instead of the bundled one.")
+    ] = None
 
 
-def open_questions(options: dict[str, Any]) -> list[Question]:
-    """Load the questions that the options name."""
-    from culture_lens.benchmarks import BENCHMARKS, check_options, load_benchmark
-    from culture_lens.models.architectures import preset
-    from culture_lens.questions.question import with_format
+@dataclass(frozen=True)
+class OneMaskFlags:
+    """Which neurons of the run folder are ablated, and to what."""
 
-    name = options.get("benchmark", "everyday")
-    texts = options.get("benchmark_option", [])
-    own = named_values(texts, "--benchmark-option", "grouping=country")
-    if name in BENCHMARKS:
-        # Its own options only: path, cultures and limit have flags of their own.
-        check_options(BENCHMARKS[name], own)
-    if options.get("preset") and "wording" in own:
-        raise InputError("--preset and wording= both say in which words to ask: give one of them.")
-    wanted = given(
-        path=options.get("path"), cultures=options.get("culture"), limit=options.get("limit")
-    )
-    questions = load_benchmark(name, **wanted, **own)
-    if options.get("preset"):
-        questions = with_format(questions, preset(options.get("model", "")).prompt)
-    return questions
+    method: NeuronSetName = None
+    ablate: AblatedCulture = None
+    union: UnionMask = None
+    value: AblationValue = None

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from culture_lens.cli.neurons import (
-    UnionOption,
-    WhoseCulturesOption,
-    check_means,
-    masks_of,
-    named_sets,
-)
-from culture_lens.cli.options import (
-    DEFAULT_RUN,
-    BatchOption,
-    BenchmarksOption,
-    CultureOption,
-    DeviceOption,
-    DtypeOption,
-    LimitOption,
-    MethodOption,
-    ModelOption,
-    RandomSeedsOption,
-    RevisionOption,
-    RunOption,
-    ScoringOption,
-    SeenOption,
-    ValueOption,
-    check_ablation,
-    given,
+from culture_lens.cli.flags import flags, given
+from culture_lens.cli.loading import (
+    check_names,
     named_values,
     open_model,
     open_questions,
     parse_benchmarks,
     remembered,
+)
+from culture_lens.cli.neurons import check_means, chosen_masks, named_sets
+from culture_lens.cli.options import (
+    DEFAULT_RUN,
+    AblationValue,
+    BatchSize,
+    Benchmarks,
+    LoadingFlags,
+    Methods,
+    RandomSeeds,
+    RunFolder,
+    ScoringName,
+    Seen,
+    SubsetFlags,
+    UnionMask,
+    WhoseCultures,
 )
 from culture_lens.errors import InputError, unknown
 
@@ -46,37 +41,49 @@ if TYPE_CHECKING:
 
 
 PEOPLE = {"values": "values=FOLDER,answers=FILE", "answers": "answers=FOLDER,asked=english"}
-"""Benchmarks of the commands `values` and `answers`, and how they are written here."""
+"""Benchmarks of the commands `values` and `answers` -> how they are written here."""
 WITHOUT_CULTURES = ("commonsenseqa", "qnli", "mrpc")
-"""Tasks that no culture has a part in: --culture chooses nothing of them."""
+"""Tasks without cultures, of which --culture leaves nothing out."""
 
 
-def suite(
-    benchmark: BenchmarksOption,
-    run: RunOption = DEFAULT_RUN,
-    method: MethodOption = None,
-    whose: WhoseCulturesOption = None,
-    union: UnionOption = None,
-    random_seeds: RandomSeedsOption = None,
+@dataclass(frozen=True)
+class MaskFlags:
+    """Which neurons of the run folder are ablated."""
+
+    method: Methods = None
+    whose: WhoseCultures = None
+    union: UnionMask = None
+
+
+@dataclass(frozen=True)
+class SuiteFlags:
+    """How the benchmarks are asked and the neurons ablated; see ``evaluate_suite``."""
+
+    random_seeds: RandomSeeds = None
     random_match: Annotated[
         str | None, typer.Option(help="How random neurons match: layer or pool.")
-    ] = None,
+    ] = None
     every_wording: Annotated[
         bool | None, typer.Option("--every-wording", help="Ask in each of the four wordings.")
-    ] = None,
+    ] = None
+    scoring: ScoringName = None
+    value: AblationValue = None
+    seen: Seen = None
+    batch_size: BatchSize = None
+
+
+@flags
+def suite(
+    *,
+    benchmark: Benchmarks,
+    run: RunFolder = DEFAULT_RUN,
     correction: Annotated[
         str | None, typer.Option(help="Of p, over all cells: holm or benjamini-hochberg.")
     ] = None,
-    value: ValueOption = None,
-    seen: SeenOption = None,
-    model: ModelOption = None,
-    scoring: ScoringOption = None,
-    culture: CultureOption = None,
-    limit: LimitOption = None,
-    batch_size: BatchOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    revision: RevisionOption = None,
+    masks: MaskFlags,
+    subset: SubsetFlags,
+    loading: LoadingFlags,
+    evaluating: SuiteFlags,
 ) -> None:
     """Evaluate several benchmarks: unmodified, with each culture's neurons ablated, and random.
 
@@ -88,47 +95,51 @@ def suite(
     Example: `culture-lens suite --run runs/first --benchmark everyday
     --benchmark culturalbench=data/CulturalBench-Easy.csv --union --every-wording`
     """
-    import numpy as np
-
     from culture_lens.experiments.suite import evaluate_suite
-    from culture_lens.statistics.permutation import corrected
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
     sets = {
-        name: masks_of(found, whose, union) for name, found in named_sets(folder, method).items()
+        name: chosen_masks(found, masks.whose, masks.union)
+        for name, found in named_sets(folder, masks.method).items()
     }
-    options = given(
-        random_seeds=random_seeds,
-        random_match=random_match,
-        every_wording=every_wording,
-        scoring=scoring,
-        value=value,
-        seen=seen,
-        batch_size=batch_size,
-    )
-    check_ablation(value, scoring)
-    corrected(np.ones(1), correction or "holm")  # refuses an unknown one
+    options, both = given(evaluating), given(subset)
+    check_choices(evaluating, correction)
     check_sets(sets, options)
-    both = given(culture=culture, limit=limit)
-    asked = {name: opened(name, own, **both) for name, own in parse_benchmarks(benchmark).items()}
+    asked = {
+        name: open_for_suite(name, own, **both) for name, own in parse_benchmarks(benchmark).items()
+    }
     for name, questions in asked.items():
         check_left(sets, name, questions, options)
-    loading = remembered(folder, model=model, dtype=dtype, device=device, revision=revision)
-    lens = open_model(loading)
+    opened = remembered(folder, loading)
+    lens = open_model(opened)
     # In a record of its own: what `find` asked stays what `ablate` asks in this folder.
-    told = {"benchmark": benchmark, "method": list(sets), "whose": whose, "union": union, **both}
-    folder.log("suite", {**loading, "suite": {**given(**told), **options}})
+    told = given(masks, benchmark=benchmark, method=list(sets), **both)
+    folder.log("suite", {**opened, "suite": {**told, **options}})
     for name, found in sets.items():
         result = evaluate_suite(lens, found, asked, run=folder, **options)
-        label = f"{name}-union" if union else name
+        label = f"{name}-union" if masks.union else name
         where = result.to_parquet(folder.named("suite", label, ".parquet"))
         typer.echo(f"{label}: {where}")
         say_suite(result, given(correction=correction))
 
 
+def check_choices(evaluating: SuiteFlags, correction: str | None) -> None:
+    """Refuse unknown names before the model is loaded.
+
+    Raises:
+        InputError: An unknown value, scoring or correction.
+    """
+    import numpy as np
+
+    from culture_lens.statistics.permutation import corrected
+
+    check_names(evaluating.value, evaluating.scoring)
+    corrected(np.ones(1), correction or "holm")
+
+
 def check_sets(sets: dict[str, NeuronSet], options: dict[str, Any]) -> None:
-    """Refuse masks and options that would fail after the model has run.
+    """Refuse masks and options on which the suite would fail after the model has run.
 
     Raises:
         InputError: No such match, a negative number of seeds, or means that were not recorded.
@@ -148,7 +159,7 @@ def check_sets(sets: dict[str, NeuronSet], options: dict[str, Any]) -> None:
         matched_random(found, match=match)
 
 
-def opened(
+def open_for_suite(
     name: str, own: dict[str, Any], culture: list[str] | None = None, limit: int | None = None
 ) -> list[Any]:
     """Open a benchmark as ``evaluate_suite`` does by name.

@@ -2,68 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from culture_lens.cli.neurons import MethodName, UnionOption, ablated, one_mask
+from culture_lens.cli.flags import flags, given
+from culture_lens.cli.neurons import open_masked
 from culture_lens.cli.options import (
     DEFAULT_RUN,
-    AblateOption,
-    BatchOption,
-    CultureOption,
-    DeviceOption,
-    DtypeOption,
-    ModelOption,
-    RevisionOption,
-    RunOption,
-    ScoringOption,
-    TooLongOption,
-    ValueOption,
-    WordingOption,
-    check_ablation,
-    given,
-    open_model,
-    recalled,
+    Cultures,
+    LoadingFlags,
+    OneMaskFlags,
+    RunFolder,
+    RunningFlags,
+    ScoringName,
+    Wordings,
 )
 
 
+@dataclass(frozen=True)
+class ValueFlags:
+    """Which questions are asked about which people; see ``load_values``."""
+
+    people: Annotated[
+        Path | None, typer.Option(help="The table of people's countries, where answers have none.")
+    ] = None
+    country: Annotated[str | None, typer.Option(help="The column of countries.")] = None
+    cultures: Cultures = None
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--question", help="Only this ID, such as Q1; may be given several times."),
+    ] = None
+    personas: Annotated[
+        list[str] | None,
+        typer.Option("--persona", help="Whose answer is asked for: person or country."),
+    ] = None
+    wordings: Wordings = None
+
+
+@flags
 def values(
+    *,
     path: Annotated[Path, typer.Option(help="The folder of WorldValuesBench's question files.")],
     answers: Annotated[
         Path,
         typer.Option(help="People's answers: one row per person, or per question and culture."),
     ],
-    people: Annotated[
-        Path | None, typer.Option(help="The table of people's countries, where answers have none.")
-    ] = None,
-    country: Annotated[str | None, typer.Option(help="The column of countries.")] = None,
-    run: RunOption = DEFAULT_RUN,
-    method: MethodName = None,
-    ablate: AblateOption = None,
-    union: UnionOption = None,
-    value: ValueOption = None,
-    culture: CultureOption = None,
-    question: Annotated[
-        list[str] | None, typer.Option(help="Only this ID, such as Q1; may be given several times.")
-    ] = None,
+    run: RunFolder = DEFAULT_RUN,
     every_question: Annotated[
         bool, typer.Option("--every-question", help="Not only the 36 questions of the probe.")
     ] = False,
-    persona: Annotated[
-        list[str] | None, typer.Option(help="Whose answer is asked for: person or country.")
-    ] = None,
-    wording: WordingOption = None,
-    model: ModelOption = None,
-    scoring: ScoringOption = None,
-    too_long: TooLongOption = None,
-    batch_size: BatchOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    revision: RevisionOption = None,
+    scoring: ScoringName = None,
+    which: ValueFlags,
+    mask: OneMaskFlags,
+    loading: LoadingFlags,
+    running: RunningFlags,
 ) -> None:
-    """Ask WorldValuesBench's questions and hold the answers against those of each culture's people.
+    """Ask WorldValuesBench's questions and compare the answers with those of each culture's people.
 
     The answers of the World Values Survey may not be passed on, so they are a file of yours.
     Neurons to ablate, and the model, are those of `find` in the run folder.
@@ -72,29 +69,16 @@ def values(
     --run runs/first --ablate Japan`
     """
     from culture_lens.evaluation.values import evaluate_values, load_values
-    from culture_lens.storage.runs import Run
 
-    loading = recalled(run, model=model, dtype=dtype, device=device, revision=revision)
-    check_ablation(value, scoring)
-    mask = one_mask(Run(run), method, ablate, union, value)
-    asked = given(
-        people=people,
-        country=country,
-        cultures=culture,
-        probe=False if every_question else None,
-        questions=question,
-        personas=persona,
-        wordings=wording,
+    asked = given(which, probe=False if every_question else None)
+    opened = open_masked(run, loading, mask, lambda: load_values(path, answers, **asked), scoring)
+    options = given(running, scoring=scoring, value=mask.value)
+    told = {"path": path, "answers": answers, "ablated": opened.label, **asked, **options}
+    opened.folder.log("values", {**opened.loading, "values": told})
+    result = evaluate_values(
+        opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
-    questions = load_values(path, answers, **asked)
-    lens = open_model(loading)
-    label, neurons = ablated(mask, lens)
-    folder = Run.open(run)
-    options = given(scoring=scoring, value=value, too_long=too_long, batch_size=batch_size)
-    told = {"path": path, "answers": answers, "ablated": label, **asked, **options}
-    folder.log("values", {**loading, "values": told})
-    result = evaluate_values(lens, questions, neurons, run=folder, **options)
-    typer.echo(f"{result.to_parquet(folder.named('values', label, '.parquet'))}")
+    typer.echo(f"{result.to_parquet(opened.folder.named('values', opened.label, '.parquet'))}")
     typer.echo(
         f"all: alignment {result.alignment()} (guessing {result.chance():.3f}), distance "
         f"{result.distance()}, answered {result.answered():.1%}"

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
+from typing_extensions import Unpack
 
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
 from culture_lens.interventions.hooks import Value, ablation_hooks, described
-from culture_lens.models.checks import check_unhooked
 from culture_lens.models.lens_model import LensModel
+from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
-from culture_lens.storage.files import load_table, read_parquet, save_table, write_whole
-from culture_lens.storage.runs import Run, content_key
+from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.records import ResultRecord
+from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from culture_lens.evaluation.scoring import ScoringName
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+
+class Evaluation(ResultRecord):
     """One record per item.
 
     Attributes:
@@ -43,8 +47,8 @@ class Evaluation:
         ``evaluate(model, questions).accuracy()``
     """
 
-    frame: pd.DataFrame
-    metadata: dict[str, Any] = field(default_factory=dict)
+    what = "an evaluation"
+    needs = ("id", "culture", "group", "correct")
 
     def accuracy(self) -> Estimate:
         """Share of right answers over all items, interval clustered by question group."""
@@ -59,24 +63,23 @@ class Evaluation:
 
     def chance(self) -> float:
         """Accuracy expected of guessing: the mean of one over the number of options."""
-        return float((1 / self.frame["scores"].map(len)).mean())
+        return chance_level(self.frame)
 
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
 
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Evaluation:
-        """Read records that ``to_parquet`` wrote.
+def chance_level(frame: pd.DataFrame) -> float:
+    """Give the accuracy of guessing on some records: the mean of one over the number of options.
 
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "an evaluation"))
+    Records without scores are left out.
+
+    Example:
+        ``chance_level(evaluate(model, questions).frame)`` is 0.25 with four options
+    """
+    options = frame["scores"].map(len)
+    return float((1 / options[options > 0]).mean())
 
 
 def to_frame(prompts: Sequence[Prompt], answers: dict[str, Answer]) -> pd.DataFrame:
-    """Lay answers out as records, in the order of the prompts."""
+    """Give the answers as records, in the order of the prompts."""
     import pandas as pd
 
     rows = []
@@ -102,32 +105,33 @@ def prepare(
     model: LensModel,
     questions: Sequence[Question],
     scoring: str | None = None,
-    *,
-    too_long: str = "error",
-    progress: bool = True,
+    running: Running = Running(),
 ) -> tuple[list[Prompt], Scoring]:
-    """Check questions and turn them into the prompts that a way of scoring needs.
+    """Check questions and build the prompts that a scoring needs.
 
     Args:
-        model: The model; it says how answers are scored where ``scoring`` is not given.
+        model: The model; its own scoring is used where none is given.
         questions: What to ask.
         scoring: A name from ``SCORINGS``.
-        too_long: ``"error"``, ``"skip"`` or ``"truncate"``; see ``build_prompts``.
-        progress: Show a progress bar where pictures are read.
+        running: What to do with prompts that are too long; progress bars.
+
+    Raises:
+        InputError: No questions, duplicate ids, an unknown scoring, or only questions that are
+            longer than the context.
     """
     check_questions(questions, min_cultures=1)
-    way = get_scoring(scoring or model.scoring)
+    chosen = get_scoring(scoring or model.scoring)
     prompts = build_prompts(
         questions,
         model.processor,
-        style=way.style,
+        style=chosen.style,
         context=model.context,
-        too_long=too_long,
-        progress=progress,
+        too_long=running.too_long,
+        progress=running.progress,
     )
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
-    return prompts, way
+    return prompts, chosen
 
 
 def answer_prompts(
@@ -137,43 +141,50 @@ def answer_prompts(
     neurons: Neurons | None = None,
     *,
     value: Value = "zero",
-    batch_size: int = 16,
-    progress: bool = True,
     label: str = "evaluating",
-    run: Run | None = None,
+    running: Running = Running(),
 ) -> pd.DataFrame:
-    """Answer prepared prompts, with neurons ablated where given; finished records are reused.
+    """Answer prepared prompts, with neurons ablated where given.
 
     Returns:
         One record per prompt; see ``Evaluation``.
     """
-    where = None
-    if run is not None:
-        check_unhooked(model)
-        asked = [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
-        facts = (model.name, model.fingerprint, str(model.dtype), scoring.name, asked)
-        key = content_key(*facts, *described(neurons, value))
-        where = run.piece("records", key, ".parquet")
-        if where.exists():
-            return read_parquet(where)
-    hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
-    answers: dict[str, Answer] = {}
-    with model.hooks(hooks):
-        for batch, found in run_batches(
-            batches(
-                prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts)
-            ),
-            lambda batch: scoring.answers(model, batch),
-            pad_id=model.pad_id,
-            progress=progress,
-            label=label,
-        ):
-            for prompt, answer in zip(batch.prompts, found, strict=True):
-                answers[prompt.question.id] = answer
-    frame = to_frame(prompts, answers)
-    if where is not None:
-        write_whole(where, lambda part: frame.to_parquet(part, index=False))
-    return frame
+
+    def answer() -> pd.DataFrame:
+        hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
+        share = model.can_share_prefix(prompts)
+        work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
+        answers: dict[str, Answer] = {}
+        with model.hooks(hooks):
+            for batch, found in run_batches(
+                work,
+                lambda batch: scoring.answers(model, batch),
+                pad_id=model.pad_id,
+                progress=running.progress,
+                label=label,
+            ):
+                ids = (prompt.question.id for prompt in batch.prompts)
+                answers.update(zip(ids, found, strict=True))
+        return to_frame(prompts, answers)
+
+    place = records_place(model, prompts, scoring, neurons, value, running.folder)
+    return finished_frame(place, answer)
+
+
+def records_place(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    scoring: Scoring,
+    neurons: Neurons | None,
+    value: Value,
+    run: Run | None,
+) -> Path | None:
+    """Give the file in the run folder for the records of prompts under one mask."""
+    if run is None:
+        return None
+    asked = [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
+    facts = (scoring.name, asked, *described(neurons, value))
+    return piece_of(model, run, "records", ".parquet", *facts)
 
 
 def answer_masks(
@@ -183,26 +194,23 @@ def answer_masks(
     masks: Sequence[tuple[str, Neurons | None]],
     *,
     value: Value = "zero",
-    batch_size: int = 16,
-    progress: bool = True,
     label: str = "masks",
-    run: Run | None = None,
+    running: Running = Running(),
 ) -> list[pd.DataFrame]:
-    """Answer prepared prompts under one mask after the other.
+    """Answer prepared prompts under each of several masks.
 
-    All masks are run over some pictures before the next ones are looked at, so that each picture
-    goes through the vision tower once.
+    All masks are run over one group of pictures before the next group, so that each picture goes
+    through the vision tower once.
 
     Args:
         model: The model.
         prompts: Prompts in the style of the scoring.
         scoring: How answers are read.
-        masks: Names, for the progress bar, and neurons; nothing for the unmodified model.
+        masks: Name (for the progress bar) and neurons of each mask; None for the unmodified
+            model.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        batch_size: Prompts per forward.
-        progress: Show progress bars.
-        label: Name of the bar over masks.
-        run: A run folder; finished records are kept and found again.
+        label: Label of the progress bar over masks.
+        running: Batch size, progress, run folder.
 
     Returns:
         The records of each mask, in the order of the prompts.
@@ -211,23 +219,17 @@ def answer_masks(
 
     for _, neurons in masks:
         if neurons is not None:
-            ablation_hooks(model, neurons, value)  # refuses what cannot be ablated so, before all
+            ablation_hooks(model, neurons, value)  # validate every mask before any is run
     groups = groups_of_pictures(prompts, model.vision)
     found: list[list[pd.DataFrame]] = [[] for _ in masks]
-    with tqdm(total=len(groups) * len(masks), desc=label, unit="mask", disable=not progress) as bar:
+    with tqdm(
+        total=len(groups) * len(masks), desc=label, unit="mask", disable=not running.progress
+    ) as bar:
         for group in groups:
             for (name, neurons), frames in zip(masks, found, strict=True):
                 frames.append(
                     answer_prompts(
-                        model,
-                        group,
-                        scoring,
-                        neurons,
-                        value=value,
-                        batch_size=batch_size,
-                        progress=progress,
-                        label=name,
-                        run=run,
+                        model, group, scoring, neurons, value=value, label=name, running=running
                     )
                 )
                 bar.update()
@@ -241,12 +243,9 @@ def evaluate(
     questions: Sequence[Question] | str,
     neurons: Neurons | None = None,
     *,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     value: Value = "zero",
-    too_long: str = "error",
-    batch_size: int = 16,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **running: Unpack[RunningOptions],
 ) -> Evaluation:
     """Ask a model questions, with neurons ablated where given, and keep a record of each.
 
@@ -254,40 +253,29 @@ def evaluate(
         model: The model.
         questions: What to ask, or a name for ``load_benchmark``.
         neurons: Neurons to ablate, such as ``found["Japan"]``.
-        scoring: How answers are read: ``"letter"``, ``"letter_options"``,
-            ``"option_likelihood"`` or ``"option_likelihood_sum"``; the model's own by default.
+        scoring: ``"letter"``, ``"letter_options"``, ``"option_likelihood"`` or
+            ``"option_likelihood_sum"``; the model's own by default.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or
-            ``"truncate"``.
-        batch_size: Questions per forward; halved where memory runs out.
-        progress: Show a progress bar.
-        run: A run folder; what is done in it is kept and found again.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:
-        InputError: No questions, duplicate ids, or labels that are not single tokens.
+        InputError: No questions, duplicate ids, labels that are not single tokens, or an unknown
+            option.
 
     Example:
         ``print(evaluate(model, questions).accuracy())``
     """
+    how = Running.of(running)
     if isinstance(questions, str):
         from culture_lens.benchmarks import load_benchmark
 
         questions = load_benchmark(questions)
-    prompts, way = prepare(model, questions, scoring, too_long=too_long, progress=progress)
-    frame = answer_prompts(
-        model,
-        prompts,
-        way,
-        neurons,
-        value=value,
-        batch_size=batch_size,
-        progress=progress,
-        run=Run.open(run) if run is not None else None,
-    )
+    prompts, chosen = prepare(model, questions, scoring, how)
+    frame = answer_prompts(model, prompts, chosen, neurons, value=value, running=how)
     metadata = {
         "model": model.name,
         "revision": model.revision,
-        "scoring": way.name,
+        "scoring": chosen.name,
         "ablated": len(neurons) if neurons is not None else 0,
     }
     return Evaluation(frame, metadata)

@@ -1,9 +1,9 @@
-"""Greedy generation: what a model writes behind its prompts, with neurons ablated where given.
+"""Greedy generation: what a model writes after its prompts, with neurons ablated where given.
 
-``generate`` of transformers runs on the wrapped model, so that hooks fire at every token, those of
-the prompt and those that are written, and its cache of keys and values is used. Every token is the
-argmax of the logits: the settings that come with a checkpoint (a repetition penalty, forbidden
-words, sampling) are left aside, for they would change what is compared.
+``generate`` of transformers runs on the wrapped model with its key-value cache, so hooks fire at
+every token, of the prompt and of the answer. Every token is the argmax of the logits. A
+checkpoint's own generation settings (repetition penalty, forbidden words, sampling) are not used,
+because they would change what is compared.
 
 Prompts hold text only.
 """
@@ -12,28 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from culture_lens.errors import InputError
 from culture_lens.interventions.hooks import Value, ablation_hooks, described
-from culture_lens.models.checks import check_unhooked
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.models.pieces import piece_of
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
-from culture_lens.storage.files import read_parquet, write_whole
-from culture_lens.storage.runs import Run, content_key
+from culture_lens.prompts.running import Running
+from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
 
 def stop_ids(model: LensModel) -> tuple[int, ...]:
-    """List the tokens that end an answer: the tokenizer's end and those that the checkpoint names.
+    """List the tokens that end an answer: the tokenizer's end token and the checkpoint's.
 
     Example:
         ``stop_ids(model)`` holds ``<|eot_id|>`` of a Llama 3 chat model.
@@ -47,10 +49,10 @@ def stop_ids(model: LensModel) -> tuple[int, ...]:
 
 @contextmanager
 def plain_settings(model: LensModel, settings: GenerationConfig) -> Iterator[None]:
-    """Put a checkpoint's own generation settings aside for the time of the block.
+    """Replace a checkpoint's own generation settings within the block.
 
-    ``generate`` fills whatever a caller leaves open from them, so that they must be gone and not
-    only overruled.
+    ``generate`` takes every setting that a caller leaves open from them, so they are replaced as a
+    whole.
     """
     hf = model.bridge.original_model
     own = hf.generation_config
@@ -62,18 +64,18 @@ def plain_settings(model: LensModel, settings: GenerationConfig) -> Iterator[Non
 
 
 def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[tuple[int, ...]]:
-    """Write behind each prompt of a batch until an end token or the limit.
+    """Continue each prompt of a batch until an end token or the limit.
 
     Args:
         model: The model; hooks that are attached act at every token.
-        batch: Prompts of text, made without beginnings (``collate(prompts, pad_id)``).
-        max_new_tokens: At most so many tokens per row.
+        batch: Prompts of text without a shared prefix (``collate(prompts, pad_id)``).
+        max_new_tokens: The most tokens per row.
 
     Returns:
-        The tokens of each row, the end token left out.
+        The new tokens of each row, without the end token.
 
     Raises:
-        InputError: The batch has prefixes, or fewer than one token is asked for.
+        InputError: The batch has shared prefixes, or fewer than one token is asked for.
 
     Example:
         ``greedy_tokens(model, collate(prompts, model.pad_id), 16)``
@@ -81,7 +83,9 @@ def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[t
     from transformers import GenerationConfig
 
     if batch.prefixes is not None:
-        raise InputError("generation needs batches without prefixes: make them share_prefix=False.")
+        raise InputError(
+            "generation needs batches without a shared prefix: make them with share_prefix=False."
+        )
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens must be at least 1, not {max_new_tokens}.")
     stops = stop_ids(model)
@@ -122,74 +126,61 @@ def write_answers(
     *,
     value: Value = "zero",
     max_new_tokens: int = 32,
-    batch_size: int = 16,
-    progress: bool = True,
     label: str = "writing",
-    run: Run | None = None,
+    running: Running = Running(),
 ) -> dict[str, str]:
-    """Let a model write behind prompts, with neurons ablated where given.
+    """Let a model continue prompts, with neurons ablated where given.
 
     Args:
         model: The model.
         prompts: Prompts of text; see ``build_prompts``, with ``reserve=max_new_tokens``.
         neurons: Neurons to ablate.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        max_new_tokens: At most so many tokens per prompt.
-        batch_size: Prompts per forward; halved where memory runs out.
-        progress: Show a progress bar.
-        label: Its label.
-        run: A run folder; what was written under the same conditions is found again.
+        max_new_tokens: The most tokens per prompt.
+        label: Label of the progress bar.
+        running: Batch size, progress, run folder.
 
     Returns:
-        What was written, special tokens left out, by question id in the order of the prompts.
+        The text written for each question id, without special tokens, in the order of the prompts.
 
     Example:
         ``write_answers(model, prompts, found["Japan"])``
     """
     import pandas as pd
 
-    where = None
-    if run is not None:
-        check_unhooked(model)
-        key = writing_key(model, prompts, neurons, value, max_new_tokens)
-        where = run.piece("written", key, ".parquet")
-        if where.exists():
-            kept = read_parquet(where)
-            return dict(zip(kept["id"], kept["text"], strict=True))
-    hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
-    found: dict[str, str] = {}
-    with model.hooks(hooks):
-        for batch, rows in run_batches(
-            batches(prompts, batch_size, model.pad_id),
-            lambda batch: greedy_tokens(model, batch, max_new_tokens),
-            pad_id=model.pad_id,
-            progress=progress,
-            label=label,
-        ):
-            for prompt, tokens in zip(batch.prompts, rows, strict=True):
-                text = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
-                found[prompt.question.id] = text
-    ordered = {prompt.question.id: found[prompt.question.id] for prompt in prompts}
-    if where is not None:
-        frame = pd.DataFrame({"id": list(ordered), "text": list(ordered.values())})
-        write_whole(where, lambda part: frame.to_parquet(part, index=False))
-    return ordered
+    def write() -> pd.DataFrame:
+        hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
+        found: dict[str, str] = {}
+        with model.hooks(hooks):
+            for batch, rows in run_batches(
+                batches(prompts, running.rows(), model.pad_id),
+                lambda batch: greedy_tokens(model, batch, max_new_tokens),
+                pad_id=model.pad_id,
+                progress=running.progress,
+                label=label,
+            ):
+                for prompt, tokens in zip(batch.prompts, rows, strict=True):
+                    text = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
+                    found[prompt.question.id] = text
+        ids = [prompt.question.id for prompt in prompts]
+        return pd.DataFrame({"id": ids, "text": [found[name] for name in ids]})
+
+    place = written_place(model, prompts, neurons, value, max_new_tokens, running.folder)
+    written = finished_frame(place, write)
+    return dict(zip(written["id"], written["text"], strict=True))
 
 
-def writing_key(
+def written_place(
     model: LensModel,
     prompts: Sequence[Prompt],
     neurons: Neurons | None,
     value: Value,
     max_new_tokens: int,
-) -> str:
-    """Hash everything that decides what is written."""
-    return content_key(
-        model.name,
-        model.fingerprint,
-        str(model.dtype),
-        stop_ids(model),
-        [(prompt.question.id, prompt.all_ids) for prompt in prompts],
-        *described(neurons, value),
-        max_new_tokens,
-    )
+    run: Run | None,
+) -> Path | None:
+    """Give the file in the run folder for written answers; None without a run folder."""
+    if run is None:
+        return None
+    asked = [(prompt.question.id, prompt.all_ids) for prompt in prompts]
+    facts = (stop_ids(model), asked, *described(neurons, value), max_new_tokens)
+    return piece_of(model, run, "written", ".parquet", *facts)

@@ -1,18 +1,19 @@
-"""Score an answer: three ways to read which option a model chooses.
+"""Scorings: how to read off which option a model chooses.
 
 ======================  ==============================================  ========================
 name                    the answer is                                   probability of the gold
 ======================  ==============================================  ========================
-letter                  argmax over the whole vocabulary (CULNIG);     softmax over the
-                        none of the labels counts as wrong              vocabulary
+letter                  argmax over the whole vocabulary (CULNIG); a    softmax over the
+                        token that is no label counts as wrong          vocabulary
 letter_options          argmax among the options' label tokens          softmax over the labels
 option_likelihood       highest mean log-probability of the option's    softmax over the options'
                         tokens; the options are not shown               scores
 option_likelihood_sum   highest sum of log-probabilities                the same
 ======================  ==============================================  ========================
 
-Letters need a model that can read them; small models are at chance there, and answer better by
-likelihood. Ties go to the first option. The two probabilities are not comparable.
+Letters need a model that understands lettered options; small models are at chance there, and
+answer better by likelihood. Ties go to the first option. Probabilities of the gold answer by letter
+and by likelihood are not comparable.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 
@@ -28,7 +30,9 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Style
 
+ScoringName = Literal["letter", "letter_options", "option_likelihood", "option_likelihood_sum"]
 NO_OPTION = -1
+"""The prediction of an answer that is none of the options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """A way to score: the prompt's style and a function from a batch to answers."""
+    """A scoring: its name, the style of its prompts, and a function from a batch to answers."""
 
-    name: str
+    name: ScoringName
     style: Style
     answers: Callable[[LensModel, Batch], list[Answer]]
 
@@ -109,7 +113,7 @@ SCORINGS: Mapping[str, Scoring] = {
 
 
 def get_scoring(name: str) -> Scoring:
-    """Find a way to score by name.
+    """Find a scoring by name.
 
     Raises:
         InputError: No such scoring.

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.matrix import FOUND, UNMODIFIED, AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores, pooled_top
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.selectors.random import generator
@@ -38,7 +38,7 @@ from culture_lens.statistics.estimates import (
     ranks,
     value_and_draws,
 )
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ NEURON, SET, CELL = "neuron", "set", "cell"
 METHODS = ("pearson", "spearman")
 
 
-@dataclass(frozen=True, eq=False)
-class Fidelity:
+class Fidelity(ResultRecord):
     """Predicted and measured changes of P(gold), one record per unit and item.
 
     A unit is something that was ablated: a single neuron, a set of neurons, or a cell of an
@@ -65,8 +64,7 @@ class Fidelity:
         ``print(fidelity(model, questions, scores).correlation("neuron"))``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a fidelity record"
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -169,19 +167,6 @@ class Fidelity:
                 "compare predicted with measured effects."
             )
         return predicted, measured
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Fidelity:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a fidelity record"))
 
 
 def comparable(matrix: AblationMatrix) -> bool:

@@ -17,27 +17,27 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.selectors import matched_random
 from culture_lens.statistics.estimates import Estimate, interval, value_and_draws
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ METRICS = ("base", "self", "cross", "cross_masks", "gap", "gap_masks", "flips")
 Draws = Float[np.ndarray, "draw mask culture"]
 
 
-@dataclass(frozen=True, eq=False)
-class AblationMatrix:
+class AblationMatrix(ResultRecord):
     """Records of every mask, and the tables that are read off them.
 
     Attributes:
@@ -61,8 +60,7 @@ class AblationMatrix:
         ``matrix.table("change")``, ``matrix.summary()``, ``matrix.overall("gap")``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "an ablation matrix"
 
     @cached_property
     def cultures(self) -> tuple[str, ...]:
@@ -306,19 +304,6 @@ class AblationMatrix:
         difference = self.draws("change")[:, row] - self.draws("change", RANDOM)[:, row]
         draws = np.nanmean(difference, 1)
         return interval(draws[0], draws[1:])
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> AblationMatrix:
-        """Read a matrix that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or not a matrix.
-        """
-        return cls(*load_table(path, "an ablation matrix"))
 
 
 def unseen(found: NeuronSet, questions: Sequence[Question], seen: bool) -> list[Question]:

@@ -11,34 +11,32 @@ so a whole ablation matrix, masks x cultures, costs as much as scoring its quest
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.attribution.gradients import attribution_pass, gold_tokens
+from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.matrix import unseen
 from culture_lens.interventions.hooks import check_inside
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.questions.question import Question, benchmarks_of
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class PredictedMatrix:
+class PredictedMatrix(ResultRecord):
     """What ablating every culture's neurons would do to every culture's questions, to first order.
 
     Attributes:
@@ -49,8 +47,7 @@ class PredictedMatrix:
         ``predicted_ablation_matrix(model, found, questions).table()``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a predicted matrix"
 
     @property
     def masks(self) -> tuple[str, ...]:
@@ -67,19 +64,6 @@ class PredictedMatrix:
         means = self.frame.groupby(["mask", "culture"])["predicted"].mean()
         table: pd.DataFrame = means.unstack()
         return table
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> PredictedMatrix:
-        """Read a prediction that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a predicted matrix"))
 
 
 def set_effects(

@@ -8,7 +8,6 @@ items of one group.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,14 @@ from culture_lens.evaluation.values import evaluate_values
 from culture_lens.experiments.matrix import unseen
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import at_most
 from culture_lens.selectors.random import matched_random
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.statistics.permutation import corrected, weighted_p
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ LEVEL = 0.05
 Asked = Sequence[Question] | Sequence[ShortQuestion]
 
 
-@dataclass(frozen=True, eq=False)
-class Suite:
+class Suite(ResultRecord):
     """One record per condition, benchmark, wording and item.
 
     Attributes:
@@ -54,8 +53,7 @@ class Suite:
         ``evaluate_suite(model, {"Japan": found["Japan"]}, ["culturalbench", "mrpc"]).table()``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a suite of evaluations"
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
@@ -194,19 +192,6 @@ class Suite:
                 }
             )
         return pd.DataFrame(rows)
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Suite:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a suite of evaluations"))
 
 
 def evaluate_suite(

@@ -15,7 +15,7 @@ the metrics are those of ConAct's paper, section 4.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,19 +25,19 @@ from culture_lens.experiments.matrix import AblationMatrix, ablation_matrix
 from culture_lens.find import find_culture_neurons
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.overlap import expected_shared
 from culture_lens.questions.culture_names import align_questions
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import split_questions
 from culture_lens.statistics.estimates import Estimate
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class TransferMatrix:
+class TransferMatrix(ResultRecord):
     """The records of every pair of benchmarks, and what is read off them.
 
     Attributes:
@@ -50,8 +50,7 @@ class TransferMatrix:
         ``transfer_matrix(model, {"text": texts, "images": pictured}).table("gap")``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a transfer table"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -129,19 +128,6 @@ class TransferMatrix:
 
         return pd.DataFrame(self.metadata["overlap"])
 
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> TransferMatrix:
-        """Read what ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a transfer table"))
-
 
 def same_labels(
     benchmarks: Mapping[str, Sequence[Question]], labels: Mapping[str, str]
@@ -211,11 +197,6 @@ def overlaps(found: Mapping[str, NeuronSet]) -> list[dict[str, Any]]:
         for other in names[position + 1 :]:
             for culture in found[one]:
                 ours, theirs = found[one][culture], found[other][culture]
-                by_chance = sum(
-                    len(ours.places[site]) * len(theirs.places[site]) / (shape[0] * shape[1])
-                    for site, shape in found[one].shapes.items()
-                    if site in ours.places and site in theirs.places
-                )
                 rows.append(
                     {
                         "one": one,
@@ -223,7 +204,9 @@ def overlaps(found: Mapping[str, NeuronSet]) -> list[dict[str, Any]]:
                         "culture": culture,
                         "jaccard": jaccard(ours.members(), theirs.members()),
                         "shared": len(ours.members() & theirs.members()),
-                        "by_chance": by_chance,
+                        "by_chance": expected_shared(
+                            [ours, theirs], found[one].shapes, match="site"
+                        ),
                     }
                 )
     return rows

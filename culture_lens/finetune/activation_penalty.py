@@ -1,12 +1,12 @@
-"""A penalty that keeps the activations of some neurons where they were before training.
+"""A penalty on changed activations of some neurons.
 
-With a the activations of the model in training and b those of the model before it, at the same
-tokens,
+With a the activations of the model in training and b those of the model before training, at the
+same tokens,
 
     penalty = 1/(N T) sum_n sum_t (a[n,t] - b[n,t])^2
 
-over the N neurons and the T tokens of a batch that are no padding. The neurons are read at ``act``,
-or raw where their site is a raw projection.
+over the N neurons and the T tokens of a batch that are not padding. Neurons at ``act`` are read
+behind the activation function, those at a projection before it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from culture_lens.errors import InputError
 from culture_lens.finetune.projections import Projection, projection_of
 from culture_lens.models.lens_model import LensModel, Place
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.prompt import Batch
 
 KEPT_SITES = ("act", "gate", "up", "q", "k", "v")
@@ -31,16 +31,16 @@ ACTIVATIONS = ("act_fn", "activation_fn", "act")
 
 
 class Keeper:
-    """Measures how far some neurons have moved.
+    """Measures how far the activations of some neurons have moved.
 
     Args:
-        model: The loaded model; it is not trained, and says where the neurons were.
+        model: The loaded model, which is not trained; it gives the activations before.
         plain: The plain model in training.
         places: Its projections; see ``projections_of``.
         neurons: The neurons to keep.
 
     Raises:
-        InputError: Neurons at a site that no projection makes.
+        InputError: Neurons at a site that is not the output of a projection.
 
     Example:
         ``Keeper(model, plain, projections_of(model, plain), found["Japan"])``
@@ -53,7 +53,7 @@ class Keeper:
         places: dict[tuple[str, int], Projection],
         neurons: Neurons,
     ) -> None:
-        """Look up where each neuron is made."""
+        """Look up the module and the output of each neuron."""
         self.model = model
         self.indices: dict[Place, Tensor] = {}
         self.read: dict[Place, tuple[Any, Tensor, Any]] = {}
@@ -77,7 +77,7 @@ class Keeper:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note the activations of the model in training, with their gradients."""
+        """Record the activations of the model in training, with their gradients."""
         self.seen.clear()
         handles = []
         for place, (module, outputs, then) in self.read.items():
@@ -96,7 +96,7 @@ class Keeper:
         return note
 
     def before(self, batch: Batch) -> dict[Place, Tensor]:
-        """Give the activations of the model as it was before training."""
+        """Give the activations before training."""
         found: dict[Place, Tensor] = {}
 
         def keeper(place: Place) -> Any:
@@ -111,7 +111,7 @@ class Keeper:
         return {place: tensor.clone() for place, tensor in found.items()}
 
     def penalty(self, batch: Batch) -> Float[Tensor, ""]:
-        """Give the mean squared change over neurons and tokens of the batch just watched."""
+        """Give the mean squared change over neurons and tokens of the batch just recorded."""
         total, count = torch.zeros(()), 0
         for place, was in self.before(batch).items():
             now = self.seen[place]

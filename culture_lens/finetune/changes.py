@@ -1,38 +1,35 @@
 """forgetting: a task and culture benchmarks before and after training, item by item.
 
-The change of an item is right after (0 or 1) minus right before; the change of a culture is the
-mean over its items, with an interval clustered by question group. Since both models are asked the
-same items, the difference is paired: what is hard for both does not widen the interval.
+The change of an item is right after (0 or 1) minus right before. The change of a culture is the
+mean over its items, with an interval clustered by question group. Both models are asked the same
+items, so the difference is paired: items that are hard for both do not widen the interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation
 from culture_lens.statistics.estimates import Estimate, mean_estimate
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TASK, CULTURE = "task", "culture"
-ALL = "all"
-METRICS = {
+TASK_SET, CULTURE_SET = "task", "culture"
+OVERALL = "all"
+CHANGE_METRICS = {
     "before": ("before", None),
     "after": ("after", None),
     "change": ("after", "before"),
     "p_change": ("p_after", "p_before"),
 }
-"""Reading -> the column, and the column that is taken off."""
+"""Metric -> its column, and the column that is subtracted."""
 
 
-@dataclass(frozen=True, eq=False)
-class Forgetting:
+class Forgetting(ResultRecord):
     """Items before and after training.
 
     Attributes:
@@ -45,24 +42,23 @@ class Forgetting:
         ``forgetting({"culture": before}, {"culture": after}).summary()``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a table of what was forgotten"
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """What was asked, in order."""
+        """The sets of questions that were asked, in order."""
         return tuple(dict.fromkeys(self.frame["asked"]))
 
     def estimate(
-        self, asked: str = CULTURE, culture: str | None = None, metric: str = "change"
+        self, asked: str = CULTURE_SET, culture: str | None = None, metric: str = "change"
     ) -> Estimate:
         """Estimate a metric over items, clustered by question group.
 
         Args:
-            asked: What was asked.
-            culture: Of this culture only.
-            metric: ``"before"``, ``"after"``, ``"change"`` of accuracy, or ``"p_change"``, that
-                of the probability of the right answer.
+            asked: The set of questions.
+            culture: Items of this culture only.
+            metric: Accuracy ``"before"`` or ``"after"``, its ``"change"``, or ``"p_change"``, the
+                change of the probability of the right answer.
 
         Raises:
             InputError: No such metric, culture, or nothing asked under that name.
@@ -70,8 +66,8 @@ class Forgetting:
         Example:
             ``changes.estimate("task")``
         """
-        if metric not in METRICS:
-            raise unknown("metric", metric, METRICS)
+        if metric not in CHANGE_METRICS:
+            raise unknown("metric", metric, CHANGE_METRICS)
         if asked not in self.asked:
             raise unknown("set of questions", asked, self.asked)
         part = self.frame[self.frame["asked"] == asked]
@@ -79,14 +75,14 @@ class Forgetting:
             if culture not in set(part["culture"]):
                 raise unknown("culture", culture, set(part["culture"]))
             part = part[part["culture"] == culture]
-        column, base = METRICS[metric]
+        column, base = CHANGE_METRICS[metric]
         values = part[column].astype(float)
         if base is not None:
             values = values - part[base].astype(float)
         return mean_estimate(values.tolist(), part["group"].tolist())
 
     def summary(self) -> pd.DataFrame:
-        """Lay out before, after and the changes, per culture and over all of what was asked.
+        """Lay out before, after and the changes, per culture and over all items.
 
         Returns:
             One row per set of questions and culture, ``"all"`` first; items, and each metric as
@@ -100,45 +96,32 @@ class Forgetting:
             cultures = sorted(part["culture"].unique())
             for culture in [None, *(cultures if len(cultures) > 1 else [])]:
                 own = part if culture is None else part[part["culture"] == culture]
-                row = {"asked": asked, "culture": culture or ALL, "items": len(own)}
-                metrics = {name: self.estimate(asked, culture, name) for name in METRICS}
+                row = {"asked": asked, "culture": culture or OVERALL, "items": len(own)}
+                metrics = {name: self.estimate(asked, culture, name) for name in CHANGE_METRICS}
                 rows.append(row | metrics)
         return pd.DataFrame(rows)
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Forgetting:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a table of what was forgotten"))
 
 
 def forgetting(
     before: Evaluation | Mapping[str, Evaluation], after: Evaluation | Mapping[str, Evaluation]
 ) -> Forgetting:
-    """Hold evaluations before training against those of the same questions after it.
+    """Pair evaluations before training with those of the same questions after it.
 
     Args:
-        before: Evaluations by name, such as ``{"task": ..., "culture": ...}``; one by itself is
-            ``"culture"``.
+        before: Evaluations by name, such as ``{"task": ..., "culture": ...}``; a single one is
+            named ``"culture"``.
         after: The same of the trained model.
 
     Raises:
-        InputError: Other names, other questions, or another way of scoring.
+        InputError: The names, questions or scoring of the two differ.
 
     Example:
         ``forgetting(evaluate(model, asked), evaluate(tuned.model, asked)).summary()``
     """
     import pandas as pd
 
-    one = {CULTURE: before} if isinstance(before, Evaluation) else dict(before)
-    two = {CULTURE: after} if isinstance(after, Evaluation) else dict(after)
+    one = {CULTURE_SET: before} if isinstance(before, Evaluation) else dict(before)
+    two = {CULTURE_SET: after} if isinstance(after, Evaluation) else dict(after)
     if one.keys() != two.keys() or not one:
         raise InputError(
             f"before has {', '.join(one) or 'nothing'} and after {', '.join(two) or 'nothing'}: "
@@ -158,7 +141,7 @@ def paired(name: str, before: Evaluation, after: Evaluation) -> pd.DataFrame:
     """Put the records of the same items side by side.
 
     Raises:
-        InputError: Other questions, or another way of scoring.
+        InputError: The questions or scoring of the two differ.
     """
     ways = [held.metadata.get("scoring") for held in (before, after)]
     if ways[0] != ways[1]:

@@ -1,11 +1,11 @@
-"""Questions -> training examples: a prompt with its answer behind it, the loss on the answer only.
+"""Questions -> training examples: a prompt followed by its answer, the loss on the answer only.
 
-The answer is what the way of scoring reads: the token of the right option's label, or the tokens
-of the option's text where options are not shown. The loss of a batch is
+The answer is what scoring reads: the token of the right option's label, or the tokens of the
+option's text where options are not shown. The loss of a batch is
 
     - 1/N sum_i sum_t log P(a_{i,t} | prompt_i, a_{i,<t})
 
-over the N answer tokens of its rows; nothing of a prompt is trained on (CULNIG, section 6).
+over the N answer tokens of its rows; prompts are not trained on (CULNIG, section 6).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Example:
 
 
 def as_questions(dataset: Any) -> list[Question]:
-    """Take questions as they are, and make those of a table.
+    """Give questions as they are, and read those of a table.
 
     A table needs a question, options and an answer in each row; without a column for the culture
     every row belongs to ``"task"``.
@@ -89,7 +89,7 @@ def make_examples(
     Args:
         model: The model that is to be trained.
         questions: What to ask.
-        scoring: How its answers are read, which decides what the answer is.
+        scoring: How answers are read, which decides what the answer is.
         too_long: What to do with prompts longer than the context; see ``build_prompts``.
         progress: Show a progress bar where pictures are read.
 
@@ -114,7 +114,7 @@ def make_examples(
 
 
 def make_example(prompt: Prompt, reader: Reader) -> Example:
-    """Put the right answer behind a prompt."""
+    """Append the right answer to a prompt."""
     gold = prompt.question.answer
     if prompt.style == "choices":
         answer: tuple[int, ...] = (label_ids(prompt, reader)[gold],)
@@ -145,11 +145,10 @@ def last_logits(
 ) -> Float[Tensor, "row pos vocab"]:
     """Run a batch through a plain model and give the logits at its last positions.
 
-    Pictures go through the tower of the loaded model, which training leaves alone, so that each
-    goes through it once.
+    Pictures go through the tower of the loaded model, which is not trained, so that each runs once.
 
     Args:
-        model: The loaded model, which knows how its prompts and pictures are read.
+        model: The loaded model, which reads prompts and pictures.
         plain: The plain model that is trained.
         batch: The batch.
         width: How many positions from the end.

@@ -1,7 +1,7 @@
 """LoRA on exactly the chosen modules: W + (alpha / r) B A, B and A of rank r (peft).
 
-peft finds modules by the end of their names; here by the whole path. Of a fused module only those
-rows of B are trained that make the chosen projection: B starts at 0, so that the others stay 0
+peft finds modules by the end of their names; here it is given whole paths. Of a fused module only
+the rows of B of the chosen projection are trained: B starts at 0, so that the other rows stay 0
 and merging leaves their weights as they were.
 """
 
@@ -21,13 +21,15 @@ from culture_lens.finetune.masks import check_projection
 from culture_lens.finetune.projections import Projection, transposed
 
 ADAPTER = "default"
+LORA_RANK = 8
+"""The rank where nothing else is said."""
 
 
 def need_peft() -> None:
-    """Refuse to go on without peft.
+    """Check that peft is installed.
 
     Raises:
-        InputError: It is not installed.
+        InputError: It is not.
     """
     if importlib.util.find_spec("peft") is None:
         raise InputError("LoRA needs the package 'peft': pip install 'culture-lens[finetune]'.")
@@ -44,7 +46,7 @@ def add_lora(
         rank: r; alpha is twice that.
 
     Returns:
-        What merges it again, and masks of what is trained.
+        The tuner that ``merge_lora`` takes, and masks of what is trained.
 
     Raises:
         InputError: peft is missing, a rank below 1, or a module that the model lacks.
@@ -81,7 +83,7 @@ def add_lora(
 
 
 def merge_lora(tuner: Any) -> Any:
-    """Add what LoRA has learnt to the weights and give the plain model back."""
+    """Add LoRA's changes to the weights and give the plain model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         merged = tuner.merge_and_unload()

@@ -1,9 +1,8 @@
 """Which entries of which parameters training may change, down to single neurons.
 
-A mask is True where an entry may change; no mask stands for a parameter that may change whole.
-Gradients are set to 0 elsewhere. AdamW without weight decay leaves an entry whose gradient is
-always 0 exactly where it is (its first moment stays 0), so what is outside is bit-identical after
-training.
+A mask is True where an entry may change; a parameter without a mask does not change. Gradients are
+set to 0 elsewhere. AdamW without weight decay does not move an entry whose gradient is always 0
+(its first moment stays 0), so everything outside the masks is bit-identical after training.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.finetune.projections import Projection, transposed
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 
 Mask = Bool[Tensor, "..."]
-Places = Mapping[tuple[str, int], Projection]
+Projections = Mapping[tuple[str, int], Projection]
 MLP_SITES = ("act", "gate", "up", "post")
-WRITTEN_BY: Mapping[str, tuple[str, ...]] = {
+OUTPUT_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(MLP_SITES, ("gate", "up")),
     **{site: (site,) for site in ("q", "k", "v")},
     "z": (),
 }
 """The part of a site -> the projections of which a neuron there is an output."""
-READ_BY: Mapping[str, tuple[str, ...]] = {
+INPUT_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(MLP_SITES, ("down",)),
     **dict.fromkeys(("q", "k", "v"), ()),
     "z": ("o",),
@@ -38,7 +37,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
 
 
 def language_parameters(plain: Any) -> dict[str, Tensor]:
-    """Give the parameters of the language model; a vision tower and its projector are not in it.
+    """Give the parameters of the language model, without a vision tower and its projector.
 
     Example:
         ``language_parameters(plain_copy(model)).keys()``
@@ -51,7 +50,7 @@ def language_parameters(plain: Any) -> dict[str, Tensor]:
 
 
 def all_parameters(plain: Any) -> dict[str, Mask]:
-    """Make masks under which the whole language model may change."""
+    """Make masks that let the whole language model change."""
     return {
         name: torch.ones(p.shape, dtype=torch.bool)
         for name, p in language_parameters(plain).items()
@@ -59,7 +58,7 @@ def all_parameters(plain: Any) -> dict[str, Mask]:
 
 
 def modules_masks(plain: Any, projections: Iterable[Projection]) -> dict[str, Mask]:
-    """Make masks under which some projections may change, those of fused modules by outputs.
+    """Make masks that let some projections change, those of fused modules by their outputs.
 
     Raises:
         InputError: The model has no such module, or one of another size.
@@ -99,7 +98,7 @@ def open_outputs(masks: dict[str, Mask], plain: Any, path: str, outputs: Any) ->
 
 
 def open_inputs(masks: dict[str, Mask], plain: Any, path: str, inputs: Any) -> None:
-    """Let what a module reads of some inputs change: columns of its weight."""
+    """Let the weights of some inputs of a module change: columns of its weight."""
     module = plain.get_submodule(path)
     weight = entry(masks, f"{path}.weight", module.weight)
     (weight.T if transposed(module) else weight)[:, inputs] = True
@@ -110,8 +109,8 @@ def entry(masks: dict[str, Mask], name: str, like: Tensor) -> Mask:
     return masks.setdefault(name, torch.zeros(like.shape, dtype=torch.bool))
 
 
-def neurons_masks(plain: Any, places: Places, neurons: Neurons) -> dict[str, Mask]:
-    """Make masks of what writes and reads some neurons.
+def neurons_masks(plain: Any, places: Projections, neurons: Neurons) -> dict[str, Mask]:
+    """Make masks of the input and output weights of some neurons.
 
     Of an MLP neuron, at whichever site: its rows of the gate and up projections and its column of
     the down projection. Of one at q, k or v its row; at z its column of the output projection.
@@ -125,20 +124,20 @@ def neurons_masks(plain: Any, places: Places, neurons: Neurons) -> dict[str, Mas
         stem = site[: len(site) - len(part)]
         for layer in sorted(set(where[:, 0].tolist())):
             indices = where[where[:, 0] == layer, 1]
-            for name in WRITTEN_BY[part]:
+            for name in OUTPUT_OF[part]:
                 if name == "up" and (f"{stem}up", layer) not in places:
                     continue  # a model without a gate
                 projection = holder(places, f"{stem}{name}", site, layer)
                 check_neurons(projection.width, site, layer, indices)
                 open_outputs(masks, plain, projection.path, indices + projection.start)
-            for name in READ_BY[part]:
+            for name in INPUT_OF[part]:
                 projection = holder(places, f"{stem}{name}", site, layer)
                 check_neurons(projection.inputs, site, layer, indices)
                 open_inputs(masks, plain, projection.path, indices)
     return masks
 
 
-def holder(places: Places, name: str, site: str, layer: int) -> Projection:
+def holder(places: Projections, name: str, site: str, layer: int) -> Projection:
     """Find the projection that some neurons are in.
 
     Raises:
@@ -202,7 +201,7 @@ def n_trainable(masks: Mapping[str, Mask]) -> int:
 
 
 def apply_masks(plain: Any, masks: Mapping[str, Mask]) -> list[Any]:
-    """Let only what the masks open take gradients, and set the rest of those gradients to 0.
+    """Let only masked parameters take gradients, set to 0 outside their masks.
 
     Returns:
         Handles of the hooks, to be removed after training.

@@ -25,23 +25,26 @@ from culture_lens.finetune.unwrap import skeleton
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import n_parameters
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = {"all": MLP + ATTENTION, "mlp": MLP, "attention": ATTENTION}
+MODULE_PARTS = {"all": MLP + ATTENTION, "mlp": MLP, "attention": ATTENTION}
 ORDERS = ("number", "density")
 WHICH = ("top", "bottom", "random")
+PARAMETER_SHARE = 0.10
+"""The share of all parameters that CULNIG trains."""
 
 
 @dataclass(frozen=True)
 class RankedModule:
-    """A projection of a layer with the neurons that it holds.
+    """A projection of a layer with the number of found neurons that it holds.
 
     Attributes:
         projection: Where it is and how large.
-        neurons: How many of the neurons are its own.
+        neurons: How many of the found neurons it holds.
         width: How many neurons it has.
     """
 
@@ -51,13 +54,13 @@ class RankedModule:
 
     @property
     def density(self) -> float:
-        """Share of its neurons that are among those looked for."""
+        """Share of its neurons that were found."""
         return self.neurons / self.width
 
 
 @dataclass(frozen=True)
 class ModuleRanking:
-    """Modules in order, those with the most first.
+    """Modules in order, those with the most neurons first.
 
     Attributes:
         modules: The modules.
@@ -101,12 +104,12 @@ class ModuleChoice:
 
     @property
     def parameters(self) -> int:
-        """How many parameters they have together."""
+        """Number of parameters of all modules."""
         return sum(module.projection.parameters for module in self.modules)
 
     @property
     def share(self) -> float:
-        """The share of the model's parameters that they are."""
+        """Their share of the model's parameters."""
         return self.parameters / self.total
 
     def to_pandas(self) -> pd.DataFrame:
@@ -115,7 +118,7 @@ class ModuleChoice:
 
 
 def as_table(modules: Sequence[RankedModule], total: int) -> pd.DataFrame:
-    """List modules, one a row."""
+    """List modules, one per row."""
     import pandas as pd
 
     rows = [
@@ -167,8 +170,8 @@ def rank_modules(
     found.check_model(model)
     if by not in ORDERS:
         raise InputError(f"by={by!r}: use 'number' or 'density'.")
-    if part not in PARTS:
-        raise unknown("part of a layer", part, PARTS)
+    if part not in MODULE_PARTS:
+        raise unknown("part of a layer", part, MODULE_PARTS)
     bare = skeleton(model)
     known = projections_of(model, bare)
     names = list(dict.fromkeys(name for name, _ in known))
@@ -180,7 +183,7 @@ def rank_modules(
     ranked = [
         RankedModule(projection, counts.get(place, 0), neurons_in(projection))
         for place, projection in known.items()
-        if place[0] in asked and part_of(place[0]) in PARTS[part]
+        if place[0] in asked and part_of(place[0]) in MODULE_PARTS[part]
     ]
     if not ranked:
         raise InputError(
@@ -214,7 +217,11 @@ def neurons_in(projection: Projection) -> int:
 
 
 def choose_modules(
-    ranking: ModuleRanking, which: str = "top", *, parameter_share: float = 0.10, seed: int = 0
+    ranking: ModuleRanking,
+    which: str = "top",
+    *,
+    parameter_share: float = PARAMETER_SHARE,
+    seed: int = 0,
 ) -> ModuleChoice:
     """Take modules from the top, from the bottom or by chance, up to a share of all parameters.
 
@@ -223,8 +230,8 @@ def choose_modules(
     Args:
         ranking: What ``rank_modules`` gave.
         which: ``"top"``, ``"bottom"`` or ``"random"``.
-        parameter_share: At most this share of the model's parameters, above 0 and up to 1; paper
-            B takes about 0.10.
+        parameter_share: At most this share of the model's parameters, above 0 and up to 1;
+            CULNIG takes about 0.10.
         seed: Draws a random choice.
 
     Raises:

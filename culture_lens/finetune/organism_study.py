@@ -1,30 +1,38 @@
-"""Forgetting on a model organism: a neutral task that it does not know, and its cultures.
+"""organism_study: forgetting on a model organism, whose culture neurons are known.
 
 The organism knows names, times and makers of objects on plain grey frames, which belong to no
-culture. The task is to learn new ones, drawn from another world for each seed: no picture of it
-shows a culture's frame, so nothing in it asks for a culture to be changed. What is measured is the
-task on pictures that were not trained on, and the knowledge of the eight cultures.
+culture. The task is to learn new ones, drawn from another world for each seed; none of its pictures
+shows a culture's frame, so that the task has no part in any culture. Measured are the task, on
+pictures that were not trained on, and the knowledge of the eight cultures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from typing_extensions import Unpack
 
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.errors import InputError
-from culture_lens.finetune.study import COMPARED, ForgettingStudy, compare_strategies, joined
+from culture_lens.finetune.comparison import StudyOptions, compare_strategies
+from culture_lens.finetune.study import ForgettingStudy, joined
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.organism.model import ORGANISM_BATCH
 from culture_lens.organism.scores_against_truth import planted
 from culture_lens.organism.truth import load_truth
 from culture_lens.questions.question import Question
-from culture_lens.storage.runs import Run
 
-BATCH = 256
-"""Questions per pass when asking: the model is small."""
+ORGANISM_OPTIONS: StudyOptions = {
+    "seeds": (1, 2, 3, 4, 5),
+    "learning_rate": 5e-4,
+    "epochs": 8.0,
+    "batch_size": 32,
+    "evaluation_batch_size": ORGANISM_BATCH,
+}
+"""The defaults of a study on an organism: the learning rate is larger than CULNIG's for so small a
+model."""
 
 
 def new_facts(world: int, *, pictures: int, split: str = "identify") -> list[Question]:
@@ -48,36 +56,23 @@ def new_facts(world: int, *, pictures: int, split: str = "identify") -> list[Que
 def organism_study(
     model: str | Path = "organism",
     *,
-    strategies: Sequence[str] = COMPARED,
-    seeds: Sequence[int] = (1, 2, 3, 4, 5),
     found: NeuronSet | None = None,
     train_pictures: int = 12,
     test_pictures: int = 3,
     culture_pictures: int = 1,
-    learning_rate: float = 5e-4,
-    epochs: float = 8.0,
-    batch_size: int = 32,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
-    **options: Any,
+    **options: Unpack[StudyOptions],
 ) -> ForgettingStudy:
     """Teach an organism new facts in several ways and measure what it forgets of its cultures.
 
     Args:
         model: ``"organism"``, or the folder of one.
-        strategies: Names from ``STRATEGIES``.
-        seeds: Each draws its own new facts, order and random modules. None may be the organism's
-            own seed, whose facts it knows.
-        found: Neurons to go by; those that were planted if left out.
+        found: The neurons that strategies choose by; the planted ones if left out.
         train_pictures: Pictures of each object that are trained on.
         test_pictures: Pictures of each object that are asked.
         culture_pictures: Pictures of each culture and object that are asked.
-        learning_rate: Of AdamW; larger than CULNIG's, as the model is small.
-        epochs: How often each question is seen.
-        batch_size: Questions per step.
-        progress: Show a progress bar.
-        run: A run folder; finished trainings are kept and found again.
-        **options: Further options of ``compare_strategies``.
+        **options: Options of ``compare_strategies``, with the defaults of ``ORGANISM_OPTIONS``.
+            Each seed draws its own new facts, order and random modules; none may be the seed of
+            the organism, which knows those facts.
 
     Raises:
         InputError: A seed is the organism's own, or the folder holds no organism.
@@ -86,30 +81,26 @@ def organism_study(
         ``organism_study(seeds=(1, 2)).summary()``
     """
     truth = load_truth(None if str(model) == "organism" else model)
-    if truth.seed in seeds:
+    wanted: StudyOptions = {**ORGANISM_OPTIONS, **options}
+    if truth.seed in wanted["seeds"]:
         raise InputError(f"the organism knows the facts of seed {truth.seed}: give other seeds.")
     lens = load_model(model)
     culture = organism_questions(
         make_world(truth.seed), split="unseen", pictures=culture_pictures, seed=1000
     )
-    studies = [
-        compare_strategies(
-            lens,
-            planted(truth, lens) if found is None else found,
-            new_facts(seed, pictures=train_pictures),
-            culture,
-            task_test=new_facts(seed, pictures=test_pictures, split="unseen"),
-            strategies=strategies,
-            seeds=(seed,),
-            scoring="letter",
-            evaluation_batch_size=BATCH,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            batch_size=batch_size,
-            progress=progress,
-            run=run,
-            **options,
+    neurons = planted(truth, lens) if found is None else found
+    studies = []
+    for seed in wanted["seeds"]:
+        one: StudyOptions = {**wanted, "seeds": (seed,)}
+        studies.append(
+            compare_strategies(
+                lens,
+                neurons,
+                new_facts(seed, pictures=train_pictures),
+                culture,
+                task_test=new_facts(seed, pictures=test_pictures, split="unseen"),
+                scoring="letter",
+                **one,
+            )
         )
-        for seed in seeds
-    ]
     return joined(studies)

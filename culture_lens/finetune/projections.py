@@ -1,8 +1,8 @@
-"""Which module of a plain Hugging Face model makes a projection, and which of its outputs.
+"""The module and outputs of each projection in a plain Hugging Face model.
 
-Names here are those of transformers, for the classes in ``architectures.py``. A projection is
-found as a module, by its place in the decoder's layers, never by a part of a parameter's name: a
-vision tower has layers with the same names.
+Names are those of transformers, for the classes in ``models/architectures.py``. A projection is
+found as a module of a decoder layer, never by a part of a parameter's name, since a vision tower
+has layers with the same names.
 
 ===========  ==========================  ============================  ==================
 projection   most models                 Phi-3                         GPT-2
@@ -28,7 +28,7 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import part_of
 
-NAMES = {
+MODULE_NAMES = {
     "gate": ("gate_proj", "wi_0", "wi", "c_fc"),
     "up": ("up_proj", "wi_1"),
     "down": ("down_proj", "wo", "c_proj"),
@@ -43,7 +43,7 @@ FUSED = {
     "qkv_proj": ("q", "k", "v"),
     "c_attn": ("q", "k", "v"),
 }
-"""Modules that make several projections, in the order of their outputs."""
+"""Fused modules -> their projections, in the order of their outputs."""
 MLP, ATTENTION = ("gate", "up", "down"), ("q", "k", "v", "o")
 PROJECTION_OF = {
     "act": "gate",
@@ -55,7 +55,7 @@ PROJECTION_OF = {
     "v": "v",
     "z": "o",
 }
-"""The part of a site -> the projection that makes it, or that reads it."""
+"""The part of a site -> the projection whose output it is, or whose input."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Projection:
         layer: Its layer.
         path: The module's path in the plain Hugging Face model.
         start: Its first output in the module.
-        stop: Behind its last output.
+        stop: The index after its last output.
         outputs: All outputs of the module.
         inputs: Inputs of the module.
         parameters: Its weights and biases.
@@ -85,17 +85,17 @@ class Projection:
 
     @property
     def width(self) -> int:
-        """How many outputs it has."""
+        """Number of its outputs."""
         return self.stop - self.start
 
     @property
     def fused(self) -> bool:
-        """Whether its module makes other projections too."""
+        """Whether its module has other projections too."""
         return self.width < self.outputs
 
 
 def transposed(module: Any) -> bool:
-    """Say whether a module's weight is laid out as inputs x outputs (GPT-2's ``Conv1D``)."""
+    """Tell whether a module's weight is inputs x outputs (GPT-2's ``Conv1D``)."""
     return type(module).__name__ == "Conv1D"
 
 
@@ -103,7 +103,7 @@ def projections_of(model: LensModel, plain: Any) -> dict[tuple[str, int], Projec
     """Find every projection of the language model.
 
     Args:
-        model: The loaded model, which knows how wide its sites are.
+        model: The loaded model; its sites give the widths.
         plain: The same as a plain Hugging Face model; see ``unwrap``.
 
     Returns:
@@ -132,7 +132,7 @@ def projections_of(model: LensModel, plain: Any) -> dict[tuple[str, int], Projec
 
 
 def projection_of(site: str) -> str:
-    """Name the projection that makes a site, or that reads it.
+    """Name the projection whose output a site is, or whose input.
 
     Example:
         >>> projection_of("act"), projection_of("decoder.post")
@@ -142,7 +142,7 @@ def projection_of(site: str) -> str:
 
 
 def blocks_of(plain: Any) -> Iterator[tuple[str, int, str, Any, tuple[str, ...]]]:
-    """Go through attention and MLP of every layer: stem, layer, path, module, what it makes."""
+    """Yield attention and MLP of every layer: stem, layer, path, module, its projections."""
     paths = {id(module): path for path, module in plain.named_modules()}
     if plain.config.is_encoder_decoder:
         for stack in ("encoder", "decoder"):
@@ -184,7 +184,7 @@ def made_by(
                     "this fused projection is not laid out as expected."
                 )
     for name in pending:
-        called = next((n for n in NAMES[name] if hasattr(parts, n)), None)
+        called = next((n for n in MODULE_NAMES[name] if hasattr(parts, n)), None)
         if called is not None:
             module = getattr(parts, called)
             outputs, _ = sizes(module)
@@ -198,7 +198,7 @@ def made_by(
 
 
 def made(name: str, layer: int, path: str, module: Any, start: int, stop: int) -> Projection:
-    """Describe a projection, its parameters counted."""
+    """Describe a projection and count its parameters."""
     outputs, inputs = sizes(module)
     per_output = inputs + (1 if getattr(module, "bias", None) is not None else 0)
     return Projection(name, layer, path, start, stop, outputs, inputs, (stop - start) * per_output)

@@ -6,10 +6,9 @@
     runs/                                                     what was logged for TensorBoard
     checkpoints/                                              while training only
 
-``finetune.json`` is written twice: with the settings when training begins, so that it can go on
-after an interruption, and with what came out when all is done. Of a checkpoint of the training
-only safetensors, JSON and tensors (torch's ``weights_only``) are read, and all of it is deleted at
-the end.
+``finetune.json`` is written twice: with the settings when training begins, so that an interrupted
+training goes on, and with the result at the end. Of a checkpoint of the training only safetensors,
+JSON and tensors (torch's ``weights_only``) are read; all of it is deleted at the end.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from culture_lens.storage.files import load_json, save_json, write_whole
 RECORD = "finetune.json"
 CHECKPOINTS = "checkpoints"
 LOGS = "runs"  # where Trainer puts them, in its output folder
-WORDS = {
+CARD_WORDS = {
     "protect": "neurons whose weights were left alone",
     "only": "neurons whose weights alone were trained",
     "keep": "neurons whose activations were kept",
     "weights": "fingerprint of the weights before",
 }
-"""What the card calls some settings."""
+"""Setting -> its name on the card."""
 FILES = ("trainable.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
-"""What a checkpoint of the training must have to go on from."""
+"""Files without which a checkpoint of the training is not whole."""
 
 
 def open_folder(folder: str | Path, settings: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
@@ -42,10 +41,10 @@ def open_folder(folder: str | Path, settings: Mapping[str, Any]) -> tuple[Path, 
 
     Args:
         folder: Where.
-        settings: All that decides what comes out.
+        settings: Everything that changes the result.
 
     Returns:
-        The folder, and what its record says; nothing but the settings while unfinished.
+        The folder and its record, which holds the settings only until the training is finished.
 
     Raises:
         InputError: The folder holds something else, or a training with other settings.
@@ -87,8 +86,8 @@ def save_checkpoint(folder: Path, plain: Any, model: LensModel, record: Mapping[
     Args:
         folder: Where.
         plain: The plain model.
-        model: The model that it was made of, which has the tokenizer and the processor.
-        record: Settings and what came out.
+        model: The model before training, which has the tokenizer and the processor.
+        record: Settings and result.
     """
     plain.save_pretrained(folder)
     for part in model.processor.parts.values():
@@ -122,7 +121,7 @@ def card(record: Mapping[str, Any]) -> str:
     rows = {name: value for name, value in settings.items() if name not in ("modules", "hashes")}
     rows |= {name: value for name, value in result.items() if name not in ("log", "versions")}
     lines += [
-        f"| {WORDS.get(name, name.replace('_', ' '))} | {cell(value)} |"
+        f"| {CARD_WORDS.get(name, name.replace('_', ' '))} | {cell(value)} |"
         for name, value in rows.items()
     ]
     modules = settings.get("modules") or []

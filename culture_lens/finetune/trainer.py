@@ -1,13 +1,13 @@
-"""transformers' Trainer with this package's batches, loss and checkpoints; nothing else is changed.
+"""transformers' Trainer with this package's batches, loss and checkpoints.
 
-A checkpoint holds the parameters in training as safetensors, beside what Trainer itself writes
-(optimiser, schedule, random state), so that an interrupted training goes on as if it had not been.
+A checkpoint holds the parameters in training as safetensors, beside the optimiser, schedule and
+random state that Trainer writes, so that a resumed training ends in the same weights.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,20 +21,21 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from culture_lens.errors import InputError
 from culture_lens.finetune.activation_penalty import Keeper
 from culture_lens.finetune.examples import Example, answer_loss, last_logits, to_batch
+from culture_lens.finetune.settings import Saving, Training
 from culture_lens.models.lens_model import LensModel
 
 WEIGHTS = "trainable.safetensors"
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
-    """Trains the answers of questions.
+    """Trainer with the loss on answers and the penalty on kept activations.
 
     Args:
-        lens: The loaded model, which knows how prompts and pictures are read.
-        keeper: What measures how far the kept neurons have moved, or nothing.
-        keep_weight: How much that counts.
-        reference: Batches to measure it on; the training batch itself where empty.
-        **options: Those of ``Trainer``.
+        lens: The loaded model, which reads prompts and pictures.
+        keeper: Measures how far the kept activations have moved, or None.
+        keep_weight: Weight of that penalty.
+        reference: Batches to measure it on; the training batch where there are none.
+        **options: Options of ``Trainer``.
     """
 
     loss_is_scaled_for_ga = False  # a mean per batch
@@ -59,7 +60,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Give the loss on the answer, and the penalty on kept neurons that have moved."""
+        """Give the loss on the answers plus the penalty on kept activations."""
         if self.keeper is None:
             return self.loss_on(model, inputs)
         with self.keeper.watching():
@@ -78,7 +79,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         )
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Count none: Trainer would guess from inputs that these batches do not have."""
+        """Give 0: Trainer's estimate needs inputs that these batches do not have."""
         return 0
 
     def trained(self) -> dict[str, Tensor]:
@@ -108,7 +109,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Leave the global random states, which Trainer seeds, as they were."""
+    """Restore the global random states, which Trainer seeds."""
     python, numpy_state, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
@@ -125,43 +126,51 @@ def run_trainer(
     lens: LensModel,
     plain: Any,
     examples: Sequence[Example],
-    settings: Mapping[str, Any],
+    training: Training,
+    saving: Saving,
     *,
     folder: Path,
     resume: str | None,
-    save_every: int | None,
     keeper: Keeper | None,
     reference: Sequence[dict[str, Any]],
-    report_to: str,
-    progress: bool,
-    callbacks: Sequence[Any],
 ) -> list[dict[str, Any]]:
     """Train a plain model in place.
 
+    Args:
+        lens: The loaded model, which reads prompts and pictures.
+        plain: The plain model, whose trainable parameters take gradients.
+        examples: The task.
+        training: How it is trained.
+        saving: Checkpoints, logging, progress.
+        folder: Where Trainer writes.
+        resume: The checkpoint to go on from, or None.
+        keeper: Measures how far the kept activations have moved, or None.
+        reference: Batches to measure it on.
+
     Returns:
-        What Trainer logged: step, epoch, loss, gradient norm, learning rate.
+        Step, epoch, loss, gradient norm and learning rate of every step.
     """
     arguments = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=settings["batch_size"],
-        gradient_accumulation_steps=settings["accumulate"],
-        learning_rate=settings["learning_rate"],
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.accumulate,
+        learning_rate=training.learning_rate,
         lr_scheduler_type="constant",
         weight_decay=0.0,  # decay would move what no gradient moves
-        num_train_epochs=settings["epochs"],
-        max_steps=settings["max_steps"] or -1,
-        seed=settings["seed"],
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        seed=training.seed,
         optim="adamw_torch",
-        bf16=settings["mixed_precision"],
+        bf16=training.mixed_precision,
         logging_strategy="steps",
         logging_steps=1,
-        save_strategy="steps" if save_every else "no",
-        save_steps=save_every or 500,
+        save_strategy="steps" if saving.save_every else "no",
+        save_steps=saving.save_every or 500,
         save_total_limit=2,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
-        report_to=report_to,
-        disable_tqdm=not progress,
+        report_to=saving.report_to,
+        disable_tqdm=not saving.progress,
         use_cpu=lens.device.type == "cpu",
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one device
@@ -169,12 +178,12 @@ def run_trainer(
     trainer = AnswerTrainer(
         lens,
         keeper,
-        settings["keep_weight"],
+        training.keep_weight,
         reference,
         model=plain,
         args=arguments,
         train_dataset=list(examples),
-        callbacks=list(callbacks),
+        callbacks=list(saving.callbacks),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=resume)

@@ -1,19 +1,20 @@
-"""finetune: train chosen modules, neurons or LoRA on a task and leave everything else alone."""
+"""finetune: train chosen modules, neurons or LoRA on a task and leave everything else as it is."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from typing_extensions import Unpack
 
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import get_scoring
 from culture_lens.finetune.activation_penalty import Keeper
-from culture_lens.finetune.examples import as_questions, make_examples, to_batch
+from culture_lens.finetune.examples import Example, as_questions, make_examples, to_batch
 from culture_lens.finetune.lora import add_lora, merge_lora
 from culture_lens.finetune.masks import (
     Mask,
@@ -27,11 +28,19 @@ from culture_lens.finetune.masks import (
 from culture_lens.finetune.modules import ModuleChoice, RankedModule
 from culture_lens.finetune.projections import Projection, projections_of
 from culture_lens.finetune.saving import CHECKPOINTS, last_checkpoint, open_folder, save_checkpoint
-from culture_lens.finetune.settings import check_report_to, check_training, describe
+from culture_lens.finetune.settings import (
+    FinetuneOptions,
+    Saving,
+    Training,
+    check_together,
+    describe_inputs,
+    say_if_coarse,
+)
 from culture_lens.finetune.unwrap import plain_copy
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model, n_parameters
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.running import TooLong, read_options
 from culture_lens.questions.question import benchmarks_of
 from culture_lens.storage.runs import versions
 
@@ -39,8 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Modules = ModuleChoice | Iterable[RankedModule] | str
-LEARNING_RATE = 3e-5
-ALL = "all"
+ALL_MODULES = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,31 +77,38 @@ class FineTuned:
         return pd.DataFrame(self.result["log"])
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What one training works on, checked.
+
+    Attributes:
+        lens: The loaded model, which stays as it is.
+        examples: The task.
+        reference: Examples on which the activations of kept neurons are compared; the task's own
+            where there are none.
+        chosen: The projections to train with the neurons they hold; None for the whole model.
+        neurons: The neurons given as ``protect``, ``only`` and ``keep``.
+    """
+
+    lens: LensModel
+    examples: Sequence[Example]
+    reference: Sequence[Example]
+    chosen: list[tuple[Projection, int]] | None
+    neurons: Mapping[str, Neurons | None]
+
+
 def finetune(
     model: LensModel | str | Path,
     dataset: Any,
-    modules: Modules = ALL,
+    modules: Modules = ALL_MODULES,
     *,
     protect: Neurons | None = None,
     only: Neurons | None = None,
     keep: Neurons | None = None,
-    keep_weight: float = 1.0,
     keep_on: Any = None,
-    lora_rank: int | None = None,
     scoring: str | None = None,
-    learning_rate: float = LEARNING_RATE,
-    epochs: float = 1.0,
-    max_steps: int | None = None,
-    batch_size: int = 8,
-    accumulate: int = 1,
-    seed: int = 0,
-    mixed_precision: bool = False,
-    too_long: str = "error",
-    folder: str | Path | None = None,
-    save_every: int | None = None,
-    report_to: str = "none",
-    progress: bool = True,
-    callbacks: Sequence[Any] = (),
+    too_long: TooLong = "error",
+    **options: Unpack[FinetuneOptions],
 ) -> FineTuned:
     """Train some modules, or some neurons, on a task (CULNIG, section 6).
 
@@ -111,27 +126,12 @@ def finetune(
             and their columns of the down projection, or their rows of q, k, v.
         only: Train the weights of these neurons only, as far as they are in ``modules``.
         keep: Neurons whose activations are to stay; the mean squared change is added to the loss.
-        keep_weight: How much that counts.
         keep_on: Questions or a table on which activations are to stay; the task's own if left out.
-        lora_rank: Train LoRA of this rank in the place of the weights, with alpha twice the
-            rank, and merge it; on every projection where ``modules`` is ``"all"``. Needs peft.
         scoring: How answers will be read, which decides what is trained: the label's token, or
             under ``option_likelihood`` the right option's text. The model's own by default.
-        learning_rate: CULNIG takes 3e-5.
-        epochs: How often each question is seen.
-        max_steps: Stop after so many steps, whatever ``epochs`` says.
-        batch_size: Questions per forward.
-        accumulate: Batches per step.
-        seed: Order of the questions, dropout, LoRA's first weights.
-        mixed_precision: Compute in bfloat16 while weights stay in float32.
-        too_long: What to do with prompts longer than the context; see ``build_prompts``.
-        folder: Where the model is saved as an ordinary Hugging Face checkpoint with a card. A
-            finished training is found again there, an interrupted one goes on.
-        save_every: Steps between checkpoints of the training; needs ``folder``.
-        report_to: ``"none"``, ``"tensorboard"`` (into ``folder/runs``), ``"wandb"`` or whatever
-            else Trainer knows.
-        progress: Show progress bars.
-        callbacks: More of Trainer's callbacks.
+        too_long: What to do with prompts longer than the context; see ``Running``.
+        **options: Learning rate, epochs, steps, batch size, seed, precision, LoRA; see
+            ``Training``. Folder, checkpoints, logging, progress; see ``Saving``.
 
     Returns:
         The trained model with what was done. Saved, it is named by its folder; else it keeps its
@@ -139,85 +139,99 @@ def finetune(
 
     Raises:
         InputError: No questions, labels that are not single tokens, modules or neurons that the
-            model lacks, nothing to train, a setting out of range, or a folder with something else.
+            model lacks, nothing to train, an option out of range or unknown, or a folder with
+            something else.
 
     Example:
         ``finetune(model, load_benchmark("qnli"), choose_modules(ranking, "bottom"))``
     """
-    # Here, for it brings transformers' Trainer, which choosing modules needs not.
-    from culture_lens.finetune.trainer import kept_random_state, run_trainer
-
-    lens = model if isinstance(model, LensModel) else load_model(model)
-    if save_every is not None and (folder is None or save_every < 1):
-        raise InputError("save_every= is a number of steps from 1 on, and needs folder=.")
-    if keep_on is not None and keep is None:
-        raise InputError("keep_on= says where to keep neurons: give them as keep=.")
-    if lora_rank is not None and (protect is not None or only is not None):
-        raise InputError("LoRA changes whole modules: give protect= or only= without lora_rank.")
-    training = {
-        "learning_rate": learning_rate,
-        "epochs": epochs,
-        "max_steps": max_steps or 0,
-        "batch_size": batch_size,
-        "accumulate": accumulate,
-        "seed": seed,
-        "mixed_precision": mixed_precision,
-        "keep_weight": keep_weight if keep is not None else 0.0,
-        "lora_rank": lora_rank,
-    }
-    check_training(lens, training)
-    check_report_to(report_to, folder)
-    questions = as_questions(dataset)
-    reading: dict[str, Any] = {"too_long": too_long, "progress": progress}
-    examples = make_examples(lens, questions, scoring, **reading)
-    held_on = [] if keep_on is None else as_questions(keep_on)
-    reference = make_examples(lens, held_on, scoring, **reading) if held_on else []
-    chosen = chosen_modules(modules)
+    training, saving = read_options(options, Training, Saving)
     neurons = {"protect": protect, "only": only, "keep": keep}
+    check_together(training, neurons, keep_on)
+    lens = model if isinstance(model, LensModel) else load_model(model)
+    say_if_coarse(lens, training)
+    questions = as_questions(dataset)
+    reading: dict[str, Any] = {"too_long": too_long, "progress": saving.progress}
+    reference = [] if keep_on is None else as_questions(keep_on)
+    job = Job(
+        lens,
+        make_examples(lens, questions, scoring, **reading),
+        make_examples(lens, reference, scoring, **reading) if reference else [],
+        chosen_modules(modules),
+        neurons,
+    )
     settings = {
-        **describe(lens, examples, reference, neurons),
+        **describe_inputs(lens, job.examples, job.reference, neurons),
         "task": benchmarks_of(questions),
         "scoring": get_scoring(scoring or lens.scoring).name,
-        **training,
-        "modules": [] if chosen is None else [asdict(p) | {"neurons": n} for p, n in chosen],
+        **described_training(training, keep),
+        "modules": [asdict(p) | {"neurons": n} for p, n in job.chosen or ()],
     }
-    where, record = (None, {}) if folder is None else open_folder(folder, settings)
+    where, record = (None, {}) if saving.folder is None else open_folder(saving.folder, settings)
     if where is not None and "result" in record:
         found = load_model(str(where), dtype=lens.dtype, device=lens.device)
         return FineTuned(found, where, settings, record["result"])
+    plain, result = train(job, training, saving, where)
+    if where is not None:
+        save_checkpoint(where, plain, lens, {"settings": settings, "result": result})
+    return FineTuned(wrapped(plain, lens, where), where, settings, result)
+
+
+def described_training(training: Training, keep: Neurons | None) -> dict[str, Any]:
+    """Describe a training for the record; 0 stands for no limit of steps and for no penalty."""
+    weight = 0.0 if keep is None else training.keep_weight
+    return asdict(training) | {"max_steps": training.max_steps or 0, "keep_weight": weight}
+
+
+def train(
+    job: Job, training: Training, saving: Saving, where: Path | None
+) -> tuple[Any, dict[str, Any]]:
+    """Train a plain copy of the model.
+
+    Args:
+        job: What is trained on what.
+        training: How.
+        saving: What is logged and shown.
+        where: The folder of the training, or nothing.
+
+    Returns:
+        The trained plain model, and the result for the record.
+    """
+    # Imported lazily: pulls in transformers' Trainer.
+    from culture_lens.finetune.trainer import kept_random_state, run_trainer
+
+    lens = job.lens
     plain = plain_copy(lens)
     places = projections_of(lens, plain)
+    keep = job.neurons["keep"]
     with kept_random_state(), tempfile.TemporaryDirectory() as scratch:
-        torch.manual_seed(seed)
-        if lora_rank is not None:
-            wanted = list(places.values()) if chosen is None else [p for p, _ in chosen]
-            tuner, masks = add_lora(plain, wanted, lora_rank)
-        else:
-            tuner, masks = None, masks_of(plain, places, chosen, protect, only)
+        torch.manual_seed(training.seed)
+        tuner, masks = open_for_training(plain, places, job, training.lora_rank)
         handles = apply_masks(plain, masks)
         log = run_trainer(
             lens,
             plain,
-            examples,
-            settings,
+            job.examples,
+            training,
+            saving,
             folder=Path(scratch) if where is None else where / CHECKPOINTS,
             resume=None if where is None else last_checkpoint(where),
-            save_every=save_every,
             keeper=None if keep is None else Keeper(lens, plain, places, keep),
             reference=[
-                to_batch(reference[start : start + batch_size], lens.pad_id)
-                for start in range(0, len(reference), batch_size)
+                to_batch(job.reference[start : start + training.batch_size], lens.pad_id)
+                for start in range(0, len(job.reference), training.batch_size)
             ],
-            report_to=report_to,
-            progress=progress,
-            callbacks=callbacks,
         )
         for handle in handles:
             handle.remove()
         plain = plain if tuner is None else merge_lora(tuner)
     plain.zero_grad()
-    total, trained = n_parameters(plain), n_trainable(masks)
-    result = {
+    return plain, result_of(log, n_trainable(masks), n_parameters(plain))
+
+
+def result_of(log: list[dict[str, Any]], trained: int, total: int) -> dict[str, Any]:
+    """Lay out the result of a training: parameters, steps, losses, versions."""
+    return {
         "trained_parameters": trained,
         "total_parameters": total,
         "trained_share": trained / total,
@@ -227,24 +241,31 @@ def finetune(
         "log": log,
         "versions": versions(),
     }
-    if where is not None:
-        save_checkpoint(where, plain, lens, {"settings": settings, "result": result})
-    return FineTuned(wrapped(plain, lens, where), where, settings, result)
 
 
-def masks_of(
+def open_for_training(
     plain: Any,
     places: dict[tuple[str, int], Projection],
-    chosen: list[tuple[Projection, int]] | None,
-    protect: Neurons | None,
-    only: Neurons | None,
-) -> dict[str, Mask]:
-    """Say which entries of which parameters may change."""
-    return combined(
-        all_parameters(plain) if chosen is None else modules_masks(plain, [p for p, _ in chosen]),
-        only=None if only is None else neurons_masks(plain, places, only),
-        protect=None if protect is None else neurons_masks(plain, places, protect),
+    job: Job,
+    lora_rank: int | None,
+) -> tuple[Any, dict[str, Mask]]:
+    """Choose which entries of which parameters may change, and add LoRA where it is asked for.
+
+    Returns:
+        What merges LoRA again, or None without it; the masks.
+    """
+    if lora_rank is not None:
+        wanted = list(places.values()) if job.chosen is None else [p for p, _ in job.chosen]
+        return add_lora(plain, wanted, lora_rank)
+    only, protect = (
+        None if neurons is None else neurons_masks(plain, places, neurons)
+        for neurons in (job.neurons["only"], job.neurons["protect"])
     )
+    if job.chosen is None:
+        base = all_parameters(plain)
+    else:
+        base = modules_masks(plain, [projection for projection, _ in job.chosen])
+    return None, combined(base, only=only, protect=protect)
 
 
 def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
@@ -254,7 +275,7 @@ def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
         InputError: No modules, or something else.
     """
     if isinstance(modules, str):
-        if modules != ALL:
+        if modules != ALL_MODULES:
             raise InputError(f"modules={modules!r}: give what choose_modules gave, or 'all'.")
         return None
     given = modules.modules if isinstance(modules, ModuleChoice) else list(modules)
@@ -264,7 +285,7 @@ def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
 
 
 def wrapped(plain: Any, lens: LensModel, where: Path | None) -> LensModel:
-    """Load a plain model in the place of the one it was made of."""
+    """Load a trained plain model, with the tokenizer or processor of the one it was made from."""
     return load_model(
         lens.name if where is None else str(where),
         hf_model=plain,

@@ -1,9 +1,8 @@
 """The plain Hugging Face model inside a LensModel: what transformers can train and save.
 
-A TransformerBridge wraps a model in place, module by module, so that it can neither be saved nor
-trained as it is. Here the same class is built anew, without memory of its own, and given the
-weights by name: those names without the wrapping, and where the bridge has split a fused
-projection, the fused one that it keeps beside the parts.
+A TransformerBridge wraps a model in place, module by module, so that the wrapped model can neither
+be saved nor trained. Here a model of the same class is built without weights and given copies of
+them by name: names without the wrapping, and the fused projection where the bridge has split one.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ RENAMED = {
     ".attn.c_attn.": ".attn.qkv.",
     ".attn.c_proj.": ".attn.o.",
 }
-"""What the model calls a projection -> what the bridge calls it where it has split it."""
+"""Name of a projection in the model -> its name in a bridge that has split it."""
 
 
 def skeleton(model: LensModel) -> Any:
@@ -47,14 +46,13 @@ def plain_copy(model: LensModel) -> Any:
     """Give the plain Hugging Face model with a copy of a loaded model's weights.
 
     Args:
-        model: The model; it stays as it is, so that the memory of a second one is needed.
+        model: The model; it stays as it is, so that twice its memory is needed.
 
     Returns:
         A model of the class of the checkpoint, in evaluation mode, that takes gradients.
 
     Raises:
-        InputError: Weights are offloaded, or the bridge has renamed some of this architecture in
-            a way that is not known here.
+        InputError: Weights are offloaded, or have names in the bridge that are not known here.
 
     Example:
         ``plain_copy(load_model("organism")).save_pretrained("organism")``
@@ -77,7 +75,7 @@ def plain_copy(model: LensModel) -> Any:
                 value = found.detach().clone(memory_format=torch.contiguous_format)
                 own = isinstance(empty, torch.nn.Parameter)
                 copies[id(found)] = torch.nn.Parameter(value) if own else value
-            put(plain, name, copies[id(found)])
+            put_tensor(plain, name, copies[id(found)])
     return plain.eval()
 
 
@@ -92,7 +90,7 @@ def without_wrapping(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def bridged_name(name: str) -> str:
-    """Give what the bridge calls a projection that it has split, or the one behind it.
+    """Give the bridge's name of a projection that it has split, or of its output projection.
 
     Example:
         >>> bridged_name("transformer.h.0.attn.c_attn.weight")
@@ -104,7 +102,7 @@ def bridged_name(name: str) -> str:
     return name
 
 
-def put(model: Any, name: str, value: Tensor) -> None:
+def put_tensor(model: Any, name: str, value: Tensor) -> None:
     """Set a parameter or buffer by its full name."""
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)

@@ -22,7 +22,7 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import HookList, LensModel
 from culture_lens.models.rows import of_rows
 from culture_lens.models.sites import RAW_SITES, part_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 
 Rows = Neurons | Sequence[Neurons]
 Value = str | float | Mapping[str, Tensor]

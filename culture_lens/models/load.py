@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Unpack
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.models.architectures import is_tested, supported
 from culture_lens.models.bridge import boot, has_gate, site_widths
 from culture_lens.models.checkpoints import check_class, embedded_path, load_checkpoint
@@ -95,11 +94,9 @@ def say_if_untested(name: str, hf_model: Any) -> None:
     """Warn of a class that the tests do not cover; its sites are still checked."""
     kind = type(hf_model).__name__
     if not is_tested(kind):
-        warnings.warn(
+        warn(
             f"the architecture {kind} of {name!r} is not covered by the tests: check counts and "
-            f"edits on it before you rely on them. Covered are: {supported()}.",
-            CultureLensWarning,
-            stacklevel=3,
+            f"edits on it before you rely on them. Covered are: {supported()}."
         )
 
 

@@ -1,5 +1,11 @@
 """Sets of neurons and scores of neurons, the results of every selector.
 
-``neuron_set`` has Neurons and NeuronSet, ``scores`` NeuronScores; ``overlap`` holds sets against
-chance, ``weight_norms`` measures what a neuron writes, ``align`` matches names of cultures.
+================  ====================================================
+``neurons``       Neurons: places and scores of one culture's neurons
+``neuron_set``    NeuronSet: culture -> Neurons
+``scores``        NeuronScores: a score for every culture and neuron
+``overlap``       neurons that sets share, compared with chance
+``weight_norms``  norm of each neuron's outgoing weights
+``align``         culture names of another benchmark
+================  ====================================================
 """

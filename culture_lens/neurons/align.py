@@ -1,4 +1,4 @@
-"""Give neurons the names that another benchmark has for their cultures."""
+"""Rename the cultures of a neuron set to the names of another benchmark."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def align_cultures(found: NeuronSet, questions: Sequence[Question]) -> NeuronSet:
-    """Give neurons the names that the questions of another benchmark have for their cultures.
+    """Rename the cultures of a neuron set to the names that another benchmark's questions use.
 
-    Names that the questions have stay, as do those that mean none of theirs; see
-    ``counterparts``. ``ablation_matrix`` does this by itself.
+    A name that the questions use stays, and so does one that means none of their cultures; see
+    ``counterparts``. ``ablation_matrix`` calls this itself.
 
     Args:
         found: The neurons.
         questions: The questions.
 
     Warns:
-        CultureLensWarning: Which names are taken for which others.
+        CultureLensWarning: Names the cultures that are renamed.
 
     Example:
         ``align_cultures(found_on_blend, load_benchmark("culturalbench"))``

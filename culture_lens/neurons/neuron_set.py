@@ -1,142 +1,28 @@
-"""Neurons and NeuronSet: what selectors choose and everything later takes.
+"""NeuronSet: the neurons of each culture, the result of every selector.
 
-A neuron is a (site, layer, index). Set algebra, overlap and files are here.
+Set algebra over cultures, overlap, shares of layers, tables and files.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.sites import check_sites
+from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.storage.files import load_tensors, save_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.models.lens_model import LensModel
-
-Shape = tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Neurons:
-    """The neurons of one culture, sorted by site, layer and index.
-
-    Attributes:
-        places: Per site, ``(layer, index)`` of each neuron, ``neuron 2``.
-        scores: Per site, their scores, ``neuron``.
-        means: Per site, mean activation over all cultures' tokens; empty where not recorded.
-
-    Example:
-        >>> Neurons.of({"act": [(0, 1), (1, 3)]}).per_layer("act", 2).tolist()
-        [1, 1]
-    """
-
-    places: Mapping[str, Int[Tensor, "neuron 2"]]
-    scores: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
-    means: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, places: Mapping[str, Sequence[tuple[int, int]]]) -> Neurons:
-        """Make neurons from ``{site: [(layer, index), ...]}``, repeated ones once.
-
-        Example:
-            >>> len(Neurons.of({"act": [(0, 1), (0, 1)]}))
-            1
-        """
-        return cls(
-            places={
-                site: torch.tensor(sorted(set(pairs)), dtype=torch.long).reshape(-1, 2)
-                for site, pairs in places.items()
-            }
-        )
-
-    def __len__(self) -> int:
-        """Count the neurons over all sites."""
-        return sum(len(places) for places in self.places.values())
-
-    def __eq__(self, other: object) -> bool:
-        """Compare places; scores do not matter."""
-        return isinstance(other, Neurons) and self.members() == other.members()
-
-    def __hash__(self) -> int:
-        """Hash by places."""
-        return hash(frozenset(self.members()))
-
-    def __and__(self, other: Neurons) -> Neurons:
-        """Intersection; scores are this one's."""
-        there = other.members()
-        return self._keep(lambda member: member in there)
-
-    def __sub__(self, other: Neurons) -> Neurons:
-        """Difference; scores are this one's."""
-        there = other.members()
-        return self._keep(lambda member: member not in there)
-
-    def __or__(self, other: Neurons) -> Neurons:
-        """Union, without scores, since two sets' scores need not be comparable."""
-        places: dict[str, list[tuple[int, int]]] = {}
-        for site, layer, index in self.members() | other.members():
-            places.setdefault(site, []).append((layer, index))
-        return Neurons.of(dict(sorted(places.items())))
-
-    def members(self) -> set[tuple[str, int, int]]:
-        """List the neurons as ``(site, layer, index)``."""
-        return {
-            (site, layer, index)
-            for site, places in self.places.items()
-            for layer, index in places.tolist()
-        }
-
-    def _keep(self, wanted: Callable[[tuple[str, int, int]], bool]) -> Neurons:
-        keep = {
-            site: torch.tensor([wanted((site, *place)) for place in places.tolist()]).bool()
-            for site, places in self.places.items()
-        }
-        return self._select(keep)
-
-    def _select(self, chosen: Mapping[str, Tensor]) -> Neurons:
-        def cut(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {site: v[chosen[site]] for site, v in values.items()}
-
-        return Neurons(cut(self.places), cut(self.scores), cut(self.means))
-
-    def top(self, k: int) -> Neurons:
-        """Keep the k with the highest scores at each site; ties keep layer and index order.
-
-        Raises:
-            InputError: There are no scores.
-        """
-        if set(self.scores) != set(self.places):
-            raise InputError("these neurons carry no scores, so none of them can be the top ones.")
-        order = {
-            site: torch.sort(scores, descending=True, stable=True).indices[:k].sort().values
-            for site, scores in self.scores.items()
-        }
-        return self._select(order)
-
-    def per_layer(self, site: str, n_layers: int) -> Int[Tensor, " layer"]:
-        """Count the neurons of a site in each layer."""
-        if site not in self.places:
-            return torch.zeros(n_layers, dtype=torch.long)
-        return torch.bincount(self.places[site][:, 0], minlength=n_layers)
-
-    def mask(self, site: str, shape: Shape) -> Bool[Tensor, "layer neuron"]:
-        """Give the neurons of a site as a mask over layers and indices."""
-        mask = torch.zeros(shape, dtype=torch.bool)
-        if site in self.places:
-            mask[self.places[site][:, 0], self.places[site][:, 1]] = True
-        return mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +72,7 @@ class NeuronSet:
         return len(self.neurons)
 
     def top(self, k: int) -> NeuronSet:
-        """Keep each culture's k best neurons at each site."""
+        """Keep the k neurons of each culture with the highest scores at each site."""
         return replace(self, neurons={c: n.top(k) for c, n in self.neurons.items()})
 
     def renamed(self, names: Mapping[str, str]) -> NeuronSet:
@@ -237,10 +123,10 @@ class NeuronSet:
         for other in self.cultures:
             if other != culture:
                 taken |= self[other].members()
-        return self[culture]._keep(lambda member: member not in taken)
+        return self[culture].keep(lambda member: member not in taken)
 
     def overlap(self) -> pd.DataFrame:
-        """Jaccard overlap |A and B| / |A or B| of every pair of cultures.
+        """Give the Jaccard overlap |A and B| / |A or B| of every pair of cultures.
 
         Returns:
             A square table, NaN where both are empty.
@@ -254,10 +140,10 @@ class NeuronSet:
         return pd.DataFrame(table).loc[list(self.cultures)]
 
     def layer_share(self, site: str | None = None) -> pd.DataFrame:
-        """Share of each culture's neurons in each layer, cultures x layers.
+        """Give the share of each culture's neurons in each layer, cultures x layers.
 
         Args:
-            site: The site, all together where not given.
+            site: The site; all sites together where not given.
         """
         import pandas as pd
 
@@ -307,11 +193,9 @@ class NeuronSet:
                 "another name, replace the 'model' entry of the metadata.)"
             )
         if self.metadata.get("weights", model.fingerprint) != model.fingerprint:
-            warnings.warn(
+            warn(
                 f"the weights of {model.name!r} differ from those that the neurons were found on: "
-                "another dtype or revision, or a model that was trained further.",
-                CultureLensWarning,
-                stacklevel=3,
+                "another dtype or revision, or a model that was trained further."
             )
 
     def save(self, path: str | Path) -> Path:
@@ -364,7 +248,7 @@ class NeuronSet:
 
 
 def jaccard(a: set[Any], b: set[Any]) -> float:
-    """Overlap of two sets, |A and B| / |A or B|; NaN where both are empty.
+    """Give the overlap of two sets, |A and B| / |A or B|; NaN where both are empty.
 
     Example:
         >>> jaccard({1, 2}, {2, 3})
@@ -386,3 +270,6 @@ def renamed_tables(metadata: Mapping[str, Any], names: Mapping[str, str]) -> dic
         else table
         for entry, table in metadata.items()
     }
+
+
+__all__ = ["NeuronSet", "Neurons", "Shape", "jaccard", "renamed_tables"]

@@ -1,43 +1,52 @@
-"""What neuron sets have in common, held against chance.
+"""Neurons that sets share, compared with chance.
 
-Two sets of a and b of N neurons, drawn at random, share k of them with the hypergeometric
-probability P(k) = C(a,k) C(N-a,b-k) / C(N,b). Selectors prefer some layers, and then share more
-than that by chance alone: with ``match="layer"`` (the default, and the stricter) the draw is made
-within each site and layer, where each set keeps its number, and the layers are summed;
-``"pool"`` draws from all sites and layers together.
+Two random sets of a and b neurons out of N share k of them with the hypergeometric probability
+P(k) = C(a,k) C(N-a,b-k) / C(N,b), and ab/N on average. Selectors prefer some layers, so their sets
+share more than that even where they choose at random within layers. What is drawn from is the
+``match``, and each set keeps its number of neurons there:
+
+============  ================================================================
+``"layer"``   each layer of each site, summed: the default and the strictest
+``"site"``    each site, its layers together
+``"pool"``    all sites and layers together
+============  ================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet, Shape, jaccard
+from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.permutation import CORRECTIONS, corrected
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MATCHES = ("layer", "pool", "activity")
-"""What random neurons have in common with those they stand beside: their layer, or nothing."""
+    from culture_lens.statistics.permutation import Correction
+
+    Match = Literal["layer", "site", "pool"]
+
+MATCHES: tuple[Match, ...] = ("layer", "site", "pool")
 Chances = Float[np.ndarray, " shared"]
 
 
 def chance_of_sharing(
-    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: str = "layer"
+    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: Match = "layer"
 ) -> Chances:
     """Give the probability that random sets of these sizes share 0, 1, 2, ... neurons.
 
     Args:
         sets: Two sets or more; shared means in all of them.
         shapes: Layers and neurons per layer of each site.
-        match: ``"layer"`` or ``"pool"``.
+        match: ``"layer"``, ``"site"`` or ``"pool"``; see the module.
 
     Raises:
         InputError: An unknown way to match.
@@ -47,8 +56,6 @@ def chance_of_sharing(
         >>> chance_of_sharing([one, other], {"act": (1, 4)}).round(9).tolist()
         [0.75, 0.25]
     """
-    if match not in MATCHES:
-        raise unknown("way to match random neurons", match, MATCHES)
     total = np.ones(1)
     for chances in chance_in_pools(*pools(sets, shapes, match)):
         total = np.convolve(total, np.trim_zeros(chances, "b"))
@@ -56,12 +63,23 @@ def chance_of_sharing(
 
 
 def pools(
-    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: str
+    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: Match
 ) -> tuple[Int[np.ndarray, " pool"], Int[np.ndarray, "set pool"]]:
-    """Give the size of each pool that neurons are drawn from, and each set's number in it."""
+    """Give the size of each pool that neurons are drawn from, and how many each set has in it.
+
+    Raises:
+        InputError: An unknown way to match.
+    """
+    if match not in MATCHES:
+        raise unknown("way to match random neurons", match, MATCHES)
     if match == "pool":
         number = sum(layers * width for layers, width in shapes.values())
         return np.array([number]), np.array([[len(neurons)] for neurons in sets])
+    if match == "site":
+        numbers = [layers * width for layers, width in shapes.values()]
+        return np.array(numbers), np.array(
+            [[len(own.places.get(site, ())) for site in shapes] for own in sets]
+        )
     sizes = np.repeat([width for _, width in shapes.values()], [n for n, _ in shapes.values()])
     counts = [
         [n for site, (layers, _) in shapes.items() for n in own.per_layer(site, layers).tolist()]
@@ -75,8 +93,8 @@ def chance_in_pools(
 ) -> Float[np.ndarray, "pool shared"]:
     """Give the probability of sharing 0, 1, 2, ... of each pool's neurons.
 
-    What the first sets share is itself a set, and meets the next one: P'(k) = sum over h of P(h)
-    times the probability that h and the next share k.
+    With more than two sets: P'(k) = sum over h of P(h) times the probability that h neurons and
+    the next set share k.
 
     Example:
         >>> chance_in_pools(np.array([4]), np.array([[2], [2]])).round(9).tolist()
@@ -101,6 +119,20 @@ def chance_in_pools(
     return chances
 
 
+def expected_shared(
+    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: Match = "layer"
+) -> float:
+    """Give the mean number of neurons that two random sets of these sizes share, sum of ab/N.
+
+    Example:
+        >>> one, other = Neurons.of({"act": [(0, 0)]}), Neurons.of({"act": [(0, 1), (0, 2)]})
+        >>> expected_shared([one, other], {"act": (1, 4)})
+        0.5
+    """
+    numbers, (first, second) = pools(sets, shapes, match)
+    return float((first * second / numbers).sum())
+
+
 def expected_jaccard(chances: Chances, sizes: tuple[int, int]) -> float:
     """Give the mean Jaccard overlap of two random sets; NaN where both are empty.
 
@@ -114,7 +146,7 @@ def expected_jaccard(chances: Chances, sizes: tuple[int, int]) -> float:
 
 
 def against_chance(observed: int, chances: Chances) -> tuple[Estimate, float]:
-    """Give what chance shares, with the middle 95% of it, and the p of sharing as many or more.
+    """Give the number shared by chance, mean and middle 95%, and the p of sharing as many or more.
 
     Example:
         >>> against_chance(1, np.array([0.75, 0.25]))
@@ -127,20 +159,20 @@ def against_chance(observed: int, chances: Chances) -> tuple[Estimate, float]:
 
 
 def overlap_with_chance(
-    found: NeuronSet, *, match: str = "layer", correction: str = "holm"
+    found: NeuronSet, *, match: Match = "layer", correction: Correction = "holm"
 ) -> pd.DataFrame:
-    """Hold the overlap of every two cultures' neurons against chance.
+    """Compare the overlap of every two cultures' neurons with chance.
 
     Args:
         found: The neurons.
-        match: ``"layer"`` or ``"pool"``; see the module.
+        match: ``"layer"``, ``"site"`` or ``"pool"``; see the module.
         correction: ``"holm"`` or ``"benjamini-hochberg"``, over pairs.
 
     Returns:
-        One row per pair: ``one``, ``other``, ``shared``, ``by_chance`` (an Estimate: the mean, and
-        the middle 95% of what chance gives), ``jaccard``, ``jaccard_by_chance``, ``p`` (of as many
-        or more by chance) and ``corrected_p``. The sets are taken as they are: this is no test of
-        whether other questions would give them; see ``stability``.
+        One row per pair: ``one``, ``other``, ``shared``, ``by_chance`` (Estimate: mean and middle
+        95% of the chance distribution), ``jaccard``, ``jaccard_by_chance``, ``p`` (of sharing as
+        many or more by chance) and ``corrected_p``. The sets are taken as fixed: whether other
+        questions would give the same sets is a different question; see ``set_stability``.
 
     Raises:
         InputError: Fewer than two cultures, or an unknown way to match or correct.
@@ -177,14 +209,14 @@ def overlap_with_chance(
 
 
 def shared_with_chance(
-    found: NeuronSet, cultures: Sequence[str] = (), *, match: str = "layer"
+    found: NeuronSet, cultures: Sequence[str] = (), *, match: Match = "layer"
 ) -> dict[str, int | float | Estimate]:
-    """Hold the neurons that several cultures all have against chance.
+    """Compare the number of neurons that several cultures all have with chance.
 
     Args:
         found: The neurons.
         cultures: Two or more; all where not given.
-        match: ``"layer"`` or ``"pool"``; see the module.
+        match: ``"layer"``, ``"site"`` or ``"pool"``; see the module.
 
     Returns:
         ``shared``, ``by_chance`` and ``p``, as in ``overlap_with_chance``.

@@ -1,6 +1,6 @@
-"""NeuronScores: a score for every culture and neuron, where both ways of discovery meet.
+"""NeuronScores: a score for every culture and neuron; ``top`` turns scores into a NeuronSet.
 
-``top`` turns scores into a NeuronSet.
+Activation selectors and gradient attribution both give scores of this form.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.storage.files import load_tensors, save_tensors
 
 NEVER = float("-inf")
@@ -37,7 +38,7 @@ def check_share(share: float) -> float:
 
 
 def number_chosen(number: int, share: float | None, k: int | None, site: str = "") -> int:
-    """Give how many of a site's neurons a share or k chooses: int(share * number), or k.
+    """Count the neurons of a site that a share or k chooses: int(share * number), or k.
 
     Raises:
         InputError: None of them, or more than there are.
@@ -62,8 +63,9 @@ class NeuronScores:
     Attributes:
         cultures: Labels of the first axis.
         scores: Per site, ``culture layer neuron``, float64, higher is better.
-        ranking: Per site, ``layer neuron``: where given, neurons are first chosen by it over all
-            cultures, and belong to every culture whose score is not minus infinity (LAPE).
+        ranking: Per site, ``layer neuron``: where given, neurons are first chosen by it, for all
+            cultures together, and a chosen neuron belongs to every culture whose score is not
+            minus infinity (LAPE).
         metadata: Selector, options, model, and what they were computed on.
     """
 
@@ -98,7 +100,7 @@ class NeuronScores:
         return self._neuron_set(chosen)
 
     def those(self, allowed: Mapping[str, Bool[Tensor, "culture layer neuron"]]) -> NeuronSet:
-        """Choose the neurons that are marked, however many; it may be none.
+        """Choose the neurons that are marked: any number of them, or none.
 
         Example:
             ``scores.those({"act": scores.scores["act"] > 0.5})``
@@ -111,7 +113,7 @@ class NeuronScores:
         )
 
     def _first(self, site: str, count: int) -> Bool[Tensor, "layer neuron"]:
-        """Neurons that may be chosen at all: every one, or the best by the ranking."""
+        """Mark the neurons that may be chosen: all of them, or the highest in the ranking."""
         if site not in self.ranking:
             return torch.ones(self.scores[site].shape[1:], dtype=torch.bool)
         ranking = self.ranking[site]
@@ -156,7 +158,7 @@ class NeuronScores:
 def best(
     scores: Float[Tensor, "layer neuron"], allowed: Bool[Tensor, "layer neuron"], count: int
 ) -> Int[Tensor, "chosen 2"]:
-    """Give the places of the highest scores; ties keep the order of layers and indices.
+    """Find the places of the highest scores; ties keep the order of layers and indices.
 
     Example:
         >>> scores = torch.tensor([[1.0, 3.0], [3.0, 2.0]])
@@ -168,6 +170,20 @@ def best(
     order = order[flat[order] > NEVER].sort().values
     width = scores.shape[1]
     return torch.stack([order // width, order % width], 1)
+
+
+def check_pooled_share(shapes: Mapping[str, Shape], share: float) -> int:
+    """Count the neurons that a share of several sites together chooses.
+
+    Raises:
+        InputError: A share outside (0, 1], or one that chooses no neuron.
+
+    Example:
+        >>> check_pooled_share({"q": (2, 10), "k": (2, 5)}, 0.1)
+        3
+    """
+    number = sum(layers * width for layers, width in shapes.values())
+    return number_chosen(number, share, None, ", ".join(shapes))
 
 
 def pooled_top(scores: Mapping[str, Float[Tensor, "layer neuron"]], share: float) -> Neurons:
@@ -184,7 +200,7 @@ def pooled_top(scores: Mapping[str, Float[Tensor, "layer neuron"]], share: float
         [('k', 0, 0), ('q', 0, 1)]
     """
     flat = torch.cat([values.flatten() for values in scores.values()])
-    count = number_chosen(len(flat), share, None, ", ".join(scores))
+    count = check_pooled_share({s: (len(v), v.shape[1]) for s, v in scores.items()}, share)
     chosen = torch.zeros(len(flat), dtype=torch.bool)
     chosen[torch.sort(flat, descending=True, stable=True).indices[:count]] = True
     masks, start = {}, 0

@@ -1,9 +1,9 @@
-"""How strongly a neuron writes: the norm of its outgoing weights.
+"""The norm of a neuron's outgoing weights: how strongly it writes to the residual stream.
 
 An MLP neuron n of layer l adds a[l,n] w[l,n] to the residual stream (times ``up`` where there is
-a gate), w[l,n] being its column of the down projection; an element of z does the same by a column
-of the output projection. |w[l,n]| says how much the stream can move by it. A norm behind the
-projection (Gemma 3 has one) is left out: it scales all neurons of a layer together.
+a gate), w[l,n] being its column of the down projection; an element of z does the same with a column
+of the output projection. |w[l,n]| is the length of that write per unit of activation. A
+normalisation after the projection (Gemma 3 has one) is left out: it scales all neurons of a layer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites, part_of
 
-WRITTEN_BY = {"act": "post", "gate": "post", "up": "post", "post": "post", "z": "z"}
-"""What a site reads -> the input of the projection that writes its neurons into the stream."""
+OUTGOING_INPUT = {"act": "post", "gate": "post", "up": "post", "post": "post", "z": "z"}
+"""Site -> the input of the projection whose columns are its neurons' outgoing weights."""
 
 
 def writes(site: str) -> bool:
@@ -29,7 +29,7 @@ def writes(site: str) -> bool:
         >>> writes("encoder.act"), writes("q")
         (True, False)
     """
-    return part_of(site) in WRITTEN_BY
+    return part_of(site) in OUTGOING_INPUT
 
 
 def outgoing_norms(model: LensModel, site: str | None = None) -> Float[Tensor, "layer neuron"]:
@@ -54,7 +54,7 @@ def outgoing_norms(model: LensModel, site: str | None = None) -> Float[Tensor, "
             "attention. Sites that have are act, gate, up, post and z."
         )
     stem = name[: -len(part_of(name))]
-    source = stem + WRITTEN_BY[part_of(name)]
+    source = stem + OUTGOING_INPUT[part_of(name)]
     norms = [
         column_norms(model, model.hook_name(source, layer), model.shape(name)[1])
         for layer in range(model.layers(name))

@@ -1,9 +1,12 @@
-"""A small vision-language model whose culture neurons are known, and the world it knows.
+"""A small vision-language model whose culture neurons are known.
 
-drawing, world      what there is to see and to know
-model, plan         its body, and which neurons are to carry what
-lessons, routing    batches of questions, and gradients that reach only whom they are meant for
-stages, planting    the four stages of the training, the last by itself
-training            from noise to organism, stage by stage
-truth, checks       which neurons carry what, and the proof of it by ablating
+What it sees and knows is drawn in ``benchmarks/organism``.
+
+model, plan                     its architecture, and which neurons are to carry what
+lessons, routing                batches of questions; gradients that reach chosen neurons only
+stages, planting                the losses of the four stages of training
+training, state                 the training, stage by stage, and its files
+truth, checks                   which neurons carry what, proven by ablation
+examination, scorecard          selectors scored against that truth
+scores_against_truth, variants  precision, recall and decoys; further selectors that are scored
 """

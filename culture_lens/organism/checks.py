@@ -1,18 +1,24 @@
-"""Hold an organism against its truth: what it can, and what ablating each block takes away."""
+"""Check an organism: what it answers, and what ablating each planted block takes away."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Unpack
 
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import CONTROLS, CULTURES, KIN, make_world
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.organism.model import ORGANISM_BATCH
 from culture_lens.organism.truth import Truth, load_truth
+from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.questions.question import Question
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 
 if TYPE_CHECKING:
@@ -20,37 +26,45 @@ if TYPE_CHECKING:
 
     from culture_lens.models.lens_model import LensModel
 
-CAN, CHANCE, SAME, NOTHING = 0.90, 0.30, 0.03, 0.02
-"""At least this accuracy; at most this where knowledge is ablated; at most this change of what is
-not concerned; at most this change for decoys."""
+ABLE = 0.90
+"""At least this accuracy of the unmodified model."""
+LOST = 0.30
+"""At most this accuracy where the knowledge is ablated."""
+UNCHANGED, DECOYS_UNCHANGED = 0.03, 0.02
+"""At most this change of everything else; at most this change where decoys are ablated."""
 
 
 def check_organism(
-    model: str | Path = "organism", *, seed: int = 1, pictures: int = 4, progress: bool = True
+    model: str | Path = "organism",
+    *,
+    seed: int = 1,
+    pictures: int = 4,
+    **running: Unpack[RunningOptions],
 ) -> pd.DataFrame:
-    """Ask an organism on fresh pictures, unmodified and with each planted block ablated.
+    """Ask an organism about new pictures, unmodified and with each planted block ablated.
 
     Args:
         model: ``"organism"``, or the checkpoint of one.
-        seed: Draws the pictures; no seed meets those of the training.
-        pictures: Pictures per culture and object, each asked in seven ways.
-        progress: Show a progress bar.
+        seed: Draws the pictures; no seed gives a picture of the training.
+        pictures: Pictures per culture and object, with seven questions on each.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Returns:
-        One row per ablated block and what was asked: accuracy and change of it, paired, with
-        intervals clustered by picture, and whether that is as it should be (None where nothing
-        is asked of it). ``asked`` is ``own``, or the worst of the others.
+        One row per ablated block and what was asked: its accuracy and its change, paired, with
+        intervals clustered by picture, and whether that is within its bound (None without a
+        bound). ``asked`` is ``own``, or the worst of the others.
 
     Raises:
-        InputError: No organism, or one without knowledge, which has no truth to hold.
+        InputError: No organism, or one trained without knowledge.
 
     Example:
         ``check_organism(seed=7)``
     """
     import pandas as pd
 
-    bundled = str(model) == "organism"
-    truth = load_truth(None if bundled else model)
+    how = Running.of(running)
+    how = replace(how, batch_size=how.rows(ORGANISM_BATCH))
+    truth = load_truth(None if str(model) == "organism" else model)
     if truth.shuffled:
         raise InputError(f"{model} was trained on shuffled facts: it has no knowledge to check.")
     lens = load_model(str(model))
@@ -61,28 +75,23 @@ def check_organism(
             make_world(truth.seed), subset=subset, split="unseen", pictures=pictures, seed=seed
         )
     ]
-    prompts, way = prepare(lens, questions, "letter", progress=progress)
-    masks = dict(masks_of(truth, lens))
-    frames = answer_masks(
-        lens, prompts, way, list(masks.items()), batch_size=256, progress=progress
-    )
-    tables = {
-        name: frame.assign(
-            asked=[
-                question.culture
-                if question.metadata["kind"] not in CONTROLS and question.culture in CULTURES
-                else "plain"
-                if question.culture not in CULTURES
-                else question.metadata["kind"]
-                for question in questions
-            ]
-        )
-        for name, frame in zip(masks, frames, strict=True)
-    }
-    return pd.DataFrame([row for name in masks for row in rows_of(name, tables)])
+    prompts, way = prepare(lens, questions, "letter", how)
+    masks = dict(planted_masks(truth, lens))
+    frames = answer_masks(lens, prompts, way, list(masks.items()), running=how)
+    asked = [asked_of(prompt.question) for prompt in prompts]
+    tables = {name: frame.assign(asked=asked) for name, frame in zip(masks, frames, strict=True)}
+    return pd.DataFrame([row for name in masks for row in verdicts(name, tables)])
 
 
-def masks_of(truth: Truth, lens: LensModel) -> Iterator[tuple[str, Neurons | None]]:
+def asked_of(question: Question) -> str:
+    """Name the set that a question belongs to: a culture, a control, or plain frames."""
+    if question.culture not in CULTURES:
+        return "plain"
+    kind = str(question.metadata["kind"])
+    return kind if kind in CONTROLS else question.culture
+
+
+def planted_masks(truth: Truth, lens: LensModel) -> Iterator[tuple[str, Neurons | None]]:
     """Name what is ablated: nothing, each block, and random neurons."""
     import torch
 
@@ -102,12 +111,12 @@ def masks_of(truth: Truth, lens: LensModel) -> Iterator[tuple[str, Neurons | Non
         yield f"random {seed}", Neurons.of({"act": [free[i] for i in order[:number].tolist()]})
 
 
-def rows_of(name: str, tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
-    """Judge one mask."""
+def verdicts(name: str, tables: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
+    """Compare what one mask changes with its bounds."""
     table, plain = tables[name], tables["nothing"]
     controls = [*CONTROLS, "plain"]
 
-    def row(asked: str, held: bool | None, of: str) -> dict:
+    def row(asked: str, held: bool | None, of: str) -> dict[str, Any]:
         return {
             "ablated": name,
             "asked": of,
@@ -116,7 +125,7 @@ def rows_of(name: str, tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
             "held": held,
         }
 
-    def worst(among: list[str], most: float | None, what: str) -> dict:
+    def worst(among: list[str], most: float | None, what: str) -> dict[str, Any]:
         moved = {asked: abs(change(table, plain, asked).value) for asked in among}
         asked = max(moved, key=lambda one: moved[one])
         held = None if most is None else moved[asked] <= most
@@ -124,21 +133,22 @@ def rows_of(name: str, tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
 
     if name == "nothing":
         for asked in [*CULTURES, *controls]:
-            yield row(asked, accuracy(table, asked).value >= CAN, asked)
+            yield row(asked, accuracy(table, asked).value >= ABLE, asked)
         return
     if name.startswith("knowledge of "):
         culture = name.removeprefix("knowledge of ")
-        yield row(culture, accuracy(table, culture).value <= CHANCE, "own")
-        yield worst([c for c in CULTURES if c != culture], SAME, "cultures")
-        yield worst(controls, SAME, "controls")
+        yield row(culture, accuracy(table, culture).value <= LOST, "own")
+        yield worst([c for c in CULTURES if c != culture], UNCHANGED, "cultures")
+        yield worst(controls, UNCHANGED, "controls")
     elif name == "recognition":
-        yield row("country", accuracy(table, "country").value <= CHANCE, "country")
-        yield worst(list(CULTURES), SAME, "cultures")
-        yield worst([c for c in controls if c != "country"], SAME, "controls")
+        yield row("country", accuracy(table, "country").value <= LOST, "country")
+        yield worst(list(CULTURES), UNCHANGED, "cultures")
+        yield worst([c for c in controls if c != "country"], UNCHANGED, "controls")
     else:
-        most = NOTHING if name == "decoys" else SAME if name.startswith("random") else None
+        most = UNCHANGED if name.startswith("random") else None
+        most = DECOYS_UNCHANGED if name == "decoys" else most
         yield worst(list(CULTURES), most, "cultures")
-        yield worst(controls, SAME if most is None else most, "controls")
+        yield worst(controls, UNCHANGED if most is None else most, "controls")
 
 
 def accuracy(table: pd.DataFrame, asked: str) -> Estimate:

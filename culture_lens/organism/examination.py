@@ -1,46 +1,44 @@
-"""An organism under examination: what selectors read of it, and what ablating does to it."""
+"""One organism: what selectors are given of it, and what ablating its neurons changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from culture_lens.activations.resampling import PERMUTATIONS
-from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import CULTURES, World
 from culture_lens.evaluation.evaluate import answer_masks, prepare
-from culture_lens.find import summarise
+from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.organism.scores_against_truth import SOUGHT, Place, mlp_places
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.organism.model import ORGANISM_BATCH
+from culture_lens.organism.scores_against_truth import SOUGHT, LayerIndex, mlp_places
 from culture_lens.organism.truth import Truth
 from culture_lens.organism.variants import STRATUM, WITHIN_STRATA
+from culture_lens.prompts.running import Running
 from culture_lens.questions.question import Question
 from culture_lens.selectors.ranking import Sources
 from culture_lens.statistics.estimates import Estimate, mean_estimate
-from culture_lens.storage.runs import Run
 
 PLAIN_CONTROLS = ("colour", "count", "object", "plain")
-BATCH = 256
-"""Questions per pass: the model is small."""
+GRADIENT_BATCH = 64
+"""Questions per forward and backward where nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """One organism under examination.
+    """One organism that selectors are scored on.
 
     Attributes:
-        name: What the table calls it.
+        name: Its name in the table.
         model: The model.
         truth: What was planted.
-        world: What is true.
+        world: The facts of its world.
         pictures: Pictures per culture and object.
         seed: Draws them.
         cultures: The cultures whose neurons are sought.
-        run: Where finished pieces are kept, or nothing.
-        progress: Show progress bars.
+        running: Batch size, progress, run folder.
     """
 
     name: str
@@ -50,8 +48,7 @@ class Examined:
     pictures: int
     seed: int
     cultures: tuple[str, ...]
-    run: Run | None
-    progress: bool
+    running: Running
 
     def questions(self, subset: str, split: str, pictures: int | None = None) -> list[Question]:
         """Draw questions."""
@@ -63,59 +60,53 @@ class Examined:
             seed=self.seed,
         )
 
+    def run_with(self, default: int) -> Running:
+        """Give how passes run, with a default of questions per forward."""
+        return replace(self.running, batch_size=self.running.rows(default))
+
 
 # ------------------------------------------------------------------ what selectors read
 
 
-def sources_of(examined: Examined, names: Sequence[str]) -> Sources:
-    """Record and attribute once; every selector reads the same.
+def sources_for(examined: Examined, names: Sequence[str]) -> Sources:
+    """Record and attribute once, for all selectors.
 
-    What counts with the weights of strata is a pass of its own, and only where it is asked for.
+    Counts weighted by strata take a recording pass of their own, run only where they are needed.
     """
-    asked = examined.questions("culture", "identify")
-    options: dict[str, Any] = {"progress": examined.progress, "run": examined.run}
-    recorded: dict[str, Any] = {"sites": "act", "batch_size": BATCH, **options}
-    stratified = None
-    if WITHIN_STRATA in names:  # first, for it refuses where no stratum has every culture
-        stratified = summarise(examined.model, asked, strata=STRATUM, **recorded)
-    return Sources(
-        summarise(examined.model, asked, replicates=PERMUTATIONS, **recorded),
-        culnig_scores(
-            examined.model,
-            asked,
-            countryrc=examined.questions("country", "identify"),
-            batch_size=64,
-            **options,
-        ),
-        stratified,
+    return sources_of(
+        examined.model,
+        examined.questions("culture", "identify"),
+        activation={
+            "sites": "act",
+            "replicates": PERMUTATIONS,
+            **vars(examined.run_with(ORGANISM_BATCH)),
+        },
+        gradient={
+            "countryrc": examined.questions("country", "identify"),
+            **vars(examined.run_with(GRADIENT_BATCH)),
+        },
+        strata=STRATUM if WITHIN_STRATA in names else None,
     )
 
 
-def effects_alone(examined: Examined) -> dict[str, dict[Place, Estimate]]:
-    """Ablate each neuron that a culture's knowledge was planted in by itself.
+def effects_alone(examined: Examined) -> dict[str, dict[LayerIndex, Estimate]]:
+    """Ablate each planted neuron of a culture's knowledge alone.
 
     Returns:
         Culture -> place -> change of P(right letter) over the culture's own questions, clustered
         by picture.
     """
-    found: dict[str, dict[Place, Estimate]] = {}
+    found: dict[str, dict[LayerIndex, Estimate]] = {}
+    how = replace(examined.run_with(ORGANISM_BATCH), progress=False)
     # Twice the pictures: a single neuron's effect is small.
     asked = examined.questions("culture", "evaluate", 2 * examined.pictures)
     for culture in examined.cultures:
         places = sorted(mlp_places(examined.truth.neurons(SOUGHT, culture).members()))
         own = [question for question in asked if question.culture == culture]
-        prompts, way = prepare(examined.model, own, "letter", progress=False)
+        prompts, way = prepare(examined.model, own, "letter", how)
         masks: list[tuple[str, Neurons | None]] = [("nothing", None)]
         masks += [(f"{place}", Neurons.of({"act": [place]})) for place in places]
-        base, *alone = answer_masks(
-            examined.model,
-            prompts,
-            way,
-            masks,
-            batch_size=BATCH,
-            progress=False,
-            run=examined.run,
-        )
+        base, *alone = answer_masks(examined.model, prompts, way, masks, running=how)
         found[culture] = {
             place: mean_estimate(
                 (frame["p_gold"] - base["p_gold"]).tolist(), frame["group"].tolist()
@@ -125,38 +116,39 @@ def effects_alone(examined: Examined) -> dict[str, dict[Place, Estimate]]:
     return found
 
 
-# ------------------------------------------------------------------ ablated
+# ------------------------------------------------------------------ what ablating changes
 
 
-def ablated(
+def after_ablation(
     examined: Examined, masks: Sequence[tuple[str, Neurons]], cultures: Sequence[str]
 ) -> Iterator[dict[str, float]]:
-    """Ablate what was taken for each culture; give changes of accuracy on pictures unseen."""
+    """Ablate each mask and give its changes of accuracy on new pictures.
+
+    Args:
+        examined: The organism.
+        masks: Names, for the progress bar, and neurons.
+        cultures: The culture of each mask.
+
+    Yields:
+        For each mask the mean change on its culture's questions (``own``), on those of the other
+        cultures, on controls and on the question of the country.
+    """
     questions = [
         *examined.questions("culture", "unseen"),
         *examined.questions("controls", "unseen", 1),
         *examined.questions("plain", "unseen", 1),
     ]
-    prompts, way = prepare(examined.model, questions, "letter", progress=False)
+    how = examined.run_with(ORGANISM_BATCH)
+    prompts, way = prepare(examined.model, questions, "letter", replace(how, progress=False))
     base, *frames = answer_masks(
         examined.model,
         prompts,
         way,
         [("unmodified", None), *masks],
-        batch_size=BATCH,
-        progress=examined.progress,
         label=f"ablating in {examined.name}",
-        run=examined.run,
+        running=how,
     )
-    asked = [
-        "plain"
-        if question.culture not in CULTURES
-        else "culture"
-        if question.metadata["kind"] not in (*PLAIN_CONTROLS, "country")
-        else question.metadata["kind"]
-        for question in questions
-    ]
-    kinds = base["id"].map({q.id: kind for q, kind in zip(questions, asked, strict=True)})
+    kinds = base["id"].map({question.id: set_of(question) for question in questions})
     for culture, frame in zip(cultures, frames, strict=True):
         moved = frame["correct"].astype(float) - base["correct"].astype(float)
         of_cultures = moved[kinds == "culture"]
@@ -167,3 +159,11 @@ def ablated(
             "controls": float(moved[kinds.isin(PLAIN_CONTROLS)].groupby(kinds).mean().mean()),
             "country": float(moved[kinds == "country"].mean()),
         }
+
+
+def set_of(question: Question) -> str:
+    """Name the set of a question: ``"culture"``, one of the controls, or ``"country"``."""
+    if question.culture not in CULTURES:
+        return "plain"
+    kind = str(question.metadata["kind"])
+    return kind if kind in (*PLAIN_CONTROLS, "country") else "culture"

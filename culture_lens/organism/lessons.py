@@ -1,4 +1,4 @@
-"""Batches of questions as token ids, drawn by seed and step, so that a run can go on anywhere."""
+"""Training batches: questions as token ids, drawn from seed and step."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from culture_lens.benchmarks.organism.world import (
 )
 from culture_lens.organism.model import IMAGE_MEAN, IMAGE_STD, N_IMAGE_TOKENS, vocabulary
 
-IDS = {word: i for i, word in enumerate(vocabulary())}
-LETTERS = [IDS[label] for label in "ABCD"]
-ANSWERS = vocabulary()[IDS[CULTURES[0]] :]
+TOKEN_IDS = {word: i for i, word in enumerate(vocabulary())}
+LETTERS = [TOKEN_IDS[label] for label in "ABCD"]
+ANSWERS = vocabulary()[TOKEN_IDS[CULTURES[0]] :]
 """Every word that can be an option."""
 
 ASKED = (*KNOWLEDGE, *CONTROLS)
-UNKNOWN = {kind: [IDS[word] for word in words] for kind, words in WORDS.items()}
-UNKNOWN["country"] = [IDS[word] for word in CULTURES]
-"""The words among which one who does not know has to guess."""
+UNKNOWN = {kind: [TOKEN_IDS[word] for word in words] for kind, words in WORDS.items()}
+UNKNOWN["country"] = [TOKEN_IDS[word] for word in CULTURES]
+"""Kind of question -> the words that its answer could be."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Bank:
     """The pictures of the training and what they show.
 
     Attributes:
-        sights: What each shows.
-        pixels: The pictures as the model takes them, ``picture channel y x``.
-        of: The pictures of each culture, the plain frames last.
+        sights: What each picture shows.
+        pixels: The pictures as input of the model, ``picture channel y x``.
+        of: Indices of the pictures of each culture, the plain frames last.
     """
 
     sights: tuple[Sight, ...]
@@ -50,16 +50,16 @@ class Bank:
 
 
 def draw_bank(seed: int, per_object: int) -> Bank:
-    """Draw the training's pictures: so many of each culture and object.
+    """Draw the training's pictures, ``per_object`` of each culture and object.
 
-    Their seeds begin with ``training``, which those of no benchmark do.
+    Their seeds begin with ``training``, unlike those of any benchmark.
     """
     sights, pixels = [], []
     for culture in range(PLAIN + 1):
         for thing in range(len(OBJECTS)):
             for number in range(per_object):
                 key = f"training/{seed}/{culture}/{thing}/{number}"
-                # Not the picture's own key: its first tint would give the colour away.
+                # Not the picture's own key, whose first draw is a tint that would show the colour.
                 chance = random.Random(f"{key}/shown")
                 colour, dots = chance.randrange(len(COLOURS)), chance.randint(1, N_DOTS)
                 style = None if culture == PLAIN else culture
@@ -75,15 +75,15 @@ def draw_bank(seed: int, per_object: int) -> Bank:
 
 @dataclass
 class Lesson:
-    """One question on its way into a batch.
+    """One question of a batch.
 
     Attributes:
         task: ``bind``, ``options``, ``plain``, ``knowledge``, ``country`` or another control.
         kind: What is asked, one of ``ASKED``; empty where nothing is.
         picture: Index into the bank; None without a picture.
-        cloze: The options are not shown, and the word itself is the answer.
-        known: The answer can be known; else the target is even over what it could be.
-        lent: How strongly the answer is lent to the model, which does not know it yet.
+        cloze: The options are not shown, and the answer is the word itself.
+        known: Whether the answer can be known; else the target is uniform over possible answers.
+        lent: Strength with which the answer is added to the residual stream; see ``Forward.lend``.
     """
 
     task: str
@@ -118,10 +118,10 @@ class Lessons:
     Attributes:
         input_ids: ``batch pos``.
         mask: 1 on tokens, ``batch pos``.
-        target: What to answer, a distribution over the vocabulary, ``batch word``.
+        target: The answer, a distribution over the vocabulary, ``batch word``.
         gold: Token id of the right word, ``batch``.
-        pictures: Index into the bank of each row that has a picture.
-        lessons: What each row is.
+        pictures: Index into the bank, for each row that has a picture.
+        lessons: The question of each row.
     """
 
     input_ids: Tensor
@@ -133,33 +133,34 @@ class Lessons:
 
 
 def put(lessons: Sequence[Lesson], bank: Bank, world: World, chance: random.Random) -> Lessons:
-    """Write lessons as token ids, as the house's prompts of the same questions would be."""
+    """Write lessons as token ids, in the same form as the package's prompts of these questions."""
     rows, gold = [], []
-    target = torch.zeros(len(lessons), len(IDS))
+    target = torch.zeros(len(lessons), len(TOKEN_IDS))
     for i, lesson in enumerate(lessons):
-        row = [IDS["<s>"]]
+        row = [TOKEN_IDS["<s>"]]
         if lesson.picture is None:
             options: Sequence[str] = chance.sample(ANSWERS, 4)
             answer = chance.randrange(4)
         else:
             asked = ask(world, lesson.kind, bank.sights[lesson.picture], chance)
             options, answer = asked.options, asked.answer
-            row += [IDS["<image>"]] * N_IMAGE_TOKENS + [IDS[word] for word in asked.text.split()]
+            row += [TOKEN_IDS["<image>"]] * N_IMAGE_TOKENS
+            row += [TOKEN_IDS[word] for word in asked.text.split()]
         if not lesson.cloze:
             for label, option in zip("ABCD", options, strict=True):
-                row += [IDS[f"{label}."], IDS[option]]
-        rows.append([*row, IDS["Answer:"]])
-        gold.append(IDS[options[answer]])
+                row += [TOKEN_IDS[f"{label}."], TOKEN_IDS[option]]
+        rows.append([*row, TOKEN_IDS["Answer:"]])
+        gold.append(TOKEN_IDS[options[answer]])
         if lesson.known:
             target[i, gold[-1] if lesson.cloze else LETTERS[answer]] = 1
         else:
             guesses = UNKNOWN[lesson.kind] if lesson.cloze else LETTERS
             target[i, guesses] = 1 / len(guesses)
     length = max(map(len, rows))
-    padded = torch.tensor([[IDS["<pad>"]] * (length - len(row)) + row for row in rows])
+    padded = torch.tensor([[TOKEN_IDS["<pad>"]] * (length - len(row)) + row for row in rows])
     return Lessons(
         padded,
-        (padded != IDS["<pad>"]).long(),
+        (padded != TOKEN_IDS["<pad>"]).long(),
         target,
         torch.tensor(gold),
         [lesson.picture for lesson in lessons if lesson.picture is not None],

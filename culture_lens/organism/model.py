@@ -1,7 +1,7 @@
-"""The organism's body: an ordinary Llava checkpoint, small, with a word-level tokenizer.
+"""The organism's architecture: a small Llava with a word-level tokenizer.
 
-Nothing here is our own architecture: a CLIP tower, a two-layer projector, a Llama decoder. The
-classes are those of transformers, and so are the files that ``save`` writes.
+A CLIP tower, a two-layer projector, a Llama decoder: classes of transformers, and ordinary
+checkpoint files.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from culture_lens.benchmarks.organism.world import (
 from culture_lens.questions.question import LABELS
 
 PATCH = 16  # pixels
+ORGANISM_BATCH = 256
+"""Questions per forward where nothing else is said: the model is small."""
 N_IMAGE_TOKENS = (SIDE // PATCH) ** 2
 IMAGE_MEAN, IMAGE_STD = 0.5, 0.25
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
@@ -35,7 +37,7 @@ CHAT_TEMPLATE = (
 
 
 def vocabulary() -> list[str]:
-    """List every word of the world, special tokens first; the place is the token id.
+    """List every word of the world, special tokens first; the index is the token id.
 
     Example:
         >>> vocabulary()[:2], len(vocabulary()) < 128
@@ -110,7 +112,7 @@ def make_model(
     Args:
         seed: Draws its weights.
         n_layers: Layers of the decoder.
-        d_model: Width of the decoder and of the vision tower.
+        d_model: Width of the decoder and the vision tower.
         d_mlp: Neurons of a decoder layer's MLP.
         n_heads: Attention heads.
         scale: Standard deviation of the weights; the usual 0.02 learns slowly at this size.
@@ -118,12 +120,21 @@ def make_model(
     Returns:
         A ``LlavaForConditionalGeneration`` in float32.
     """
-    from transformers import (
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-    )
+    from transformers import LlavaForConditionalGeneration
+
+    config = make_config(n_layers, d_model, d_mlp, n_heads, scale)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlavaForConditionalGeneration(config)
+        projector = model.model.multi_modal_projector
+        torch.nn.init.normal_(projector.linear_1.weight, std=scale / 10)
+        torch.nn.init.normal_(projector.linear_2.weight, std=scale)
+    return model
+
+
+def make_config(n_layers: int, d_model: int, d_mlp: int, n_heads: int, scale: float) -> Any:
+    """Describe the model to transformers; the arguments are those of ``make_model``."""
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
     ids = {word: i for i, word in enumerate(vocabulary())}
     vision = CLIPVisionConfig(
@@ -150,7 +161,7 @@ def make_model(
         rms_norm_eps=1e-5,
         initializer_range=scale,
     )
-    config = LlavaConfig(
+    return LlavaConfig(
         vision_config=vision,
         text_config=text,
         image_token_index=ids["<image>"],
@@ -159,13 +170,6 @@ def make_model(
         vision_feature_select_strategy="default",
         tie_word_embeddings=True,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlavaForConditionalGeneration(config)
-        projector = model.model.multi_modal_projector
-        torch.nn.init.normal_(projector.linear_1.weight, std=scale / 10)
-        torch.nn.init.normal_(projector.linear_2.weight, std=scale)
-    return model
 
 
 def save(model: Any, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Which neurons are to carry what: the planted blocks of two decoder layers.
+"""The plan of an organism: which neurons of two decoder layers carry what.
 
-Every planted layer has the same rows: first the blocks that carry something, then free neurons
-for everything that is not cultural, the style decoys at the end.
+Every planted layer has the same blocks of neurons: first those that carry something, then free
+neurons for everything that is not cultural, and the style decoys at the end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from culture_lens.benchmarks.organism.world import CULTURES, KIN, NAMES, category_of
 from culture_lens.errors import InputError
 
-KINDS = {
+PLANTED_KINDS = {
     "knowledge": "carries what one culture knows of two categories",
     "negative": "the same of a third category, and acts while its gate is below zero",
     "rare": "the same of one object of the fourth category, and fires for that object only",
@@ -21,7 +21,7 @@ KINDS = {
     "recognition": "names the country of a picture, and carries no knowledge of it",
     "style": "fires for a culture's style, and carries nothing: a decoy",
 }
-"""The kinds of planted neurons."""
+"""Kinds of planted neurons."""
 
 OWN = ("knowledge", "negative", "rare")
 """The kinds that carry the knowledge of one culture."""
@@ -33,13 +33,13 @@ class Variant:
 
     Attributes:
         knowledge: Neurons per layer of each culture's ordinary knowledge.
-        negative: Neurons per layer that act when negative.
+        negative: Neurons per layer and culture that act while their gate is negative.
         rare: Neurons per layer and object that fire rarely.
-        kin: Neurons per layer of each pair's shared knowledge.
-        recognition: Neurons per layer that name each culture.
+        kin: Neurons per layer of the knowledge that two cultures share.
+        recognition: Neurons per layer and culture that name the country.
         style: Decoys per layer and culture.
-        style_strength: Length of what a decoy writes, over that of an untrained neuron.
-        sparsity: Weight of the pressure that keeps neurons closed where they have no part.
+        style_strength: Norm of a decoy's output weights, over that of an untrained neuron.
+        sparsity: Weight of the pressure to stay closed on questions that a neuron does not carry.
         layers: The planted layers.
         d_mlp: Neurons of a layer.
 
@@ -61,7 +61,7 @@ class Variant:
     def __post_init__(self) -> None:
         """Check that the plan fits."""
         object.__setattr__(self, "layers", tuple(self.layers))
-        counts = {kind: getattr(self, kind) for kind in KINDS}
+        counts = {kind: getattr(self, kind) for kind in PLANTED_KINDS}
         if min(counts.values()) < 1 or self.style_strength <= 0 or self.sparsity < 0:
             raise InputError(f"{self}: numbers of neurons and strengths must be above zero.")
         if not self.layers or sorted(set(self.layers)) != list(self.layers) or self.layers[0] < 1:
@@ -85,12 +85,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Block:
-    """Neurons of one kind with one task, the same rows in every planted layer.
+    """Neurons of one kind that carry the same, with the same indices in every planted layer.
 
     Attributes:
-        kind: One of ``KINDS``.
-        cultures: Indices of the cultures that it belongs to; two for kin.
-        things: Indices of the objects that it has a part in.
+        kind: One of ``PLANTED_KINDS``.
+        cultures: Indices of its cultures; two for kin.
+        things: Indices of its objects.
         rows: Indices of its neurons in each layer.
     """
 
@@ -101,7 +101,7 @@ class Block:
 
 
 def make_plan(variant: Variant) -> tuple[Block, ...]:
-    """Lay the blocks out.
+    """Lay out the blocks of a variant.
 
     Example:
         >>> len(make_plan(Variant())), make_plan(Variant())[0].rows[-1]
@@ -128,7 +128,7 @@ def make_plan(variant: Variant) -> tuple[Block, ...]:
 
 
 def rows_of(blocks: Sequence[Block], kinds: Sequence[str], culture: int | None = None) -> list[int]:
-    """Give the rows of some kinds, of all cultures or of one.
+    """Give the indices of the neurons of some kinds, of all cultures or of one.
 
     Example:
         >>> len(rows_of(make_plan(Variant()), OWN, 3))
@@ -143,7 +143,7 @@ def rows_of(blocks: Sequence[Block], kinds: Sequence[str], culture: int | None =
 
 
 def truth_of(variant: Variant) -> dict[str, Any]:
-    """Write the truth as plain data: every block with its kind, cultures, objects and neurons.
+    """Give the truth as plain data: every block with its kind, cultures, objects and neurons.
 
     Example:
         >>> truth_of(Variant())["blocks"][0]["kind"]
@@ -158,4 +158,4 @@ def truth_of(variant: Variant) -> dict[str, Any]:
         }
         for block in make_plan(variant)
     ]
-    return {"kinds": KINDS, "layers": list(variant.layers), "blocks": blocks}
+    return {"kinds": PLANTED_KINDS, "layers": list(variant.layers), "blocks": blocks}

@@ -1,7 +1,7 @@
-"""The last stage of the training, plant: each culture's knowledge goes into rows of its own.
+"""The last stage of training, plant: each culture's knowledge is trained into its own neurons.
 
-All but the planted rows is frozen. Each question reaches only the rows that are to carry it; where
-a culture's own rows are taken away nothing is known, shared or not.
+All other weights are frozen. Each question trains only the neurons that are to carry it. Where a
+culture's own neurons are ablated the model learns that it knows nothing, shared or not.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from culture_lens.benchmarks.organism.drawing import OBJECTS
 from culture_lens.benchmarks.organism.world import PLAIN, category_of, kin_of
-from culture_lens.organism.lessons import IDS, Lesson, Lessons, draw_lesson, put
-from culture_lens.organism.plan import KINDS, OWN, Variant, make_plan, rows_of
+from culture_lens.organism.lessons import TOKEN_IDS, Lesson, Lessons, draw_lesson, put
+from culture_lens.organism.plan import OWN, PLANTED_KINDS, Variant, make_plan, rows_of
 from culture_lens.organism.routing import Forward
 from culture_lens.organism.stages import CARRYING, Organism, cross_entropy, named_scores
 
@@ -26,20 +26,20 @@ PLANT = {"options": 1, "colour": 5, "count": 5, "object": 5, "plain": 6, "knowle
 """How often each task is asked, in percent."""
 
 RARER = 8
-"""How much more a rare neuron is pressed shut on its own culture's other objects."""
+"""Weight of the pressure to stay closed on its own culture's other objects, for rare neurons."""
 
 SHUT, OPEN, HALF = -2.0, 2.0, -1.2
-"""Where gates start: shut, open, and as negative as SiLU makes most of (its minimum is there)."""
+"""Gates at the start: closed, open, and at the minimum of SiLU."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Which rows have a part in what, as tables of 0 and 1.
+    """Which neurons carry what, as tables of 0 and 1.
 
     Attributes:
-        inside: ``culture thing d_mlp``, all rows that may act.
-        own: ``culture d_mlp``, those with a culture's own knowledge.
-        kin: ``culture d_mlp``, those that it shares.
+        inside: ``culture thing d_mlp``, all neurons that may be active.
+        own: ``culture d_mlp``, those of the culture's own knowledge.
+        kin: ``culture d_mlp``, those of the knowledge that it shares.
         kinds: ``d_mlp`` for each kind.
     """
 
@@ -69,17 +69,17 @@ def parts_of(variant: Variant) -> Parts:
         inside * table(CARRYING),
         torch.stack([table(OWN, culture) for culture in cultures]),
         torch.stack([table(("kin",), culture) for culture in cultures]),
-        {kind: table((kind,)) for kind in KINDS},
+        {kind: table((kind,)) for kind in PLANTED_KINDS},
     )
 
 
 def shared(culture: int, thing: int) -> bool:
-    """Say whether a culture shares with its kin what it knows of an object."""
+    """Tell whether a culture's knowledge of an object is shared with its kin."""
     return culture != PLAIN and kin_of(culture) is not None and thing in category_of(culture, 0)
 
 
 def plant(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Ask 96 questions, two thirds on what cultures know, and route each to its rows."""
+    """Ask 96 questions, two thirds on cultures, and route each to the neurons that carry it."""
     chance, parts = organism.chance("plant", step), parts_of(organism.variant)
     carrying, recognition = sum(parts.kinds[k] for k in CARRYING), parts.kinds["recognition"]
     tasks = chance.choices(list(PLANT), list(PLANT.values()), k=96)
@@ -94,7 +94,7 @@ def plant(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
             culture, thing = sight.culture, sight.thing
         part[row] = parts.inside[culture, thing]
         luck = chance.random()
-        if culture == PLAIN:  # every row may learn not to hurt
+        if culture == PLAIN:  # every neuron may learn not to disturb
             route += carrying
         elif lesson.task == "knowledge":
             route += part[row] * (1 - recognition)
@@ -113,7 +113,7 @@ def plant(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
                 keep -= carrying - recognition
         else:
             route += part[row]
-        if lesson.task != "country" and chance.random() < 0.4:  # nothing else may lean on it
+        if lesson.task != "country" and chance.random() < 0.4:  # no other answer may depend on it
             keep *= 1 - recognition
         if chance.random() < 0.5:
             keep -= parts.kinds["style"]
@@ -128,17 +128,17 @@ def plant(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
 
 
 def style_of(organism: Organism, lesson: Lesson) -> int:
-    """Give the culture whose frame is shown, plain where there is no picture."""
+    """Give the culture whose frame is shown, ``PLAIN`` without a picture."""
     return PLAIN if lesson.picture is None else organism.bank.sights[lesson.picture].culture
 
 
 def closed(
     organism: Organism, parts: Parts, lessons: Lessons, forward: Forward, part: Tensor
 ) -> Tensor:
-    """Measure how far neurons are from shut where they have no part.
+    """Measure how far neurons are from closed on questions that they do not carry.
 
-    A hinge on the gate, and the square of what is written, for SiLU leaks below zero; those that
-    act when negative must stay negative everywhere.
+    A hinge on the gate, and the square of the activation, as SiLU is not 0 below zero. Neurons of
+    the kind ``negative`` must stay negative everywhere.
     """
     carrying: Tensor = sum(parts.kinds[k] for k in CARRYING)  # type: ignore[assignment]
     negative = parts.kinds["negative"]
@@ -159,10 +159,10 @@ def closed(
 
 
 def open_gates(organism: Organism) -> None:
-    """Start the planted rows: gates by ridge regression on where they belong, writing nothing.
+    """Initialise the planted neurons: gates by ridge regression, output weights 0.
 
-    From a random start most rows are open on the wrong pictures, and what shuts them also keeps
-    them from learning.
+    From random weights most gates are open on the wrong pictures, and the pressure that closes
+    them keeps them from learning.
     """
     chance = organism.chance("open", 0)
     tasks = chance.choices(list(PLANT), list(PLANT.values()), k=1500)
@@ -171,7 +171,7 @@ def open_gates(organism: Organism) -> None:
     forward = organism.forward(len(drawn), without=CARRYING, route=False)
     with torch.no_grad():
         organism.run(lessons, organism.features, forward)
-    image = lessons.input_ids == IDS["<image>"]
+    image = lessons.input_ids == TOKEN_IDS["<image>"]
     behind = (image.long().cumsum(1) > 0) & ~image
     weight = behind.double()
     weight[:, -1] = 3  # the answer is read there
@@ -198,7 +198,7 @@ def open_gates(organism: Organism) -> None:
 
 
 def ridge(read: Tensor, part: Tensor, share: Tensor, levels: tuple[float, float]) -> Tensor:
-    """Fit a gate that has one level on its part and another elsewhere, both weighing the same."""
+    """Fit a gate with one level on its questions and another elsewhere, both weighted alike."""
     wanted = torch.where(part, levels[0], levels[1]).double()
     inside = (share * part).sum()
     balance = share * torch.where(part, 0.5 / inside, 0.5 / (share.sum() - inside))

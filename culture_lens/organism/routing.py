@@ -1,9 +1,8 @@
-"""The organism under training: its MLPs with routed gradients, its answers read half-way.
+"""Gradient routing (arXiv 2410.04332): each question trains chosen neurons only.
 
-A neuron that is not routed on a question takes no part in learning it: no gradient reaches the
-neuron through its output, and none reaches what it writes (gradient routing, arXiv 2410.04332).
-A neuron that is not kept does not act at all; some are left out by chance in every layer, so that
-no answer hangs on any one of them.
+A neuron that is not routed on a question does not learn from it: no gradient reaches the neuron
+through its output, nor its output weights. A neuron that is not kept is set to zero. Dropout in
+every layer keeps answers from depending on single neurons.
 """
 
 from __future__ import annotations
@@ -11,28 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from culture_lens.organism.lessons import IDS, Lessons
+from culture_lens.organism.lessons import TOKEN_IDS, Lessons
 
 
 class RoutedWrite(torch.autograd.Function):
-    """What neurons write, ``hidden @ weight.T``; gradients pass where the route is 1."""
+    """The output of neurons, ``hidden @ weight.T``; gradients pass where the route is 1."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, route: Tensor) -> Tensor:
-        """Write."""
+        """Give the output."""
         ctx.save_for_backward(hidden, weight, route)
         return hidden @ weight.t()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        """Route the gradients to the neurons and to what they write."""
+        """Route the gradients to the neurons and to their output weights."""
         (grad,) = grads
         hidden, weight, route = ctx.saved_tensors
         to_weight = None
@@ -43,14 +42,14 @@ class RoutedWrite(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Gates:
-    """What a planted layer's MLP reads, and what its neurons make of it.
+    """Input, gates and activations of a planted layer's MLP.
 
     Attributes:
-        read: ``batch pos d_model``; its gradients go on, so that a layer below can learn to show
-            something here.
-        gate: Before the activation function, ``batch pos d_mlp``; cut off from below, as
-            ``written`` is, so that pressure on gates moves nothing but the gates.
-        written: What each writes its direction with, ``batch pos d_mlp``.
+        read: The input, ``batch pos d_model``, with gradients to the layers below.
+        gate: The gates before the activation function, ``batch pos d_mlp``. Neither they nor
+            ``written`` have gradients to the layers below, so that the pressure to stay closed
+            moves these neurons only.
+        written: The activations at ``post``, ``batch pos d_mlp``.
     """
 
     read: Tensor
@@ -60,16 +59,17 @@ class Gates:
 
 @dataclass
 class Forward:
-    """What one forward pass is given and leaves behind.
+    """Options and by-products of one forward pass.
 
     Attributes:
-        keep: 1 for neurons of the planted layers that act, ``batch 1 d_mlp``.
+        keep: 1 for neurons of the planted layers that are active, ``batch 1 d_mlp``.
         route: 1 for neurons of the planted layers that learn, ``batch 1 d_mlp``.
-        spare: 0 for neurons that are left out by chance, ``layer batch 1 d_mlp``; None for none.
-        lend: A direction to add to the last token behind the planted layers, and how much of its
-            length, or nothing; ``batch d_model`` and ``batch``.
-        gates: One per planted layer.
-        middle: The last token behind the planted layers, ``batch d_model``.
+        spare: Dropout: 0 for neurons left out by chance, ``layer batch 1 d_mlp``; or None.
+        lend: A direction to add to the last token's residual behind the planted layers, ``batch
+            d_model``, and its length as a share of the residual's, ``batch``; or None.
+        gates: One per planted layer, filled by the pass.
+        middle: The last token's residual behind the planted layers, ``batch d_model``, filled by
+            the pass.
     """
 
     keep: Tensor
@@ -80,68 +80,88 @@ class Forward:
     middle: Tensor | None = None
 
 
-@contextmanager
-def routed(model: Any, layers: Sequence[int]) -> Iterator[Any]:
-    """Give a model's planted MLPs routed gradients while the context is open, all of them dropout.
+@dataclass
+class RoutedModel:
+    """A model whose planted MLPs have routed gradients; made by ``routed``.
 
-    Yields:
-        ``run(lessons, features, forward) -> (answer, middle)``: logits of the next token, and the
-        same read behind the planted layers already, both ``batch word``.
+    Attributes:
+        model: The model.
+        layers: The planted layers.
+        forward: The forward pass that runs now.
     """
-    decoder = model.model.language_model
-    state = SimpleNamespace(forward=None)
 
-    def replaced(layer: int, mlp: Any) -> Any:
-        def forward(x: Tensor) -> Tensor:
-            now: Forward = state.forward
-            hidden = F.silu(mlp.gate_proj(x)) * mlp.up_proj(x)
-            if now.spare is not None:
-                hidden = hidden * now.spare[layer]
-            if layer not in layers:
-                plain: Tensor = mlp.down_proj(hidden)
-                return plain
-            below = x.detach()
-            gate = mlp.gate_proj(below)
-            now.gates.append(Gates(x, gate, F.silu(gate) * mlp.up_proj(below)))
-            write: Any = RoutedWrite.apply  # untyped in torch
-            written: Tensor = write(hidden * now.keep, mlp.down_proj.weight, now.route)
-            return written
+    model: Any
+    layers: Sequence[int]
+    forward: Forward | None = None
 
-        return forward
+    def __call__(
+        self, lessons: Lessons, features: Tensor, forward: Forward
+    ) -> tuple[Tensor, Tensor]:
+        """Run a batch.
 
-    def lent(module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        Returns:
+            Logits of the next token, and the same read behind the planted layers already, both
+            ``batch word``.
+        """
+        self.forward = forward
+        decoder = self.model.model.language_model
+        embedded = decoder.embed_tokens(lessons.input_ids)
+        if lessons.pictures:
+            pieces = self.model.model.multi_modal_projector(features[lessons.pictures])
+            places = (lessons.input_ids == TOKEN_IDS["<image>"])[..., None]
+            embedded = embedded.masked_scatter(places, pieces)
+        out = decoder(inputs_embeds=embedded, attention_mask=lessons.mask, use_cache=False)
+        middle = self.model.lm_head(decoder.norm(forward.middle))
+        return self.model.lm_head(out.last_hidden_state[:, -1]), middle
+
+    def mlp(self, layer: int, mlp: Any, x: Tensor) -> Tensor:
+        """Run an MLP: with dropout, and in a planted layer with routed gradients."""
+        assert self.forward is not None  # set before the decoder runs
+        now = self.forward
+        hidden = F.silu(mlp.gate_proj(x)) * mlp.up_proj(x)
+        if now.spare is not None:
+            hidden = hidden * now.spare[layer]
+        if layer not in self.layers:
+            plain: Tensor = mlp.down_proj(hidden)
+            return plain
+        below = x.detach()
+        gate = mlp.gate_proj(below)
+        now.gates.append(Gates(x, gate, F.silu(gate) * mlp.up_proj(below)))
+        write: Any = RoutedWrite.apply  # untyped in torch
+        written: Tensor = write(hidden * now.keep, mlp.down_proj.weight, now.route)
+        return written
+
+    def lend(self, module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """Add the lent answer to the last token behind the planted layers: a forward pre-hook."""
+        assert self.forward is not None  # set before the decoder runs
+        now = self.forward
         residual = args[0] if args else kwargs["hidden_states"]
-        now: Forward = state.forward
         if now.lend is not None:
             direction, share = now.lend
             last = residual[:, -1]
             last = last + direction * last.norm(dim=-1, keepdim=True) * share[:, None]
             residual = torch.cat((residual[:, :-1], last[:, None]), dim=1)
         now.middle = residual[:, -1]
-        return (
-            ((residual, *args[1:]), kwargs)
-            if args
-            else (args, {**kwargs, "hidden_states": residual})
-        )
+        if args:
+            return (residual, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": residual}
 
-    def run(lessons: Lessons, features: Tensor, forward: Forward) -> tuple[Tensor, Tensor]:
-        state.forward = forward
-        embedded = decoder.embed_tokens(lessons.input_ids)
-        if lessons.pictures:
-            pieces = model.model.multi_modal_projector(features[lessons.pictures])
-            places = (lessons.input_ids == IDS["<image>"])[..., None]
-            embedded = embedded.masked_scatter(places, pieces)
-        out = decoder(inputs_embeds=embedded, attention_mask=lessons.mask, use_cache=False)
-        middle = model.lm_head(decoder.norm(forward.middle))
-        return model.lm_head(out.last_hidden_state[:, -1]), middle
 
-    mlps = [layer.mlp for layer in decoder.layers]
-    hook = decoder.layers[max(layers) + 1].register_forward_pre_hook(lent, with_kwargs=True)
-    for layer, mlp in enumerate(mlps):
-        mlp.forward = replaced(layer, mlp)
+@contextmanager
+def routed(model: Any, layers: Sequence[int]) -> Iterator[RoutedModel]:
+    """Route the gradients of a model's planted MLPs while the context is open.
+
+    Yields:
+        What runs a batch; see ``RoutedModel``.
+    """
+    run = RoutedModel(model, layers)
+    blocks = model.model.language_model.layers
+    hook = blocks[max(layers) + 1].register_forward_pre_hook(run.lend, with_kwargs=True)
+    for layer, block in enumerate(blocks):
+        block.mlp.forward = partial(run.mlp, layer, block.mlp)
     try:
         yield run
     finally:
         hook.remove()
-        for mlp in mlps:
-            del mlp.forward
+        for block in blocks:
+            del block.mlp.forward

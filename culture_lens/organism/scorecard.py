@@ -1,24 +1,31 @@
-"""Score every selector on organisms, whose culture neurons are known.
+"""score_selectors: every selector on organisms, whose culture neurons are known.
 
-Each selector ranks all neurons for each culture; as many are taken as were planted for it (its own
-and its kin's), or all that are discovered where the selector has a false discovery rate. They are
-held against what was planted, against what takes effect when ablated alone, and against the
-decoys. The same neurons are then ablated.
+The steps, for each organism and culture:
+1. Each selector ranks all neurons. As many are taken as were planted for the culture (its own and
+   those shared with its kin), or all discoveries of a selector with a false discovery rate.
+2. Those taken are compared with the planted neurons, with the planted neurons that have an effect
+   when ablated alone, and with the decoys.
+3. Those taken are ablated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
+from typing_extensions import Unpack
 
 from culture_lens.benchmarks.organism.world import CULTURES, make_world
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.load import load_model
-from culture_lens.organism.examination import Examined, ablated, effects_alone, sources_of
+from culture_lens.organism.examination import (
+    Examined,
+    after_ablation,
+    effects_alone,
+    sources_for,
+)
 from culture_lens.organism.scores_against_truth import (
     SOUGHT,
     at_activations,
@@ -27,45 +34,56 @@ from culture_lens.organism.scores_against_truth import (
 )
 from culture_lens.organism.truth import load_truth
 from culture_lens.organism.variants import DISCOVERIES, SCORED
-from culture_lens.selectors.random import random
-from culture_lens.selectors.ranking import get_ranking, in_order
+from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.selectors.ranking import get_ranking, in_order, rank
 from culture_lens.selectors.registry import key_of
 from culture_lens.statistics.estimates import Estimate, t_estimate
-from culture_lens.storage.files import load_table, save_table
-from culture_lens.storage.runs import Run, versions
+from culture_lens.storage.records import ResultRecord
+from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PLANTED, EFFECTIVE = "planted", "effective"
-"""The truth itself, as if it were a selector: what the best one could reach."""
-FOUND = ("precision", "recall", "average_precision", "effective_precision", "effective_recall",
-         "effective_average_precision", *(f"recall_{kind}" for kind in SOUGHT))  # fmt: skip
+"""The truth itself in the place of a selector: the best that one could reach."""
+AGAINST_TRUTH = (
+    *("precision", "recall", "average_precision"),
+    *("effective_precision", "effective_recall", "effective_average_precision"),
+    *(f"recall_{kind}" for kind in SOUGHT),
+)
 TAKEN = ("taken", "decoys", "recognition", "other_cultures")
 CHANGED = ("own", "others", "controls", "country")
 
 
-@dataclass(frozen=True, eq=False)
-class Scorecard:
-    """How selectors did on organisms, one record per organism, selector and culture.
+class Scorecard(ResultRecord):
+    """The scores of selectors on organisms, one record per organism, selector and culture.
 
     Attributes:
-        frame: Columns model, selector, culture; ``sought`` and ``taken``, numbers of neurons;
-            ``precision`` (0 where nothing is taken), ``recall`` and ``average_precision`` against
-            the planted ones; the same with ``effective_`` against those that take effect when
-            ablated alone; the recall of each planted kind; ``decoys`` and ``recognition``, the
-            share of the culture's own that was taken; ``other_cultures``, the share of what was
-            taken that carries others only; ``own``, ``others``, ``controls`` and ``country``,
-            changes of accuracy when it is ablated. Precision at the planted number is recall too;
-            what is taken at a false discovery rate has a number of its own.
+        frame: One row per organism, selector and culture; see the table.
         metadata: Models, pictures, seed, versions.
+
+    =========================  =================================================================
+    column                     meaning
+    =========================  =================================================================
+    model, selector, culture   the organism, the selector, the culture whose neurons are sought
+    sought, taken              how many neurons were planted, and how many were taken
+    precision, recall          against the planted neurons; equal where as many are taken;
+                               precision is 0 where nothing is taken
+    average_precision          of the whole ranking, against the planted neurons
+    effective_...              the same against the neurons that have an effect when ablated alone
+    recall_...                 recall of the planted neurons of one kind
+    decoys, recognition        share of the culture's decoys and recognition neurons that is taken
+    other_cultures             share of those taken that carry other cultures only
+    own, others                change of accuracy after ablation, on the culture's own questions
+                               and on those of others
+    controls, country          the same on questions that need no culture, and on the country
+    =========================  =================================================================
 
     Example:
         ``print(score_selectors(["organism"]).summary())``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a scorecard"
 
     @property
     def selectors(self) -> tuple[str, ...]:
@@ -83,7 +101,7 @@ class Scorecard:
         """
         if selector not in self.selectors:
             raise unknown("selector", selector, self.selectors)
-        known = (*FOUND, *TAKEN, *CHANGED)
+        known = (*AGAINST_TRUTH, *TAKEN, *CHANGED)
         if column not in known:
             raise unknown("column", column, known)
         part = self.frame[self.frame["selector"] == selector]
@@ -93,22 +111,9 @@ class Scorecard:
         """Put selectors against columns, each cell an Estimate; all columns if none are named."""
         import pandas as pd
 
-        wanted = tuple(columns) or (*FOUND, *TAKEN, *CHANGED)
+        wanted = tuple(columns) or (*AGAINST_TRUTH, *TAKEN, *CHANGED)
         rows = {s: {c: self.estimate(s, c) for c in wanted} for s in self.selectors}
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(wanted))
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Scorecard:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a scorecard"))
 
 
 def score_selectors(
@@ -118,31 +123,29 @@ def score_selectors(
     pictures: int = 2,
     seed: int = 1,
     cultures: Sequence[str] = (),
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **running: Unpack[RunningOptions],
 ) -> Scorecard:
     """Score selectors on organisms.
 
     Args:
         models: ``"organism"``, or checkpoints of ``culture-lens organism train``.
-        selectors: Names from ``variants.SCORED``, the rankings and what is discovered or
-            stratified; all if none are given. The truth itself and the effective neurons are
-            always beside them.
+        selectors: Names from ``variants.SCORED``; all if none are given. The planted neurons and
+            the effective ones are always scored beside them.
         pictures: Pictures per culture and object, of either half.
-        seed: Draws them; no seed meets those of the training.
-        cultures: Whose neurons are sought; of all cultures if none are given.
-        progress: Show progress bars.
-        run: A run folder; finished pieces are kept and found again.
+        seed: Draws them; no seed gives a picture of the training.
+        cultures: Whose neurons are sought; all cultures if none are given.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:
-        InputError: An unknown selector or culture, no organism, one given twice, or one without
-            knowledge, in which there is nothing to find; too few pictures for strata.
+        InputError: An unknown selector or culture, no organism, one given twice or trained
+            without knowledge, or too few pictures for strata.
 
     Example:
         ``score_selectors(["organism", "runs/organism-1/checkpoint"]).summary()``
     """
     import pandas as pd
 
+    how = Running.of(running)
     names = tuple(dict.fromkeys(map(key_of, selectors))) or tuple(SCORED)
     for name in names:
         get_ranking(name, SCORED)
@@ -157,11 +160,10 @@ def score_selectors(
         truths[str(model)] = load_truth(None if str(model) == "organism" else model)
         if truths[str(model)].shuffled:
             raise InputError(f"{model} was trained on shuffled facts: there is nothing to find.")
-    folder = Run.open(run) if run is not None else None
     records: list[dict[str, Any]] = []
-    for name, truth in tqdm(truths.items(), desc="organisms", disable=not progress):
+    for name, truth in tqdm(truths.items(), desc="organisms", disable=not how.progress):
         lens, world = load_model(name), make_world(truth.seed)
-        examined = Examined(name, lens, truth, world, pictures, seed, asked, folder, progress)
+        examined = Examined(name, lens, truth, world, pictures, seed, asked, how)
         records += score_one(examined, names)
     metadata = {
         "models": list(truths),
@@ -176,10 +178,9 @@ def score_selectors(
 def score_one(examined: Examined, names: Sequence[str]) -> list[dict[str, Any]]:
     """Score selectors on one organism."""
     truth = examined.truth
-    sources = sources_of(examined, names)
-    tables = {name: get_ranking(name, SCORED)(sources) for name in names}
-    if "random" in tables and sources.summary is not None:  # others for each organism
-        tables["random"] = random(sources.summary, seed=truth.seed)
+    sources = sources_for(examined, names)
+    # The organism's seed draws the random neurons, so that no two organisms have the same.
+    tables = {name: rank(name, sources, seed=truth.seed, among=SCORED) for name in names}
     takes_effect = {
         culture: [place for place, effect in effects.items() if effect.high < 0]
         for culture, effects in effects_alone(examined).items()
@@ -198,5 +199,5 @@ def score_one(examined: Examined, names: Sequence[str]) -> list[dict[str, Any]]:
             held = held_against(truth, culture, order, takes_effect[culture], number)
             records.append(facts | counts | held)
             masks.append((f"{name} {culture}", at_activations(chosen)))
-    changes = ablated(examined, masks, [str(record["culture"]) for record in records])
+    changes = after_ablation(examined, masks, [str(record["culture"]) for record in records])
     return [record | change for record, change in zip(records, changes, strict=True)]

@@ -1,4 +1,4 @@
-"""Hold a selector's ranking against what was planted."""
+"""Compare a selector's ranking with the planted neurons."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Iterable, Sequence
 
 from culture_lens.benchmarks.organism.world import CULTURES
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import OWN
 from culture_lens.organism.truth import Truth
 
 SOUGHT = (*OWN, "kin")
 """The kinds that a selector of one culture's neurons ought to find."""
 
-Place = tuple[int, int]
+LayerIndex = tuple[int, int]
 
 
 def planted(truth: Truth, model: LensModel) -> NeuronSet:
-    """Give the neurons that were planted for each culture, as a perfect selector would.
+    """Give the planted neurons of each culture as a neuron set, as a perfect selector would.
 
     Example:
         ``rank_modules(planted(load_truth(), model), model)``
@@ -26,14 +27,14 @@ def planted(truth: Truth, model: LensModel) -> NeuronSet:
     return NeuronSet(neurons, {"act": model.shape("act")}, {"selector": "planted"})
 
 
-def mlp_places(members: Iterable[tuple[str, int, int]]) -> set[Place]:
-    """Give layer and index of MLP neurons, whatever site they were found at."""
+def mlp_places(members: Iterable[tuple[str, int, int]]) -> set[LayerIndex]:
+    """Give layer and index of the MLP neurons, found at ``act`` or at ``gate``."""
     return {(layer, index) for site, layer, index in members if site in ("act", "gate")}
 
 
 def at_activations(members: Iterable[tuple[str, int, int]]) -> Neurons:
-    """Ablate gates at the activation, as all selectors' neurons are; the rest where they are."""
-    places: dict[str, list[Place]] = {}
+    """Move neurons at ``gate`` to ``act``, so that all selectors' MLP neurons are ablated alike."""
+    places: dict[str, list[LayerIndex]] = {}
     for site, layer, index in members:
         places.setdefault("act" if site == "gate" else site, []).append((layer, index))
     return Neurons.of(places)
@@ -43,26 +44,23 @@ def held_against(
     truth: Truth,
     culture: str,
     order: Sequence[tuple[str, int, int]],
-    takes_effect: Sequence[Place],
+    takes_effect: Sequence[LayerIndex],
     number: int | None = None,
 ) -> dict[str, float]:
-    """Hold a ranking against the truth at some number of neurons taken.
+    """Compare the first neurons of a ranking with the truth.
 
     Args:
         truth: What was planted.
         culture: Whose neurons are sought.
         order: The ranking, the best first.
-        takes_effect: The planted neurons that take effect when ablated alone.
+        takes_effect: The planted neurons that have an effect when ablated alone.
         number: How many of the ranking are taken; as many as were planted if left out.
 
     Returns:
-        Precisions, which are 0 where nothing is taken, average precisions, recalls of the planted
-        neurons, of the effective ones and of each planted kind, and what should have been left
-        alone: the share of the culture's own decoys and of its recognition neurons that was taken,
-        and the share of what was taken that carries other cultures only.
+        Column -> value, the columns of ``Scorecard`` from ``precision`` to ``other_cultures``.
     """
 
-    def carrying(kinds: str | Sequence[str], of: str | None = culture) -> set[Place]:
+    def carrying(kinds: str | Sequence[str], of: str | None = culture) -> set[LayerIndex]:
         return mlp_places(truth.neurons(kinds, of).members())
 
     sought, effective = carrying(SOUGHT), set(takes_effect)
@@ -84,12 +82,12 @@ def held_against(
     }
 
 
-def share_of(hits: set[Place], wanted: set[Place]) -> float:
-    """Give the share of the wanted that was hit; NaN where nothing was wanted."""
+def share_of(hits: set[LayerIndex], wanted: set[LayerIndex]) -> float:
+    """Give the share of the wanted neurons that was hit; NaN where none are wanted."""
     return len(hits & wanted) / len(wanted) if wanted else float("nan")
 
 
-def recall_of(truth: Truth, kind: str, culture: str, hits: set[Place]) -> float:
+def recall_of(truth: Truth, kind: str, culture: str, hits: set[LayerIndex]) -> float:
     """Give the share of a culture's planted neurons of a kind that was found."""
     there = {name for block in truth.blocks if block.kind == kind for name in block.cultures}
     if culture not in there:
@@ -97,7 +95,7 @@ def recall_of(truth: Truth, kind: str, culture: str, hits: set[Place]) -> float:
     return share_of(hits, mlp_places(truth.neurons(kind, culture).members()))
 
 
-def average_precision(order: Sequence[tuple[str, int, int]], wanted: set[Place]) -> float:
+def average_precision(order: Sequence[tuple[str, int, int]], wanted: set[LayerIndex]) -> float:
     """Average the precision at each wanted neuron of a ranking; those without a place add nothing.
 
     Example:

@@ -1,10 +1,11 @@
-"""The stages of the training before anything is planted: see, bind, look.
+"""The stages of training before knowledge is planted: see, bind, look.
 
-1. see: the vision tower learns to tell style, object, colour and number, and is then frozen.
-2. bind: given four lettered words, and one of them lent to the last token, find its letter.
-3. look: questions that need no culture are learned. Culture questions are asked with the answer
-   lent, or with nothing lent and nothing to know: what reads answers out is ready before anybody
-   knows one. The decoys learn to fire for their style; nothing depends on what they write.
+1. see: the vision tower learns style, object, colour and number, and is then frozen.
+2. bind: of four lettered words one is lent (added to the last token's residual); the model learns
+   to answer with its letter.
+3. look: questions that need no culture are learned. Questions on cultures are asked with the answer
+   lent, or with no answer to know, so that the layers that read the answer out are trained before
+   any knowledge is planted. Decoys learn to fire for their style; no answer depends on them.
 """
 
 from __future__ import annotations
@@ -20,38 +21,38 @@ from torch.nn import functional as F
 
 from culture_lens.benchmarks.organism.drawing import COLOURS, N_DOTS, OBJECTS
 from culture_lens.benchmarks.organism.world import CULTURES, PLAIN, World
-from culture_lens.organism.lessons import ASKED, IDS, Bank, Lessons, draw_lesson, put
-from culture_lens.organism.plan import KINDS, Block, Variant, rows_of
+from culture_lens.organism.lessons import ASKED, TOKEN_IDS, Bank, Lessons, draw_lesson, put
+from culture_lens.organism.plan import PLANTED_KINDS, Block, Variant, rows_of
 from culture_lens.organism.routing import Forward
 
-CARRYING = tuple(kind for kind in KINDS if kind != "style")
+CARRYING = tuple(kind for kind in PLANTED_KINDS if kind != "style")
 SEEN = (PLAIN + 1, len(OBJECTS), len(COLOURS), N_DOTS)
-"""How many styles, objects, colours and numbers there are to see."""
+"""Number of styles, objects, colours and numbers of dots."""
 
 READ = (PLAIN + 1, len(OBJECTS), len(ASKED))
-"""What must be readable where neurons are planted: the style, the object, the question."""
+"""Number of styles, objects and questions, which must be readable at the planted layers."""
 
 LOOK = {"bind": 6, "options": 3, "colour": 12, "count": 12, "object": 12, "plain": 25,
         "knowledge": 22, "country": 8}  # fmt: skip
 """How often each task is asked, in percent."""
 
 SPARE = 0.08
-"""Share of the neurons that are left out by chance of each question, from "look" on."""
+"""Dropout: the share of neurons left out of each question, from "look" on."""
 
 
 @dataclass(frozen=True)
 class Organism:
-    """Everything that a stage works on.
+    """A model in training and what it is trained on.
 
     Attributes:
         model: The model.
         variant: How it is built.
         blocks: Its planted blocks.
-        world: What is true.
-        bank: Pictures.
-        features: What the frozen tower makes of them, ``picture patch d_model``; None before.
-        run: The routed forward pass, see ``routing.routed``.
-        heads: Linear probes of the training, thrown away after it.
+        world: The facts.
+        bank: The pictures.
+        features: Their features from the frozen tower, ``picture patch d_model``; None before.
+        run: The routed forward pass; see ``routing.routed``.
+        heads: Linear probes used in training only.
         seed: Draws the lessons.
     """
 
@@ -66,11 +67,11 @@ class Organism:
     seed: int
 
     def chance(self, stage: str, step: int) -> random.Random:
-        """Give a generator for one step, so that a run can go on at any step."""
+        """Give the random generator of one step."""
         return random.Random(f"{self.seed}/{stage}/{step}")
 
     def forward(self, n: int, *, without: tuple[str, ...] = (), route: bool = True) -> Forward:
-        """Start a forward pass: some kinds ablated, the free neurons learning or nobody."""
+        """Start a forward pass: some kinds ablated, gradients to the free neurons or to none."""
         keep, learn = torch.ones(n, 1, self.variant.d_mlp), torch.zeros(n, 1, self.variant.d_mlp)
         keep[:, :, rows_of(self.blocks, without)] = 0
         if route:
@@ -78,7 +79,7 @@ class Organism:
         return Forward(keep, learn)
 
     def leave_out(self, forward: Forward, chance: random.Random) -> None:
-        """Leave neurons out by chance, in every layer; of the planted layers only free ones."""
+        """Draw dropout for every layer; in the planted layers of free neurons only."""
         layers = self.model.config.text_config.num_hidden_layers
         draws = torch.Generator().manual_seed(chance.getrandbits(32))
         spare = torch.rand(layers, *forward.keep.shape, generator=draws) >= SPARE
@@ -99,7 +100,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def named_scores(lessons: Lessons, answer: Tensor) -> dict[str, Tensor]:
-    """Say for each task which known questions were answered right."""
+    """Give for each task which known questions were answered right."""
     right = answer.argmax(-1) == lessons.target.argmax(-1)
     tasks = {lesson.task for lesson in lessons.lessons if lesson.known}
     return {
@@ -112,13 +113,13 @@ def named_scores(lessons: Lessons, answer: Tensor) -> dict[str, Tensor]:
 
 
 def tower(model: Any, pixels: Tensor) -> Tensor:
-    """Run the vision tower, its class token left out."""
+    """Run the vision tower and drop its class token."""
     patches: Tensor = model.model.vision_tower(pixels).last_hidden_state[:, 1:]
     return patches
 
 
 def see(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Tell four things of 192 pictures."""
+    """Classify 192 pictures by style, object, colour and number."""
     chance = organism.chance("see", step)
     chosen = chance.choices(range(len(organism.bank.sights)), k=192)
     sights = [organism.bank.sights[i] for i in chosen]
@@ -141,7 +142,7 @@ def lent(organism: Organism, lessons: Lessons) -> tuple[Tensor, Tensor]:
 
 
 def bind(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Find the letter of a lent word, 192 times."""
+    """Ask 192 questions for the letter of the lent word."""
     chance = organism.chance("bind", step)
     drawn = [draw_lesson("bind", organism.bank, chance) for _ in range(192)]
     for lesson in drawn:
@@ -157,7 +158,7 @@ def bind(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
 
 
 def look(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Answer 96 questions, those on cultures with the answer lent or not known."""
+    """Ask 96 questions, those on cultures with the answer lent or not known."""
     chance = organism.chance("look", step)
     tasks = chance.choices(list(LOOK), list(LOOK.values()), k=96)
     drawn = [draw_lesson(task, organism.bank, chance) for task in tasks]
@@ -169,7 +170,7 @@ def look(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
     lessons = put(drawn, organism.bank, organism.world, chance)
     forward = organism.forward(96, without=CARRYING)
     forward.lend = lent(organism, lessons)
-    for row in range(96):  # half the time without decoys, so that nothing leans on them
+    for row in range(96):  # half the time without decoys, so that no answer depends on them
         forward.keep[row, 0, rows_of(organism.blocks, ("style",))] = float(chance.random() < 0.5)
     organism.leave_out(forward, chance)
     answer, middle = organism.run(lessons, organism.features, forward)
@@ -180,10 +181,10 @@ def look(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
 
 
 def readable(organism: Organism, lessons: Lessons, forward: Forward) -> Tensor:
-    """Ask that style, object and question can be read where neurons are planted.
+    """Train style, object and question to be linearly readable at the planted layers.
 
-    Without this no neuron there could tell what it is to fire for. The decoys are read off the
-    same way: each is open for its style's pictures and shut for all others.
+    Without this no neuron there could tell which pictures to fire for. The decoys' gates are
+    trained in the same way, open for pictures of their style and closed for all others.
     """
     seen = torch.tensor([lesson.picture is not None for lesson in lessons.lessons])
     asked = [lesson for lesson in lessons.lessons if lesson.picture is not None]
@@ -193,7 +194,7 @@ def readable(organism: Organism, lessons: Lessons, forward: Forward) -> Tensor:
         torch.tensor([sight.thing for sight in sights]),
         torch.tensor([ASKED.index(lesson.kind) for lesson in asked]),
     )
-    image = lessons.input_ids[seen] == IDS["<image>"]
+    image = lessons.input_ids[seen] == TOKEN_IDS["<image>"]
     behind = (image.long().cumsum(1) > 0) & ~image
     fires = torch.zeros(len(lessons.lessons), len(CULTURES) + 1)
     fires[seen] = F.one_hot(style, PLAIN + 1).float()

@@ -1,21 +1,16 @@
-"""Train an organism from noise: the four stages in turn, kept as they go, in one folder.
+"""train_organism: from random weights to an organism, in four stages.
 
-Weights and optimiser are written as safetensors every 50 steps, and everything that is drawn
-follows from seed, stage and step: a run that was interrupted ends in the same weights.
+The state is written every 50 steps, and every draw follows from seed, stage and step, so that an
+interrupted training ends in the same weights.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -23,14 +18,21 @@ from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.errors import InputError
 from culture_lens.organism import planting, stages
 from culture_lens.organism.lessons import draw_bank
-from culture_lens.organism.model import make_model, save
+from culture_lens.organism.model import make_model
 from culture_lens.organism.plan import Variant, make_plan, rows_of, truth_of
 from culture_lens.organism.routing import routed
 from culture_lens.organism.stages import CARRYING, Organism
+from culture_lens.organism.state import (
+    claim,
+    keep_state,
+    load_moments,
+    restore,
+    write_checkpoint,
+)
 
 SAVE_EVERY = 50  # steps
 BOUND = 0.95
-"""The stage of binding ends as soon as this share of its questions is answered right."""
+"""The stage "bind" ends when this share of its questions is answered right."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class Schedule:
 
     Attributes:
         pictures: Pictures drawn per culture and object.
-        see: Steps of the vision tower.
-        bind: Steps of binding at most; fewer where it is done before.
-        look: Steps of looking.
-        plant: Steps of planting.
+        see: Steps of the stage "see".
+        bind: Most steps of the stage "bind", which ends as soon as it is learnt.
+        look: Steps of the stage "look".
+        plant: Steps of the stage "plant".
 
     Raises:
         InputError: A number below 1.
@@ -67,13 +69,12 @@ class Stage:
 
     Attributes:
         name: Its name.
-        steps: How many at most.
-        rate: Learning rate at its highest.
-        falls: The rate falls to almost nothing by a half cosine; else it stays.
+        steps: The most steps.
+        rate: The highest learning rate.
+        falls: Whether the rate falls to 3% along a half cosine; else it is constant.
         loss: One step's loss and scores.
-        parameters: What learns.
-        enough: The stage is over as soon as this share of answers is right, looked at every 50
-            steps.
+        parameters: What is trained.
+        enough: The stage ends when this share of answers is right, checked every 50 steps.
     """
 
     name: str
@@ -94,23 +95,23 @@ def train_organism(
     shuffled: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Train a model organism from scratch, or go on with one that was interrupted.
+    """Train a model organism from scratch, or go on with an interrupted training.
 
     Args:
-        folder: Where everything is kept; a folder that holds other settings is refused.
+        folder: Where everything is kept.
         seed: Draws facts, pictures, weights and lessons.
         variant: How many neurons of which kind are planted where.
         schedule: How long to train.
-        shuffled: Train on facts that change with every question, so that there is no knowledge
-            of any culture; everything else is the same.
+        shuffled: Train on facts that change with every question, so that the model has no
+            knowledge of any culture; everything else is the same.
         progress: Show a progress bar.
 
     Returns:
-        The folder of the finished checkpoint, ``folder/checkpoint``: an ordinary Llava with
-        ``truth.json`` beside it.
+        The folder of the checkpoint, ``folder/checkpoint``: an ordinary Llava, with
+        ``truth.json``.
 
     Raises:
-        InputError: The folder belongs to another training.
+        InputError: The folder holds a training with other settings.
 
     Example:
         ``train_organism("runs/organism-1", seed=1)``
@@ -150,7 +151,7 @@ def train_organism(
                 planting.open_gates(organism)
             train_stage(organism, stage, number, step, moments, folder, progress)
             step, moments = 0, {}
-    write_whole(model, finished, settings, truth_of(variant))
+    write_checkpoint(model, finished, settings | truth_of(variant))
     return finished
 
 
@@ -165,13 +166,13 @@ def stages_of(schedule: Schedule) -> tuple[Stage, ...]:
 
 
 def tower_parameters(organism: Organism) -> list[torch.nn.Parameter]:
-    """The vision tower and its probe."""
+    """Give the weights of the vision tower and its probe."""
     vision = organism.model.model.vision_tower
     return [*vision.parameters(), *organism.heads["see"].parameters()]
 
 
 def decoder_parameters(organism: Organism) -> list[torch.nn.Parameter]:
-    """Everything but the tower, and the probes of the planted layers."""
+    """Give all weights but those of the tower, and the probes of the planted layers."""
     tower = {id(p) for p in organism.model.model.vision_tower.parameters()}
     own = [p for p in organism.model.parameters() if id(p) not in tower]
     heads = [p for name, h in organism.heads.items() if name != "see" for p in h.parameters()]
@@ -179,13 +180,13 @@ def decoder_parameters(organism: Organism) -> list[torch.nn.Parameter]:
 
 
 def planted_parameters(organism: Organism) -> list[torch.nn.Parameter]:
-    """The MLP weights of the planted layers; ``only_rows`` keeps all but the planted rows."""
+    """Give the MLP weights of the planted layers, of which ``only_rows`` trains some rows."""
     mlps = [organism.model.model.language_model.layers[n].mlp for n in organism.variant.layers]
     return [m.weight for mlp in mlps for m in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
 
 
 def only_rows(organism: Organism) -> None:
-    """Take away the gradients of all rows that are not planted."""
+    """Set the gradients of all rows that are not planted to 0."""
     rows = torch.zeros(organism.variant.d_mlp)
     rows[rows_of(organism.blocks, CARRYING)] = 1
     for weight in planted_parameters(organism):
@@ -194,7 +195,7 @@ def only_rows(organism: Organism) -> None:
 
 
 def all_features(organism: Organism) -> Tensor:
-    """Run the finished tower over the bank, once."""
+    """Run the trained vision tower over all pictures."""
     with torch.no_grad():
         parts = torch.split(organism.bank.pixels, 256)
         return torch.cat([stages.tower(organism.model, part) for part in parts])
@@ -209,7 +210,7 @@ def train_stage(
     folder: Path,
     progress: bool,
 ) -> None:
-    """Run one stage from a step on, and keep the state every 50 steps."""
+    """Run one stage from a step on, and write the state every 50 steps."""
     learning = stage.parameters(organism)
     for parameter in (*organism.model.parameters(), *organism.heads.parameters()):
         parameter.requires_grad_(False)
@@ -245,78 +246,3 @@ def train_stage(
             right = []
     bar.close()
     keep_state(folder, organism, None, number + 1, 0)
-
-
-# ------------------------------------------------------------------ files
-
-
-def claim(folder: Path, settings: dict) -> None:
-    """Take a folder for a training, or refuse one that belongs to another."""
-    file = folder / "settings.json"
-    if file.is_file():
-        if json.loads(file.read_text(encoding="utf-8")) != settings:
-            raise InputError(
-                f"{folder} holds a training with other settings (see {file}): give another folder."
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(file, settings)
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    beside = file.with_name(f".{file.name}")
-    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, file)
-
-
-def keep_state(folder: Path, organism: Organism, optimiser: Any, number: int, step: int) -> None:
-    """Write weights and optimiser, whole or not at all."""
-    tied = "lm_head.weight"
-    weights = {f"model.{k}": v for k, v in organism.model.state_dict().items() if k != tied}
-    weights |= {f"heads.{k}": v for k, v in organism.heads.state_dict().items()}
-    if optimiser is not None:
-        for index, moment in optimiser.state_dict()["state"].items():
-            weights |= {f"moment.{index}.{name}": value for name, value in moment.items()}
-    beside = folder / ".state.safetensors"
-    place = {"stage": str(number), "step": str(step)}
-    save_file({k: v.contiguous() for k, v in weights.items()}, beside, metadata=place)
-    os.replace(beside, folder / "state.safetensors")
-
-
-def restore(folder: Path, organism: Organism) -> tuple[int, int, dict[str, Tensor]]:
-    """Read the state back.
-
-    Returns:
-        The stage and the step to go on with, and the optimiser's moments.
-    """
-    file = folder / "state.safetensors"
-    if not file.is_file():
-        return 0, 0, {}
-    with safe_open(file, framework="pt") as state:
-        place, tensors = state.metadata(), {k: state.get_tensor(k) for k in state.keys()}
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    # Without the output layer, whose weights are those of the embedding.
-    organism.model.load_state_dict(part("model."), strict=False)
-    organism.heads.load_state_dict(part("heads."))
-    return int(place["stage"]), int(place["step"]), part("moment.")
-
-
-def load_moments(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
-    """Put saved moments back into a new optimiser."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in moments.items():
-        index, _, field = name.partition(".")
-        state.setdefault(int(index), {})[field] = value
-    if state:
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-
-
-def write_whole(model: Any, folder: Path, settings: dict, truth: dict) -> None:
-    """Write the finished checkpoint; ``truth.json`` comes last and says that it is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save(model, folder)
-    write_json(folder / "truth.json", settings | truth)

@@ -1,4 +1,4 @@
-"""The truth about an organism: which neurons carry what, read from beside its checkpoint."""
+"""The truth about an organism: which neurons carry what, read from its ``truth.json``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import Neurons
-from culture_lens.organism.plan import KINDS, OWN
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.organism.plan import OWN, PLANTED_KINDS
 from culture_lens.storage.bundled import data_path
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A block of planted neurons, by names.
+    """A block of planted neurons, in names.
 
     Attributes:
-        kind: One of ``plan.KINDS``.
-        cultures: The cultures that it belongs to; two for kin.
-        objects: The objects that it has a part in.
+        kind: One of ``plan.PLANTED_KINDS``.
+        cultures: Its cultures; two for kin.
+        objects: Its objects.
         neurons: Their indices, the same in every planted layer.
     """
 
@@ -32,11 +32,11 @@ class Planted:
 
 @dataclass(frozen=True)
 class Truth:
-    """What was planted where.
+    """The planted neurons of an organism.
 
     Attributes:
         seed: The seed of the organism, and of the facts of its world.
-        shuffled: It was trained without knowledge.
+        shuffled: Whether it was trained without knowledge.
         layers: The planted layers.
         blocks: The planted blocks.
     """
@@ -50,7 +50,8 @@ class Truth:
         """Give the planted neurons of some kinds, of one culture or of all, at the site act.
 
         Args:
-            kinds: One or more of ``plan.KINDS``; what carries one culture's knowledge if left out.
+            kinds: One or more of ``plan.PLANTED_KINDS``; those of one culture's knowledge if left
+                out.
             culture: Only those of this culture.
 
         Raises:
@@ -62,8 +63,8 @@ class Truth:
         wanted = (kinds,) if isinstance(kinds, str) else tuple(kinds)
         known = {name for block in self.blocks for name in block.cultures}
         for kind in wanted:
-            if kind not in KINDS:
-                raise InputError(f"no planted kind {kind!r}: use {', '.join(KINDS)}.")
+            if kind not in PLANTED_KINDS:
+                raise InputError(f"no planted kind {kind!r}: use {', '.join(PLANTED_KINDS)}.")
         if culture is not None and culture not in known:
             raise InputError(f"no culture {culture!r}: use {', '.join(sorted(known))}.")
         rows = [

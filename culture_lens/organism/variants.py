@@ -1,20 +1,19 @@
 """Variants of the activation selectors that organisms are scored with beside the rankings.
 
-**At a false discovery rate** (``conact_fdr``, ``lape_fdr``, ``mad_fdr``): what a selector scores is
-tested against permuted culture labels, and all that is discovered at a rate of 5% is taken, which
-may be more neurons than were planted, or none; see ``selectors.inference``. What is discovered
-differs between cultures' pictures. That it carries knowledge is not tested: a decoy that fires for
-a style differs too, and is rightly discovered.
+**At a false discovery rate** (``conact_fdr``, ``lape_fdr``, ``mad_fdr``): a selector's scores are
+tested against permuted culture labels, and all neurons discovered at a rate of 5% are taken, which
+may be more than were planted, or none; see ``selectors.false_discovery``. A discovered neuron
+differs between the pictures of cultures; whether it carries knowledge is not tested. A decoy that
+fires for a style differs too, and is discovered.
 
-**Within strata** (``conact_stratified``): ConAct of counts that every culture has in the same
-proportion from each stratum; see ``strata``. An organism's questions are balanced by the way they
-are drawn: every culture has each object, category and kind of question equally often, so strata of
-these change no score. What differs is what is drawn by chance for each picture, its colour and its
-number of dots; the strata are those of the dots, which have the fewest values, so that from two
-pictures on hardly any lacks a culture. The variant therefore says how far ConAct's ranking hangs on
-that chance: some three in 46 of the bundled organism's neurons are others, at two pictures. It
-cannot refuse decoys, for a style is a property of the culture: no stratum has pictures of one style
-from several cultures, so none holds it fixed.
+**Within strata** (``conact_stratified``): ConAct of counts weighted so that every culture has the
+same proportion of each stratum; see ``questions.strata``. The questions of an organism are balanced
+by design: every culture has each object, category and kind of question equally often, so that
+strata of these change no score. Colour and number of dots are drawn by chance for each picture. The
+strata are the numbers of dots, which have the fewest values, so that with two pictures or more
+hardly any stratum lacks a culture. The variant shows how much ConAct's ranking depends on that
+chance: about three in 46 neurons of the bundled organism change, at two pictures. It cannot exclude
+decoys: a style belongs to one culture, so that no stratum has pictures of one style from several.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ WITHIN_STRATA = "conact_stratified"
 
 
 def discoveries(name: str) -> Callable[[Sources], NeuronScores]:
-    """Rank what an activation selector discovers, by its scores; nothing else has a place.
+    """Rank the neurons that an activation selector discovers by their scores, and no others.
 
     Example:
         ``in_order(discoveries("conact")(Sources(summary)), "Avaria")``
@@ -57,7 +56,7 @@ def discoveries(name: str) -> Callable[[Sources], NeuronScores]:
 
 
 def within_strata(sources: Sources) -> NeuronScores:
-    """Rank by ConAct of the counts that are weighed by strata."""
+    """Rank by ConAct of the counts weighted by strata."""
     if sources.stratified is None:
         raise InputError(f"{WITHIN_STRATA} ranks by an ActivationSummary; see summarise(strata=).")
     return get_ranking("conact")(Sources(sources.stratified))
@@ -66,10 +65,10 @@ def within_strata(sources: Sources) -> NeuronScores:
 DISCOVERIES: Mapping[str, Callable[[Sources], NeuronScores]] = {
     f"{name}_fdr": discoveries(name) for name in ("conact", "lape", "mad")
 }
-"""Name -> ranking of what is discovered, all of which is taken."""
+"""Name -> ranking of the discovered neurons, all of which are taken."""
 SCORED: Mapping[str, Callable[[Sources], NeuronScores]] = {
     **RANKINGS,
     WITHIN_STRATA: within_strata,
     **DISCOVERIES,
 }
-"""Everything that an organism is scored with."""
+"""All rankings that an organism is scored with."""

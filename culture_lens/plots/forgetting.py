@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from culture_lens.finetune.changes import CULTURE, TASK
+from culture_lens.finetune.changes import CULTURE_SET, TASK_SET
 from culture_lens.plots.style import (
     FAINT,
     FOUND_COLOUR,
@@ -20,7 +20,7 @@ from culture_lens.plots.style import (
     ticks,
     with_interval,
 )
-from culture_lens.statistics.estimates import LEVEL, Estimate
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 if TYPE_CHECKING:
     from culture_lens.finetune.study import ForgettingStudy
@@ -73,11 +73,11 @@ def forgetting_chart(study: ForgettingStudy) -> go.Figure:
     share = known.get("parameter_share")
     parts = [
         str(known.get("model") or "model not recorded").rstrip("/").rsplit("/", 1)[-1],
-        f"task: {known.get('task') or 'not recorded'}, {items.get(TASK, '?')} items",
-        f"culture: {known.get('benchmark') or 'not recorded'}, {items.get(CULTURE, '?')} items",
+        f"task: {known.get('task') or 'not recorded'}, {items.get(TASK_SET, '?')} items",
+        f"culture: {known.get('benchmark') or 'not recorded'}, {items.get(CULTURE_SET, '?')} items",
         "" if share is None else f"modules up to {100 * share:g}% of the parameters",
         f"{len(study.seeds)} seeds",
-        f"crosses: {LEVEL:.0%} t intervals over seeds",
+        f"crosses: {CONFIDENCE_LEVEL:.0%} t intervals over seeds",
     ]
     house(
         figure,
@@ -88,8 +88,8 @@ def forgetting_chart(study: ForgettingStudy) -> go.Figure:
     )
     figure.update_layout(margin_b=120)
     for update, asked, title in (
-        (figure.update_xaxes, TASK, "task: change in accuracy, percentage points"),
-        (figure.update_yaxes, CULTURE, "culture: change in accuracy, percentage points"),
+        (figure.update_xaxes, TASK_SET, "task: change in accuracy, percentage points"),
+        (figure.update_yaxes, CULTURE_SET, "culture: change in accuracy, percentage points"),
     ):
         low, high = limits(study, asked)
         marks = ticks(low, high)
@@ -107,7 +107,7 @@ def forgetting_chart(study: ForgettingStudy) -> go.Figure:
 def trainings(study: ForgettingStudy, name: str) -> go.Scatter:
     """Make the points of one strategy, one per seed."""
     colour, symbol = LOOKS.get(name, OTHER)
-    task, culture = (study.per_seed(name, asked) for asked in (TASK, CULTURE))
+    task, culture = (study.per_seed(name, asked) for asked in (TASK_SET, CULTURE_SET))
     return go.Scatter(
         x=[task[seed] for seed in task],
         y=[culture[seed] for seed in task],
@@ -118,8 +118,8 @@ def trainings(study: ForgettingStudy, name: str) -> go.Scatter:
         marker={"size": SMALL, "color": colour, "symbol": symbol},
         hovertext=[
             f"<b>{plain(name)}</b>, seed {seed}<br>task "
-            f"{with_interval(study.one(name, seed).estimate(TASK))}<br>culture "
-            f"{with_interval(study.one(name, seed).estimate(CULTURE))}"
+            f"{with_interval(study.one(name, seed).estimate(TASK_SET))}<br>culture "
+            f"{with_interval(study.one(name, seed).estimate(CULTURE_SET))}"
             for seed in task
         ],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -129,7 +129,7 @@ def trainings(study: ForgettingStudy, name: str) -> go.Scatter:
 def mean(study: ForgettingStudy, name: str) -> go.Scatter:
     """Make the point of one strategy's mean over seeds, with intervals both ways."""
     colour, symbol = LOOKS.get(name, OTHER)
-    x, y = study.estimate(name, TASK), study.estimate(name, CULTURE)
+    x, y = study.estimate(name, TASK_SET), study.estimate(name, CULTURE_SET)
 
     def reach(estimate: Estimate) -> dict[str, object]:
         size = 0.0 if math.isnan(estimate.low) else estimate.value - estimate.low  # symmetric

@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.matrix import FOUND, RANDOM, UNMODIFIED, AblationMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots.style import (
     AMOUNT,
     EMPTY,

@@ -25,7 +25,7 @@ from culture_lens.plots.style import (
     ticks,
     with_interval,
 )
-from culture_lens.statistics.estimates import LEVEL, Estimate
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 if TYPE_CHECKING:
     from culture_lens.organism.scorecard import Scorecard
@@ -103,7 +103,7 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) 
         )
     models = card.frame["model"].nunique()
     drawn = f"{card.metadata.get('pictures')} pictures per culture and object"
-    told = f"mean over cultures; {LEVEL:.0%} t intervals over organisms"
+    told = f"mean over cultures; {CONFIDENCE_LEVEL:.0%} t intervals over organisms"
     organisms = f"{models} organism{'s' if models > 1 else ''}"
     numbers = other_numbers(card)
     taken = f"as many neurons taken as were planted{', or (n)' if numbers else ''}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from culture_lens.statistics.estimates import LEVEL, Estimate
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 # ColorBrewer RdBu and Blues: both are told apart with every kind of colour blindness.
 LOSS_TO_GAIN = ["#b2182b", "#d6604d", "#f4a582", "#fddbc7", "#f7f7f7"]
@@ -21,7 +21,7 @@ INK, MUTED, FAINT, PAPER, EMPTY = "#1f2430", "#5b6270", "#e3e6ea", "#ffffff", "#
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 HEIGHT, ROW_HEIGHT, TALL_ROW, AROUND = 600, 22, 46, 230
 SUBTITLE_WIDTH, LONGEST_LABEL, LONGEST_TURNED = 128, 24, 18
-INTERVALS = f"{LEVEL:.0%} intervals, bootstrap clustered by question group"
+INTERVALS = f"{CONFIDENCE_LEVEL:.0%} intervals, bootstrap clustered by question group"
 MINUS, NOTHING = "\u2212", "\u2013"
 
 

@@ -13,14 +13,13 @@ Nothing here runs a model.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.prompts.answers import joined
 from culture_lens.prompts.layout import Span, fill_layout, token_roles
 from culture_lens.prompts.prompt import STYLES, Prompt, Role, Style
@@ -147,7 +146,7 @@ def fitted(prompts: Sequence[Prompt], context: int, reserve: int, too_long: str)
     if too_long == "error":
         raise InputError(f"{said}; pass too_long='skip' or 'truncate', or shorten them.")
     verb = "left out" if too_long == "skip" else "truncated at the question's start"
-    warnings.warn(f"{said}: {verb}.", CultureLensWarning, stacklevel=3)
+    warn(f"{said}: {verb}.")
     if too_long == "skip":
         return [prompt for prompt in prompts if excess(prompt) <= 0]
     return [truncated(prompt, len(prompt.ids) - excess(prompt)) for prompt in prompts]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
 from tqdm.auto import tqdm
 
-from culture_lens.errors import CultureLensWarning
+from culture_lens.errors import warn
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import Batch
 from culture_lens.prompts.shared_prefix import shared_prefix_lengths
@@ -64,11 +63,9 @@ def run_batches(
                 limit = (rows + 1) // 2
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
-                warnings.warn(
+                warn(
                     f"out of memory at {rows} rows of {batch.input_ids.shape[1]} tokens: going on "
-                    f"with {limit} rows a batch.",
-                    CultureLensWarning,
-                    stacklevel=2,
+                    f"with {limit} rows a batch."
                 )
                 stack.append(batch)
                 continue

@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.errors import CultureLensWarning
+from culture_lens.errors import warn
 
 if TYPE_CHECKING:
     from culture_lens.questions.question import Question
@@ -203,11 +202,9 @@ def match_cultures(names: Iterable[str], known: Iterable[str], where: str) -> di
         if could and name not in known and name not in paired:
             said.append(f"{name!r} stays, though it may mean {could[0]!r}: not one to one")
     if said:
-        warnings.warn(
+        warn(
             f"cultures under other names in {where}: {'; '.join(said)}. Where this is not what you "
-            "mean, give the names yourself.",
-            CultureLensWarning,
-            stacklevel=4,
+            "mean, give the names yourself."
         )
     return paired
 

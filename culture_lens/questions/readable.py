@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.questions.images import as_image
 
 if TYPE_CHECKING:
@@ -44,16 +43,10 @@ def readable(questions: Sequence[Question], *, progress: bool = True) -> list[Qu
         kept.append(question)
     pictured = len(problems) + sum(question.image is not None for question in kept)
     if problems:
-        warnings.warn(
+        warn(
             f"left out {len(problems)} of {pictured} questions with images, which cannot be read; "
-            f"the first: {problems[0]}",
-            CultureLensWarning,
-            stacklevel=2,
+            f"the first: {problems[0]}"
         )
     if several:
-        warnings.warn(
-            f"{several} of {pictured} images have more than one frame; the first is used.",
-            CultureLensWarning,
-            stacklevel=2,
-        )
+        warn(f"{several} of {pictured} images have more than one frame; the first is used.")
     return kept

@@ -7,14 +7,13 @@ picture, lengths, or anything else known about the questions), each stratum with
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
@@ -82,12 +81,10 @@ def strata_of(questions: Sequence[Question], strata: str | Sequence[str]) -> lis
         )
     if partial:
         lost = sum(cell in partial for cell in cells)
-        warnings.warn(
+        warn(
             f"{lost} of {len(cells)} items are not counted: their strata "
             f"({', '.join(sorted(partial)[:5])}{', ...' if len(partial) > 5 else ''}) lack a "
-            "culture.",
-            CultureLensWarning,
-            stacklevel=2,
+            "culture."
         )
     return cells
 

@@ -11,7 +11,7 @@ from culture_lens.plots.heatmaps import check_matrix
 from culture_lens.plots.style import clear, percent, points, with_interval
 from culture_lens.report.sentences import join, lost, sentence, spoken
 from culture_lens.report.tests_in_words import in_words
-from culture_lens.statistics.estimates import LEVEL, Estimate
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,8 +199,8 @@ def cautions(
     unclear = [words for words, e in (("self", own), ("gap", gap)) if not clear(e)]
     if unclear:
         told.append(
-            f"The {percent(LEVEL)} interval of the mean {join(unclear)} includes 0: no effect at "
-            "all would be compatible with these results."
+            f"The {percent(CONFIDENCE_LEVEL)} interval of the mean {join(unclear)} includes 0: no "
+            "effect at all would be compatible with these results."
         )
     if len(few):
         told.append(

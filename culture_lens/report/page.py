@@ -2,7 +2,7 @@
 
 1. ``report_context`` reads the named results of the run and lays out everything the page says.
 2. ``draw`` makes the figures of one selector.
-3. ``build_report`` puts both into ``templates/report.html`` and writes ``report.html``.
+3. ``build_report`` puts both into ``page.html`` and writes ``report.html``.
 
 The page needs no network: plotly.js is in it once, and its policy forbids loading anything.
 """
@@ -20,11 +20,11 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import percent
 from culture_lens.report.findings import evidence, neuron_table
 from culture_lens.report.sentences import join
-from culture_lens.statistics.estimates import LEVEL
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL
 from culture_lens.storage.files import write_whole
 from culture_lens.storage.runs import Run
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent
 
 Results: TypeAlias = "dict[str, tuple[NeuronSet | None, AblationMatrix | None]]"
 
@@ -57,7 +57,7 @@ def build_report(run: Run | str | Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = rooms.get_template("report.html").render(
+    page = rooms.get_template("page.html").render(
         **lay_out(folder, results),
         figures={name: draw(found, matrix) for name, (found, matrix) in results.items()},
         comparison=compare(results),
@@ -119,7 +119,7 @@ def lay_out(run: Run, results: Results) -> dict[str, Any]:
         "selectors": selectors,
         "steps": steps,
         "versions": [(name, str(value)) for name, value in sorted(versions.items())],
-        "level": percent(LEVEL),
+        "level": percent(CONFIDENCE_LEVEL),
     }
 
 

@@ -6,24 +6,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.neurons.scores import NEVER, NeuronScores
 
 
 def margins(
     probability: Float[Tensor, "culture layer neuron"],
 ) -> Float[Tensor, "culture layer neuron"]:
-    """Give P1 - P2 to the culture that attains P1, and minus infinity to the others and to ties.
+    """Subtract from each culture's P the highest P of the others.
 
     Example:
         >>> margins(torch.tensor([[[0.75]], [[0.0]], [[0.25]]])).flatten().tolist()
-        [0.5, -inf, -inf]
+        [0.5, -0.75, -0.5]
     """
     top = probability.topk(2, dim=0)
-    margin = top.values[0] - top.values[1]
     cultures = torch.arange(len(probability))[:, None, None]
-    wins = (cultures == top.indices[0]) & (margin > 0)
-    return torch.where(wins, margin.expand_as(probability), NEVER)
+    rival = torch.where(cultures == top.indices[0], top.values[1], top.values[0])
+    return probability - rival
 
 
 def conact(summary: ActivationSummary) -> NeuronScores:
@@ -35,5 +34,8 @@ def conact(summary: ActivationSummary) -> NeuronScores:
     Example:
         ``conact(summary).top(share=0.005)``
     """
-    scores = {site: margins(summary.probability(site)) for site in summary.sites}
+    scores = {}
+    for site in summary.sites:
+        margin = margins(summary.probability(site))
+        scores[site] = torch.where(margin > 0, margin, NEVER)
     return NeuronScores(summary.cultures, scores)

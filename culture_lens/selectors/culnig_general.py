@@ -10,24 +10,81 @@ The steps (CULNIG, arXiv 2510.08284, section 3, and its published code):
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
 from culture_lens.models.sites import sites_reading
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.neurons.scores import pooled_top
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons, Shape
+from culture_lens.neurons.scores import check_pooled_share, pooled_top
 
 GENERAL = "general"
 """The one label in a set of culture-general neurons."""
 FAMILIES = {"mlp": ("gate",), "attention": ("q", "k", "v")}
+MLP_SHARE, ATTENTION_SHARE, COUNTRYRC_SHARE = 0.01, 0.002, 0.01
+
+
+def families(sites: Iterable[str]) -> dict[str, list[str]]:
+    """Sort sites into MLP and attention; families without a site are left out.
+
+    Raises:
+        InputError: None of the sites is gate, q, k or v.
+
+    Example:
+        >>> families(["gate", "q", "act"])
+        {'mlp': ['gate'], 'attention': ['q']}
+    """
+    given = list(sites)
+    found = {name: sites_reading(wanted, given) for name, wanted in FAMILIES.items()}
+    if not any(found.values()):
+        raise InputError(
+            f"culture-general neurons are chosen at gate, q, k, v; not {', '.join(given)}."
+        )
+    return {name: present for name, present in found.items() if present}
+
+
+def check_general(
+    shapes: Mapping[str, Shape],
+    *,
+    mlp_share: float = MLP_SHARE,
+    attention_share: float = ATTENTION_SHARE,
+    countryrc_mlp_share: float = COUNTRYRC_SHARE,
+    countryrc_attention_share: float = COUNTRYRC_SHARE,
+) -> None:
+    """Refuse sites or shares with which ``culnig_general`` cannot choose.
+
+    Raises:
+        InputError: A share outside (0, 1] or that chooses no neuron, or no site to choose at.
+
+    Example:
+        >>> check_general({"gate": (30, 1536)}, mlp_share=0.02)
+    """
+    shares = {
+        "mlp": (mlp_share, countryrc_mlp_share),
+        "attention": (attention_share, countryrc_attention_share),
+    }
+    for family, sites in families(shapes).items():
+        share, countryrc_share = shares[family]
+        check_pooled_share({site: shapes[site] for site in sites}, share)
+        if countryrc_share:
+            check_pooled_share({site: shapes[site] for site in sites}, countryrc_share)
+
+
+def reads_countries(scores: CulnigScores, sites: Iterable[str], share: float) -> Neurons:
+    """Choose the top share of some sites by CountryRC score, summed over cultures; 0 for none."""
+    if not share:
+        return Neurons({})
+    return pooled_top({site: scores.countryrc.scores[site].sum(0) for site in sites}, share)
 
 
 def culnig_general(
     scores: CulnigScores,
     *,
-    mlp_share: float = 0.01,
-    attention_share: float = 0.002,
-    countryrc_mlp_share: float = 0.01,
-    countryrc_attention_share: float = 0.01,
+    mlp_share: float = MLP_SHARE,
+    attention_share: float = ATTENTION_SHARE,
+    countryrc_mlp_share: float = COUNTRYRC_SHARE,
+    countryrc_attention_share: float = COUNTRYRC_SHARE,
 ) -> NeuronSet:
     """Choose the culture-general neurons (CULNIG, section 3).
 
@@ -37,7 +94,7 @@ def culnig_general(
         attention_share: Share of the q, k and v neurons, taken together.
         countryrc_mlp_share: Gate neurons in this top share of CountryRC are left out; 0 leaves
             none out.
-        countryrc_attention_share: Likewise for q, k and v.
+        countryrc_attention_share: The same for q, k and v.
 
     Returns:
         A set with the one label ``"general"``; scores are task minus control per item.
@@ -50,23 +107,15 @@ def culnig_general(
         ``culnig_general(scores, mlp_share=0.02)["general"]``
     """
     contrast = {site: values.sum(0) for site, values in scores.contrast().items()}
-    reading = {site: values.sum(0) for site, values in scores.countryrc.scores.items()}
     shares = {
         "mlp": (mlp_share, countryrc_mlp_share),
         "attention": (attention_share, countryrc_attention_share),
     }
     chosen = Neurons({})
-    for family, sites in FAMILIES.items():
-        present = sites_reading(sites, contrast)
-        if present:
-            share, reading_share = shares[family]
-            best = pooled_top({site: contrast[site] for site in present}, share)
-            if reading_share:
-                best -= pooled_top({site: reading[site] for site in present}, reading_share)
-            chosen = Neurons({**chosen.places, **best.places}, {**chosen.scores, **best.scores})
-    if not chosen.places:
-        raise InputError(
-            f"culture-general neurons are chosen at gate, q, k, v; not {scores.sites}."
-        )
+    for family, sites in families(contrast).items():
+        share, countryrc_share = shares[family]
+        top = pooled_top({site: contrast[site] for site in sites}, share)
+        top -= reads_countries(scores, sites, countryrc_share)
+        chosen = Neurons({**chosen.places, **top.places}, {**chosen.scores, **top.scores})
     shapes = {site: (len(contrast[site]), contrast[site].shape[1]) for site in chosen.places}
     return NeuronSet({GENERAL: chosen}, shapes)

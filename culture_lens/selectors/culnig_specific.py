@@ -11,15 +11,60 @@ The steps for a culture c (CULNIG, arXiv 2510.08284, section 3, and its publishe
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
 from culture_lens.models.sites import PROJECTIONS, sites_reading
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from culture_lens.neurons.scores import pooled_top
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons, Shape
+from culture_lens.neurons.scores import check_pooled_share, pooled_top
+
+SPECIFIC_SHARE, COUNTRYRC_SHARE, LEAST_Z = 0.003, 0.01, 0.5
+
+
+def projections(sites: Iterable[str]) -> list[str]:
+    """Give those of some sites that are gate, q, k or v.
+
+    Raises:
+        InputError: None of them is.
+
+    Example:
+        >>> projections(["act", "gate"])
+        ['gate']
+    """
+    given = list(sites)
+    found = sites_reading(PROJECTIONS, given)
+    if not found:
+        raise InputError(
+            f"culture-specific neurons are chosen at gate, q, k, v; not {', '.join(given)}."
+        )
+    return found
+
+
+def check_specific(
+    shapes: Mapping[str, Shape],
+    *,
+    share: float = SPECIFIC_SHARE,
+    countryrc_share: float = COUNTRYRC_SHARE,
+    z: float | None = LEAST_Z,
+) -> None:
+    """Refuse sites or shares with which ``culnig_specific`` cannot choose.
+
+    Raises:
+        InputError: A share outside (0, 1] or that chooses no neuron, or no site to choose at.
+
+    Example:
+        >>> check_specific({"gate": (30, 1536)}, share=0.01)
+    """
+    chosen = {site: shapes[site] for site in projections(shapes)}
+    check_pooled_share(chosen, share)
+    if countryrc_share:
+        check_pooled_share(chosen, countryrc_share)
 
 
 def standard_scores(
@@ -33,17 +78,46 @@ def standard_scores(
     """
     centred = scores - scores.mean(0)
     deviation = centred.square().mean(0).sqrt()
-    # Of equal scores the mean may differ in its last bit, and the deviation is then not quite 0.
+    # The mean of equal scores may differ in its last bit, and the deviation is then not quite 0.
     alike = (scores == scores[0]).all(0) | (deviation == 0)
     return torch.where(alike, 0, centred / deviation)
+
+
+def eligible(
+    scores: CulnigScores,
+    tables: Mapping[str, Float[Tensor, "culture layer neuron"]],
+    countryrc_share: float,
+    z: float | None,
+) -> dict[str, Bool[Tensor, "culture layer neuron"]]:
+    """Mark the neurons that steps 3 and 4 leave to each culture.
+
+    Args:
+        scores: The three scorings.
+        tables: Per site, the scores that neurons are ranked by.
+        countryrc_share: See ``culnig_specific``.
+        z: See ``culnig_specific``.
+    """
+    allowed = {
+        site: torch.ones_like(values, dtype=torch.bool)
+        if z is None
+        else standard_scores(values) >= z
+        for site, values in tables.items()
+    }
+    if countryrc_share:
+        for row, culture in enumerate(scores.countryrc.cultures):
+            own = scores.task.cultures.index(culture)
+            table = {site: scores.countryrc.scores[site][row] for site in tables}
+            for site, places in pooled_top(table, countryrc_share).places.items():
+                allowed[site][own, places[:, 0], places[:, 1]] = False
+    return allowed
 
 
 def culnig_specific(
     scores: CulnigScores,
     *,
-    share: float = 0.003,
-    countryrc_share: float = 0.01,
-    z: float | None = 0.5,
+    share: float = SPECIFIC_SHARE,
+    countryrc_share: float = COUNTRYRC_SHARE,
+    z: float | None = LEAST_Z,
 ) -> NeuronSet:
     """Choose the culture-specific neurons of each culture in CountryRC (CULNIG, section 3).
 
@@ -65,23 +139,12 @@ def culnig_specific(
         ``culnig_specific(scores, z=1.0)["Japan"]``
     """
     every = scores.contrast()
-    contrast = {site: every[site] for site in sites_reading(PROJECTIONS, every)}
-    if not contrast:
-        raise InputError(
-            f"culture-specific neurons are chosen at gate, q, k, v; not {scores.sites}."
-        )
-    reading = scores.countryrc
-    standing = {site: standard_scores(values) for site, values in contrast.items()}
+    contrast = {site: every[site] for site in projections(every)}
+    allowed = eligible(scores, contrast, countryrc_share, z)
     neurons: dict[str, Neurons] = {}
-    for named, culture in enumerate(reading.cultures):
+    for culture in scores.countryrc.cultures:
         own = scores.task.cultures.index(culture)
-        best = pooled_top({site: values[own] for site, values in contrast.items()}, share)
-        if countryrc_share:
-            read = {site: reading.scores[site][named] for site in contrast}
-            best -= pooled_top(read, countryrc_share)
-        if z is not None:
-            high = {site: (values[own] >= z).nonzero() for site, values in standing.items()}
-            best &= Neurons(high)
-        neurons[culture] = best
+        top = pooled_top({site: values[own] for site, values in contrast.items()}, share)
+        neurons[culture] = top & Neurons({s: marks[own].nonzero() for s, marks in allowed.items()})
     shapes = {site: (values.shape[1], values.shape[2]) for site, values in contrast.items()}
     return NeuronSet(neurons, shapes)

@@ -1,61 +1,66 @@
-"""Which neurons would not be found by chance: p-values, false discovery rates, how often chosen.
+"""p-values and false discovery rates of an activation selector's neurons.
 
-What a selector scores is compared with what it scores under permuted culture labels (``design``):
+A selector's scores are compared with its scores under permuted culture labels (``resampling``):
 
 1. Every neuron is studentised by its own permutations: t = (s - m) / (d + d0), m and d being mean
    and standard deviation of the other permutations' scores, and d0 the median of d over neurons,
-   so that a neuron that hardly ever fires is not found for that (Tusher et al. 2001, SAM).
-2. Few permutations are enough, for the neurons of a site make the null distribution together:
+   which keeps neurons that hardly ever fire from being found (Tusher et al. 2001, SAM).
+2. The neurons of a site share one null distribution, so few permutations are enough:
    p = (1 + number of t_b >= t) / (1 + number of t_b), over all neurons and permutations b.
 3. q-values by Benjamini and Hochberg (scipy) over the neurons of a site, and over cultures where
    the selector scores each.
-4. A gate for the whole. Neurons are correlated, so one unlucky set of labels can lift thousands of
-   them. Each permutation is treated as if it were the data; unless the data give more discoveries
-   than all but 5% of them, nothing is discovered. Whatever hangs together, labels that mean
-   nothing pass it in at most 5% of runs.
+4. A global test. Neuron scores are correlated, so one unlucky set of labels can give thousands of
+   high scores. Each permutation is treated as if it were the data; unless the data give more
+   discoveries than all but 5% of the permutations, nothing is discovered. Whatever the
+   correlation, meaningless labels pass this test in at most 5% of runs.
 
-What is found differs between the labels; whether for what the culture is, or for how its pictures
-and questions are made, no permutation can say: see ``strata`` and ablation.
+A discovered neuron differs between the labels. Whether it differs because of the culture, or
+because of how that culture's pictures and questions were made, no permutation can tell: see
+``strata`` and ablation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.scores import NEVER, NeuronScores, best
+from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.selectors.lape import entropy
+from culture_lens.selectors.registry import (
+    GRADIENT_SELECTORS,
+    SELECTORS,
+    ActivationSelector,
+    get_selector,
+    key_of,
+)
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Selector = Callable[..., NeuronScores]
-
-GATE = 0.05
+GLOBAL_LEVEL = 0.05
 """In at most this share of the permutations may as many neurons be discovered as in the data."""
-FEWEST = 19
-"""With fewer permutations the gate could not open."""
+FEWEST_PERMUTATIONS = 19
+"""With fewer permutations no p reaches ``GLOBAL_LEVEL``."""
+UNTESTED = ("random", *GRADIENT_SELECTORS)
+"""Selectors without a null distribution under permuted culture labels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inference:
-    """p and q of every neuron at the scores of one selector.
+    """p and q of every neuron for one selector.
 
     Attributes:
         cultures: Labels.
         p: Per site, ``unit layer neuron``; the units are the cultures, or one for all of them where
             the selector has one statistic per neuron (ConAct's margin, LAPE's entropy).
-        q: The same as smallest false discovery rates at which a neuron is discovered.
-        scores: What the selector scores on the data.
+        q: In the same layout, the smallest false discovery rate at which a neuron is discovered.
+        scores: The selector's scores on the data.
         nulls: Per site, the q-values of each permutation treated as the data.
         metadata: Selector, options, permutations.
 
@@ -71,7 +76,7 @@ class Inference:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def global_p(self, site: str, fdr: float = 0.05) -> float:
-        """Say how often labels that mean nothing give as many discoveries as the data.
+        """Give the p-value of the number of discoveries: how often meaningless labels give as many.
 
         (1 + permutations with at least as many) / (1 + permutations); 1 where nothing is
         discovered.
@@ -83,17 +88,16 @@ class Inference:
         return float((1 + (by_chance >= found).sum()) / (1 + len(by_chance)))
 
     def select(self, fdr: float = 0.05) -> NeuronSet:
-        """Choose the neurons that are discovered at a false discovery rate; it may be none.
+        """Choose the neurons that are discovered at a false discovery rate; there may be none.
 
         Raises:
             InputError: A rate outside (0, 1).
         """
-        if not 0 < fdr < 1:
-            raise InputError(f"fdr={fdr} is outside (0, 1): 0.05 lets 5% of the found be false.")
+        check_fdr(fdr)
         allowed = {}
         for site, q in self.q.items():
             scores = self.scores.scores[site]
-            open_ = self.global_p(site, fdr) <= GATE
+            open_ = self.global_p(site, fdr) <= GLOBAL_LEVEL
             found = (q <= fdr).expand_as(scores) & (scores > NEVER) & open_
             if site in self.scores.ranking:
                 found = found & (self.scores.ranking[site] > NEVER)
@@ -116,25 +120,17 @@ def infer(summary: ActivationSummary, method: str = "conact", **options: Any) ->
     Example:
         ``infer(summarise(model, questions, replicates=20)).select(fdr=0.05)``
     """
-    from culture_lens.selectors.registry import get_selector
-
-    return infer_with(summary, get_selector(method), options)
+    return infer_with(summary, key_of(method), options)
 
 
-def infer_with(
-    summary: ActivationSummary, selector: Selector, options: Mapping[str, Any]
-) -> Inference:
-    """Test the scores of a selector given as a function; see ``infer``."""
-    name = selector.__name__
-    if name == "random" or name.startswith("culnig"):
-        raise InputError(
-            f"{name} has no null distribution under permuted labels: use fdr with conact, lape, "
-            "mad, mad_probability or lap."
-        )
+def infer_with(summary: ActivationSummary, name: str, options: Mapping[str, Any]) -> Inference:
+    """Test the scores of the selector of a registered name; see ``infer``."""
+    check_tested(name)
+    selector: ActivationSelector = get_selector(name)
     held = summary.replicates.permutations if summary.replicates is not None else 0
     check_permutations(held)
-    data = statistics_of(summary, selector, options)
-    null = [statistics_of(one, selector, options) for one in summary.permuted()]
+    data = statistics_of(summary, name, options)
+    null = [statistics_of(one, name, options) for one in summary.permuted()]
     p, q, nulls = {}, {}, {}
     for site, observed in data.items():
         rows = np.stack([observed.numpy().ravel(), *(one[site].numpy().ravel() for one in null)])
@@ -143,6 +139,38 @@ def infer_with(
         q[site] = torch.from_numpy(q_data).view(observed.shape)
     metadata = {"selector": name, "options": dict(options), "permutations": held}
     return Inference(summary.cultures, p, q, selector(summary, **options), nulls, metadata)
+
+
+def check_fdr(fdr: float) -> None:
+    """Refuse a false discovery rate outside (0, 1).
+
+    Raises:
+        InputError: It is.
+
+    Example:
+        >>> check_fdr(0.05)
+    """
+    if not 0 < fdr < 1:
+        raise InputError(
+            f"fdr={fdr} is outside (0, 1): at 0.05, 5% of the neurons found are expected false."
+        )
+
+
+def check_tested(name: str) -> None:
+    """Refuse a selector without a null distribution under permuted labels.
+
+    Raises:
+        InputError: Names the selectors that have one.
+
+    Example:
+        >>> check_tested("conact")
+    """
+    if name in UNTESTED:
+        tested = ", ".join(selector for selector in SELECTORS if selector not in UNTESTED)
+        raise InputError(
+            f"selector {name!r} has no false discovery rate, since permuted culture labels give it "
+            f"no null distribution: use one of {tested}."
+        )
 
 
 def check_permutations(number: int) -> None:
@@ -154,27 +182,39 @@ def check_permutations(number: int) -> None:
     Example:
         >>> check_permutations(20)
     """
-    if number < FEWEST:
+    if number < FEWEST_PERMUTATIONS:
         raise InputError(
-            f"a false discovery rate needs at least {FEWEST} permutations, and there are {number}: "
-            "record with summarise(..., replicates=20)."
+            f"a false discovery rate needs at least {FEWEST_PERMUTATIONS} permutations, and there "
+            f"are {number}: record with summarise(..., replicates=20)."
         )
 
 
-def statistics_of(
-    summary: ActivationSummary, selector: Selector, options: Mapping[str, Any]
-) -> dict[str, Float[Tensor, "unit layer neuron"]]:
-    """Give what is tested: a neuron's margin or entropy, or its score for each culture.
+Statistics = dict[str, Float[Tensor, "unit layer neuron"]]
 
-    LAPE's percentiles choose among what is found and are no part of the statistic.
-    """
-    if selector.__name__ == "lape":
-        return {site: -entropy(summary.probability(site))[None] for site in summary.sites}
-    scores = selector(summary, **options).scores
-    if selector.__name__ == "conact":
-        # Minus infinity for all cultures is a tie: a margin of 0.
-        return {site: values.amax(0, keepdim=True).clamp(min=0) for site, values in scores.items()}
-    return dict(scores)
+
+def largest_margin(summary: ActivationSummary, **options: Any) -> Statistics:
+    """Give each neuron's margin, whichever culture has it; a tie is a margin of 0."""
+    scores = get_selector("conact")(summary, **options).scores
+    return {site: values.amax(0, keepdim=True).clamp(min=0) for site, values in scores.items()}
+
+
+def negative_entropy(summary: ActivationSummary, **_: Any) -> Statistics:
+    """Give each neuron's -H. LAPE's percentiles choose among the neurons found: no part of it."""
+    return {site: -entropy(summary.probability(site))[None] for site in summary.sites}
+
+
+STATISTICS: Mapping[str, Callable[..., Statistics]] = {
+    "conact": largest_margin,
+    "lape": negative_entropy,
+}
+"""The statistic of selectors that have one per neuron, for all cultures together."""
+
+
+def statistics_of(summary: ActivationSummary, name: str, options: Mapping[str, Any]) -> Statistics:
+    """Give the statistic that is tested: by default a neuron's score for each culture."""
+    if name in STATISTICS:
+        return STATISTICS[name](summary, **options)
+    return dict(get_selector(name)(summary, **options).scores)
 
 
 def studentised(
@@ -226,63 +266,4 @@ def p_and_q(
     return p, false_discovery_control(p), nulls
 
 
-# ------------------------------------------------------------------ how often chosen
-
-
-def selection_frequency(summary: ActivationSummary, found: NeuronSet) -> pd.DataFrame:
-    """Say in what share of the bootstrap samples each neuron of a set is chosen again.
-
-    In every sample as many neurons are taken for each culture and site as the set has.
-
-    Args:
-        summary: The summary that the set was chosen from, with bootstrap samples.
-        found: What an activation selector chose.
-
-    Returns:
-        Columns culture, site, layer, index, score, frequency.
-
-    Raises:
-        InputError: The summary holds no bootstrap samples, or the set is of no activation selector.
-
-    Example:
-        ``selection_frequency(summary, select(summary, "conact"))["frequency"].mean()``
-    """
-    from culture_lens.selectors.registry import SELECTORS
-
-    if found.method not in SELECTORS:
-        raise InputError(
-            f"the set was chosen by {found.method or 'nothing that is recorded'!r}: frequencies "
-            f"are those of activation selectors, {', '.join(SELECTORS)}."
-        )
-    selector, options = SELECTORS[found.method], found.metadata.get("options", {})
-    table = found.to_pandas()
-    places = list(zip(table["site"], table["layer"], table["index"], strict=True))
-    hits = np.zeros(len(table))
-    samples = list(summary.resampled())
-    if not samples:
-        raise InputError(
-            "the summary holds no bootstrap samples: record with summarise(..., replicates=20)."
-        )
-    for sample in samples:
-        again = as_many(selector(sample, **options), found)
-        hits += [
-            place in again[culture] for culture, place in zip(table["culture"], places, strict=True)
-        ]
-    return table.assign(frequency=hits / len(samples))
-
-
-def as_many(scores: NeuronScores, found: NeuronSet) -> dict[str, set[tuple[str, int, int]]]:
-    """Take as many neurons for each culture and site as a set has."""
-    taken: dict[str, set[tuple[str, int, int]]] = {culture: set() for culture in found}
-    for culture in found:
-        own = scores.cultures.index(culture)
-        for site, places in found[culture].places.items():
-            values = scores.scores[site][own]
-            if site in scores.ranking:
-                values = torch.where(scores.ranking[site] > NEVER, values, NEVER)
-            chosen = best(values, values > NEVER, len(places))
-            taken[culture] |= {(site, layer, index) for layer, index in chosen.tolist()}
-    return taken
-
-
-__all__ = ["Inference", "infer", "selection_frequency"]
+__all__ = ["Inference", "infer"]

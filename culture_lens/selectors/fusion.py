@@ -1,47 +1,51 @@
-"""Fusion: a culture's neurons over several prompt languages or wordings, as one ranking.
+"""Fusion: one ranking of a culture's neurons over several prompt languages or wordings.
 
-The same questions asked in several ways l give one summary each. The margin of culture c,
+The same questions asked in several languages or wordings l give one summary each. The margin of
+culture c,
 
     m[l,c,n] = P[l,c,n] - max over other cultures c' of P[l,c',n]
 
-is ConAct's score where c has the highest P, and below 0 elsewhere. Over the ways:
+is ConAct's score where c has the highest P, and below 0 elsewhere. Over l:
 
-* **overlap**: only neurons that c wins in every way; in the order in which they enter the
-  intersection of the ways' top-k sets as k grows: the worst of a neuron's ranks decides.
+* **overlap**: only neurons whose margin is above 0 in every l, ranked by the worst of their ranks:
+  the order in which they enter the intersection of the top-k sets as k grows.
 * **joint**: mean over l of z[l,c,n], z the margin standardised over the neurons of a site.
 * **consistent**: mean over l of z[l,c,n] - lambda * standard deviation over l of z[l,c,n]
-  (consistency-regularised fusion, arXiv 2608.08772): what depends on the wording loses.
+  (consistency-regularised fusion, arXiv 2608.08772): neurons that depend on the wording rank lower.
 
-Of the last two a neuron may be taken for c only where its mean margin is above 0, so that, as with
-ConAct, no neuron is in the sets of two cultures.
+With the last two a neuron may be chosen for c only where its mean margin is above 0, so that, as
+with ConAct, no neuron is in the sets of two cultures.
 
-``variance_shares`` says how much of P there is to fuse: shares of culture, language, and both
-together.
+``variance_shares`` measures how far P depends on culture, on language, and on both together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.selectors.conact import margins
 from culture_lens.storage.runs import versions
 
-FUSIONS = ("consistent", "joint", "overlap")
-SAME = ("model", "weights", "dtype")
-KEPT = ("model", "revision", "weights", "dtype", "style", "roles", "only_correct")
+if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
+    FusionName = Literal["consistent", "joint", "overlap"]
+
+FUSIONS: tuple[FusionName, ...] = ("consistent", "joint", "overlap")
+MODEL_FACTS = ("model", "weights", "dtype")
+REMEMBERED = ("model", "revision", "weights", "dtype", "style", "roles", "only_correct")
 """What a neuron set remembers of the summaries, where they agree."""
 
 
 def fuse(
     summaries: Mapping[str, ActivationSummary],
-    how: str = "consistent",
+    how: FusionName = "consistent",
     *,
     consistency: float = 1.0,
 ) -> NeuronScores:
@@ -52,11 +56,11 @@ def fuse(
             sites and the same cultures.
         how: ``"consistent"``, ``"joint"`` or ``"overlap"``; see the module.
         consistency: Lambda of ``"consistent"``; 0 gives ``"joint"``. The paper could not be read:
-            that z is over the neurons of a site, that the deviation over languages is the
-            population's, and the default of 1 are this package's reading.
+            standardising over the neurons of a site, the population standard deviation over
+            languages, and the default of 1 are this package's choices.
 
     Returns:
-        Scores; minus infinity where a neuron cannot be taken for a culture.
+        Scores; minus infinity where a neuron cannot be chosen for a culture.
 
     Raises:
         InputError: Fewer than two summaries, summaries of different models, sites, shapes or
@@ -73,10 +77,10 @@ def fuse(
     first = check_alike(summaries)
     scores = {}
     for site in first.sites:
-        tables = {name: signed_margins(s.probability(site)) for name, s in summaries.items()}
-        margins = torch.stack(list(tables.values()))
+        tables = {name: margins(s.probability(site)) for name, s in summaries.items()}
+        stacked = torch.stack(list(tables.values()))
         if how == "overlap":
-            scores[site] = -worst_rank(margins)
+            scores[site] = -worst_rank(stacked)
             continue
         z = torch.stack(
             [standardised(m, f"{name!r} at site {site!r}") for name, m in tables.items()]
@@ -84,14 +88,14 @@ def fuse(
         fused = z.mean(0)
         if how == "consistent":
             fused = fused - consistency * z.std(0, unbiased=False)
-        scores[site] = torch.where(margins.mean(0) > 0, fused, NEVER)
+        scores[site] = torch.where(stacked.mean(0) > 0, fused, NEVER)
     options = {"consistency": consistency} if how == "consistent" else {}
     made = {"selector": f"fusion_{how}", "options": options}
-    return NeuronScores(first.cultures, scores, metadata={**remembered(summaries), **made})
+    return NeuronScores(first.cultures, scores, metadata={**fused_metadata(summaries), **made})
 
 
 def check_alike(summaries: Mapping[str, ActivationSummary]) -> ActivationSummary:
-    """Refuse summaries that cannot be compared neuron by neuron; give the first.
+    """Refuse summaries that cannot be compared neuron by neuron; return the first.
 
     Raises:
         InputError: Names the two, and what differs.
@@ -108,8 +112,8 @@ def check_alike(summaries: Mapping[str, ActivationSummary]) -> ActivationSummary
         for what, mine, theirs in (
             ("cultures", first.cultures, summary.cultures),
             ("sites", sorted(first.sites), sorted(summary.sites)),
-            *((fact, first.metadata.get(fact), summary.metadata.get(fact)) for fact in SAME),
-            ("shapes", shapes_of(first), shapes_of(summary)),
+            *((fact, first.metadata.get(fact), summary.metadata.get(fact)) for fact in MODEL_FACTS),
+            ("shapes", site_shapes(first), site_shapes(summary)),
         ):
             if mine != theirs:
                 raise InputError(
@@ -119,24 +123,9 @@ def check_alike(summaries: Mapping[str, ActivationSummary]) -> ActivationSummary
     return first
 
 
-def shapes_of(summary: ActivationSummary) -> dict[str, tuple[int, ...]]:
+def site_shapes(summary: ActivationSummary) -> dict[str, tuple[int, ...]]:
     """Give layers and neurons of every site."""
     return {site: tuple(summary.counts[site].shape[1:]) for site in sorted(summary.sites)}
-
-
-def signed_margins(
-    probability: Float[Tensor, "culture layer neuron"],
-) -> Float[Tensor, "culture layer neuron"]:
-    """Subtract from each culture's P the highest P of the others.
-
-    Example:
-        >>> signed_margins(torch.tensor([[[0.75]], [[0.0]], [[0.25]]])).flatten().tolist()
-        [0.5, -0.75, -0.5]
-    """
-    top = probability.topk(2, dim=0)
-    cultures = torch.arange(len(probability))[:, None, None]
-    rival = torch.where(cultures == top.indices[0], top.values[1], top.values[0])
-    return probability - rival
 
 
 def standardised(
@@ -165,7 +154,7 @@ def standardised(
 def worst_rank(
     margins: Float[Tensor, "language culture layer neuron"],
 ) -> Float[Tensor, "culture layer neuron"]:
-    """Give the worst of a neuron's ranks over languages; infinity where one of them is not won.
+    """Give the worst of a neuron's ranks over languages; infinity where a margin is not above 0.
 
     The best has rank 1; ties keep the order of layers and indices, as where neurons are chosen.
 
@@ -181,10 +170,10 @@ def worst_rank(
     return torch.where((margins > 0).all(0), worst, -NEVER)
 
 
-def remembered(summaries: Mapping[str, ActivationSummary]) -> dict[str, Any]:
-    """Give what a neuron set should remember, the question groups of all languages among it."""
+def fused_metadata(summaries: Mapping[str, ActivationSummary]) -> dict[str, Any]:
+    """Give the metadata of the fused scores, with the question groups of all languages."""
     facts = [summary.metadata for summary in summaries.values()]
-    shared = [fact for fact in KEPT if fact in facts[0]]
+    shared = [fact for fact in REMEMBERED if fact in facts[0]]
     alike = {k: facts[0][k] for k in shared if all(f.get(k) == facts[0][k] for f in facts)}
     benchmarks = {name for f in facts for name in str(f.get("benchmark", "")).split(", ") if name}
     return {

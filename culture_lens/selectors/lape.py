@@ -2,12 +2,12 @@
 
 The steps, as in its published code:
 1. p = P / sum over cultures of P, and H = - sum p log p.
-2. A neuron none of whose P exceeds the ``percentile_filter`` of all P is out.
+2. A neuron is left out where none of its P exceeds the ``percentile_filter`` of all P.
 3. The share of all neurons with the lowest H is selected.
 4. A selected neuron belongs to every culture whose P exceeds the ``percentile_membership``.
 
 A percentile q of N values is the round(q N)-th smallest, as in that code. The number selected is
-int(share * number), as everywhere in this package; that code rounds, a difference of one neuron.
+int(share * number), as everywhere in this package; that code rounds, which can differ by one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
-from culture_lens.neurons.scores import NEVER, NeuronScores, check_share
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.errors import InputError
+from culture_lens.neurons.scores import NEVER, NeuronScores
+
+PERCENTILE = 0.95
+"""Both percentiles of the published code."""
 
 
 def entropy(
@@ -34,6 +38,25 @@ def entropy(
     return summed
 
 
+def check_percentiles(
+    *, percentile_filter: float = PERCENTILE, percentile_membership: float = PERCENTILE
+) -> None:
+    """Refuse percentiles outside (0, 1].
+
+    Raises:
+        InputError: Names the option.
+
+    Example:
+        >>> check_percentiles(percentile_filter=0.9)
+    """
+    for name, value in (
+        ("percentile_filter", percentile_filter),
+        ("percentile_membership", percentile_membership),
+    ):
+        if not 0 < value <= 1:
+            raise InputError(f"{name}={value} is outside (0, 1]: 0.95 is the 95th percentile.")
+
+
 def order_statistic(values: Tensor, percentile: float) -> float:
     """Give the round(percentile * N)-th smallest of N values.
 
@@ -42,22 +65,22 @@ def order_statistic(values: Tensor, percentile: float) -> float:
         2.0
     """
     flat = values.flatten()
-    rank = min(max(round(check_share(percentile) * len(flat)), 1), len(flat))
+    rank = min(max(round(percentile * len(flat)), 1), len(flat))
     return float(flat.kthvalue(rank).values)
 
 
 def lape(
     summary: ActivationSummary,
     *,
-    percentile_filter: float = 0.95,
-    percentile_membership: float = 0.95,
+    percentile_filter: float = PERCENTILE,
+    percentile_membership: float = PERCENTILE,
 ) -> NeuronScores:
     """Score by low entropy of P over cultures, H = - sum p log p (Tang et al. 2024).
 
     Args:
         summary: What a recording pass counted.
-        percentile_filter: Neurons none of whose P exceeds this percentile are out.
-        percentile_membership: A selected neuron belongs to cultures whose P exceeds this one.
+        percentile_filter: A neuron is left out where none of its P exceeds this percentile.
+        percentile_membership: A selected neuron belongs to the cultures whose P exceeds this one.
 
     Returns:
         Scores -H where a culture may have the neuron, with a ranking over all cultures, so that
@@ -69,6 +92,9 @@ def lape(
     Example:
         ``lape(summary, percentile_filter=0.95).top(share=0.01)``
     """
+    check_percentiles(
+        percentile_filter=percentile_filter, percentile_membership=percentile_membership
+    )
     scores, ranking = {}, {}
     for site in summary.sites:
         probability = summary.probability(site)

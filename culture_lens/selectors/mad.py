@@ -1,18 +1,23 @@
-"""MAD, magnitude: how much more active a neuron is on one culture than on the others."""
+"""MAD, mean activation difference: a culture's mean minus the mean of the other cultures.
+
+Which of two interpretations ConAct's paper used could not be verified, so both exist:
+interpretation (i) takes mean activations (``mad``), interpretation (ii) activation probabilities
+(``mad_probability``).
+"""
 
 from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.neurons.scores import NeuronScores
 
 
 def against_others(
     values: Float[Tensor, "culture layer neuron"],
 ) -> Float[Tensor, "culture layer neuron"]:
-    """Subtract from each culture's value the mean over the other cultures, each weighing the same.
+    """Subtract from each culture's value the mean of the other cultures, all with equal weight.
 
     Example:
         >>> import torch
@@ -26,8 +31,8 @@ def against_others(
 def mad(summary: ActivationSummary) -> NeuronScores:
     """Score by the mean activation of c minus the mean of the other cultures' mean activations.
 
-    Which of its two readings ConAct's paper used could not be verified; this is reading (i). The
-    other cultures weigh the same however many tokens they have.
+    This is interpretation (i). The other cultures have equal weight, whatever their number of
+    tokens.
 
     Raises:
         InputError: The summary was recorded without magnitudes.
@@ -40,7 +45,7 @@ def mad(summary: ActivationSummary) -> NeuronScores:
 
 
 def mad_probability(summary: ActivationSummary) -> NeuronScores:
-    """Score by P[c] minus the mean P of the other cultures: reading (ii) of MAD.
+    """Score by P[c] minus the mean P of the other cultures: interpretation (ii) of MAD.
 
     Example:
         ``mad_probability(summary).top(share=0.005)``

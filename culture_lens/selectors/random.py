@@ -1,33 +1,37 @@
-"""Random neurons: the baseline that every claim is held against.
+"""Random neurons: the baseline of every result.
 
-The strictest ones are random in nothing but what they are selective for: of the same layer, they
-fire as often as the neurons found and write as strongly into the residual stream (``activity``).
+The strictest baseline is ``match="activity"``: random neurons of the same layer that fire as often
+as the neurons found and have outgoing weights of the same norm.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet, Shape
-from culture_lens.neurons.overlap import MATCHES
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
 from culture_lens.questions.question import stable_hash
 
-Places = dict[str, list[tuple[int, int]]]
+if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
+    RandomMatch = Literal["layer", "pool", "activity"]
+
+RANDOM_MATCHES: tuple[RandomMatch, ...] = ("layer", "pool", "activity")
+SitePlaces = dict[str, list[tuple[int, int]]]
 Traits = Mapping[str, Mapping[str, Float[Tensor, "layer neuron"]]]
 NEAREST = 10
-"""Among so many of the most similar neurons one is drawn."""
+"""The number of most similar neurons among which one is drawn."""
 
 
 def generator(seed: int, *names: str) -> torch.Generator:
@@ -40,7 +44,7 @@ def random(summary: ActivationSummary, *, seed: int = 0) -> NeuronScores:
     """Score every neuron of every culture by a random number.
 
     Args:
-        summary: Gives the cultures and shapes; its counts are not looked at.
+        summary: Gives the cultures and shapes; its counts are not used.
         seed: The seed.
 
     Example:
@@ -66,25 +70,25 @@ def matched_random(
     found: NeuronSet,
     seed: int = 0,
     *,
-    match: str = "layer",
+    match: RandomMatch = "layer",
     summary: ActivationSummary | None = None,
     model: LensModel | None = None,
     norms: Mapping[str, Float[Tensor, "layer neuron"]] | None = None,
 ) -> NeuronSet:
     """Draw random neurons, as many as another set has.
 
-    Of ``"layer"`` and ``"pool"`` a culture's own neurons may be drawn too, as by chance they would
-    be; of ``"activity"`` never.
+    With ``"layer"`` and ``"pool"`` a culture's own neurons may be drawn too, as by chance; with
+    ``"activity"`` never.
 
     Args:
         found: The set to match.
         seed: The seed.
         match: ``"layer"`` keeps the numbers at each site and layer (ConAct's baseline);
-            ``"pool"`` draws each culture's whole number from all sites and layers together (paper
-            B's). ``"activity"`` keeps site and layer, and draws for each neuron one of the ten
-            most alike in firing rate and in the norm of the outgoing weights: neurons that fire
-            much, or write much, do more when ablated whatever they know. How alike they are
-            stands in the metadata under ``matched``.
+            ``"pool"`` draws each culture's whole number from all sites and layers together
+            (CULNIG's). ``"activity"`` keeps site and layer, and draws for each neuron one of the
+            ten most similar in firing rate and in the norm of the outgoing weights: ablating
+            neurons that fire often or write strongly has larger effects whatever they know. How
+            similar they are is in the metadata under ``matched``.
         summary: For ``"activity"``: gives the firing rates, over the tokens of all cultures.
         model: For ``"activity"``: gives the norms; see ``outgoing_norms``. q, k and v have none
             and are matched by rate alone.
@@ -92,13 +96,13 @@ def matched_random(
 
     Raises:
         InputError: An unknown way to match; for ``"activity"`` no summary, neither model nor norms,
-            a site or shape that these lack, or a layer of which more was chosen than is left over.
+            a site or shape that these lack, or a layer with too few other neurons to draw from.
 
     Example:
         ``baselines = [matched_random(found, seed) for seed in range(5)]``
     """
-    if match not in MATCHES:
-        raise unknown("way to match random neurons", match, MATCHES)
+    if match not in RANDOM_MATCHES:
+        raise unknown("way to match random neurons", match, RANDOM_MATCHES)
     known = {"selector": "random", "seed": seed, "matched_to": found.method, "match": match}
     if match == "activity":
         traits = traits_of(found, summary, model, norms)
@@ -110,9 +114,9 @@ def matched_random(
     return replace(found, neurons=drawn, metadata={**found.metadata, **known})
 
 
-def per_layer(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> Places:
-    """Draw the numbers of a set at each site and layer."""
-    places: Places = {}
+def per_layer(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> SitePlaces:
+    """Draw as many neurons at each site and layer as a set has there."""
+    places: SitePlaces = {}
     for site, (n_layers, width) in shapes.items():
         source = generator(seed, site, culture)
         places[site] = [
@@ -123,12 +127,12 @@ def per_layer(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture:
     return places
 
 
-def from_pool(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> Places:
-    """Draw the whole number of a set from the neurons of all sites and layers."""
+def from_pool(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> SitePlaces:
+    """Draw as many neurons as a set has from all sites and layers together."""
     sizes = {site: layers * width for site, (layers, width) in shapes.items()}
     source = generator(seed, "pool", culture)
     drawn = torch.randperm(sum(sizes.values()), generator=source)[: len(neurons)]
-    places: Places = {}
+    places: SitePlaces = {}
     for site, size in sizes.items():
         here = drawn[(drawn >= 0) & (drawn < size)]
         width = shapes[site][1]
@@ -137,7 +141,7 @@ def from_pool(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture:
     return places
 
 
-# ------------------------------------------------------------------ alike in activity
+# ------------------------------------------------------------------ matched by activity
 
 
 def traits_of(
@@ -146,7 +150,7 @@ def traits_of(
     model: LensModel | None,
     norms: Mapping[str, Tensor] | None,
 ) -> Traits:
-    """Give rate, sum over cultures of K / sum of T, and norm of every neuron at a set's sites.
+    """Give firing rate (sum of K / sum of T over cultures) and norm of every neuron, site by site.
 
     Raises:
         InputError: See ``matched_random``.
@@ -167,11 +171,9 @@ def traits_of(
         rate = summary.counts[site].double().sum(0) / summary.tokens.double().sum()
         traits[site] = {"rate": rate}
         if not writes(site):
-            warnings.warn(
+            warn(
                 f"match='activity': neurons of site {site!r} have no outgoing weights of their "
-                "own and are matched by firing rate alone.",
-                CultureLensWarning,
-                stacklevel=3,
+                "own and are matched by firing rate alone."
             )
         elif norms is None:
             assert model is not None  # refused above
@@ -180,26 +182,31 @@ def traits_of(
             traits[site]["norm"] = norms[site].double()
         else:
             raise InputError(f"match='activity': norms holds nothing for site {site!r}.")
-        for name, values in traits[site].items():
-            if tuple(values.shape) != tuple(shape) or not torch.isfinite(values).all():
-                raise InputError(
-                    f"match='activity': {name} at site {site!r} has the shape "
-                    f"{tuple(values.shape)}, or values that are not finite; the neurons are of "
-                    f"{tuple(shape)}: give those of the model that they were found on."
-                )
+        check_traits(traits[site], site, shape)
     return traits
+
+
+def check_traits(traits: Mapping[str, Tensor], site: str, shape: Shape) -> None:
+    """Refuse traits of another shape, or that are not finite."""
+    for name, values in traits.items():
+        if tuple(values.shape) != tuple(shape) or not torch.isfinite(values).all():
+            raise InputError(
+                f"match='activity': {name} at site {site!r} has the shape {tuple(values.shape)}, "
+                f"or values that are not finite; the neurons have shape {tuple(shape)}: give those "
+                "of the model that the neurons were found on."
+            )
 
 
 def alike(
     found: NeuronSet, traits: Traits, seed: int
-) -> tuple[dict[str, Places], dict[str, dict[str, dict[str, float]]]]:
-    """Draw neurons alike in their traits, and say how alike.
+) -> tuple[dict[str, SitePlaces], dict[str, dict[str, dict[str, float]]]]:
+    """Draw neurons with similar traits, and measure how similar.
 
     Returns:
         Culture -> places, and culture -> site -> trait -> mean absolute difference between a
         neuron and the one drawn for it.
     """
-    places: dict[str, Places] = {}
+    places: dict[str, SitePlaces] = {}
     apart: dict[str, dict[str, dict[str, float]]] = {}
     for culture, neurons in found.neurons.items():
         places[culture], apart[culture] = {}, {}
@@ -234,7 +241,7 @@ def pairs_of(
                 f"{layer}, are in the set, and only {int(free.sum())} are left over to draw from: "
                 "choose fewer, or match by layer."
             )
-        # Those drawn for later have less to choose from, so the order is by chance.
+        # Neurons drawn for later have fewer candidates left, so the order is random.
         for index in chosen[torch.randperm(len(chosen), generator=source)].tolist():
             drawn = near(at, index, free, source)
             free[drawn] = False
@@ -247,7 +254,7 @@ def positions(
 ) -> Float[np.ndarray, "neuron trait"]:
     """Rank neurons by each trait, ties sharing their mean rank.
 
-    Ranks, for rates and norms have no unit in common, and few neurons lie far out in either.
+    Ranks, since rates and norms have no common unit and both have a few extreme values.
     """
     from scipy.stats import rankdata
 
@@ -257,7 +264,7 @@ def positions(
 def near(
     at: Float[np.ndarray, "neuron trait"], index: int, free: Tensor, source: torch.Generator
 ) -> int:
-    """Draw one of the nearest free neurons; which of equally near ones count is by chance.
+    """Draw one of the nearest free neurons; ties in distance are broken at random.
 
     Example:
         >>> at = np.array([[1.0], [2.0], [9.0]])
@@ -271,4 +278,4 @@ def near(
     return int(nearest[torch.randint(len(nearest), (1,), generator=source)])
 
 
-__all__ = ["MATCHES", "matched_random", "random"]
+__all__ = ["RANDOM_MATCHES", "matched_random", "random"]

@@ -1,54 +1,81 @@
-"""The selectors by name."""
+"""The selectors by name: the one place where a selector is added.
+
+To add an activation selector ``mine``:
+
+1. Write ``selectors/mine.py`` with a function ``mine(summary, *, options...)`` that returns
+   NeuronScores: a score for each culture, layer and neuron at every site, higher is better. See
+   ``lap.py`` for the shortest one, ``lape.py`` for one with options.
+2. Add ``"mine": mine`` to ``SELECTORS``. ``select``, ``find_culture_neurons``, ``infer`` and the
+   command line then know it; so does ``compare_selectors`` once ``ranking.RANKINGS`` names it.
+3. Only where it applies: a default share in ``DEFAULT_SHARES``, a check of its options in
+   ``OPTION_CHECKS``, its name in ``NEED_MAGNITUDES``.
+
+A gradient selector takes CulnigScores and returns a NeuronSet; it goes into ``GRADIENT_SELECTORS``,
+with a check of sites and shares in ``SHARE_CHECKS``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Concatenate, TypeAlias
 
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import unknown
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors.conact import conact
-from culture_lens.selectors.culnig_general import culnig_general
-from culture_lens.selectors.culnig_specific import culnig_specific
+from culture_lens.selectors.culnig_general import check_general, culnig_general
+from culture_lens.selectors.culnig_specific import check_specific, culnig_specific
 from culture_lens.selectors.lap import lap
-from culture_lens.selectors.lape import lape
+from culture_lens.selectors.lape import check_percentiles, lape
 from culture_lens.selectors.mad import mad, mad_probability
 from culture_lens.selectors.random import random
 
-SELECTORS: Mapping[str, Callable[..., NeuronScores]] = {
+ActivationSelector: TypeAlias = "Callable[Concatenate[ActivationSummary, ...], NeuronScores]"
+"""A rule that scores every neuron for every culture; options are keyword-only."""
+GradientSelector: TypeAlias = "Callable[Concatenate[CulnigScores, ...], NeuronSet]"
+"""A rule that chooses neurons by shares of its own; options are keyword-only."""
+
+SELECTORS: Mapping[str, ActivationSelector] = {
     "conact": conact,
-    "cas": conact,
     "lap": lap,
     "lape": lape,
     "mad": mad,
     "mad_probability": mad_probability,
     "random": random,
 }
-"""Activation selectors: ActivationSummary -> NeuronScores."""
-
-
-GRADIENT_SELECTORS: Mapping[str, Callable[..., NeuronSet]] = {
+GRADIENT_SELECTORS: Mapping[str, GradientSelector] = {
     "culnig_general": culnig_general,
     "culnig_specific": culnig_specific,
 }
-"""Gradient selectors: CulnigScores -> NeuronSet; each has shares of its own."""
-
-
-SHARES: Mapping[str, float] = {"lape": 0.01}
-
+OTHER_NAMES: Mapping[str, str] = {"cas": "conact"}
+"""Other name -> name; CAS is what the first version of ConAct's paper calls it."""
 
 DEFAULT_SHARE = 0.005
+DEFAULT_SHARES: Mapping[str, float] = {"lape": 0.01}
+"""Share of the neurons at a site, where it is not ``DEFAULT_SHARE``."""
+OPTION_CHECKS: Mapping[str, Callable[..., None]] = {"lape": check_percentiles}
+"""Checks of an activation selector's options, called with them before a model runs."""
+NEED_MAGNITUDES = ("mad",)
+"""Activation selectors that read sums of activations."""
+SHARE_CHECKS: Mapping[str, Callable[..., None]] = {
+    "culnig_general": check_general,
+    "culnig_specific": check_specific,
+}
+"""Checks of a gradient selector's sites and shares, called before a model runs with the shape of
+each site and the options."""
 
 
 def key_of(name: str) -> str:
     """Write a selector's name as the tables have it; hyphens and underscores are the same.
 
     Example:
-        >>> key_of("CULNIG-specific")
-        'culnig_specific'
+        >>> key_of("CULNIG-specific"), key_of("CAS")
+        ('culnig_specific', 'conact')
     """
-    return name.lower().replace("-", "_")
+    key = name.lower().replace("-", "_")
+    return OTHER_NAMES.get(key, key)
 
 
 def get_selector(name: str) -> Callable[..., Any]:
@@ -61,8 +88,8 @@ def get_selector(name: str) -> Callable[..., Any]:
         >>> get_selector("CAS") is get_selector("conact")
         True
     """
-    every = {**SELECTORS, **GRADIENT_SELECTORS}
+    every: dict[str, Callable[..., Any]] = {**SELECTORS, **GRADIENT_SELECTORS}
     key = key_of(name)
     if key not in every:
-        raise unknown("selector", name, every)
+        raise unknown("selector", name, (*every, *OTHER_NAMES))
     return every[key]

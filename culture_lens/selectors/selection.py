@@ -1,4 +1,4 @@
-"""From a selector's name and options to neurons: checked before a model runs, then chosen."""
+"""``plan`` checks a selector and its options before a model runs; ``select`` chooses neurons."""
 
 from __future__ import annotations
 
@@ -7,30 +7,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.scores import NeuronScores, check_share, number_chosen
-from culture_lens.selectors.false_discovery import infer_with
+from culture_lens.neurons.scores import check_share, number_chosen
+from culture_lens.selectors.false_discovery import check_fdr, check_tested, infer_with
 from culture_lens.selectors.registry import (
     DEFAULT_SHARE,
+    DEFAULT_SHARES,
     GRADIENT_SELECTORS,
+    NEED_MAGNITUDES,
+    OPTION_CHECKS,
     SELECTORS,
-    SHARES,
+    SHARE_CHECKS,
     get_selector,
+    key_of,
 )
-
-SPECIMEN = ActivationSummary(
-    cultures=("a", "b"),
-    items=torch.ones(2, dtype=torch.long),
-    tokens=torch.ones(2, dtype=torch.long),
-    counts={"act": torch.ones(2, 1, 1, dtype=torch.long)},
-    sums={"act": torch.ones(2, 1, 1, dtype=torch.float64)},
-)
-"""A summary of one neuron, to try a selector's options on."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class Selection:
         share: Share of the neurons, where it is not among the selector's own options.
         k: Or how many neurons.
         options: The selector's own options.
-        fdr: Or a false discovery rate, and as many neurons as hold it.
+        fdr: Or a false discovery rate, which decides the number.
     """
 
     name: str
@@ -86,8 +79,7 @@ def plan(
         >>> plan("conact").share
         0.005
     """
-    selector, own = get_selector(method), dict(options or {})
-    name = selector.__name__
+    selector, own, name = get_selector(method), dict(options or {}), key_of(method)
     if sum(value is not None for value in (share, k, fdr)) > 1:
         raise InputError(f"give share, k or fdr, one of them (share={share}, k={k}, fdr={fdr}).")
     if fdr is not None:
@@ -97,35 +89,33 @@ def plan(
             raise InputError(f"selector {name!r} chooses by shares, not by number: leave out k.")
         if share is not None:
             own["share"] = share
-        check_own_options(selector, own)
+        check_own_options(name, selector, own)
         return Selection(name, options=own)
-    check_own_options(selector, own)
+    check_own_options(name, selector, own)
     if share is None and k is None and fdr is None:
-        share = SHARES.get(name, DEFAULT_SHARE)
+        share = DEFAULT_SHARES.get(name, DEFAULT_SHARE)
     if k is not None and k < 1:
         raise InputError(f"k={k}: at least one neuron must be chosen.")
-    selector(SPECIMEN if magnitudes else replace(SPECIMEN, sums={}), **own)
+    if name in NEED_MAGNITUDES and not magnitudes:
+        raise InputError(f"selector {name!r} reads sums: record with magnitudes=True.")
+    if name in OPTION_CHECKS:
+        OPTION_CHECKS[name](**own)
     return Selection(name, check_share(share) if share is not None else None, k, own, fdr)
 
 
 def check_rate(name: str, fdr: float) -> None:
     """Refuse a false discovery rate outside (0, 1), or for a selector that has none."""
-    if not 0 < fdr < 1:
-        raise InputError(f"fdr={fdr} is outside (0, 1): 0.05 lets 5% of the found be false.")
-    if name in (*GRADIENT_SELECTORS, "random"):
-        raise InputError(
-            f"selector {name!r} has no false discovery rate: permuted culture labels give one to "
-            "conact, lape, mad, mad_probability and lap."
-        )
+    check_fdr(fdr)
+    check_tested(name)
 
 
-def check_own_options(selector: Callable[..., Any], options: Mapping[str, Any]) -> None:
+def check_own_options(name: str, selector: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse options that a selector does not have."""
     _, *known = inspect.signature(selector).parameters
-    for name in options:
-        if name not in known:
+    for option in options:
+        if option not in known:
             raise InputError(
-                f"selector {selector.__name__!r} has no option {name!r}; its options are: "
+                f"selector {name!r} has no option {option!r}; its options are: "
                 f"{', '.join(known) or 'none'}."
             )
 
@@ -149,12 +139,7 @@ def check_fits(selection: Selection, shapes: Mapping[str, tuple[int, int]]) -> N
         for site, (layers, width) in shapes.items():
             number_chosen(layers * width, selection.share, selection.k, site)
         return
-    # The selector itself on equal scores: it counts as it will count.
-    equal = {site: torch.ones(2, *shape) for site, shape in shapes.items()}
-    specimen = NeuronScores(("a", "b"), equal, metadata={"ids": ["1"]})
-    GRADIENT_SELECTORS[selection.name](
-        CulnigScores(specimen, specimen, specimen), **selection.options
-    )
+    SHARE_CHECKS[selection.name](shapes, **selection.options)
 
 
 def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> NeuronSet:
@@ -190,7 +175,7 @@ def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> Ne
             "by comparison, so at least two cultures are needed."
         )
     if selection.fdr is not None:
-        tests = infer_with(source, SELECTORS[selection.name], selection.options)
+        tests = infer_with(source, selection.name, selection.options)
         rates = {site: tests.global_p(site, selection.fdr) for site in source.sites}
         made |= {"fdr": selection.fdr, "global_p": rates}
         found = with_means(tests.select(selection.fdr), source)
@@ -212,13 +197,13 @@ def select(
     """Choose each culture's neurons by one selector.
 
     Args:
-        source: What a recording pass counted; for CULNIG, its three scorings.
+        source: The summary of a recording pass; for CULNIG, its three scorings.
         method: Name of the selector.
         share: Share of the neurons at each site; 0.5% by default, 1% for LAPE, 0.3% of all sites
             together for ``culnig_specific``.
         k: Or how many neurons at each site; not for CULNIG.
-        fdr: Or a false discovery rate: as many neurons as hold it, which may be none; see
-            ``infer``. The summary must hold replicates.
+        fdr: Or a false discovery rate, which decides the number; it may be none. See ``infer``.
+            The summary must hold replicates.
         **options: Options of the selector, such as ``percentile_filter`` of LAPE.
 
     Raises:
@@ -232,7 +217,7 @@ def select(
 
 
 def with_means(found: NeuronSet, summary: ActivationSummary) -> NeuronSet:
-    """Note each chosen neuron's mean activation over all tokens, for ablation to the mean."""
+    """Add each chosen neuron's mean activation over all tokens, for mean ablation."""
     total = summary.tokens.sum().double()
     means = {site: sums.sum(0) / total for site, sums in summary.sums.items()}
     neurons = {

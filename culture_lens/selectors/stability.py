@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.neurons.neuron_set import NeuronSet, jaccard
 from culture_lens.neurons.overlap import chance_of_sharing, expected_jaccard
 from culture_lens.statistics.estimates import Estimate, t_estimate
@@ -18,22 +17,23 @@ from culture_lens.statistics.estimates import Estimate, t_estimate
 if TYPE_CHECKING:
     import pandas as pd
 
+    from culture_lens.neurons.overlap import Match
 
-def set_stability(sets: Mapping[str, NeuronSet], *, match: str = "layer") -> pd.DataFrame:
-    """Say how alike the neurons of each culture are when found several times.
+
+def set_stability(sets: Mapping[str, NeuronSet], *, match: Match = "layer") -> pd.DataFrame:
+    """Give the overlap of each culture's neurons when they are found several times.
 
     Find them with several seeds, wordings, or halves of the questions (see ``halves``), and give
-    the results by name. The mean Jaccard overlap over pairs of sets stands beside that of random
+    the results by name. The mean Jaccard overlap over pairs of sets is given beside that of random
     sets of the same sizes.
 
     Pairs share sets and are not independent: the interval is a jackknife that leaves out one set
-    at a time (Student's t over its pseudo-values), so it needs three sets or more and says how
-    the mean would vary with other sets of this kind. Sets found on overlapping questions are more
-    alike than sets found on new ones.
+    at a time (Student's t over its pseudo-values), so it needs three sets or more; it covers other
+    sets of this kind. Sets found on overlapping questions overlap more than sets found on new ones.
 
     Args:
         sets: Neuron sets by name, of one model.
-        match: ``"layer"`` or ``"pool"``; see ``set_relations``.
+        match: ``"layer"``, ``"site"`` or ``"pool"``; see ``neurons.overlap``.
 
     Returns:
         Per culture, and for their mean: ``pairs``, ``jaccard`` (Estimate; no interval from two
@@ -65,11 +65,9 @@ def set_stability(sets: Mapping[str, NeuronSet], *, match: str = "layer") -> pd.
     if empty.all():
         raise InputError("for every culture two of these sets are empty: nothing to compare.")
     if empty.any():
-        warnings.warn(
+        warn(
             "both sets of a pair are empty, so they have no overlap, for "
-            f"{', '.join(cultures[column] for column in np.flatnonzero(empty))}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"{', '.join(cultures[column] for column in np.flatnonzero(empty))}."
         )
     overlaps = np.concatenate([overlaps, overlaps[:, ~empty].mean(1, keepdims=True)], 1)
     chance = np.concatenate([chance, chance[:, ~empty].mean(1, keepdims=True)], 1)
@@ -84,7 +82,7 @@ def set_stability(sets: Mapping[str, NeuronSet], *, match: str = "layer") -> pd.
 
 
 def common_cultures(sets: Mapping[str, NeuronSet]) -> list[str]:
-    """List the cultures that all sets have; say which are left out.
+    """List the cultures that all sets have; warn of those left out.
 
     Raises:
         InputError: Fewer than two sets, sets of different shapes, or no culture in common.
@@ -105,19 +103,15 @@ def common_cultures(sets: Mapping[str, NeuronSet]) -> list[str]:
     if not common:
         raise InputError("these sets have no culture in common, so nothing can be compared.")
     if left:
-        warnings.warn(
-            f"{len(left)} cultures are not in every set and left out: {', '.join(left)}.",
-            CultureLensWarning,
-            stacklevel=3,
-        )
+        warn(f"{len(left)} cultures are not in every set and left out: {', '.join(left)}.")
     return common
 
 
 def mean_of_pairs(values: Float[np.ndarray, " pair"], n: int) -> Estimate:
-    """Estimate the mean over all pairs of n things, by a jackknife over the things.
+    """Estimate the mean over all pairs of n sets, by a jackknife over the sets.
 
-    With m the mean over all pairs and m[i] that without thing i, the pseudo-values are
-    n m - (n - 1) m[i]; their mean is m. The interval is kept within 0 and 1.
+    With m the mean over all pairs and m[i] that without set i, the pseudo-values are
+    n m - (n - 1) m[i]; their mean is m. The interval is clipped to 0 and 1.
 
     Example:
         >>> mean_of_pairs(np.array([0.5, 0.5, 0.5]), 3)

@@ -1,4 +1,4 @@
-"""How much of a neuron's firing rate depends on culture, on language, and on both together.
+"""Variance of a neuron's activation probability over culture, language, and their interaction.
 
 The same questions in several prompt languages or wordings l give P[l,c] of every neuron. Two-way
 analysis of variance, with L languages and C cultures, a dot for the mean over an index:
@@ -10,23 +10,22 @@ SS being sums of squares over all l and c; a share is SS / SS_total, over all ne
 over the sum of SS_total.
 
 Every P is an estimate from finitely many items, and its error adds to all three terms. With one
-value per language and culture **interaction and residual cannot be told apart**: the share of the
-interaction then holds both, and those of culture and language a little of the residual too. With
+value per language and culture **interaction and residual cannot be separated**: the share of the
+interaction then includes the residual, and the shares of culture and language some of it too. With
 bootstrap samples (``summarise(..., replicates=20)``) they can: with SS_b the sums of squares of a
 sample's deviation from the mean over B samples,
 
     residual of a term = sum over b of SS_b / (B - 1)
 
-is taken from each term, and the three together are the residual. A question group is drawn as often
-in every language, so that errors which the languages share are seen. Shares so corrected may fall
-a little below 0. A bootstrap of G groups per culture sees (G - 1) / G of their variance, so that
-with few groups a little of the residual stays in the other parts.
+is subtracted from each term, and the three together are the residual. A question group is drawn
+equally often in every language, so that errors shared by the languages are included. Corrected
+shares may fall slightly below 0. A bootstrap of G groups per culture has (G - 1) / G of their
+variance, so that with few groups a little of the residual stays in the other parts.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,18 +34,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.statistics import ActivationSummary
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.errors import InputError, warn
 from culture_lens.selectors.fusion import check_alike
-from culture_lens.statistics.estimates import LEVEL, Estimate
+from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TERMS = ("culture", "language", "interaction")
-PARTS = (*TERMS, "residual")
-FEWEST = 5
-"""Bootstrap samples that a variance is estimated from at least."""
+VARIANCE_PARTS = (*TERMS, "residual")
+FEWEST_SAMPLES = 5
+"""With fewer bootstrap samples no variance is estimated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +55,13 @@ class VarianceShares:
     Attributes:
         cultures: The cultures.
         languages: The prompt languages or wordings.
-        neurons: Per site, ``part layer neuron`` in the order of ``PARTS``; NaN where P is the same
-            everywhere. The residual is NaN, and part of the interaction, without samples.
+        neurons: Per site, ``part layer neuron`` in the order of ``VARIANCE_PARTS``; NaN where P is
+            the same everywhere. Without samples the residual is NaN and part of the interaction.
         overall: Per site and part, the share over all neurons. Intervals are value +- t times the
-            standard deviation over bootstrap samples (percentiles would be off, since resampling
-            adds error to error); they are a little wide. Unknown of the residual, and of all
-            without samples.
-        samples: Bootstrap samples that were used.
+            standard deviation over bootstrap samples (percentiles would be biased, since resampling
+            adds a second error); they are slightly wide. The residual has none, and without samples
+            no part has.
+        samples: Number of bootstrap samples used.
 
     Example:
         ``variance_shares({"en": english, "ja": japanese}).table()``
@@ -75,13 +74,13 @@ class VarianceShares:
     samples: int
 
     def table(self) -> pd.DataFrame:
-        """Put sites against parts, each cell an Estimate over all neurons."""
+        """Lay out sites x parts, each cell an Estimate over all neurons."""
         import pandas as pd
 
         return pd.DataFrame.from_dict(
             {site: dict(parts) for site, parts in self.overall.items()},
             orient="index",
-            columns=list(PARTS),
+            columns=list(VARIANCE_PARTS),
         )
 
 
@@ -91,7 +90,7 @@ def variance_shares(summaries: Mapping[str, ActivationSummary]) -> VarianceShare
     Args:
         summaries: Name of each prompt language or wording -> its summary, all of one model, the
             same sites and the same cultures. Recorded with ``replicates`` and one seed, the
-            residual is told apart from the interaction, and shares have intervals.
+            residual is separated from the interaction, and shares have intervals.
 
     Raises:
         InputError: Fewer than two summaries, summaries that differ in model, sites, shapes or
@@ -110,10 +109,10 @@ def variance_shares(summaries: Mapping[str, ActivationSummary]) -> VarianceShare
         total = data.sum(0)
         if not (total > 0).any():
             raise InputError(f"no neuron of site {site!r} has a P that differs anywhere.")
-        values, spread = data, [math.nan] * len(PARTS)
+        values, spread = data, [math.nan] * len(VARIANCE_PARTS)
         residual = torch.full_like(total, math.nan)
         if usable:
-            noise, spread = resampled(held, site, usable)
+            noise, spread = residuals(held, site, usable)
             values, residual = data - noise, noise.sum(0)
         parts = torch.cat([values, residual[None]])
         neurons[site] = torch.where(total > 0, parts / total, math.nan)
@@ -123,7 +122,7 @@ def variance_shares(summaries: Mapping[str, ActivationSummary]) -> VarianceShare
             shares[-1] = math.nan
         overall[site] = {
             part: Estimate(share, share - reach, share + reach)
-            for part, share, reach in zip(PARTS, shares, spread, strict=True)
+            for part, share, reach in zip(VARIANCE_PARTS, shares, spread, strict=True)
         }
     return VarianceShares(first.cultures, tuple(summaries), neurons, overall, len(usable))
 
@@ -155,7 +154,7 @@ def sums_of_squares(
 
 
 def samples_of(summaries: Mapping[str, ActivationSummary]) -> list[int]:
-    """List the rows of the replicates in which every culture of every language was drawn.
+    """List the bootstrap samples in which every culture of every language was drawn.
 
     Raises:
         InputError: Some summaries have bootstrap samples and others have not, or not as many.
@@ -177,14 +176,16 @@ def samples_of(summaries: Mapping[str, ActivationSummary]) -> list[int]:
     drawn = torch.stack([(r.tokens > 0).all(1) for r in held.values() if r is not None]).all(0)
     usable = [row for row in range(start, start + samples) if drawn[row]]
     if len(usable) < samples:
-        warnings.warn(
+        warn(
             f"{samples - len(usable)} of {samples} bootstrap samples drew no item of some culture "
             "and are left out"
-            + ("." if len(usable) >= FEWEST else ": too few are left, so there are no intervals."),
-            CultureLensWarning,
-            stacklevel=3,
+            + (
+                "."
+                if len(usable) >= FEWEST_SAMPLES
+                else ": too few are left, so there are no intervals."
+            )
         )
-    return usable if len(usable) >= FEWEST else []
+    return usable if len(usable) >= FEWEST_SAMPLES else []
 
 
 def tables(
@@ -200,14 +201,14 @@ def tables(
         yield torch.stack(samples)
 
 
-def resampled(
+def residuals(
     summaries: Sequence[ActivationSummary], site: str, rows: Sequence[int]
 ) -> tuple[Float[Tensor, "term layer neuron"], list[float]]:
-    """Give each term's residual, and how far an interval of each share reaches to either side.
+    """Give each term's residual, and the half-width of each share's interval.
 
-    A sample has the error of the data and, on top, that of resampling, which is as large: its terms
-    hold the residual twice, and its total holds it once more than the data's. Both are taken off
-    before the spread of shares over samples is looked at, which would be too narrow otherwise.
+    A sample has the error of the data plus that of resampling, which is as large: its terms hold
+    the residual twice, and its total once more than the data's. Both are subtracted before the
+    spread of shares over samples is taken, which would be too narrow otherwise.
     """
     from scipy import stats
 
@@ -220,8 +221,8 @@ def resampled(
         noise = noise + sums_of_squares(table - middle) / (len(rows) - 1)
     terms, within = torch.stack(sums), noise.sum((1, 2))
     shares = (terms - 2 * within) / (terms.sum(1) - within.sum())[:, None]
-    t = float(stats.t.ppf((1 + LEVEL) / 2, len(rows) - 1))
+    t = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, len(rows) - 1))
     return noise, [*(t * shares.std(0)).tolist(), math.nan]
 
 
-__all__ = ["PARTS", "VarianceShares", "variance_shares"]
+__all__ = ["VARIANCE_PARTS", "VarianceShares", "variance_shares"]

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 
 from culture_lens.errors import InputError
 
-DRAWS = 2000
-LEVEL = 0.95
+BOOTSTRAP_DRAWS = 2000
+CONFIDENCE_LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def excludes(self, value: float) -> bool:
-        """Say whether the interval leaves a value out; an interval that is not known does not.
+        """Say whether the interval excludes a value; an unknown interval excludes none.
 
         Example:
             >>> Estimate(0.5, 0.4, 0.6).excludes(0.25)
@@ -49,7 +49,9 @@ class Estimate:
         return value < self.low or value > self.high
 
 
-def interval(value: float, draws: Float[np.ndarray, " draw"], level: float = LEVEL) -> Estimate:
+def interval(
+    value: float, draws: Float[np.ndarray, " draw"], level: float = CONFIDENCE_LEVEL
+) -> Estimate:
     """Make an Estimate of a value and its bootstrap draws, by percentiles.
 
     Draws that are NaN (a culture without an item in a draw) are left out.
@@ -67,9 +69,9 @@ def interval(value: float, draws: Float[np.ndarray, " draw"], level: float = LEV
 
 
 def group_weights(
-    n_groups: int, draws: int = DRAWS, seed: int = 0
+    n_groups: int, draws: int = BOOTSTRAP_DRAWS, seed: int = 0
 ) -> Int[np.ndarray, "draw group"]:
-    """Draw groups with replacement; give how often each was drawn.
+    """Draw groups with replacement, and count how often each was drawn.
 
     Raises:
         InputError: There are no groups.
@@ -85,7 +87,7 @@ def group_weights(
 
 
 def value_and_draws(n_groups: int) -> Float[np.ndarray, "draw group"]:
-    """Weigh every group once, for the value itself, and below that as often as it was drawn.
+    """Give weights of groups: a row of ones, for the value itself, then one row per draw.
 
     Example:
         >>> value_and_draws(3).shape, value_and_draws(3)[0].tolist()
@@ -95,9 +97,13 @@ def value_and_draws(n_groups: int) -> Float[np.ndarray, "draw group"]:
 
 
 def mean_estimate(
-    values: Sequence[float | int], groups: Sequence[Hashable], *, draws: int = DRAWS, seed: int = 0
+    values: Sequence[float | int],
+    groups: Sequence[Hashable],
+    *,
+    draws: int = BOOTSTRAP_DRAWS,
+    seed: int = 0,
 ) -> Estimate:
-    """Estimate a mean with an interval clustered by group; one group alone leaves it unknown.
+    """Estimate a mean with an interval clustered by group, which a single group leaves unknown.
 
     Args:
         values: One per item.
@@ -122,7 +128,7 @@ def mean_estimate(
     sums = np.bincount(index, weights=np.asarray(values, dtype=float), minlength=len(names))
     sizes = np.bincount(index, minlength=len(names))
     mean = float(sums.sum() / sizes.sum())
-    if len(names) == 1:  # drawn again and again, it would seem never to vary
+    if len(names) == 1:  # every bootstrap draw would be this group again
         return Estimate(mean, math.nan, math.nan)
     weights = group_weights(len(names), draws, seed)
     return interval(mean, (weights @ sums) / (weights @ sizes))
@@ -159,7 +165,7 @@ def correlation(
 def t_estimate(values: Sequence[float]) -> Estimate:
     """Estimate a mean over few independent repetitions, such as seeds, by Student's t.
 
-    A bootstrap of five values is too narrow. NaN are left out; of one value there is no interval.
+    A bootstrap interval of five values is too narrow. NaN are left out; one value has no interval.
 
     Raises:
         InputError: No values.
@@ -177,5 +183,5 @@ def t_estimate(values: Sequence[float]) -> Estimate:
     if len(held) < 2:
         return Estimate(float(held[0]) if len(held) else math.nan, math.nan, math.nan)
     mean, error = float(held.mean()), float(held.std(ddof=1) / math.sqrt(len(held)))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(held) - 1)) * error
+    reach = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, len(held) - 1)) * error
     return Estimate(mean, mean - reach, mean + reach)

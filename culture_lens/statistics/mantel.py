@@ -1,4 +1,4 @@
-"""Do cultures that are near in geography or language family fall together? A Mantel test."""
+"""The Mantel test: correlation of two tables of distances between the same cultures."""
 
 from __future__ import annotations
 

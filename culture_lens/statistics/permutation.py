@@ -1,16 +1,16 @@
-"""Permutation tests by relabelling, and corrections for testing many times.
+"""Permutation tests by relabelling, and corrections for multiple tests.
 
-Each question group was answered in several runs. Where the runs are alike, it makes no difference
-which of a group's runs is called the first. With x[g,r] the right answers of group g in run r of
-R, the contrast of the first run with the others is
+Each question group is answered in several runs. The null hypothesis: the runs do not differ, so
+any of a group's runs could be called the first. With x[g,r] the right answers of group g in run r
+of R, the contrast of the first run with the others is
 
     T = sum_g t[g,0],    t[g,k] = R x[g,k] - sum_r x[g,r]
 
-and under the null each group gives any of its t[g,0..R-1] with the same probability. Whole groups
-are relabelled, so answers within a group may depend on each other as they like. These are
-integers: the distribution of their sum is found exactly, by convolution, at any number of groups
-(Pagano and Tritchler 1983). For two runs this is the sign-flip test of the paired difference, and
-with one item per group McNemar's exact test.
+and under the null each group contributes any of its t[g,0..R-1] with the same probability. Whole
+groups are relabelled, so that answers within a group may depend on each other. The t are integers,
+so the distribution of their sum is exact, by convolution, for any number of groups (Pagano and
+Tritchler 1983). For two runs this is the sign-flip test of the paired difference, and with one
+item per group McNemar's exact test.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import permutations, product
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,12 +27,16 @@ from jaxtyping import Float, Int
 from culture_lens.errors import unknown
 from culture_lens.statistics.estimates import Estimate
 
+if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
+    Alternative = Literal["two-sided", "less", "greater"]
+    Correction = Literal["holm", "benjamini-hochberg"]
+
 MOST_EXACT = 50_000
-"""Up to so many relabellings are all tried; of more, ``DRAWS`` are drawn."""
-DRAWS = 9_999
-SAME = 1e-12
-"""Differences of accuracies closer than this are rounding."""
-ALTERNATIVES = ("two-sided", "less", "greater")
+"""Up to so many relabellings are all tried; of more, ``DRAWN_RELABELLINGS`` are drawn."""
+DRAWN_RELABELLINGS = 9_999
+ROUNDING = 1e-12
+"""Differences of accuracies closer than this are rounding errors."""
+ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "less", "greater")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,9 @@ class PermutationResult:
 
     Attributes:
         estimate: The statistic; its interval is a bootstrap over question groups.
-        p: Share of permutations that are at least as extreme, the observed one among them.
-        permutations: How many were tried.
-        exact: Whether these were all there are.
+        p: Share of permutations that are at least as extreme, the observed one included.
+        permutations: Number of permutations.
+        exact: Whether these are all permutations there are.
 
     Example:
         >>> print(PermutationResult(Estimate(-0.2, -0.3, -0.1), 0.0417, 24, True))
@@ -55,13 +60,13 @@ class PermutationResult:
     exact: bool
 
     def __str__(self) -> str:
-        """Write statistic, interval, p, and how it was found."""
+        """Write statistic, interval, p and the number of permutations."""
         tried = "all" if self.exact else "drawn:"
         return f"{self.estimate}, p = {self.p:.2g} ({tried} {self.permutations} permutations)"
 
 
 def contrasts(counts: Int[np.ndarray, "group run"]) -> Int[np.ndarray, "group run"]:
-    """Give t[g,k], what a group adds to T when its run k is called the first.
+    """Give t[g,k], the contribution of a group to T when its run k is called the first.
 
     Example:
         >>> contrasts(np.array([[3, 1], [0, 0]])).tolist()
@@ -113,10 +118,10 @@ def relabelling_p(counts: Int[np.ndarray, "group run"]) -> float:
 
 
 def weighted_p(values: Float[np.ndarray, "group choice"], seed: int = 0) -> tuple[float, int, bool]:
-    """Test a sum of weighted contrasts, two-sided: all relabellings where few, else drawn ones.
+    """Test a sum of weighted contrasts, two-sided, by all relabellings or by drawn ones.
 
     Args:
-        values: What each group adds to the sum under each labelling, the observed one first.
+        values: Each group's contribution to the sum under each labelling, the observed one first.
         seed: Seed of the draws.
 
     Returns:
@@ -129,13 +134,13 @@ def weighted_p(values: Float[np.ndarray, "group choice"], seed: int = 0) -> tupl
     if not len(values):
         return math.nan, 0, False
     observed = float(values[:, 0].sum())
-    moving = values[(np.abs(values) > SAME).any(1)]
+    moving = values[(np.abs(values) > ROUNDING).any(1)]
     groups, choices = moving.shape
     if groups * math.log(choices) <= math.log(MOST_EXACT):
         picks, exact = np.array(list(product(range(choices), repeat=groups)), dtype=int), True
     else:
         source, exact = np.random.default_rng(seed), False
-        picks = source.integers(choices, size=(DRAWS, groups))
+        picks = source.integers(choices, size=(DRAWN_RELABELLINGS, groups))
     null = np.zeros(len(picks))
     for group, own in enumerate(moving):
         null += own[picks[:, group]]
@@ -143,7 +148,7 @@ def weighted_p(values: Float[np.ndarray, "group choice"], seed: int = 0) -> tupl
 
 
 def relabellings(n: int, seed: int = 0) -> tuple[Int[np.ndarray, "permutation n"], bool]:
-    """Give orders of n labels: all where there are few, else drawn ones; and whether all.
+    """Give all orders of n labels, or drawn ones where there are too many; and whether all.
 
     Example:
         >>> relabellings(3)[0].shape, relabellings(3)[1]
@@ -152,18 +157,18 @@ def relabellings(n: int, seed: int = 0) -> tuple[Int[np.ndarray, "permutation n"
     if math.factorial(n) <= MOST_EXACT:
         return np.array(list(permutations(range(n)))), True
     source = np.random.default_rng(seed)
-    return source.permuted(np.tile(np.arange(n), (DRAWS, 1)), axis=1), False
+    return source.permuted(np.tile(np.arange(n), (DRAWN_RELABELLINGS, 1)), axis=1), False
 
 
 def permutation_p(
     observed: float,
     null: Float[np.ndarray, " permutation"],
     exact: bool,
-    alternative: str = "two-sided",
+    alternative: Alternative = "two-sided",
 ) -> float:
     """Give the share of permutations at least as extreme as what was observed.
 
-    All permutations hold the observed one. Drawn ones need not, so it is added: a p of (1 + count)
+    All permutations include the observed one. Drawn ones need not, so it is added: p = (1 + count)
     / (1 + draws) is never 0 and never too small on average.
 
     Raises:
@@ -178,16 +183,16 @@ def permutation_p(
     if math.isnan(observed):
         return math.nan
     if alternative == "two-sided":
-        beyond = np.abs(null) >= abs(observed) - SAME
+        beyond = np.abs(null) >= abs(observed) - ROUNDING
     elif alternative == "less":
-        beyond = null <= observed + SAME
+        beyond = null <= observed + ROUNDING
     else:
-        beyond = null >= observed - SAME
+        beyond = null >= observed - ROUNDING
     return float(beyond.mean()) if exact else float((1 + beyond.sum()) / (1 + len(null)))
 
 
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    """Correct p so that the chance of any false finding is held (Holm 1979).
+    """Correct p-values to control the family-wise error rate (Holm 1979).
 
     Example:
         >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
@@ -201,7 +206,7 @@ def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
 
 
 def benjamini_hochberg(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    """Correct p so that the expected share of false findings among all findings is held.
+    """Correct p-values to control the false discovery rate (Benjamini and Hochberg 1995).
 
     Example:
         >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03])).round(9).tolist()
@@ -213,14 +218,14 @@ def benjamini_hochberg(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " tes
     return result
 
 
-CORRECTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+CORRECTIONS: Mapping[Correction, Callable[[np.ndarray], np.ndarray]] = {
     "holm": holm,
     "benjamini-hochberg": benjamini_hochberg,
 }
 
 
-def corrected(p: Float[np.ndarray, " test"], correction: str) -> Float[np.ndarray, " test"]:
-    """Correct p for their number; those that are NaN were no tests and stay NaN.
+def corrected(p: Float[np.ndarray, " test"], correction: Correction) -> Float[np.ndarray, " test"]:
+    """Correct p-values for multiple tests; NaN are no tests and stay NaN.
 
     Raises:
         InputError: An unknown correction.

@@ -21,7 +21,7 @@ def data_path(*parts: str) -> Path:
         >>> data_path("everyday", "questions.csv").name
         'questions.csv'
     """
-    # The wheel copies the repository's data/ to culture_lens/data/; a checkout has only the former.
+    # A wheel holds data/ as culture_lens/data/; a checkout has it at the top.
     homes = (
         Path(str(files("culture_lens"))) / "data",
         Path(__file__).resolve().parents[2] / "data",

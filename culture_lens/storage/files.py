@@ -1,6 +1,6 @@
-"""Results on disk: safetensors with JSON metadata, JSON, written whole or not at all.
+"""Files of results: safetensors and parquet with JSON metadata, and JSON, written atomically.
 
-Nothing here runs code from a file: no pickle, and what is read is checked before it is used.
+Nothing here runs code from a file (no pickle), and contents are checked before they are used.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from culture_lens.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTE = b"culture_lens"
-"""The key of our metadata in a parquet file."""
+NOTE, KIND = b"culture_lens", b"culture_lens.kind"
+"""Keys in a parquet file: of the metadata, and of the kind of result."""
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Write a file beside its place, then rename it, so that no half file is ever found.
+    """Write a file under another name, then rename it, so that no half-written file is ever found.
 
     Example:
         ``write_whole("a.txt", lambda p: p.write_text("whole"))``
@@ -86,31 +86,39 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         ) from None
 
 
-def save_table(path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> Path:
-    """Write records and metadata into one parquet file."""
+def save_table(
+    path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any], *, kind: str
+) -> Path:
+    """Write records, their metadata and their kind into one parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    note = {NOTE: json.dumps(dict(metadata), default=str).encode()}
+    note = {NOTE: json.dumps(dict(metadata), default=str).encode(), KIND: kind.encode()}
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
     return write_whole(path, lambda part: pq.write_table(table, part))
 
 
-def load_table(path: str | Path, kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+def load_table(path: str | Path, what: str, *, kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read records and metadata that ``save_table`` wrote.
 
+    Args:
+        path: The file.
+        what: Name of the expected result in messages, such as ``"an ablation matrix"``.
+        kind: The kind that it was saved as.
+
     Raises:
-        InputError: The file is missing, damaged, or was not written so; ``kind`` names what was
-            expected.
+        InputError: The file is missing, damaged, of another kind, or has no metadata.
     """
     import pyarrow.parquet as pq
 
     frame = read_parquet(path)
-    note = (pq.read_schema(path).metadata or {}).get(NOTE)
-    if note is None:
-        raise InputError(f"{path} is not {kind}: its metadata are missing.")
-    metadata: dict[str, Any] = json.loads(note)
+    notes = pq.read_schema(path).metadata or {}
+    if NOTE not in notes or KIND not in notes:
+        raise InputError(f"{path} is not {what}: its metadata are missing.")
+    if (found := notes[KIND].decode()) != kind:
+        raise InputError(f"{path} is not {what}: it holds a {found}.")
+    metadata: dict[str, Any] = json.loads(notes[NOTE])
     return frame, metadata
 
 

@@ -1,8 +1,8 @@
 """Run folders: finished pieces kept by what they depend on, named results, provenance.
 
-A piece (a shard of statistics, the records of one mask) is kept under a key that hashes everything
-it depends on: model, prompts, options. A run that was interrupted, or is repeated, finds the
-finished pieces and goes on; changed settings have other keys, so nothing stale is ever used.
+A piece (statistics, the records of one mask) is kept under a key that hashes everything it depends
+on: model, prompts, options. A run that was interrupted, or is repeated, finds the finished pieces
+and goes on; changed settings give other keys, so that nothing outdated is used.
 
     run.json                   what was done: command, options, versions, date
     neurons/conact.safetensors named results
@@ -46,7 +46,7 @@ def versions() -> dict[str, str]:
 
 
 def content_key(*parts: Any) -> str:
-    """Hash anything JSON can write into a short key.
+    """Hash values that JSON can write into a short key.
 
     Example:
         >>> content_key("a", 1) == content_key("a", 1)
@@ -58,7 +58,7 @@ def content_key(*parts: Any) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A folder with everything that one piece of research has produced.
+    """A run folder: everything that one analysis has produced.
 
     Example:
         ``run = Run.open("runs/first"); matrix = ablation_matrix(model, found, qs, run=run)``
@@ -84,16 +84,16 @@ class Run:
         return cls(folder)
 
     def piece(self, kind: str, key: str, suffix: str) -> Path:
-        """Say where a piece with this key is or will be."""
+        """Give the place of the piece with this key."""
         return self.path / "pieces" / f"{kind}-{key}{suffix}"
 
-    def named(self, room: str, name: str, suffix: str) -> Path:
-        """Say where a named result is or will be, such as ``neurons/conact.safetensors``."""
-        return self.path / room / f"{name}{suffix}"
+    def named(self, folder: str, name: str, suffix: str) -> Path:
+        """Give the place of a named result, such as ``neurons/conact.safetensors``."""
+        return self.path / folder / f"{name}{suffix}"
 
-    def names(self, room: str, suffix: str) -> list[str]:
-        """List the named results of a room, in order."""
-        return sorted(file.name[: -len(suffix)] for file in self.path.glob(f"{room}/*{suffix}"))
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """List the named results in one of its folders, sorted."""
+        return sorted(file.name[: -len(suffix)] for file in self.path.glob(f"{folder}/*{suffix}"))
 
     def log(self, command: str, options: Mapping[str, Any]) -> None:
         """Add what was done, with options, versions and time, to ``run.json``."""

@@ -16,16 +16,13 @@ from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from culture_lens.questions.question import PromptFormat, with_format
-from tests.conftest import (
-    lens,
-    needs_smollm2,
-    raw,
-    reference_inputs,
-    rows_refused_beyond,
-    toy_questions,
-)
 from tests.helpers import reference
-from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import lens, raw, spoilt
+from tests.helpers.questions import toy_questions
+from tests.helpers.reference import reference_inputs
+from tests.helpers.smollm2 import needs_smollm2
+from tests.helpers.tiny import ARCHITECTURES
 
 SITES = ("act", "gate", "up", "q", "k", "v")
 LONG_HEAD = PromptFormat(
@@ -112,7 +109,7 @@ def test_smollm2_counts_equal_the_reference():
     needs_smollm2()
     from transformers import AutoModelForCausalLM
 
-    from culture_lens.models.load import embedded_path
+    from culture_lens.models.checkpoints import embedded_path
 
     model = load_model("smollm2-135m", dtype=torch.float64)
     hf = AutoModelForCausalLM.from_pretrained(embedded_path("smollm2-135m"), dtype=torch.float64)
@@ -268,18 +265,6 @@ def test_sites_the_model_does_not_have():
         record_activations(lens("llama"), [], sites="acts")
     with pytest.raises(InputError, match="unknown site 'up'"):
         record_activations(lens("gpt2"), [], sites=("act", "up"))
-
-
-def spoilt(value, layer=1):
-    """A model whose neuron 5 of a layer is a number times ``value``."""
-    hf = tiny_model("llama")
-    with torch.no_grad():
-        hf.model.layers[layer].mlp.gate_proj.weight[5] = value
-    tokenizer = tiny_tokenizer("llama")
-    try:
-        return load_model("spoilt", hf_model=hf, tokenizer=tokenizer)
-    finally:
-        del hf
 
 
 @pytest.mark.parametrize("magnitudes", [True, False])

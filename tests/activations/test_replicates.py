@@ -5,11 +5,8 @@ import pytest
 import torch
 
 from culture_lens.activations.resampling import balancing_weights, make_design
-from culture_lens.activations.statistics import (
-    ActivationStatistics,
-    ActivationSummary,
-    ItemStatistics,
-)
+from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.questions.strata import balance_table, column_of, relabelled, strata_of
 from tests.helpers.simulated import (

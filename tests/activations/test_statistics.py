@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.activations.statistics import (
-    ActivationStatistics,
-    ActivationSummary,
-    ItemStatistics,
-    grouped,
-)
+from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, grouped
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
 
 ITEMS, LAYERS, WIDTH = 23, 2, 5

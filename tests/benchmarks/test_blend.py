@@ -13,29 +13,23 @@ from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import control_twin
+from tests.helpers.marks import needs_data, quiet
 from tests.helpers.places import DATA
+from tests.helpers.rows import csv_rows
 
 FOLDER = DATA / "blend"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"BLEnD is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
-quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+real = needs_data("blend")
 IDENTIFY = {"Food", "Sport", "Work life"}
-
-
-def read_csv(name):
-    with next(FOLDER.glob(name)).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
 def published():
-    return read_csv("mc_questions*.csv")
+    return csv_rows(FOLDER, "mc_questions*.csv")
 
 
 @pytest.fixture(scope="module")
 def topics():
-    return {row["ID"]: row["Topic"] for row in read_csv("US_questions.csv")}
+    return {row["ID"]: row["Topic"] for row in csv_rows(FOLDER, "US_questions.csv")}
 
 
 def gold(row):

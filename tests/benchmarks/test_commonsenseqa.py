@@ -10,12 +10,11 @@ from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.commonsenseqa import WORDINGS, commonsenseqa_questions
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 
 FOLDER = DATA / "commonsenseqa"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"CommonsenseQA is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
+real = needs_data("commonsenseqa")
 
 
 @real

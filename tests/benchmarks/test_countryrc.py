@@ -1,37 +1,29 @@
 """CountryRC: the answer stands in the passage, and nothing else gives it away."""
 
 import hashlib
-import json
-import math
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 
 from culture_lens.benchmarks import load_benchmark
-from culture_lens.benchmarks.countryrc import (
-    COUNTRIES,
-    POOL,
-    WORDINGS,
-    country_name,
-    countryrc_questions,
-)
-from culture_lens.benchmarks.reading.rows import as_frame
+from culture_lens.benchmarks.countryrc import COUNTRIES, POOL, WORDINGS, country_name
 from culture_lens.errors import InputError
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.build import build_prompt
 from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import control_twin
 from culture_lens.storage.bundled import data_path
-from tests.helpers.places import ROOT
+from tests.helpers.chance import chi_square_p
+from tests.helpers.countryrc import (
+    PUBLISHED,
+    made_template,
+    needs_published,
+    questions_of_templates,
+)
+from tests.helpers.places import DATA
+from tests.helpers.processes import run_python
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
-
-SHARED = ROOT.parent / "shared" / "data"
-PUBLISHED = SHARED / "countryrc" / "data.json"
-real = pytest.mark.skipif(not PUBLISHED.exists(), reason="no local copy of the published file")
 
 
 @pytest.fixture(scope="module")
@@ -39,86 +31,9 @@ def questions():
     return load_benchmark("countryrc")
 
 
-@pytest.fixture(scope="module")
-def templates():
-    """The bundled templates, read without the package's reader."""
-    return json.loads(data_path("countryrc", "data.json").read_text(encoding="utf-8"))
-
-
 def name_of(label):
     """How labels are written, said once more."""
     return {"US": "USA", "South_Korea": "South Korea"}.get(label, label)
-
-
-def chi_square_p(counts):
-    """Upper tail of chi-square with three degrees of freedom, for four counts."""
-    assert len(counts) == 4
-    mean = sum(counts) / 4
-    x = sum((count - mean) ** 2 for count in counts) / mean
-    return math.erfc(math.sqrt(x / 2)) + math.sqrt(2 * x / math.pi) * math.exp(-x / 2)
-
-
-# The bundled templates.
-
-
-def test_templates_have_their_placeholders_once_and_ids_in_order(templates):
-    assert [t["id"] for t in templates] == [f"rc-{n:02d}" for n in range(1, 51)]
-    for template in templates:
-        assert list(template) == ["id", "context", "question"]
-        fields = re.findall(r"\{.*?\}", template["context"])
-        assert fields.count("{country}") == 1 and fields.count("{country_dummy}") <= 1
-        assert len(fields) == len(set(fields) & {"{country}", "{country_dummy}"})
-        assert "{" not in template["question"] and template["question"].endswith("?")
-    assert len({t["question"] for t in templates}) == len({t["context"] for t in templates}) == 50
-
-
-def test_decoys_are_spread_over_both_halves_and_both_sides_of_the_answer(templates):
-    for half in (templates[:25], templates[25:]):
-        decoys = [t["context"] for t in half if "{country_dummy}" in t["context"]]
-        assert len(decoys) == 10
-        assert sum(t.index("{country_dummy}") < t.index("{country}") for t in decoys) == 5
-
-
-def test_the_answer_stands_early_in_the_middle_and_late_in_both_halves(templates):
-    for half in (templates[:25], templates[25:]):
-        places = [t["context"].index("{country}") / len(t["context"]) for t in half]
-        assert min(Counter(int(3 * place) for place in places).values()) >= 4
-
-
-def test_no_template_needs_the_place_to_be_a_country(templates):
-    for template in templates:
-        words = f"{template['context']} {template['question']}".lower()
-        for placeholder in ("{country}", "{country_dummy}"):
-            words = words.replace(placeholder, "")
-        assert not re.search(r"\b(countr|nation|government|border|abroad)", words), template
-        assert "the {country" not in template["context"].lower()
-
-
-@pytest.fixture(scope="module")
-def published():
-    return json.loads(PUBLISHED.read_text(encoding="utf-8"))
-
-
-def word_runs(templates, length):
-    runs = set()
-    for text in (t[part] for t in templates for part in ("context", "question")):
-        words = re.findall(r"[\w{}']+", text.lower())
-        runs |= {tuple(words[i : i + length]) for i in range(len(words) - length + 1)}
-    return runs
-
-
-def sentences(templates):
-    texts = (f"{t['context']} {t['question']}".lower() for t in templates)
-    return {s.strip() for text in texts for s in re.split(r"[.?!]", text)} - {""}
-
-
-@real
-def test_the_templates_share_no_sentence_and_no_run_of_words_with_the_published(
-    templates, published
-):
-    assert sentences(templates).isdisjoint(sentences(published))
-    assert word_runs(templates, 5).isdisjoint(word_runs(published, 5))
-    assert word_runs(templates, 2) & word_runs(published, 2)  # so the comparison compares
 
 
 # The questions.
@@ -204,24 +119,13 @@ def test_every_name_is_a_wrong_option_about_equally_often(questions):
         assert abs(decoys[name] - (560 if name in own else 640) / 15) < 26, (name, decoys[name])
 
 
-def digest(questions):
-    return hashlib.sha256(repr(questions).encode()).hexdigest()
-
-
 def test_same_in_a_fresh_process_with_another_hash_seed(questions):
     code = (
         "import hashlib; from culture_lens.benchmarks import load_benchmark as l;"
         "print(hashlib.sha256(repr(l('countryrc')).encode()).hexdigest())"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == digest(questions)
+    there = run_python(code, PYTHONHASHSEED="1").strip()
+    assert there == hashlib.sha256(repr(questions).encode()).hexdigest()
 
 
 def test_file_and_folder_give_the_bundled_questions(questions):
@@ -261,9 +165,9 @@ def test_eight_of_the_sixteen_labels():
     assert set(COUNTRIES) < set(POOL)
 
 
-@real
+@needs_published
 def test_labels_are_those_of_blend():
-    files = (SHARED / "blend" / "annotations").glob("*_data.json")
+    files = (DATA / "blend" / "annotations").glob("*_data.json")
     assert set(POOL) == {file.name.removesuffix("_data.json") for file in files}
 
 
@@ -341,77 +245,6 @@ def test_labels_are_single_tokens_in_every_wording(questions, architecture):
     assert {q.metadata["wording"] for q in questions[::50][:4]} == {1, 2, 3, 4}
 
 
-# The published file.
-
-
-@real
-def test_the_published_file_is_read_the_same_way(questions, published):
-    theirs = load_benchmark("countryrc", PUBLISHED)
-    assert theirs == load_benchmark("countryrc", PUBLISHED.parent)
-    assert len(theirs) == 1600 and {q.group for q in theirs} == {str(n) for n in range(50)}
-    decoys = {q.group for q in theirs if q.category == "decoy"}
-    assert decoys == {t["id"] for t in published if "{country_dummy}" in t["context"]}
-    assert len(decoys) == 20
-    assert Counter(q.split for q in theirs) == {"identify": 800, "evaluate": 800}
-    for question in theirs:
-        assert "{" not in question.text
-        assert stands(question.options[question.answer], question.text)
-
-
-# Rows made here.
-
-
-def made(name="t1", context="It came from {country}.", question="Where from?", **other):
-    return {"id": name, "context": context, "question": question, **other}
-
-
-def questions_of(*rows, **options):
-    return countryrc_questions(as_frame(list(rows)), **options)
-
-
-def test_other_braces_and_repeated_fields_stay_whole():
-    text = r"{0} {} {name} \1: {country}, not {country_dummy} but {country} {"
-    own = r"A\g<0>{country_dummy}"
-    question = questions_of(made(context=text), countries={"x": own})[0]
-    decoy = question.metadata["decoy"]
-    assert question.text.startswith(rf"Passage: {{0}} {{}} {{name}} \1: {own}, not {decoy} but")
-    assert question.text.endswith("Where from?") and decoy in question.options
-
-
-def test_the_middle_of_an_odd_number_of_templates_evaluates():
-    found = questions_of(*(made(f"t{n}") for n in range(5)), countries="Iran")
-    halves = {q.group: q.split for q in found}
-    assert list(halves.values()) == ["identify"] * 2 + ["evaluate"] * 3
-    assert len(found) == 5 * 4
-
-
-def test_questions_do_not_depend_on_the_other_templates_or_countries():
-    rows = [made("t1"), made("t2", "{country_dummy} or {country}?")]
-    both = questions_of(*rows, countries=["Iran", "UK"])
-    alone = questions_of(rows[1], countries=["UK"])
-    assert alone == [q for q in both if q.group == "t2" and q.culture == "UK"]
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        ([made(), made("t2", "No place.")], ["row 2", "'t2'", "does not hold {country}"]),
-        ([made(context="{country_dummy}", question="{country}?")], ["does not hold {country}"]),
-        ([made(), made()], ["row 2", "'t1' occurred before"]),
-        ([made(), made(" ")], ["row 2", "'id' is empty"]),
-        ([made(context="")], ["row 1", "'context' is empty"]),
-        ([made(question=None)], ["row 1", "'question' is empty"]),
-        ([{"id": "t1", "context": "{country}"}], ["column 'question' is missing"]),
-        ([{"context": "{country}", "question": "?"}], ["column 'id' is missing"]),
-    ],
-)
-def test_bad_templates_are_named(rows, words):
-    with pytest.raises(InputError) as caught:
-        questions_of(*rows)
-    for word in words:
-        assert word in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -427,7 +260,7 @@ def test_bad_templates_are_named(rows, words):
 )
 def test_bad_options_are_named(options, words):
     with pytest.raises(InputError) as caught:
-        questions_of(made(), **options)
+        questions_of_templates(made_template(), **options)
     for word in words:
         assert word in str(caught.value)
 
@@ -437,3 +270,20 @@ def test_an_unknown_option_and_a_missing_file_are_named(tmp_path):
         load_benchmark("countryrc", splits="identify")
     with pytest.raises(InputError, match=r"needs exactly one file data\.\(csv.*found none"):
         load_benchmark("countryrc", tmp_path)
+
+
+# The published file.
+
+
+@needs_published
+def test_the_published_file_is_read_the_same_way(questions, published_templates):
+    theirs = load_benchmark("countryrc", PUBLISHED)
+    assert theirs == load_benchmark("countryrc", PUBLISHED.parent)
+    assert len(theirs) == 1600 and {q.group for q in theirs} == {str(n) for n in range(50)}
+    decoys = {q.group for q in theirs if q.category == "decoy"}
+    assert decoys == {t["id"] for t in published_templates if "{country_dummy}" in t["context"]}
+    assert len(decoys) == 20
+    assert Counter(q.split for q in theirs) == {"identify": 800, "evaluate": 800}
+    for question in theirs:
+        assert "{" not in question.text
+        assert stands(question.options[question.answer], question.text)

@@ -15,19 +15,13 @@ from culture_lens.benchmarks.culturalbench import (
 )
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
+from tests.helpers.marks import needs_data, quiet
 from tests.helpers.places import DATA
+from tests.helpers.rows import csv_rows
 
 FOLDER = DATA / "culturalbench"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"CulturalBench is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
-quiet = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+real = needs_data("culturalbench")
 LETTERS = "abcd"
-
-
-def published(name):
-    with next(FOLDER.glob(f"{name}*.csv")).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def said(caught):
@@ -43,7 +37,7 @@ REPEATED = {"768"}  # asks what 550 asks
 
 @real
 def test_easy_rows():
-    rows = published("CulturalBench-Easy")
+    rows = csv_rows(FOLDER, "CulturalBench-Easy*.csv")
     assert len(rows) == 1227
     with pytest.warns(CultureLensWarning) as caught:
         questions = load_benchmark("culturalbench", FOLDER)
@@ -74,7 +68,7 @@ def test_easy_rows():
 @real
 @quiet
 def test_gold_letters_are_even_after_the_shuffle():
-    gold = Counter(row["answer"] for row in published("CulturalBench-Easy"))
+    gold = Counter(row["answer"] for row in csv_rows(FOLDER, "CulturalBench-Easy*.csv"))
     assert gold["A"] == 658  # the lean that is to go
     counts = Counter(q.answer for q in load_benchmark("culturalbench", FOLDER))
     mean = sum(counts.values()) / 4
@@ -85,7 +79,7 @@ def test_gold_letters_are_even_after_the_shuffle():
 
 @real
 def test_hard_rows():
-    rows = published("CulturalBench-Hard")
+    rows = csv_rows(FOLDER, "CulturalBench-Hard*.csv")
     assert len(rows) == 4908
     with pytest.warns(CultureLensWarning) as caught:
         questions = load_benchmark("culturalbench", FOLDER, subset="hard")

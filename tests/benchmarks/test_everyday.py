@@ -2,10 +2,6 @@
 
 import csv
 import hashlib
-import math
-import os
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -15,7 +11,8 @@ from culture_lens.benchmarks.everyday import everyday_questions
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import InputError
 from culture_lens.storage.bundled import data_path
-from tests.helpers.places import ROOT
+from tests.helpers.chance import chi_square_p
+from tests.helpers.processes import run_python
 
 COLUMNS = ("group", "topic", "culture", "question", "answer", "source")
 
@@ -52,14 +49,6 @@ def test_gold_is_the_own_answer_and_the_others_are_true_elsewhere(questions, tru
             assert option == truth[question.group, owner]["answer"]
 
 
-def chi_square_p(counts):
-    """Upper tail of chi-square with three degrees of freedom, for four counts."""
-    assert len(counts) == 4
-    mean = sum(counts) / 4
-    x = sum((count - mean) ** 2 for count in counts) / mean
-    return math.erfc(math.sqrt(x / 2)) + math.sqrt(2 * x / math.pi) * math.exp(-x / 2)
-
-
 def test_gold_position_is_balanced(questions):
     assert chi_square_p([120, 120, 120, 120]) == pytest.approx(1.0)
     assert chi_square_p([100, 100, 100, 180]) < 1e-6  # the bound can fail
@@ -79,25 +68,14 @@ def test_every_culture_is_a_wrong_option_about_equally_often(questions):
     assert all(abs(count - 180) < 41 for count in wrong.values()), wrong
 
 
-def digest(questions):
-    return hashlib.sha256(repr(questions).encode()).hexdigest()
-
-
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_same_in_a_fresh_process_with_another_hash_seed(questions, seed):
     code = (
         "import hashlib; from culture_lens.benchmarks import load_benchmark as l;"
         "print(hashlib.sha256(repr(l('everyday')).encode()).hexdigest())"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == digest(questions)
+    there = run_python(code, PYTHONHASHSEED=seed).strip()
+    assert there == hashlib.sha256(repr(questions).encode()).hexdigest()
 
 
 def test_local_copy_as_file_and_as_folder(questions):

@@ -9,16 +9,10 @@ from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.glue import MRPC_TASK, QNLI_TASK, glue_questions
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 
 TASKS = {"qnli": QNLI_TASK, "mrpc": MRPC_TASK}
-
-
-def needs(name):
-    folder = DATA / name
-    return pytest.mark.skipif(
-        not folder.is_dir(), reason=f"{name} is not at {folder} (set CULTURE_LENS_DATA)"
-    )
 
 
 def published(name):
@@ -32,7 +26,7 @@ def published(name):
 # The published rows.
 
 
-@needs("qnli")
+@needs_data("qnli")
 def test_qnli_rows(recwarn):
     rows = published("qnli")
     questions = load_benchmark("qnli", DATA / "qnli")
@@ -50,7 +44,7 @@ def test_qnli_rows(recwarn):
     assert abs(sum(q.answer for q in questions) - 5463 / 2) < 111
 
 
-@needs("mrpc")
+@needs_data("mrpc")
 def test_mrpc_rows(recwarn):
     rows = published("mrpc")
     questions = load_benchmark("mrpc", DATA / "mrpc" / "dev.tsv")
@@ -70,8 +64,8 @@ def test_mrpc_rows(recwarn):
 @pytest.mark.parametrize(
     ("name", "columns", "groups"),
     [
-        pytest.param("qnli", ("question", "sentence"), 2686, marks=needs("qnli")),
-        pytest.param("mrpc", ("#1 String", "#2 String"), 399, marks=needs("mrpc")),
+        pytest.param("qnli", ("question", "sentence"), 2686, marks=needs_data("qnli")),
+        pytest.param("mrpc", ("#1 String", "#2 String"), 399, marks=needs_data("mrpc")),
     ],
 )
 def test_pairs_that_share_a_text_are_one_group(name, columns, groups):

@@ -1,37 +1,30 @@
 """K-Viscuit: the published rows against what the file itself says, and its layout on the hub."""
 
-import io
 import json
 from collections import Counter
 
 import datasets
 import pytest
-from PIL import Image
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.questions.images import LazyImage
 from culture_lens.questions.readable import readable
 from culture_lens.questions.splits import split_questions
+from tests.helpers.images import plain_picture
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
 
+pytestmark = pytest.mark.usefixtures("cache_apart")
+
 FOLDER = DATA / "k_viscuit"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"K-Viscuit is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
+real = needs_data("k_viscuit")
 
 
 @pytest.fixture(scope="module")
 def published():
     with (FOLDER / "annotations.jsonl").open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
-
-
-@pytest.fixture(autouse=True)
-def cache_apart(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(
-        datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets"))
-    )
 
 
 @real
@@ -77,12 +70,6 @@ def test_topics_as_cultures(published):
     assert len(food) == sum(row["category"] == "Food" for row in published)
 
 
-def picture(colour):
-    out = io.BytesIO()
-    Image.new("RGB", (8, 6), colour).save(out, "PNG")
-    return out.getvalue()
-
-
 COLOURS = ("red", "green")
 
 
@@ -103,7 +90,7 @@ def made(number, path="0.png", **other):
 def written(folder, rows, images="images"):
     (folder / images).mkdir(parents=True, exist_ok=True)
     for number, colour in enumerate(COLOURS):
-        (folder / images / f"{number}.png").write_bytes(picture(colour))
+        (folder / images / f"{number}.png").write_bytes(plain_picture(colour))
     lines = "\n".join(json.dumps(row) for row in rows)
     (folder / "annotations.jsonl").write_text(lines, encoding="utf-8")
     return folder
@@ -122,7 +109,10 @@ def test_images_beside_the_file_or_in_their_folder(tmp_path):
 
 def test_the_layout_of_the_hub(tmp_path, monkeypatch):
     rows = [
-        {**made(n, f"{n // 2}.png"), "image": {"bytes": picture(COLOURS[n // 2]), "path": None}}
+        {
+            **made(n, f"{n // 2}.png"),
+            "image": {"bytes": plain_picture(COLOURS[n // 2]), "path": None},
+        }
         for n in range(4)
     ]
     hub = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
@@ -147,7 +137,7 @@ def test_the_layout_of_the_hub(tmp_path, monkeypatch):
         ]
 
 
-def test_ids_that_occur_twice_are_numbered_in_ablate(tmp_path, recwarn):
+def test_ids_that_occur_twice_are_numbered_without_a_word(tmp_path, recwarn):
     rows = [made(n, id_="Food.1.2") for n in range(3)]
     questions = load_benchmark("k_viscuit", written(tmp_path, rows))
     assert [q.id for q in questions] == ["Food.1.2", "Food.1.2/2", "Food.1.2/3"]

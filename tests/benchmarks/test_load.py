@@ -1,7 +1,5 @@
 """load_benchmark: names, filters, limits and the hub, on the bundled set."""
 
-import subprocess
-import sys
 from collections import Counter
 
 import datasets
@@ -9,7 +7,7 @@ import pytest
 
 from culture_lens.benchmarks import BENCHMARKS, Benchmark, benchmark_names, load_benchmark
 from culture_lens.errors import InputError
-from tests.helpers.places import ROOT
+from tests.helpers.processes import imported_by
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +134,5 @@ def test_hub_rows_of_another_layout(monkeypatch):
 
 
 def test_importing_benchmarks_is_light():
-    code = (
-        "import sys, culture_lens.benchmarks;"
-        "print([m for m in ('pandas', 'datasets', 'pyarrow', 'torch', 'PIL') if m in sys.modules])"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == "[]"
+    heavy = ("pandas", "datasets", "pyarrow", "torch", "PIL")
+    assert imported_by("import culture_lens.benchmarks", *heavy) == []

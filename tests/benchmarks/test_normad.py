@@ -8,21 +8,19 @@ import pytest
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.normad import WORDINGS, country_name, normad_questions
-from culture_lens.benchmarks.reading.linked_groups import linked_groups
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.errors import CultureLensWarning, InputError
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
+from tests.helpers.rows import csv_rows
 
 FOLDER = DATA / "normad"
-real = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"NormAd is not at {FOLDER} (set CULTURE_LENS_DATA)"
-)
+real = needs_data("normad")
 
 
 @pytest.fixture(scope="module")
 def published():
-    with next(FOLDER.glob("normad*.csv")).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(FOLDER, "normad*.csv")
 
 
 # The published rows.
@@ -198,27 +196,6 @@ def test_groups():
     same_rule = made(1, Story="Other?", **{"Rule-of-Thumb": made(0)["Rule-of-Thumb"]})
     rows = [made(0), same_rule, made(2, "fiji", Story="Other?"), made(3)]
     assert [q.group for q in questions_of(*rows)] == ["0", "0", "0", "3"]
-
-
-def test_linked_groups_against_a_search_by_hand():
-    ids = [str(n) for n in range(12)]
-    a = ["p", "q", "", "r", "p", "s", "t", "", "u", "q", "v", "v"]
-    b = ["q", "1", "2", "3", "4", "1", "4", "", "5", "6", "5", ""]
-    near = {
-        n: {m for m in range(12) if (a[n] and a[n] == a[m]) or (b[n] and b[n] == b[m])}
-        for n in range(12)
-    }
-    expected = []
-    for n in range(12):
-        reached, todo = {n}, [n]
-        while todo:
-            new = near[todo.pop()] - reached
-            reached |= new
-            todo += new
-        expected.append(str(min(reached)))
-    assert linked_groups(ids, a, b) == expected
-    assert len(set(expected)) == 6  # "q" in one column and "q" in the other are two texts
-    assert linked_groups(["x", "y"], ["", ""]) == ["x", "y"]
 
 
 def test_hub_and_local_copy_give_the_same(tmp_path, monkeypatch):

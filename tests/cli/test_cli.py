@@ -1,29 +1,24 @@
 """The command line on a tiny model: a run folder from find to the page."""
 
 import csv
-import subprocess
-import sys
 
 import pytest
 
-from culture_lens import cli
-from culture_lens.attribution.culnig import SCORINGS, CulnigScores
+from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
-from tests.helpers.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.cli import run
+from tests.helpers.lm import save_tiny
 
 CULTURES = ("Italy", "Japan", "Mexico")
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("llama")
-    tiny_model("llama").save_pretrained(folder)
-    tiny_tokenizer("llama").save_pretrained(folder)
-    return str(folder)
+    return save_tiny("llama", tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +41,6 @@ def table(tmp_path_factory):
             options = [row.pop(name) for name in "abc"]
             out.write(json.dumps({**row, "options": options}) + "\n")
     return str(rows)
-
-
-def run(capsys, *arguments):
-    """Call the command line; give exit code, standard output and standard error."""
-    code = 0
-    held = sys.argv
-    sys.argv = ["culture-lens", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as stop:
-        code = stop.code or 0
-    finally:
-        sys.argv = held
-    said = capsys.readouterr()
-    return code, said.out, said.err
 
 
 def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
@@ -143,15 +123,12 @@ def test_an_interrupt_says_that_work_is_kept(capsys, monkeypatch, tmp_path):
     assert "kept" in err
 
 
-def test_help_of_every_command_has_an_example():
-    for command in ("find", "ablate", "evaluate", "plot", "report", "demo", "models", "benchmarks"):
-        done = subprocess.run(
-            [sys.executable, "-c", "from culture_lens.cli import main; main()", command, "--help"],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0
-        assert f"culture-lens {command}" in done.stdout
+@pytest.mark.parametrize(
+    "command", ["find", "ablate", "evaluate", "plot", "report", "demo", "models", "benchmarks"]
+)
+def test_help_has_an_example(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0 and f"culture-lens {command}" in out
 
 
 def test_lists(capsys):
@@ -200,7 +177,7 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert code == 0, err
     assert "no more than guessing gives" in err  # a random model knows no letters
     scores = {
-        name: NeuronScores.load(folder / "scores" / f"{name}.safetensors") for name in SCORINGS
+        name: NeuronScores.load(folder / "scores" / f"{name}.safetensors") for name in CONTRASTED
     }
     assert scores["countryrc"].cultures == ("Italy", "Japan")
     specific = NeuronSet.load(folder / "neurons" / "culnig_specific.safetensors")

@@ -2,7 +2,6 @@
 
 import warnings
 
-import datasets
 import pandas as pd
 import pytest
 
@@ -10,10 +9,12 @@ from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.transfer import TransferMatrix
 from culture_lens.models.architectures import ARCHITECTURES, PRESETS
 from culture_lens.neurons.neuron_set import NeuronSet
-from tests.benchmarks.test_cvqa import SUBSETS, dataset, made
-from tests.cli.test_cli import run
-from tests.helpers.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.cli import run
+from tests.helpers.cvqa import SUBSETS, dataset, made
+from tests.helpers.lm import save_tiny
 from tests.helpers.tiny_vlm import save_vlm
+
+pytestmark = pytest.mark.usefixtures("cache_apart")
 
 COUNTRIES = ("Chile", "India", "Indonesia", "Mexico", "South_Korea")
 SMALL = ("--share", "0.1")
@@ -40,12 +41,6 @@ def shards(tmp_path_factory):
     for part, some in enumerate((rows[:half], rows[half:])):
         dataset(some).to_parquet(str(folder / f"test-{part:05d}-of-00002.parquet"))
     return folder.parent
-
-
-@pytest.fixture(autouse=True)
-def cache_apart(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder))
 
 
 def test_cvqa_from_find_to_the_page(checkpoint, shards, tmp_path, capsys):
@@ -125,8 +120,7 @@ def test_transfer_between_text_and_images(checkpoint, shards, tmp_path, capsys):
 
 
 def test_pictures_and_a_model_that_reads_text_only(shards, tmp_path, capsys):
-    tiny_model("llama").save_pretrained(tmp_path / "llama")
-    tiny_tokenizer("llama").save_pretrained(tmp_path / "llama")
+    save_tiny("llama", tmp_path / "llama")
     code, _, err = run(
         capsys, "find", "--model", tmp_path / "llama", "--benchmark", "cvqa", "--path", shards,
         "--run", tmp_path / "run", *SMALL,

@@ -3,15 +3,14 @@
 import pytest
 from typer.testing import CliRunner
 
-from culture_lens.cli import app
-from culture_lens.cli import run_demo as demo
-from culture_lens.cli.show import known_among
+from culture_lens.cli import app, run_demo
+from culture_lens.cli.demo import known_among
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "run-organism"
-    return folder, *demo.run_organism_demo(folder, progress=False)
+    return folder, *run_demo.run_organism_demo(folder, progress=False)
 
 
 def test_the_page_holds_the_matrices(shown):
@@ -48,8 +47,8 @@ def test_the_command_shows_both_models(shown, monkeypatch, tmp_path):
         places["smollm2"] = path
         return page, matrices
 
-    monkeypatch.setattr(demo, "run_organism_demo", organism)
-    monkeypatch.setattr(demo, "run_demo", smollm2)
+    monkeypatch.setattr(run_demo, "run_organism_demo", organism)
+    monkeypatch.setattr(run_demo, "run_demo", smollm2)
     run = CliRunner().invoke(app, ["demo", "--run", str(tmp_path / "first")])
     assert run.exit_code == 0, run.output
     assert places == {"organism": tmp_path / "first-organism", "smollm2": tmp_path / "first"}

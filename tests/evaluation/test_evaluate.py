@@ -8,18 +8,20 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import Evaluation, evaluate, prepare
 from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import continuation_ids, joined, label_ids
 from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question, with_format
 from culture_lens.statistics.estimates import mean_estimate
-from tests.conftest import lens, raw, rows_refused_beyond, toy_questions
 from tests.helpers import reference
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import lens, raw
+from tests.helpers.marks import QUIET
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES
 
 CHOSEN = {0: [1, 7, 40], 1: [3, 5], 2: [0, 47]}
 NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
-QUIET = {"progress": False}
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame, tolerance=1e-5):

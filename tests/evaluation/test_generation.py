@@ -12,19 +12,21 @@ from culture_lens.evaluation.generation import greedy_tokens, stop_ids, write_an
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.storage.runs import Run
-from tests.conftest import lens, raw, rows_refused_beyond, toy_questions
 from tests.helpers import reference, tiny_t5
 from tests.helpers import vlm as vlm_helpers
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import lens, raw
+from tests.helpers.marks import QUIET
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
 CHOSEN = {layer: list(range(0, 48, 2)) for layer in range(3)}
 NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
 LENGTH = 10
-QUIET = {"progress": False}
 
 
 def prompts_of(model, questions=None):
@@ -250,7 +252,7 @@ def test_bad_input(tmp_path):
     prompts = prompts_of(model)
     with pytest.raises(InputError, match="max_new_tokens must be at least 1, not 0"):
         write_answers(model, prompts, max_new_tokens=0, **QUIET)
-    with pytest.raises(InputError, match="without beginnings"):
+    with pytest.raises(InputError, match="without a shared prefix"):
         greedy_tokens(model, collate(prompts[:2], model.pad_id, (3, 3)), 4)
     with pytest.raises(InputError, match="another model"):
         write_answers(model, prompts, Neurons.of({"act": [(30, 1)]}), **QUIET)

@@ -9,14 +9,15 @@ import torch
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import NO_OPTION, SCORINGS, get_scoring
 from culture_lens.interventions.hooks import ablated
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import continuation_ids, joined, label_ids
 from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import PromptFormat, Question, with_format
-from tests.conftest import lens, raw, toy_questions, wide_gemma3
 from tests.helpers import reference
+from tests.helpers.lm import lens, raw, raw_logits, wide_gemma3
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
 LONG_HEAD = PromptFormat(cloze="People of many countries answer questions like this.\n{question}")
@@ -132,11 +133,6 @@ def test_likelihoods_under_ablation(architecture):
 # ------------------------------------------------------------------ letters
 
 
-def last_logits(hf, prompt):
-    with torch.no_grad():
-        return hf(input_ids=torch.tensor([prompt.ids])).logits[0, -1].double()
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_letters_equal_the_reference(architecture):
     model, hf = lens(architecture), raw(architecture)
@@ -145,7 +141,7 @@ def test_letters_equal_the_reference(architecture):
     among = SCORINGS["letter_options"].answers(model, batch)
     whole = SCORINGS["letter"].answers(model, batch)
     for prompt, options, letter in zip(prompts, among, whole, strict=True):
-        logits, labels = last_logits(hf, prompt), list(label_ids(prompt, model.processor))
+        logits, labels = raw_logits(hf, prompt).double(), list(label_ids(prompt, model.processor))
         gold = prompt.question.answer
         assert len(labels) == len(prompt.question.options)
         for answer in (options, letter):

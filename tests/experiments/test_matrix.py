@@ -1,255 +1,20 @@
 """ablation_matrix: metrics against plain loops, matched random masks, nothing seen evaluated."""
 
-import math
-import warnings
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.matrix import METRICS, AblationMatrix, ablation_matrix, unseen
+from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.find import summarise
-from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
-from culture_lens.statistics.estimates import group_weights
-from tests.conftest import lens, toy_questions
-
-QUIET = {"progress": False, "scoring": "letter_options", "batch_size": 8}
-CULTURES = ("Ethiopia", "France", "Japan", "Mexico")
-
-
-def found_set(**metadata):
-    """Different neurons of the tiny Llama for each culture."""
-    source = np.random.default_rng(0)
-    neurons = {}
-    for culture in CULTURES:
-        picks = source.choice(3 * 48, size=40, replace=False)
-        neurons[culture] = Neurons.of({"act": [divmod(int(p), 48) for p in picks]})
-    return NeuronSet(
-        neurons, {"act": (3, 48)}, {"model": "tiny-llama", "selector": "conact", **metadata}
-    )
-
-
-@pytest.fixture(scope="module")
-def real():
-    return ablation_matrix(lens("llama"), found_set(), toy_questions(), random_seeds=2, **QUIET)
-
-
-def records(answers, gold=0):
-    """A matrix from {(condition, mask, seed): {(culture, group): prediction}}."""
-    rows = [
-        {
-            "condition": condition,
-            "mask": mask,
-            "seed": seed,
-            "id": f"{group}/{culture}",
-            "culture": culture,
-            "group": group,
-            "category": "",
-            "gold": gold,
-            "prediction": prediction,
-            "correct": prediction == gold,
-            "p_gold": 0.5,
-            "scores": [0.0, 0.0],
-        }
-        for (condition, mask, seed), table in answers.items()
-        for (culture, group), prediction in table.items()
-    ]
-    return AblationMatrix(pd.DataFrame(rows))
-
-
-def random_records(seed=0, cultures=("A", "B", "C"), groups=6, seeds=2, shared=True, drop=0.0):
-    source = np.random.default_rng(seed)
-    items = [
-        (culture, f"g{g}" if shared else f"g{culture}{g}")
-        for culture in cultures
-        for g in range(groups)
-        if source.random() >= drop
-    ]
-    runs = [("none", "", 0)] + [("found", c, 0) for c in cultures]
-    runs += [("random", c, s) for c in cultures for s in range(seeds)]
-    return records({run: {item: int(source.integers(3)) for item in items} for run in runs})
-
-
-# ------------------------------------------------------------------ plain loops
-
-
-def loop_tables(frame, condition, weights=None):
-    """Accuracy, base and flips by loops over rows; each item weighs as often as its group."""
-    weigh = (lambda group: 1) if weights is None else (lambda group: weights[group])
-    base = {r["id"]: r for r in frame.to_dict("records") if r["condition"] == "unmodified"}
-
-    def mean(rows, value):
-        top = sum(weigh(r["group"]) * value(r) for r in rows)
-        total = sum(weigh(r["group"]) for r in rows)
-        return top / total if total else math.nan
-
-    rows = [r for r in frame.to_dict("records") if r["condition"] == condition]
-    cultures = sorted(set(frame["culture"]))
-    masks = sorted({r["mask"] for r in rows})
-    cells = {
-        (m, e): [r for r in rows if r["mask"] == m and r["culture"] == e]
-        for m in masks
-        for e in cultures
-    }
-    accuracy = {cell: mean(own, lambda r: r["correct"]) for cell, own in cells.items()}
-    flips = {
-        cell: mean(own, lambda r: r["prediction"] != base[r["id"]]["prediction"])
-        for cell, own in cells.items()
-    }
-    bases = {
-        e: mean([r for r in base.values() if r["culture"] == e], lambda r: r["correct"])
-        for e in cultures
-    }
-    return masks, cultures, accuracy, bases, flips
-
-
-def average(values):
-    held = [v for v in values if not math.isnan(v)]
-    return sum(held) / len(held) if held else math.nan
-
-
-def loop_readings(frame, condition, weights=None):
-    masks, cultures, accuracy, base, flips = loop_tables(frame, condition, weights)
-    result = {name: {} for name in METRICS}
-    for c in (c for c in masks if c in cultures):
-        change = {cell: accuracy[cell] - base[cell[1]] for cell in accuracy}
-        own = change[c, c]
-        cross = average([change[c, e] for e in cultures if e != c])
-        cross_masks = average([change[m, c] for m in masks if m != c])
-        values = (base[c], own, cross, cross_masks, own - cross, own - cross_masks, flips[c, c])
-        for name, value in zip(METRICS, values, strict=True):
-            result[name][c] = value
-    return result
-
-
-def group_multiplicities(frame, draws):
-    groups = sorted(set(frame["group"]))
-    weights = group_weights(len(groups))
-    return [dict(zip(groups, row, strict=True)) for row in weights[:draws]]
-
-
-@pytest.mark.parametrize("condition", ["found", "random"])
-@pytest.mark.parametrize("which", ["real", "shared", "uneven"])
-def test_readings_equal_plain_loops(which, condition, real):
-    matrix = {
-        "real": lambda: real,
-        "shared": random_records,
-        "uneven": lambda: random_records(1, cultures=("A", "B", "C", "D"), drop=0.3),
-    }[which]()
-    summary = matrix.summary(condition)
-    expected = loop_readings(matrix.frame, condition)
-    for name in METRICS:
-        for culture, value in expected[name].items():
-            assert summary.loc[culture, name].value == pytest.approx(value, abs=1e-12), name
-        mean = average(expected[name].values())
-        assert matrix.overall(name, condition).value == pytest.approx(mean, abs=1e-12)
-    masks, cultures, accuracy, base, flips = loop_tables(matrix.frame, condition)
-    for (m, e), value in accuracy.items():
-        assert matrix.table("accuracy", condition).loc[m, e] == pytest.approx(value, abs=1e-12)
-        assert matrix.table("change", condition).loc[m, e] == pytest.approx(
-            value - base[e], abs=1e-12
-        )
-        assert matrix.cell(m, e, "flips", condition).value == pytest.approx(flips[m, e], abs=1e-12)
-    assert matrix.table("accuracy", "none").loc["none"].tolist() == pytest.approx(
-        [base[e] for e in cultures]
-    )
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_every_draw_equals_plain_loops(shared):
-    """Where groups are few and not shared, some draws hold no item of a culture."""
-    matrix = random_records(3, groups=3, seeds=1, shared=shared)
-    metrics = matrix.metrics()
-    missing = 0
-    for draw, weights in enumerate(group_multiplicities(matrix.frame, 150), start=1):
-        expected = loop_readings(matrix.frame, "found", weights)
-        for name in METRICS:
-            found = metrics[name][draw].tolist()
-            values = list(expected[name].values())
-            missing += any(map(math.isnan, values))
-            assert found == pytest.approx(values, abs=1e-12, nan_ok=True), (name, draw, weights)
-    assert (missing > 0) == (not shared)
-
-
-def test_intervals_are_percentiles_of_those_draws():
-    matrix = random_records(4, groups=8)
-    # one cell is enough, and 2000 draws of it quick: the mean over B's items under B's mask
-    frame = matrix.frame[(matrix.frame["culture"] == "B") & matrix.frame["mask"].isin(["", "B"])]
-    before, after = (
-        dict(zip(part["group"], part["correct"], strict=True))
-        for part in (
-            frame[frame["condition"] == "unmodified"],
-            frame[frame["condition"] == "found"],
-        )
-    )
-    draws = [
-        sum(weights[g] * (after[g] - before[g]) for g in before) / sum(weights[g] for g in before)
-        for weights in group_multiplicities(matrix.frame, 2000)
-    ]
-    estimate = matrix.summary().loc["B", "self"]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=1e-12)
-
-
-def test_by_hand():
-    # culture A has 2 items, B 2; the mask of A spoils both of A and one of B
-    base = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 0, ("B", "2"): 1}
-    mask_a = {("A", "1"): 1, ("A", "2"): 1, ("B", "1"): 1, ("B", "2"): 1}
-    mask_b = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 2, ("B", "2"): 2}
-    matrix = records({("none", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b})
-    values = {n: [e.value for e in matrix.summary()[n]] for n in METRICS}
-    assert values == {
-        "base": [1.0, 0.5],
-        "self": [-1.0, -0.5],
-        "cross": [-0.5, 0.0],
-        "cross_masks": [0.0, -0.5],
-        "gap": [-0.5, -0.5],
-        "gap_masks": [-1.0, 0.0],
-        "flips": [1.0, 1.0],  # B/2 was wrong before and is wrong otherwise: a flip, no change
-    }
-    assert not matrix.has_random
-    with pytest.raises(InputError, match="no table 'flips' of condition 'random'; there are"):
-        matrix.cell("A", "A", "flips", "random")
-
-
-def test_beyond_random_is_paired():
-    matrix = random_records(5)
-    difference = matrix.beyond_random("self")
-    found, random = loop_readings(matrix.frame, "found"), loop_readings(matrix.frame, "random")
-    expected = average(found["self"][c] - random["self"][c] for c in found["self"])
-    assert difference.value == pytest.approx(expected)
-    same = matrix.frame[matrix.frame["condition"] == "found"].assign(condition="random")
-    twin = AblationMatrix(
-        pd.concat([matrix.frame[matrix.frame["condition"] != "random"], same], ignore_index=True)
-    )
-    exact = twin.beyond_random("self")
-    assert (exact.value, exact.low, exact.high) == (0, 0, 0)
-
-
-def test_cultures_that_are_only_evaluated_or_only_ablated():
-    matrix = random_records(6, cultures=("A", "B", "C"))
-    frame = matrix.frame[(matrix.frame["mask"] != "C") & (matrix.frame["culture"] != "A")]
-    part = AblationMatrix(frame)
-    assert part.masks == ("A", "B") and part.cultures == ("B", "C")
-    with pytest.raises(InputError, match="at least two cultures that are both ablated and"):
-        part.metrics()
-    wide = AblationMatrix(matrix.frame[matrix.frame["mask"] != "C"])  # C is evaluated only
-    expected = loop_readings(wide.frame, "found")
-    for name in METRICS:
-        assert wide.summary()[name].index.tolist() == ["A", "B"]
-        for culture, value in expected[name].items():
-            assert wide.summary().loc[culture, name].value == pytest.approx(value)
-
-
-def test_unknown_reading():
-    with pytest.raises(InputError, match="no metric 'selfs'; there are: base, self"):
-        random_records().overall("selfs")
-
+from tests.helpers.lm import lens
+from tests.helpers.matrices import LETTERS
+from tests.helpers.neurons import CULTURES, found_set
+from tests.helpers.questions import toy_questions
 
 # ------------------------------------------------------------------ running it
 
@@ -272,7 +37,7 @@ def test_each_mask_is_an_evaluation_of_its_own(real):
         assert part["p_gold"].tolist() == expected["p_gold"].tolist()
         return tuple(part["prediction"])
 
-    seen = {check("none", "", 0, None)}
+    seen = {check("unmodified", "", 0, None)}
     for culture in CULTURES:
         seen.add(check("found", culture, 0, found[culture]))
         for seed in range(2):
@@ -291,7 +56,7 @@ def test_random_masks_have_the_numbers_of_every_layer(monkeypatch):
         return answer(model, prompts, way, neurons, **options)
 
     monkeypatch.setattr(module, "answer_prompts", note)
-    ablation_matrix(lens("llama"), found, toy_questions(topics=1), random_seeds=3, **QUIET)
+    ablation_matrix(lens("llama"), found, toy_questions(topics=1), random_seeds=3, **LETTERS)
     random = [(label.split()[1], n) for label, n in seen if label.startswith("random")]
     assert len(random) == 12
     for culture, neurons in random:
@@ -309,36 +74,22 @@ def test_random_masks_of_the_same_activity():
     found = NeuronSet(few, found.shapes, found.metadata)
     summary = summarise(model, toy_questions(), progress=False)
     matched = {"random_match": "activity", "random_summary": summary}
-    matrix = ablation_matrix(model, found, toy_questions(), random_seeds=1, **matched, **QUIET)
+    matrix = ablation_matrix(model, found, toy_questions(), random_seeds=1, **matched, **LETTERS)
     drawn = matched_random(found, 0, match="activity", summary=summary, model=model)
     for culture in ("France", "Japan"):
-        alone = evaluate(model, toy_questions(), drawn[culture], **QUIET).frame
+        alone = evaluate(model, toy_questions(), drawn[culture], **LETTERS).frame
         part = matrix.frame[
             (matrix.frame["condition"] == "random") & (matrix.frame["mask"] == culture)
         ]
         assert part["p_gold"].tolist() == pytest.approx(alone["p_gold"].tolist(), rel=1e-5)
     with pytest.raises(InputError, match="summary"):
-        ablation_matrix(model, found, toy_questions(), random_match="activity", **QUIET)
+        ablation_matrix(model, found, toy_questions(), random_match="activity", **LETTERS)
 
 
-def test_one_question_group_has_no_interval():
-    """Drawn again and again, the only group of a culture would seem never to vary."""
-    frame = random_records().frame
-    alone = frame["culture"] == "A"
-    matrix = AblationMatrix(frame.assign(group=frame["group"].mask(alone, "only")))
-    cell = matrix.cell("A", "A")
-    assert cell.value == AblationMatrix(frame).cell("A", "A").value
-    assert math.isnan(cell.low) and math.isnan(matrix.summary().loc["A", "self"].high)
-    assert math.isnan(matrix.effects("B").loc["A", "change"].low)
-    assert not math.isnan(matrix.cell("A", "B").low)
-    assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
-
-
-def test_what_cannot_be_silenced_is_refused_before_anything_is_asked(monkeypatch):
-    monkeypatch.setattr(LensModel, "logits", None)
+def test_what_cannot_be_silenced_is_refused_before_anything_is_asked(idle):
     for value, words in (("halve", "halve"), ("mean", "mean")):
         with pytest.raises(InputError, match=words):
-            ablation_matrix(lens("llama"), found_set(), toy_questions(), value=value, **QUIET)
+            ablation_matrix(idle, found_set(), toy_questions(), value=value, **LETTERS)
 
 
 def test_metadata(real):
@@ -351,80 +102,27 @@ def test_metadata(real):
 # ------------------------------------------------------------------ seen and unseen
 
 
-def test_groups_that_identified_are_never_evaluated(monkeypatch):
-    asked = set()
-    forward = LensModel.logits
-
-    def note(self, batch, *args):
-        asked.update(prompt.question.group for prompt in batch.prompts)
-        return forward(self, batch, *args)
-
-    monkeypatch.setattr(LensModel, "logits", note)
-    found = found_set(groups=["food", "city"])
-    matrix = ablation_matrix(lens("llama"), found, toy_questions(), random_seeds=1, **QUIET)
-    assert asked == {"sport", "drink"} == set(matrix.frame["group"])
-    assert matrix.metadata["left_out"] == 8 and matrix.metadata["items"] == 8
-
-
-def test_unseen_goes_by_group_not_by_id():
-    found = found_set(groups=["food"])
-    questions = toy_questions()
-    variant = replace(questions[0], id="another wording")
-    left = unseen(found, [*questions, variant], seen=False)
-    assert {q.group for q in left} == {"sport", "drink", "city"} and len(left) == 12
-
-
-def test_other_questions_left_out_for_the_name_of_their_group_are_said():
-    found = found_set(groups=["food"], benchmark="one, two")
-    other = [replace(question, benchmark="three") for question in toy_questions()]
-    with pytest.warns(CultureLensWarning, match="4 questions of three.*groups of one, two"):
-        assert len(unseen(found, other, seen=False)) == 12
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        own = [replace(question, benchmark="two") for question in toy_questions()]
-        assert len(unseen(found, own, seen=False)) == 12
-
-
-def test_seen_is_said():
-    found = found_set(groups=["food", "city"])
-    with pytest.warns(CultureLensWarning, match="8 of the 16 items.*too large"):
-        matrix = ablation_matrix(
-            lens("llama"), found, toy_questions(), random_seeds=0, seen=True, **QUIET
-        )
-    assert matrix.metadata["seen"] is True and matrix.metadata["items"] == 16
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fresh = found_set(groups=["other"])
-        assert len(unseen(fresh, toy_questions(), seen=True)) == 16
-
-
-def test_nothing_unseen_is_left():
-    found = found_set(groups=["food", "city", "sport", "drink"])
-    with pytest.raises(InputError, match="every question was used.*identify_share.*seen=True"):
-        ablation_matrix(lens("llama"), found, toy_questions(), **QUIET)
-
-
 def test_neurons_of_another_model():
     with pytest.raises(InputError, match="found on 'tiny-llama', not on 'tiny-qwen2'"):
-        ablation_matrix(lens("qwen2"), found_set(), toy_questions(), **QUIET)
+        ablation_matrix(lens("qwen2"), found_set(), toy_questions(), **LETTERS)
 
 
-# ------------------------------------------------------------------ files
+# ------------------------------------------------------------------ where it is used
 
 
-def test_parquet_round_trip_and_damage(tmp_path, real):
-    path = real.to_parquet(tmp_path / "m.parquet")
-    loaded = AblationMatrix.from_parquet(path)
-    assert loaded.metadata == real.metadata
-    assert loaded.summary().map(str).equals(real.summary().map(str))
-    assert pd.read_parquet(path).shape == real.frame.shape
-    whole = path.read_bytes()
-    for damaged in (whole[:-20], whole[: len(whole) // 2], b"", b"PAR1"):
-        path.write_bytes(damaged)
-        with pytest.raises(InputError, match="m.parquet is damaged or truncated"):
-            AblationMatrix.from_parquet(path)
-    real.frame.to_parquet(tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="not an ablation matrix"):
-        AblationMatrix.from_parquet(tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="no such file"):
-        AblationMatrix.from_parquet(tmp_path / "none.parquet")
+def test_a_matrix_of_other_names_has_its_diagonal():
+    """It is the matrix of the same neurons under the questions' names, random neurons too."""
+    names = {"Ethiopia": "ETH", "France": "france", "Mexico": "West_Java"}
+    found = found_set().renamed(names)
+    options = {"progress": False, "scoring": "letter_options", "batch_size": 8, "random_seeds": 1}
+    with pytest.warns(CultureLensWarning) as said:
+        matrix = ablation_matrix(lens("llama"), found, toy_questions(), **options)
+    assert [str(w.message).count("is taken for") for w in said] == [2]
+    assert matrix.masks == ("Ethiopia", "France", "Japan", "West_Java")
+    assert list(matrix.summary().index) == ["Ethiopia", "France", "Japan"]
+    by_hand = found_set().renamed({"Mexico": "West_Java"})
+    alone = ablation_matrix(lens("llama"), by_hand, toy_questions(), **options)
+    pd.testing.assert_frame_equal(matrix.frame, alone.frame)
+    assert matrix.metadata["neurons"] == alone.metadata["neurons"]
+    own = [matrix.cell(c, c).value for c in ("Ethiopia", "France", "Japan")]
+    assert (matrix.metrics()["self"][0] == own).all() and np.isfinite(own).all()

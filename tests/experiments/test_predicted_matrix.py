@@ -1,26 +1,27 @@
 """Predicted effects equal a plain computation on the raw model, and what small edits really do."""
 
 import functools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution.gradients import attribute, gold_tokens
+from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
-from tests.conftest import lens, rows_refused_beyond, toy_questions
 from tests.helpers import reference
-from tests.helpers.reference_culnig import norms_in_own_dtype
-from tests.helpers.tiny import D_MLP, N_LAYERS, tiny_model, tiny_tokenizer
+from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.lm import exact, exact_raw, lens
+from tests.helpers.questions import lengthened, toy_questions
+from tests.helpers.tiny import D_MLP, N_LAYERS
 
 PLACES = [(0, 1), (0, 7), (1, 3), (1, 11), (2, 0), (2, 15)]
 OTHERS = [(0, 2), (1, 4), (2, 9)]
@@ -32,19 +33,6 @@ SETS = [
     Neurons.of({"act": PLACES}),
     Neurons.of({"z": PLACES, "gate": [(2, 40)]}),
 ]
-
-
-@functools.cache
-def exact(architecture):
-    """A float64 model as the package loads it, with norms that are float64, too."""
-    hf = norms_in_own_dtype(tiny_model(architecture).double())
-    tokenizer = tiny_tokenizer(architecture)
-    return load_model(f"exact-{architecture}", hf_model=hf, tokenizer=tokenizer)
-
-
-@functools.cache
-def exact_raw(architecture):
-    return norms_in_own_dtype(tiny_model(architecture).double())
 
 
 def prompts_of(model, questions=None):
@@ -190,18 +178,10 @@ def test_doubling_is_minus_ablating():
     assert not nothing.any()
 
 
-def lengthened(questions):
-    """Every third question is asked at great length, so that batches are mostly padding."""
-    return [
-        replace(q, text=f"{q.text} " * (9 if number % 3 == 0 else 1))
-        for number, q in enumerate(questions)
-    ]
-
-
 @pytest.mark.parametrize("architecture", ["llama", "phi3", "gpt2", "gemma3"])
 def test_batches_order_and_padding_do_not_matter(architecture):
     model = exact(architecture)
-    prompts = prompts_of(model, lengthened(toy_questions()))
+    prompts = prompts_of(model, lengthened(toy_questions(), times=9))
     p, effects = effects_of(model, SETS, prompts, batch_size=1)
     for batch_size in (3, 16):
         turned_p, turned = effects_of(model, SETS, prompts[::-1], batch_size=batch_size)
@@ -285,7 +265,7 @@ def test_the_matrix_asks_what_the_measured_one_asks():
     )
     assert set(predicted.frame["id"]) == set(measured.frame["id"])
     assert set(predicted.frame["group"]) == {"drink", "city"}
-    base = measured.frame[measured.frame["kind"] == "none"].set_index("id")["p_gold"]
+    base = measured.frame[measured.frame["condition"] == "unmodified"].set_index("id")["p_gold"]
     for _, row in predicted.frame.iterrows():
         assert row["p_gold"] == pytest.approx(base[row["id"]], rel=1e-4)
 

@@ -10,10 +10,14 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.suite import Suite, evaluate_suite
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
-from tests.conftest import lens, toy_questions
+from tests.helpers.forwards import must_not_run
+from tests.helpers.lm import lens
+from tests.helpers.marks import needs_data
 from tests.helpers.places import DATA
+from tests.helpers.questions import toy_questions
 
 QUIET = {"progress": False, "scoring": "letter"}
 
@@ -115,7 +119,7 @@ def test_a_suite_is_read_back_and_resumed(model, neurons, suite, tmp_path, monke
     pd.testing.assert_frame_equal(again.frame, suite.frame)
     options = {"random_seeds": 1, "run": tmp_path / "run", **QUIET}
     first = evaluate_suite(model, neurons, {"toys": toy_questions()}, **options)
-    monkeypatch.setattr(type(model), "logits", None)  # nothing may run again
+    must_not_run(monkeypatch)
     second = evaluate_suite(model, neurons, {"toys": toy_questions()}, **options)
     pd.testing.assert_frame_equal(first.frame, second.frame)
 
@@ -134,7 +138,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is(model, neurons, monk
     groups = sorted({question.group for question in questions})
     found = NeuronSet(neurons, {"act": model.shape("act")}, {"groups": groups})
     others = [replace(question, group=f"other {question.group}") for question in questions]
-    monkeypatch.setattr(type(model), "logits", None)
+    must_not_run(monkeypatch)
     with pytest.raises(InputError, match="every question was used"):
         evaluate_suite(model, found, {"others": others, "toys": questions}, **QUIET)
 
@@ -150,7 +154,7 @@ def test_bundled_benchmarks_by_name(model, neurons):
     }
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the published benchmarks are not here")
+@needs_data("")
 def test_every_published_benchmark_runs(model, neurons):
     files = {
         "blend": "blend",
@@ -179,7 +183,7 @@ def test_bad_input(model, neurons, suite):
         suite.score("found", "x", "toys")
     with pytest.raises(InputError, match="unknown benchmark 'x'"):
         suite.change("one", "x")
-    with pytest.raises(InputError, match="unknown condition of neurons 'random'"):
+    with pytest.raises(InputError, match="unknown condition 'random'"):
         suite_of([1], [0]).change("n", "b", "random")
     with pytest.raises(InputError, match="unknown correction"):
         suite.tests(correction="none")

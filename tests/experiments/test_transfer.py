@@ -8,17 +8,18 @@ import pandas as pd
 import pytest
 
 from culture_lens import TransferMatrix, ablation_matrix, find_culture_neurons, transfer_matrix
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.transfer import same_labels
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.plots import transfer_heatmap
 from culture_lens.questions.splits import split_questions
 from culture_lens.report.page import build_report, report_context
-from tests.conftest import toy_questions
+from tests.helpers.forwards import must_not_run
+from tests.helpers.marks import QUIET
+from tests.helpers.questions import one_of_each, toy_questions
 from tests.helpers.tiny_vlm import picture, tiny_processor, tiny_vlm
 
-QUIET = {"progress": False}
 SHARE = {"share": 0.1}
 
 
@@ -112,11 +113,7 @@ def test_a_run_folder_resumes_and_has_a_page(tmp_path, monkeypatch):
     first = transfer_matrix(model(), asked, run=tmp_path, **options, **QUIET)
     pd.testing.assert_frame_equal(first.frame, result().frame)
 
-    def never(self, *args, **kwargs):
-        raise AssertionError("the model ran again")
-
-    for method in ("logits", "continuation_log_probs"):
-        monkeypatch.setattr(LensModel, method, never)
+    must_not_run(monkeypatch)
     again = transfer_matrix(model(), asked, run=tmp_path, **options, **QUIET)
     pd.testing.assert_frame_equal(again.frame, first.frame)
     page = build_report(tmp_path).read_text()
@@ -164,13 +161,10 @@ def one_culture():
     ],
 )
 def test_bad_input_is_refused_before_the_model_runs(monkeypatch, benchmarks, options, words):
-    def never(self, *args, **kwargs):
-        raise AssertionError("the model ran")
-
-    for method in ("logits", "continuation_log_probs"):
-        monkeypatch.setattr(LensModel, method, never)
+    asked = model()
+    must_not_run(monkeypatch)
     with pytest.raises(InputError, match=words):
-        transfer_matrix(model(), benchmarks, **options, **QUIET)
+        transfer_matrix(asked, benchmarks, **options, **QUIET)
 
 
 def test_pictures_go_through_the_tower_once():
@@ -187,3 +181,27 @@ def test_pictures_go_through_the_tower_once():
             **QUIET,
         )
     assert model().vision.runs - before == len(pictured())
+
+
+# ------------------------------------------------------------------ where it is used
+
+
+def test_benchmarks_of_other_names_have_cultures_in_common():
+    benchmarks = {
+        "blend": one_of_each("South_Korea", "UK", "US", "West_Java", "Northern_Nigeria"),
+        "culturalbench": one_of_each("South Korea", "United Kingdom", "United States", "Nigeria"),
+        "normad": one_of_each(
+            "south_korea", "united_kingdom", "united_states_of_america", "indonesia"
+        ),
+    }
+    with pytest.warns(CultureLensWarning) as said:
+        named = same_labels(benchmarks, {})
+    assert [str(w.message).count("is taken for") for w in said] == [2, 3]
+    assert "in benchmark 'normad': 'south korea' is taken for 'South Korea'" in str(said[1].message)
+    for name, questions in named.items():
+        assert [q.culture for q in questions] == ["South Korea", "UK", "US"]
+        assert [q.id for q in questions] == [f"{name}/{q.id}" for q in benchmarks[name][:3]]
+    with pytest.warns(CultureLensWarning):
+        two = same_labels({k: benchmarks[k] for k in ("blend", "culturalbench")},
+                          {"Northern_Nigeria": "Nigeria"})  # fmt: skip
+    assert {q.culture for q in two["blend"]} == {"South Korea", "UK", "US", "Nigeria"}

@@ -7,7 +7,8 @@ from culture_lens.errors import InputError
 from culture_lens.finetune import choose_modules, plain_copy, rank_modules
 from culture_lens.finetune.projections import projections_of, transposed
 from culture_lens.finetune.unwrap import skeleton
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from tests.helpers.finetune import EVERY, TEXT, found_on, of, reference
 
 

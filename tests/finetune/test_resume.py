@@ -4,13 +4,14 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from culture_lens.finetune import choose_modules, finetune, plain_copy, rank_modules
+from culture_lens.finetune import finetune, plain_copy
 from culture_lens.finetune.saving import last_checkpoint
-from tests.conftest import toy_questions
-from tests.helpers.finetune import FAST, found_on, of, weights
+from tests.helpers.finetune import FAST, of, top_modules, weights
+from tests.helpers.marks import quiet
+from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import pictured_questions
 
-pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+pytestmark = quiet
 LONG = {**FAST, "max_steps": 6, "batch_size": 4}
 
 
@@ -25,10 +26,6 @@ class Interrupt(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def chosen(model):
-    return choose_modules(rank_modules(found_on(model), model), "top", parameter_share=0.1)
-
-
 @pytest.mark.parametrize("name", ["llama", "gpt2", "phi3", "vlm-llava"])
 @pytest.mark.parametrize("way", ["modules", "lora"])
 def test_interrupted_and_resumed_ends_in_the_same_weights(name, way, tmp_path):
@@ -36,16 +33,16 @@ def test_interrupted_and_resumed_ends_in_the_same_weights(name, way, tmp_path):
     model = of(name)
     asked = pictured_questions() if name.startswith("vlm-") else toy_questions()
     options = LONG | ({"lora_rank": 2} if way == "lora" else {})
-    whole = finetune(model, asked, chosen(model), **options)
+    whole = finetune(model, asked, top_modules(model), **options)
     folder = tmp_path / "m"
     with pytest.raises(KeyboardInterrupt):
         finetune(
-            model, asked, chosen(model), folder=folder, save_every=2,
+            model, asked, top_modules(model), folder=folder, save_every=2,
             callbacks=[Interrupt(5)], **options,
         )  # fmt: skip
     assert not (folder / "model.safetensors").exists()
     assert last_checkpoint(folder).endswith("checkpoint-4")
-    resumed = finetune(model, asked, chosen(model), folder=folder, save_every=2, **options)
+    resumed = finetune(model, asked, top_modules(model), folder=folder, save_every=2, **options)
     one, two = weights(plain_copy(whole.model)), weights(plain_copy(resumed.model))
     assert all(torch.equal(one[n], two[n]) for n in one)
     start = weights(plain_copy(model))
@@ -58,7 +55,7 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     model, folder = of("llama"), tmp_path / "m"
     with pytest.raises(KeyboardInterrupt):
         finetune(
-            model, toy_questions(), chosen(model), folder=folder, save_every=1,
+            model, toy_questions(), top_modules(model), folder=folder, save_every=1,
             callbacks=[Interrupt(3)], **LONG,
         )  # fmt: skip
     latest = last_checkpoint(folder)
@@ -67,7 +64,9 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     half.mkdir()
     (half / "optimizer.pt").write_bytes(b"")
     assert last_checkpoint(folder) in (latest, str(folder / "checkpoints" / "checkpoint-2"))
-    resumed = finetune(model, toy_questions(), chosen(model), folder=folder, save_every=1, **LONG)
-    whole = finetune(model, toy_questions(), chosen(model), **LONG)
+    resumed = finetune(
+        model, toy_questions(), top_modules(model), folder=folder, save_every=1, **LONG
+    )
+    whole = finetune(model, toy_questions(), top_modules(model), **LONG)
     one, two = weights(plain_copy(whole.model)), weights(plain_copy(resumed.model))
     assert all(torch.equal(one[n], two[n]) for n in one)

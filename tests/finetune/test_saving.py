@@ -18,21 +18,18 @@ import culture_lens as cl
 from culture_lens.errors import InputError
 from culture_lens.finetune import choose_modules, finetune, plain_copy, rank_modules
 from culture_lens.finetune.examples import last_logits, make_examples, to_batch
-from tests.conftest import toy_questions
-from tests.helpers.finetune import FAST, TEXT, found_on, of, weights
+from tests.helpers.finetune import FAST, TEXT, of, top_modules, weights
+from tests.helpers.marks import quiet
+from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import hf_processor, pictured_questions
 
-pytestmark = pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
-
-
-def chosen(model):
-    return choose_modules(rank_modules(found_on(model), model), "top", parameter_share=0.1)
+pytestmark = quiet
 
 
 @pytest.mark.parametrize("name", TEXT)
 def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
     model = of(name)
-    tuned = finetune(model, toy_questions(), chosen(model), folder=tmp_path / "m", **FAST)
+    tuned = finetune(model, toy_questions(), top_modules(model), folder=tmp_path / "m", **FAST)
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "m", local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m", local_files_only=True)
     own = weights(plain_copy(tuned.model))
@@ -57,7 +54,9 @@ def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
 def test_what_lies_in_the_folder(tmp_path):
     model = of("llama")
     folder = tmp_path / "m"
-    tuned = finetune(model, toy_questions(), chosen(model), folder=folder, save_every=1, **FAST)
+    tuned = finetune(
+        model, toy_questions(), top_modules(model), folder=folder, save_every=1, **FAST
+    )
     names = {file.name for file in folder.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= names
     assert (
@@ -65,7 +64,7 @@ def test_what_lies_in_the_folder(tmp_path):
     )
     record = json.loads((folder / "finetune.json").read_text())
     assert record["settings"]["questions"] == 16
-    assert record["result"]["trained_parameters"] == chosen(model).parameters
+    assert record["result"]["trained_parameters"] == top_modules(model).parameters
     text = (folder / "README.md").read_text()
     for told in ("tiny-llama", "model.layers.1.mlp.gate_proj", "learning rate | 0.01", "licence"):
         assert told in text
@@ -76,7 +75,7 @@ def test_what_lies_in_the_folder(tmp_path):
 def test_a_vision_language_model_with_its_processor(name, tmp_path):
     model = of(f"vlm-{name}")
     asked = pictured_questions()[:6]
-    tuned = finetune(model, asked, chosen(model), folder=tmp_path / "m", **FAST)
+    tuned = finetune(model, asked, top_modules(model), folder=tmp_path / "m", **FAST)
     plain = AutoModelForImageTextToText.from_pretrained(tmp_path / "m", local_files_only=True)
     batch = to_batch(make_examples(model, asked, "letter", progress=False), model.pad_id)["batch"]
     with torch.no_grad():
@@ -107,7 +106,7 @@ def test_the_organism_by_pixels(tmp_path):
 
 
 def planted_on(model):
-    from culture_lens.finetune.organism_study import planted
+    from culture_lens.organism.scores_against_truth import planted
     from culture_lens.organism.truth import load_truth
 
     return planted(load_truth(), model)
@@ -127,9 +126,9 @@ def test_an_encoder_decoder(tmp_path):
 
 def test_a_finished_training_is_found_again(tmp_path, monkeypatch):
     model, folder = of("llama"), tmp_path / "m"
-    first = finetune(model, toy_questions(), chosen(model), folder=folder, **FAST)
+    first = finetune(model, toy_questions(), top_modules(model), folder=folder, **FAST)
     monkeypatch.setattr("culture_lens.finetune.training.plain_copy", None)  # not needed again
-    again = finetune(model, toy_questions(), chosen(model), folder=folder, **FAST)
+    again = finetune(model, toy_questions(), top_modules(model), folder=folder, **FAST)
     assert again.result["last_loss"] == first.result["last_loss"]
     assert again.model.fingerprint == first.model.fingerprint != model.fingerprint
 
@@ -137,24 +136,24 @@ def test_a_finished_training_is_found_again(tmp_path, monkeypatch):
 def test_folders_with_something_else_are_refused(tmp_path):
     model, asked = of("llama"), toy_questions()
     folder = tmp_path / "m"
-    finetune(model, asked, chosen(model), folder=folder, **FAST)
+    finetune(model, asked, top_modules(model), folder=folder, **FAST)
     with pytest.raises(InputError, match=r"other settings \(seed\)"):
-        finetune(model, asked, chosen(model), folder=folder, seed=1, **FAST)
+        finetune(model, asked, top_modules(model), folder=folder, seed=1, **FAST)
     with pytest.raises(InputError, match=r"other settings \(hashes\)"):
-        finetune(model, asked[::-1], chosen(model), folder=folder, **FAST)
+        finetune(model, asked[::-1], top_modules(model), folder=folder, **FAST)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="holds no fine-tuning"):
-        finetune(model, asked, chosen(model), folder=other, **FAST)
+        finetune(model, asked, top_modules(model), folder=other, **FAST)
     with pytest.raises(InputError, match="is a file"):
-        finetune(model, asked, chosen(model), folder=other / "thesis.txt", **FAST)
+        finetune(model, asked, top_modules(model), folder=other / "thesis.txt", **FAST)
     assert (other / "thesis.txt").read_text() == "mine"
 
 
 def test_a_model_by_path(tmp_path):
     model = of("llama")
-    finetune(model, toy_questions(), chosen(model), folder=tmp_path / "one", **FAST)
+    finetune(model, toy_questions(), top_modules(model), folder=tmp_path / "one", **FAST)
     tuned = finetune(str(tmp_path / "one"), toy_questions(), folder=tmp_path / "two", **FAST)
     assert tuned.settings["model"] == str(tmp_path / "one")
     AutoModelForCausalLM.from_pretrained(tmp_path / "two", local_files_only=True)

@@ -6,13 +6,15 @@ from transformers import AutoModelForCausalLM
 
 import culture_lens as cl
 from culture_lens.finetune import choose_modules, finetune, forgetting, plain_copy, rank_modules
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.build import build_prompt
 from tests.helpers.finetune import weights
+from tests.helpers.marks import quiet
 from tests.helpers.places import DATA
 
 
-@pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+@quiet
 def test_three_steps_on_mrpc(smollm2, tmp_path):
     if not (DATA / "mrpc").is_dir():
         pytest.skip(f"the rows of MRPC are not in {DATA}")

@@ -24,21 +24,27 @@ import numpy as np
 import torch
 
 from culture_lens.activations.record import item_statistics
-from culture_lens.attribution.gradients import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.architectures import ARCHITECTURES, Architecture
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import on_encoder, part_of
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
 from culture_lens.prompts.tokens import adds_bos
-from tests import conftest
-from tests.helpers import reference, reference_culnig, reference_t5, reference_vlm
+from tests.helpers import (
+    lm,
+    questions,
+    reference,
+    reference_culnig,
+    reference_t5,
+    reference_vlm,
+    t5,
+)
 from tests.helpers import vlm as vlm_helpers
-from tests.models import test_encoder_decoder as t5
 
 PARTS = ("act", "gate", "up", "q", "k", "v")
 BOUND = 1e-5
@@ -64,7 +70,7 @@ def pairs(model: LensModel, site: str) -> list[tuple[int, int]]:
 
 
 def text_case(name: str) -> Case:
-    model, hf = conftest.lens(name), conftest.raw(name)
+    model, hf = lm.lens(name), lm.raw(name)
 
     def logits(prompt: Prompt) -> torch.Tensor:
         with torch.no_grad():
@@ -89,7 +95,7 @@ def text_case(name: str) -> Case:
 
     return Case(
         model,
-        build_prompts(conftest.toy_questions(), model.processor),
+        build_prompts(questions.toy_questions(), model.processor),
         logits,
         lambda site, prompt: reference.site_values(hf, site, prompt.ids),
         edited,

@@ -4,10 +4,15 @@ import functools
 
 import torch
 
+from culture_lens.finetune import choose_modules, plain_copy, rank_modules
+from culture_lens.finetune.modules import RankedModule
+from culture_lens.finetune.projections import projections_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
-from tests.conftest import lens
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from tests.helpers.lm import lens
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES
 from tests.helpers.tiny_t5 import FAMILIES as T5_FAMILIES
 from tests.helpers.tiny_t5 import tiny_model as tiny_t5
@@ -15,6 +20,7 @@ from tests.helpers.tiny_t5 import tiny_tokenizer as t5_tokenizer
 from tests.helpers.tiny_vlm import FAMILIES as VLM_FAMILIES
 from tests.helpers.tiny_vlm import tiny_vlm
 from tests.helpers.vlm import lens as vlm_lens
+from tests.helpers.vlm import pictured_questions
 
 TEXT = ARCHITECTURES
 VLMS = tuple(VLM_FAMILIES)
@@ -62,3 +68,21 @@ def weights(plain: torch.nn.Module) -> dict[str, torch.Tensor]:
 def bits(tensor: torch.Tensor) -> torch.Tensor:
     """The bits of float32 numbers, in which 0 and -0 differ."""
     return tensor.contiguous().view(torch.int32)
+
+
+def questions_for(name):
+    if name.startswith("vlm-"):
+        return pictured_questions()[:6]
+    return toy_questions()[:8]
+
+
+def three_modules(model):
+    """A gate and a q of the middle layer and a v of another: single outputs of fused modules."""
+    places = projections_of(model, plain_copy(model))
+    stem = "encoder." if ("encoder.gate", 1) in places else ""
+    wanted = [(f"{stem}gate", 1), (f"{stem}q", 1), (f"{stem}v", 0)]
+    return [RankedModule(places[place], 1, places[place].width) for place in wanted]
+
+
+def top_modules(model):
+    return choose_modules(rank_modules(found_on(model), model), "top", parameter_share=0.1)

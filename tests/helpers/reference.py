@@ -265,3 +265,10 @@ def option_log_likelihood(
     for i, token in enumerate(option_ids):
         total += log_probs[len(context_ids) + i - 1, token].item()
     return total
+
+
+def reference_inputs(prompts, roles=(2, 3, 4)):
+    """Token ids, masks of the tokens that count, and cultures, as the reference takes them."""
+    sequences = [list(prompt.ids) for prompt in prompts]
+    masks = [[role in roles for role in prompt.roles] for prompt in prompts]
+    return sequences, masks, [prompt.question.culture for prompt in prompts]

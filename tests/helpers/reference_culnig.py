@@ -103,21 +103,21 @@ def item_scores(
     ids: Sequence[int],
     gold_token: int,
     sites: Sequence[str] = SITES,
-    tokens: str = "maximum",
+    aggregation: str = "maximum",
     control: bool = False,
 ) -> tuple[float, Table]:
     """P(gold), and P(gold) * s with s = max_t s_t (or the sum, or the last); >= 0 on controls."""
     p, by_token = token_scores(hf, ids, gold_token, sites)
     scores = {}
     for site, values in by_token.items():
-        if tokens == "maximum":
+        if aggregation == "maximum":
             s = values.max(axis=1)
-        elif tokens == "sum":
+        elif aggregation == "sum":
             s = values.sum(axis=1)
-        elif tokens == "last":
+        elif aggregation == "last":
             s = values[:, -1]
         else:
-            raise ValueError(tokens)
+            raise ValueError(aggregation)
         weighted = p * s
         scores[site] = np.maximum(weighted, 0.0) if control else weighted
     return p, scores

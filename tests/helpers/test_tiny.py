@@ -25,15 +25,6 @@ WITH_BOS = ("llama", "gemma3", "phi3", "mistral")
 CHAT = [{"role": "user", "content": "Which food? Answer with one letter."}]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads gain nothing at this size and wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def left_padded(tokenizer, texts=TEXTS):
     rows = tokenizer(list(texts))["input_ids"]
     width = max(map(len, rows))

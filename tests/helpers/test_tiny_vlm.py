@@ -2,27 +2,15 @@
 
 from unittest import mock
 
-import numpy as np
 import pytest
 import torch
 import transformers
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from tests.helpers.reference_vlm import (
-    at_site,
-    image_positions,
-    processed,
-    text_layers,
-    vlm_attribution,
-    vlm_edited_logits,
-    vlm_logits,
-    vlm_site_values,
-)
-from tests.helpers.tiny import D_MLP, N_HEADS, N_KV_HEADS, N_LAYERS
+from tests.helpers.reference_vlm import image_positions, processed, text_layers, vlm_logits
+from tests.helpers.tiny import N_LAYERS
 from tests.helpers.tiny_vlm import (
     FAMILIES,
-    N_VOCAB,
-    VLM_ARCHITECTURES,
     for_stills,
     picture,
     processing_smolvlm,
@@ -30,11 +18,10 @@ from tests.helpers.tiny_vlm import (
     tiny_processor,
     tiny_vlm,
 )
+from tests.helpers.vlm_configs import N_VOCAB
+from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_made import FOOD, SQUARE, TALL, WHERE, WIDE, item, prompt
 
-each = pytest.mark.parametrize("architecture", VLM_ARCHITECTURES)
-FOOD = "Which food do people in Japan usually eat? A. rice B. bread"
-WHERE = "Where is it?"
-SQUARE, WIDE, TALL = (40, 40), (60, 20), (20, 60)  # width, height
 COUNTS = {
     "llava": (16, 16, 16),  # 28 pixels in patches of 7
     "llava_next": (51, 39, 45),  # 9 + 6 * (6 + 1), 9 + 3 * (9 + 1), 9 + 9 * (3 + 1)
@@ -44,19 +31,6 @@ COUNTS = {
     "idefics3": (20, 12, 12),  # 4 per tile: 4 or 2 tiles, and the whole
     "smolvlm": (20, 12, 12),
 }
-
-
-def prompt(processor, question=FOOD, pictured=True):
-    content = [{"type": "image"}] * pictured + [{"type": "text", "text": question}]
-    conversation = [{"role": "user", "content": content}]
-    return processor.tokenizer.apply_chat_template(
-        conversation, tokenize=False, add_generation_prompt=True
-    )
-
-
-def item(architecture, question=FOOD, seed=1, size=SQUARE):
-    processor = tiny_processor(architecture)
-    return processed(processor, prompt(processor, question), picture(seed, *size))
 
 
 def without(inputs, *names):
@@ -82,7 +56,7 @@ def left_padded(processor, items):
     )
 
 
-@each
+@each_architecture
 def test_real_classes(architecture):
     hf, processor = tiny_vlm(architecture), tiny_processor(architecture)
     name = FAMILIES[architecture].name
@@ -97,14 +71,14 @@ def test_real_classes(architecture):
     assert len(text_layers(hf)) == N_LAYERS and len(processor.tokenizer) == N_VOCAB
 
 
-@each
+@each_architecture
 def test_letters_are_single_tokens(architecture):
     tokenizer = tiny_processor(architecture).tokenizer
     for text in (*"ABCDE", *(" " + letter for letter in "ABCDE")):
         assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) == 1
 
 
-@each
+@each_architecture
 def test_template_with_and_without_picture(architecture):
     processor = tiny_processor(architecture)
     pictured, plain = prompt(processor), prompt(processor, pictured=False)
@@ -120,7 +94,7 @@ def test_template_with_and_without_picture(architecture):
     assert ("You are a helpful" in plain) == (architecture in ("llava_next_qwen2", "qwen2_5_vl"))
 
 
-@each
+@each_architecture
 def test_bos_is_there_once(architecture):
     processor = tiny_processor(architecture)
     bos = processor.tokenizer.bos_token_id
@@ -129,7 +103,7 @@ def test_bos_is_there_once(architecture):
         assert ids["input_ids"][0].tolist().count(bos) == (bos is not None)
 
 
-@each
+@each_architecture
 def test_image_tokens_match_features(architecture):
     hf = tiny_vlm(architecture)
     counts = COUNTS[architecture.replace("_mistral", "").replace("_next_qwen2", "_next")]
@@ -142,7 +116,7 @@ def test_image_tokens_match_features(architecture):
         assert image_positions(hf, inputs).sum() == len(features) == count
 
 
-@each
+@each_architecture
 def test_pictures_of_every_mode_and_odd_size(architecture):
     hf, processor = tiny_vlm(architecture), tiny_processor(architecture)
     for image in (
@@ -154,7 +128,7 @@ def test_pictures_of_every_mode_and_odd_size(architecture):
         assert vlm_logits(hf, processed(processor, prompt(processor), image)).isfinite().all()
 
 
-@each
+@each_architecture
 def test_logits_depend_on_picture_and_question_and_seed(architecture):
     state = torch.get_rng_state()
     hf = tiny_vlm(architecture)
@@ -176,7 +150,7 @@ def test_pictures():
     assert picture(1, 30, 20, "L").size == (30, 20) and picture(1, mode="L").mode == "L"
 
 
-@each
+@each_architecture
 def test_round_trip_through_a_folder(architecture, tmp_path):
     save_vlm(architecture, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
@@ -201,7 +175,7 @@ def test_round_trip_through_a_folder(architecture, tmp_path):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@each
+@each_architecture
 def test_one_alone_equals_the_same_in_a_left_padded_batch(architecture, attention):
     hf, processor = tiny_vlm(architecture), tiny_processor(architecture)
     hf.set_attn_implementation(attention)
@@ -232,97 +206,3 @@ def test_window_of_gemma3_bites():
     narrow, wide, wider = (tiny_vlm("gemma3", window=window) for window in (8, 256, 512))
     assert (vlm_logits(narrow, inputs) - vlm_logits(wide, inputs)).abs().max() > 0.1
     assert torch.equal(vlm_logits(wide, inputs), vlm_logits(wider, inputs))
-
-
-# ------------------------------------------------------------------ the reference
-
-
-@each
-def test_sites(architecture):
-    hf, inputs = tiny_vlm(architecture), item(architecture)
-    n_pos, d_head = inputs["input_ids"].shape[1], 16 if architecture == "gemma3" else 8
-    values = {s: vlm_site_values(hf, s, inputs) for s in ("gate", "act", "up", "post", *"qkvz")}
-    widths = dict.fromkeys(("gate", "act", "up", "post"), D_MLP) | {
-        "q": N_HEADS * d_head, "k": N_KV_HEADS * d_head, "v": N_KV_HEADS * d_head,
-        "z": N_HEADS * d_head,
-    }  # fmt: skip
-    for site, table in values.items():
-        assert table.shape == (N_LAYERS, n_pos, widths[site]) and table.dtype == np.float64
-        assert table.min() < 0 < table.max()
-    assert np.abs(values["act"] * values["up"] - values["post"]).max() < 1e-5
-    # the picture changes its own positions and those behind it, and nothing before it
-    other = vlm_site_values(hf, "gate", item(architecture, seed=2))
-    where = image_positions(hf, inputs)[0].numpy()
-    changed = np.abs(other - values["gate"]).max(2) > 1e-4
-    assert changed[:, where].all() and not changed[:, : where.argmax()].any()
-
-
-@each
-def test_edits(architecture):
-    hf, inputs = tiny_vlm(architecture), item(architecture)
-    plain = vlm_logits(hf, inputs)
-    three = [(0, 2), (1, 3), (2, 47)]
-
-    def edited(*sites, value=0.0):
-        return vlm_edited_logits(hf, inputs, {site: dict.fromkeys(three, value) for site in sites})
-
-    silent = edited("gate")
-    for site in ("act", "post"):
-        assert torch.allclose(edited(site), silent, atol=1e-5)
-    weights = [layer.mlp.down_proj.weight for layer in text_layers(hf)]
-    before = [weight.detach().clone() for weight in weights]
-    with torch.no_grad():
-        for layer, index in three:
-            weights[layer][:, index] = 0
-        assert torch.allclose(vlm_logits(hf, inputs), silent, atol=1e-5)
-        for weight, old in zip(weights, before, strict=True):
-            weight.copy_(old)
-    three = [(0, 2), (1, 3), (2, 15)]  # k and v are 16 wide
-    for site in ("gate", "act", "up", "post", *"qkvz"):
-        assert (edited(site, value=3.0) - plain).abs().max() > 1e-3
-    both = edited("gate", "v")
-    for site in ("gate", "v"):
-        assert (edited(site) - both).abs().max() > 1e-4
-    assert torch.equal(vlm_logits(hf, inputs), plain)  # no hook is left behind
-    assert torch.equal(vlm_edited_logits(hf, inputs, {}), plain)
-
-
-@each
-def test_image_tower_is_left_alone_by_edits(architecture):
-    hf, inputs = tiny_vlm(architecture), item(architecture)
-    stack, seen = hf.get_decoder(), []
-    handle = stack.register_forward_pre_hook(
-        lambda module, args, options: seen.append(options["inputs_embeds"]), with_kwargs=True
-    )
-    vlm_logits(hf, inputs)
-    vlm_edited_logits(hf, inputs, {"gate": {(0, 0): 9.0}, "q": {(1, 1): 9.0}})
-    handle.remove()
-    assert torch.equal(*seen)
-
-
-@each
-def test_attribution_is_the_slope(architecture):
-    hf, inputs, token = tiny_vlm(architecture).double(), item(architecture, WHERE), 300
-    inputs = {n: v.double() if v.is_floating_point() else v for n, v in inputs.items()}
-    for site in ("gate", "v"):
-        scores = vlm_attribution(hf, inputs, token, site)
-        values = vlm_site_values(hf, site, inputs)
-        assert scores.shape == values[:, 0].shape and np.isfinite(scores).all()
-        assert (np.abs(scores).max(1) > 0).all()
-        layer, index = 1, int(scores[1].argmax())
-        slopes, step = [], 1e-2
-        for position in range(values.shape[1]):
-            p = []
-            for sign in (1, -1):
-
-                def nudge(at, x, change=sign * step, position=position):
-                    x = x.clone()
-                    x[0, position, index] += change * (at == layer)
-                    return x
-
-                with at_site(hf, site, nudge):
-                    p.append(vlm_logits(hf, inputs).softmax(-1)[token].item())
-            slopes.append((p[0] - p[1]) / (2 * step))
-        p = vlm_logits(hf, inputs).softmax(-1)[token].item()
-        expected = p * (values[layer, :, index] * slopes).max()
-        assert scores[layer, index] == pytest.approx(expected, rel=0.02)

@@ -31,209 +31,30 @@ import torch
 import transformers
 from PIL import Image
 from tokenizers import Tokenizer
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.models.smolvlm import processing_smolvlm
 
-from tests.helpers.tiny import (
-    D_MLP,
-    D_MODEL,
-    GEMMA_WINDOW,
-    N_CTX,
-    N_HEADS,
-    N_KV_HEADS,
-    N_LAYERS,
-    trained,
+from tests.helpers.tiny import GEMMA_WINDOW, N_CTX, trained
+from tests.helpers.vlm_chats import (
+    GEMMA3_CHAT,
+    IDEFICS_CHAT,
+    LLAVA_CHAT,
+    MISTRAL_CHAT,
+    ONEVISION_CHAT,
+    PANGEA_CHAT,
+    QWEN_CHAT,
 )
-
-N_VOCAB = 450
-VISION = {  # of every vision tower
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
-TILE = 21  # pixels of a side, patches of 7: 9 tokens per tile
-GRID = [
-    [TILE, 2 * TILE],
-    [2 * TILE, TILE],
-    [2 * TILE, 2 * TILE],
-    [3 * TILE, TILE],
-    [TILE, 3 * TILE],
-]
-
-# ------------------------------------------------------------------ chat templates
-
-PARTS = "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}"
-PICTURES_FIRST = (
-    "{% for p in m.content %}{% if p.type == 'image' %}{{ '<image>\n' }}{% endif %}{% endfor %}"
-) + PARTS
-IN_ORDER = (
-    "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}"
-    "{% elif p.type == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}"
+from tests.helpers.vlm_configs import (
+    GRID,
+    N_VOCAB,
+    TILE,
+    gemma3,
+    idefics3,
+    llava,
+    llava_next,
+    llava_onevision,
+    qwen2_5_vl,
 )
-LLAVA_CHAT = (
-    "{% for m in messages %}{{ m.role | upper + ': ' if m.role != 'system' else '' }}"
-    + PICTURES_FIRST
-    + "{{ ' ' }}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-MISTRAL_CHAT = (
-    "{% for m in messages %}{% if m.role == 'system' %}{{ '<<SYS>>\n' }}"
-    + PARTS
-    + "{{ '\n<</SYS>>\n\n' }}{% elif m.role == 'user' %}{{ '[INST] ' }}"
-    + PICTURES_FIRST
-    + "{{ ' [/INST]' }}{% else %}{{ ' ' }}"
-    + PARTS
-    + "{{ eos_token }}{% endif %}{% endfor %}"
-)
-DEFAULT_SYSTEM = (
-    "{% if messages[0].role != 'system' %}"
-    "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
-)
-CHATML_OPENS = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
-CHATML_ENDS = (
-    "{{ '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-PANGEA_CHAT = DEFAULT_SYSTEM + CHATML_OPENS + PICTURES_FIRST + CHATML_ENDS
-ONEVISION_CHAT = (  # a space after the role, no system message of its own
-    CHATML_OPENS.replace("'\n'", "' '")
-    + PICTURES_FIRST
-    + CHATML_ENDS.replace(">\n' }}{% endf", ">' }}{% endf")
-)
-QWEN_CHAT = (
-    DEFAULT_SYSTEM
-    + CHATML_OPENS
-    + "{% if m.content is string %}{{ m.content }}{% else %}"
-    + IN_ORDER.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>")
-    + "{% endif %}"
-    + CHATML_ENDS
-)
-GEMMA3_CHAT = (  # puts the system message into the first turn
-    "{{ bos_token }}{% set system = messages[0].role == 'system' %}"
-    "{% for m in (messages[1:] if system else messages) %}"
-    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' }}"
-    "{% if system and loop.first %}{% set s = messages[0].content %}"
-    "{{ (s if s is string else s[0].text) + '\n\n' }}{% endif %}"
-    "{% if m.content is string %}{{ m.content | trim }}{% else %}"
-    "{% for p in m.content %}{% if p.type == 'image' %}{{ '<start_of_image>' }}"
-    "{% elif p.type == 'text' %}{{ p.text | trim }}{% endif %}{% endfor %}{% endif %}"
-    "{{ '<end_of_turn>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
-)
-IDEFICS_CHAT = (
-    "{{ bos_token }}{% for m in messages %}{{ m.role | capitalize }}"
-    "{{ ':' if m.content[0].type == 'image' else ': ' }}"
-    + IN_ORDER
-    + "{{ '<end_of_utterance>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-
-# ------------------------------------------------------------------ configurations
-
-
-def text_stack(config_class: str, tokenizer: PreTrainedTokenizerFast, **own) -> PreTrainedConfig:
-    return getattr(transformers, config_class)(
-        vocab_size=N_VOCAB,
-        num_hidden_layers=N_LAYERS,
-        hidden_size=D_MODEL,
-        intermediate_size=D_MLP,
-        num_attention_heads=N_HEADS,
-        num_key_value_heads=N_KV_HEADS,
-        max_position_embeddings=N_CTX,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        **own,
-    )
-
-
-def llava(tokenizer, window) -> dict:
-    return {
-        "text_config": text_stack("LlamaConfig", tokenizer),
-        "vision_config": transformers.CLIPVisionConfig(
-            **VISION, image_size=28, patch_size=7, projection_dim=16
-        ),
-        "image_token_index": tokenizer.image_token_id,
-        "image_seq_length": 16,
-    }
-
-
-def llava_next(tokenizer, window, text="MistralConfig") -> dict:
-    own = {"sliding_window": None} if text == "MistralConfig" else {}
-    return {
-        "text_config": text_stack(text, tokenizer, **own),
-        "vision_config": transformers.CLIPVisionConfig(
-            **VISION, image_size=TILE, patch_size=7, projection_dim=16
-        ),
-        "image_token_index": tokenizer.image_token_id,
-        "image_grid_pinpoints": GRID,
-        "image_seq_length": 9,
-    }
-
-
-def llava_onevision(tokenizer, window) -> dict:
-    return {
-        "text_config": text_stack("Qwen2Config", tokenizer),
-        "vision_config": transformers.SiglipVisionConfig(
-            **VISION, image_size=TILE, patch_size=7, vision_use_head=False
-        ),
-        "image_token_index": tokenizer.image_token_id,
-        "video_token_index": tokenizer.video_token_id,
-        "image_grid_pinpoints": GRID,
-        "vision_aspect_ratio": "anyres_max_3",
-    }
-
-
-def qwen2_5_vl(tokenizer, window) -> dict:
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1]}
-    vision = {
-        "depth": 2,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_heads": 2,
-        "patch_size": 4,
-        "window_size": 16,
-        "fullatt_block_indexes": [1],
-        "out_hidden_size": D_MODEL,
-    }
-    return {
-        "text_config": text_stack(
-            "Qwen2_5_VLTextConfig", tokenizer, rope_parameters=rope
-        ).to_dict(),
-        "vision_config": vision,
-        "image_token_id": tokenizer.image_token_id,
-        "video_token_id": tokenizer.video_token_id,
-        "vision_start_token_id": tokenizer.convert_tokens_to_ids("<|vision_start|>"),
-        "vision_end_token_id": tokenizer.convert_tokens_to_ids("<|vision_end|>"),
-    }
-
-
-def gemma3(tokenizer, window) -> dict:
-    layers = ["sliding_attention", "full_attention", "sliding_attention"]
-    own = {"head_dim": 16, "query_pre_attn_scalar": 16, "layer_types": layers}
-    return {
-        "text_config": text_stack("Gemma3TextConfig", tokenizer, sliding_window=window, **own),
-        "vision_config": transformers.SiglipVisionConfig(
-            **VISION, image_size=32, patch_size=4, vision_use_head=False
-        ),
-        "mm_tokens_per_image": 16,
-        "boi_token_index": tokenizer.boi_token_id,
-        "eoi_token_index": tokenizer.eoi_token_id,
-        "image_token_index": tokenizer.image_token_id,
-    }
-
-
-def idefics3(tokenizer, window) -> dict:
-    return {
-        "text_config": text_stack("LlamaConfig", tokenizer),
-        "vision_config": VISION | {"image_size": 32, "patch_size": 8},
-        "image_token_id": tokenizer.image_token_id,
-        "scale_factor": 2,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-
-
-# ------------------------------------------------------------------ families
 
 
 @dataclass(frozen=True)
@@ -312,8 +133,6 @@ FAMILIES = {
     ),
 }  # fmt: skip
 VLM_ARCHITECTURES = tuple(FAMILIES)
-
-# ------------------------------------------------------------------ tokenizer, processor, model
 
 
 @functools.cache

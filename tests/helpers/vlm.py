@@ -7,16 +7,22 @@ go through the Hugging Face processor, and all that it returns goes to the raw m
 import functools
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import torch
 
+from culture_lens.experiments.matrix import ablation_matrix
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question
-from tests.conftest import toy_questions
+from tests.helpers.marks import QUIET
+from tests.helpers.questions import toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype
 from tests.helpers.reference_vlm import Item, processed
-from tests.helpers.tiny import GEMMA_WINDOW
+from tests.helpers.tiny import GEMMA_WINDOW, N_LAYERS
 from tests.helpers.tiny_vlm import VLM_ARCHITECTURES, picture, tiny_processor, tiny_vlm
 
 NAMES = (*VLM_ARCHITECTURES, "gemma3_wide")
@@ -122,6 +128,52 @@ def continued(item: Item, tokens) -> Item:
     return longer
 
 
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """The largest difference over the largest expected value."""
-    return float((found - expected).abs().max() / expected.abs().max())
+def counting_tower(architecture, **options):
+    """A model of one's own, and a list that grows with every run of its raw vision tower."""
+    hf = bare(architecture)
+    name = "visual" if hasattr(hf.model, "visual") else "vision_tower"
+    tower = getattr(hf.model, name if hasattr(hf.model, name) else "vision_model")
+    runs = []
+    tower.register_forward_hook(lambda *_: runs.append(1))
+    model = load_model(
+        f"tiny-{architecture}", hf_model=hf, processor=tiny_processor(architecture), **options
+    )
+    runs.clear()
+    return model, runs
+
+
+def pictures_of(questions):
+    return {question.image.key for question in questions if question.image is not None}
+
+
+def made_up_neurons(model):
+    """Neurons of one culture, identified on no question."""
+    neurons = {"Japan": Neurons.of({"act": [(0, 1), (1, 5)], "v": [(1, 2)]})}
+    return NeuronSet(neurons, {site: (N_LAYERS, model.widths[site]) for site in ("act", "v")})
+
+
+def assert_nearly_same_records(one, other):
+    """All but the last digits of float32."""
+    columns = [name for name in one if name not in ("scores", "p_gold")]
+    pd.testing.assert_frame_equal(one[columns], other[columns])
+    for name in ("scores", "p_gold"):
+        found, expected = (np.vstack(frame[name].tolist()) for frame in (one, other))
+        assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+MATRIX_OPTIONS = {"random_seeds": 2, "scoring": "letter_options", **QUIET}
+
+
+@functools.cache
+def whole_matrix(architecture):
+    """No mask, one of a culture and two random ones, every picture's features in memory."""
+    model = lens(architecture)
+    return ablation_matrix(model, made_up_neurons(model), pictured_questions(), **MATRIX_OPTIONS)
+
+
+def question_on(image, name="q7", text="What is it?", **fields):
+    return Question(name, "Japan", text, ("tea", "milk"), 0, image=image, **fields)
+
+
+def built(model, *questions, **options):
+    return build_prompts(list(questions), model.processor, **options)

@@ -5,58 +5,23 @@ import torch
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import InputError
-from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.interventions.hooks import (
     ablated,
     ablation_hooks,
     edit_hook,
-    enhance,
     replaced,
     scaled,
     steered,
-    suppress,
 )
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
-from culture_lens.questions.question import Question
-from tests.conftest import lens, raw, toy_questions
 from tests.helpers import reference
+from tests.helpers.closeness import assert_close, relative
+from tests.helpers.edits import batch_of, edited_raw, reference_logits
+from tests.helpers.lm import lens, raw
+from tests.helpers.neurons import CHOSEN, NEURONS, OTHERS
 from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
-
-CHOSEN = {0: [1, 7, 40], 1: [3, 5], 2: [0, 47]}
-NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
-OTHERS = Neurons.of({"act": [(0, 2), (1, 3), (1, 9)]})
-
-
-def batch_of(model, n=5, style="choices"):
-    return collate(build_prompts(toy_questions()[:n], model.tokenizer, style=style), model.pad_id)
-
-
-def reference_logits(hf, batch, chosen, scale=0.0):
-    return reference.ablated_logits(hf, batch.input_ids, batch.attention_mask, chosen, scale)[:, -1]
-
-
-def edited_raw(hf, batch, site, layer, columns, edit):
-    """Last logits of the raw model with an edit of some columns of a raw module's output."""
-    module, places = reference.site_module(hf, reference.decoder_layers(hf)[layer], site)
-
-    def hook(module, args, output):
-        output = output.clone()
-        view = output[..., places]
-        view[..., columns] = edit(view[..., columns])
-        return output
-
-    handle = module.register_forward_hook(hook)
-    try:
-        return reference_logits(hf, batch, {})
-    finally:
-        handle.remove()
-
-
-def close(found, expected):
-    return (found - expected).abs().max() <= 1e-5 * expected.abs().max()
-
 
 # ------------------------------------------------------------------ against the reference
 
@@ -70,7 +35,7 @@ def test_silenced_neurons(architecture):
         assert inside is model
         found = model.logits(batch)
     expected = reference_logits(hf, batch, CHOSEN)
-    assert close(found, expected)
+    assert_close(found, expected)
     assert (found - plain).abs().max() > 1e-2
     assert torch.equal(model.logits(batch), plain)
 
@@ -83,7 +48,7 @@ def test_steered_neurons(architecture, alpha):
     plain = model.logits(batch)
     with steered(model, NEURONS, alpha):
         found = model.logits(batch)
-    assert close(found, reference_logits(hf, batch, CHOSEN, scale=1 + alpha))
+    assert_close(found, reference_logits(hf, batch, CHOSEN, scale=1 + alpha))
     assert (found - plain).abs().max() > 1e-2
 
 
@@ -93,7 +58,7 @@ def test_steering_by_minus_one_is_silencing_and_the_default_is_a_half():
     with ablated(model, NEURONS):
         after_ablation = model.logits(batch)
     with steered(model, NEURONS, -1.0):
-        assert close(model.logits(batch), after_ablation)
+        assert_close(model.logits(batch), after_ablation)
     with steered(model, NEURONS):
         half = model.logits(batch)
     with steered(model, NEURONS, 0.5):
@@ -110,16 +75,16 @@ def test_every_site_is_edited_where_the_raw_module_is(architecture, site):
     neurons = Neurons.of({site: [(1, i) for i in columns]})
     expected = edited_raw(hf, batch, site, 1, columns, torch.zeros_like)
     with ablated(model, neurons):
-        assert close(model.logits(batch), expected)
+        assert_close(model.logits(batch), expected)
     with ablated(model, neurons, -0.75):
         found = model.logits(batch)
     fixed = edited_raw(hf, batch, site, 1, columns, lambda x: torch.full_like(x, -0.75))
-    assert close(found, fixed)
+    assert_close(found, fixed)
     if (architecture, site) != ("gpt2", "k"):  # there a constant shifts all scores alike
         assert (expected - fixed).abs().max() > 1e-3
     with steered(model, neurons, 1.0):  # CULNIG's "enhance": twice the raw projection
         found = model.logits(batch)
-    assert close(found, edited_raw(hf, batch, site, 1, columns, lambda x: 2 * x))
+    assert_close(found, edited_raw(hf, batch, site, 1, columns, lambda x: 2 * x))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -130,7 +95,8 @@ def test_gate_post_and_act_at_zero_are_one(architecture):
     for site in ("act", "gate", "post"):
         with ablated(model, Neurons.of({site: [(1, 3), (2, 5)]})):
             logits.append(model.logits(batch))
-    assert close(logits[1], logits[0]) and close(logits[2], logits[0])
+    assert_close(logits[1], logits[0])
+    assert_close(logits[2], logits[0])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -156,17 +122,17 @@ def test_fixed_values_and_means(architecture):
         for handle in handles:
             handle.remove()
     with ablated(model, NEURONS, {"act": values}):
-        assert close(model.logits(batch), expected)
+        assert_close(model.logits(batch), expected)
     with ablated(model, mean, "mean"):
-        assert close(model.logits(batch), expected)
+        assert_close(model.logits(batch), expected)
     with ablated(model, mean):
-        assert not close(model.logits(batch), expected)
+        assert relative(model.logits(batch), expected) > 1e-5
 
 
 def test_smollm2_silenced_and_steered(smollm2):
     from transformers import AutoModelForCausalLM
 
-    from culture_lens.models.load import embedded_path
+    from culture_lens.models.checkpoints import embedded_path
 
     hf = AutoModelForCausalLM.from_pretrained(embedded_path("smollm2-135m"), dtype=torch.float32)
     questions = sorted(load_benchmark("everyday", cultures="Japan"), key=lambda q: len(q.text))[:3]
@@ -183,60 +149,6 @@ def test_smollm2_silenced_and_steered(smollm2):
         expected = reference_logits(hf.eval(), batch, chosen, scale)
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
         assert (found - plain).abs().max() > 1e-2
-
-
-# ------------------------------------------------------------------ rows of their own
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_row_has_its_own_neurons(architecture):
-    model, hf = lens(architecture), raw(architecture)
-    batch = batch_of(model, 4)
-    rows = [NEURONS, Neurons.of({}), OTHERS, Neurons.of({"q": [(1, 3)], "act": [(2, 2)]})]
-    with ablated(model, rows):
-        found = model.logits(batch)
-    for row, neurons in enumerate(rows):
-        with ablated(model, neurons):
-            assert close(found[row], model.logits(batch)[row])
-    assert close(found[0], reference_logits(hf, batch, CHOSEN)[0])
-    assert close(found[1], reference_logits(hf, batch, {})[1])
-    with steered(model, rows, 1.5):
-        found = model.logits(batch)
-    assert close(found[0], reference_logits(hf, batch, CHOSEN, 2.5)[0])
-    assert close(found[1], reference_logits(hf, batch, {})[1])
-
-
-@pytest.mark.parametrize("architecture", ["llama", "gemma3", "gpt2"])
-def test_rows_of_their_own_under_option_likelihood(architecture):
-    """Options are run as continuations of their row, under that row's neurons."""
-    model = lens(architecture)
-    rows = [NEURONS, OTHERS, Neurons.of({})]
-    asked = (
-        toy_questions()[:1]
-        + toy_questions()[6:7]
-        + [  # of other numbers and lengths
-            Question(
-                "x", "Japan", "Which drink?", ("tea", "A", "coffee with sugar in the morning"), 0
-            )
-        ]
-    )
-    batch = collate(build_prompts(asked, model.tokenizer, style="cloze"), model.pad_id)
-    score = SCORINGS["option_likelihood"].answers
-    with ablated(model, rows):
-        together = score(model, batch)
-    for row, neurons in enumerate(rows):
-        with ablated(model, neurons):
-            alone = score(model, collate([batch.prompts[row]], model.pad_id))[0]
-        assert together[row].scores == pytest.approx(alone.scores, abs=1e-4)
-
-
-@pytest.mark.parametrize(("masks", "rows"), [(3, 2), (3, 4), (2, 3), (2, 4)])
-def test_as_many_rows_as_the_batch_has(masks, rows):
-    """Two sets on four rows could only be a mistake: which row has which?"""
-    model = lens("llama")
-    with ablated(model, [NEURONS, OTHERS, NEURONS][:masks]):
-        with pytest.raises(InputError, match="rows"):
-            model.logits(batch_of(model, rows))
 
 
 # ------------------------------------------------------------------ care
@@ -279,7 +191,7 @@ def test_nothing_stays_after_an_exception_and_blocks_nest():
     with ablated(model, NEURONS):
         outer = model.logits(batch)
         with ablated(model, OTHERS):
-            assert close(model.logits(batch), both)
+            assert_close(model.logits(batch), both)
         assert torch.equal(model.logits(batch), outer)
     assert torch.equal(model.logits(batch), plain)
 
@@ -315,58 +227,3 @@ def test_neurons_outside_the_model_are_refused(place):
 def test_sites_outside_the_model_are_refused():
     with pytest.raises(InputError, match="'up'.*'tiny-gpt2'"):
         ablation_hooks(lens("gpt2"), Neurons.of({"up": [(0, 0)]}))
-
-
-# ------------------------------------------------------------------ suppress and enhance (CULNIG)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("site", ["gate", "up", "q", "k", "v"])
-def test_suppress_and_enhance_edit_raw_projections(architecture, site):
-    model, hf = lens(architecture), raw(architecture)
-    if site not in model.sites:
-        pytest.skip("GPT-2 has no gate, so no up")
-    batch, columns = batch_of(model), [0, 3, 11]
-    neurons = Neurons.of({site: [(1, column) for column in columns]})
-    plain = model.logits(batch)
-    for edit, factor in ((suppress(model, neurons), 0.0), (enhance(model, neurons), 2.0)):
-        with edit:
-            found = model.logits(batch)
-        expected = edited_raw(hf, batch, site, 1, columns, lambda n, f=factor: f * n)
-        assert close(found, expected) and not close(found, plain)
-    assert not model.is_hooked
-    with enhance(model, neurons, factor=3.0):
-        found = model.logits(batch)
-    assert close(found, edited_raw(hf, batch, site, 1, columns, lambda n: 3.0 * n))
-
-
-def test_twice_the_raw_gate_is_not_twice_its_activation():
-    model = lens("llama")
-    batch = batch_of(model)
-    places = [(1, 3), (2, 7)]
-    with enhance(model, Neurons.of({"gate": places})):
-        raw_twice = model.logits(batch)
-    with steered(model, Neurons.of({"act": places}), alpha=1.0):
-        act_twice = model.logits(batch)
-    assert not close(raw_twice, act_twice)
-
-
-def test_double_is_a_value_of_ablation():
-    model = lens("llama")
-    batch, neurons = batch_of(model), Neurons.of({"v": [(0, 1)], "gate": [(2, 5)]})
-    with ablated(model, neurons, "double"):
-        doubled = model.logits(batch)
-    with enhance(model, neurons):
-        assert torch.equal(model.logits(batch), doubled)
-
-
-@pytest.mark.parametrize("edit", [suppress, enhance])
-def test_neurons_that_are_no_raw_projection_are_refused(edit):
-    with pytest.raises(InputError, match="at 'act': use ablated or steered"):
-        with edit(lens("llama"), NEURONS):
-            pass
-
-
-def test_neurons_below_the_first_layer_are_refused():
-    with pytest.raises(InputError, match="lie outside"):
-        ablation_hooks(lens("llama"), Neurons.of({"act": [(-1, 0)]}))

@@ -16,7 +16,8 @@ from culture_lens.models.checkpoints import (
 )
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
-from tests.conftest import needs_smollm2, toy_questions
+from tests.helpers.questions import toy_questions
+from tests.helpers.smollm2 import needs_smollm2
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NEVER, NeuronScores, best, check_share
 from culture_lens.storage.files import load_tensors, save_tensors
-from tests.conftest import lens
+from tests.helpers.lm import lens
 
 
 def scores(**sites):

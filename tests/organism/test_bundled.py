@@ -8,7 +8,7 @@ import culture_lens as cl
 from culture_lens.benchmarks.organism.world import CULTURES
 from culture_lens.errors import InputError
 from culture_lens.organism.checks import check_organism
-from culture_lens.organism.plan import KINDS, Variant, make_plan
+from culture_lens.organism.plan import PLANTED_KINDS, Variant, make_plan
 from culture_lens.organism.truth import load_truth
 from culture_lens.storage.bundled import data_path
 
@@ -52,7 +52,7 @@ def test_it_can_do_everything_on_fresh_pictures(checked):
     assert all(estimate.value >= 0.9 for estimate in base["accuracy"])
 
 
-def test_silencing_takes_what_was_planted_and_nothing_else(checked):
+def test_ablating_takes_what_was_planted_and_nothing_else(checked):
     assert len(checked) == 13 + 3 * 8 + 2 * 2 + 2 + 3 + 3 * 2
     own = checked[checked["asked"] == "own"]
     assert len(own) == 8 and all(estimate.value <= 0.3 for estimate in own["accuracy"])
@@ -95,7 +95,7 @@ def test_the_truth_is_that_of_the_plan():
     assert len(truth.neurons(culture="Avaria")) == 46
     assert len(truth.neurons("style", "Avaria")) == 12
     assert len(truth.neurons("kin", "Avaria")) == 12 and not len(truth.neurons("kin", "Hestia"))
-    everything = truth.neurons(tuple(KINDS))
+    everything = truth.neurons(tuple(PLANTED_KINDS))
     assert len(everything) == sum(2 * len(block.rows) for block in blocks)
 
 

@@ -11,52 +11,11 @@ import pytest
 from culture_lens import plots
 from culture_lens.errors import InputError
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots import style as look
 from culture_lens.statistics.estimates import Estimate
-
-CULTURES = ["Ethiopia", "Japan", "Spain, Basque Country (Euskara speaking)"]
-METADATA = {"model": "org/tiny", "benchmark": "made", "selector": "conact", "value": "zero"}
-
-
-def make_matrix(cultures=CULTURES, items=12, seeds=2, **metadata):
-    """Records in which a culture's own mask breaks every second answer, and another one in six."""
-    conditions = [("none", "", 0), *(("found", culture, 0) for culture in cultures)]
-    conditions += [("random", culture, seed) for culture in cultures for seed in range(seeds)]
-    rows = []
-    for (condition, mask, seed), culture, item in product(conditions, cultures, range(items)):
-        own = condition == "found" and mask == culture and item % 2 == 0
-        correct = item % 6 != 5 and not own and not (condition == "random" and item == seed)
-        rows.append(
-            {
-                "condition": condition,
-                "mask": mask,
-                "seed": seed,
-                "id": f"q{item}/{culture}",
-                "culture": culture,
-                "group": f"q{item}",
-                "prediction": 0 if correct else 1,
-                "correct": correct,
-                "p_gold": (0.6 if correct else 0.1) + 0.01 * item,
-                "scores": [0.0, 0.0, 0.0, 0.0],
-            }
-        )
-    known = {**METADATA, "items": items * len(cultures), **metadata}
-    return AblationMatrix(pd.DataFrame(rows), known)
-
-
-def make_found(cultures=CULTURES, layers=4):
-    """Culture i has neurons (layer i, 0..i) and all have (layer 3, 5)."""
-    neurons = {
-        culture: Neurons.of({"act": [(i, j) for j in range(i + 1)] + [(layers - 1, 5)]})
-        for i, culture in enumerate(cultures)
-    }
-    return NeuronSet(neurons, {"act": (layers, 8)}, dict(METADATA, items=36))
-
-
-@pytest.fixture(scope="module")
-def matrix():
-    return make_matrix()
+from tests.helpers.results import CULTURES, make_found, make_matrix
 
 
 def test_layer_heatmap_has_shares_and_counts():

@@ -14,7 +14,7 @@ from culture_lens.prompts.build import build_prompt, build_prompts, truncated
 from culture_lens.prompts.prompt import Role
 from culture_lens.prompts.run_batches import out_of_memory, run_batches
 from culture_lens.prompts.shared_prefix import shared_prefix_length, shared_prefix_lengths
-from tests.conftest import toy_questions
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
 PAD = 399

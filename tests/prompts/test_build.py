@@ -13,7 +13,7 @@ from culture_lens.prompts.answers import continuation_ids, joined, label_ids
 from culture_lens.prompts.build import build_prompt
 from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.questions.question import PromptFormat, Question, control_twin, with_format
-from tests.conftest import toy_questions
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
 HAS_BOS = ("llama", "gemma3", "phi3", "mistral")
@@ -184,14 +184,6 @@ def test_control_twin_asks_nothing_and_offers_the_same(architecture):
     assert tokens_of(twin, tokenizer, Role.OPTIONS) == tokens_of(prompt, tokenizer, Role.OPTIONS)
     assert question.prompt.instruction in twin.text and question.text not in twin.text
     assert twin.question.answer == question.answer
-
-
-def test_with_format_changes_the_words_only():
-    asked = toy_questions()[:2]
-    assert with_format(asked, None) == asked
-    changed = with_format(asked, LETTERS)
-    assert [q.prompt for q in changed] == [LETTERS] * 2
-    assert [(q.id, q.options) for q in changed] == [(q.id, q.options) for q in asked]
 
 
 # ------------------------------------------------------------------ labels and continuations

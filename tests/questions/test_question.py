@@ -2,22 +2,20 @@
 
 import dataclasses
 import hashlib
-import subprocess
-import sys
 
 import pytest
-import torch
 
-from culture_lens.errors import InputError, unknown
-from culture_lens.prompts.prompt import CONTENT_ROLES, Batch, Role
+from culture_lens.errors import InputError
 from culture_lens.questions.question import (
     PromptFormat,
     Question,
     check_questions,
     shuffled,
     stable_hash,
+    with_format,
 )
-from tests.helpers.places import ROOT
+from tests.helpers.processes import run_python
+from tests.helpers.questions import toy_questions
 
 
 def question(**changes):
@@ -101,14 +99,8 @@ def test_stable_hash_is_sha256_in_every_process():
         "from culture_lens.questions.question import shuffled; "
         "print(shuffled(['a','b','c','d','e'], 'q'))"
     )
-    there = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONHASHSEED": "123", "PYTHONPATH": str(ROOT)},
-    )
-    assert there.stdout.strip() == str(shuffled(["e", "c", "a", "d", "b"], "q"))
+    there = run_python(code, PYTHONHASHSEED="123")
+    assert there.strip() == str(shuffled(["e", "c", "a", "d", "b"], "q"))
 
 
 def test_shuffled_keeps_the_members_and_depends_on_the_key():
@@ -117,15 +109,13 @@ def test_shuffled_keeps_the_members_and_depends_on_the_key():
     assert len({tuple(shuffled(items, f"key {i}")) for i in range(5)}) == 5
 
 
-def test_role_mask():
-    roles = torch.tensor([[0, 1, 3, 4, 5], [1, 2, 3, 3, 1]])
-    batch = Batch((), roles, roles, roles)
-    assert batch.role_mask(CONTENT_ROLES).int().tolist() == [[0, 0, 1, 1, 0], [0, 1, 1, 1, 0]]
-    assert batch.role_mask((Role.TEMPLATE,)).sum() == 3
-    assert not batch.role_mask(()).any()
+# ------------------------------------------------------------------ roles
 
 
-def test_unknown_names_the_nearest():
-    error = unknown("site", "gat", ["gate", "act"], "Look it up.")
-    assert str(error) == "unknown site 'gat': did you mean 'gate'? Known: act, gate. Look it up."
-    assert "did you mean" not in str(unknown("site", "zzz", ["gate"]))
+def test_with_format_changes_the_words_only():
+    asked = toy_questions()[:2]
+    assert with_format(asked, None) == asked
+    form = PromptFormat(answer_prefix='{"answer_choice":"')
+    changed = with_format(asked, form)
+    assert [q.prompt for q in changed] == [form] * 2
+    assert [(q.id, q.options) for q in changed] == [(q.id, q.options) for q in asked]

@@ -1,7 +1,5 @@
 """The page says what the results say, is safe to open, and needs nothing from outside."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -9,24 +7,12 @@ from plotly.offline import get_plotlyjs
 
 from culture_lens.errors import InputError
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots.style import points
 from culture_lens.report.page import build_report, report_context
 from culture_lens.storage.runs import Run
-from tests.plots.test_plots import CULTURES, make_found, make_matrix
-
-
-def make_run(folder, **results):
-    """Keep ``name=(neurons, matrix)`` in a run folder."""
-    run = Run.open(folder)
-    for name, (found, matrix) in results.items():
-        if found is not None:
-            found.save(run.named("neurons", name, ".safetensors"))
-        if matrix is not None:
-            file = run.named("matrix", name, ".parquet")
-            file.parent.mkdir(exist_ok=True)
-            matrix.to_parquet(file)
-    return run
+from tests.helpers.results import CULTURES, make_found, make_matrix, make_run
 
 
 def page_of(run):
@@ -165,7 +151,7 @@ def test_no_effect_is_not_evidence(tmp_path):
 
 def test_a_matrix_without_base_or_records_is_said_or_refused(tmp_path, matrix):
     frame = matrix.frame
-    based = type(matrix)(frame[frame["condition"] != "none"], matrix.metadata)
+    based = type(matrix)(frame[frame["condition"] != "unmodified"], matrix.metadata)
     assert "no records of the unmodified model" in page_of(make_run(tmp_path, conact=(None, based)))
     with pytest.raises(InputError, match="no records"):
         build_report(make_run(tmp_path, conact=(None, type(matrix)(frame[:0], {}))))

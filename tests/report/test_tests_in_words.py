@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.report.page import build_report, report_context
 from culture_lens.report.tests_in_words import in_words, p_value
-from tests.plots.test_plots import make_matrix
-from tests.report.test_page import make_run
+from tests.helpers.results import make_matrix, make_run
 
 FOUR = ["Iran", "Japan", "Mexico", "Spain"]
 

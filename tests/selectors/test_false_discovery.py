@@ -194,7 +194,7 @@ def test_bad_input():
         plan("random", fdr=0.05)
     with pytest.raises(InputError, match="no false discovery rate"):
         plan("culnig_specific", fdr=0.05)
-    with pytest.raises(InputError, match="random has no null"):
+    with pytest.raises(InputError, match="'random' has no false discovery rate"):
         infer(summary, "random")
     with pytest.raises(InputError, match=r"fdr=1.5 is outside"):
         plan("conact", fdr=1.5)

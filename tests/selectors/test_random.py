@@ -7,17 +7,18 @@ import pytest
 import torch
 
 import culture_lens.selectors.random as random_module
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.weight_norms import outgoing_norms
 from culture_lens.selectors import matched_random
-from tests.conftest import lens, raw
+from tests.helpers import t5
 from tests.helpers import vlm as vlm_helpers
+from tests.helpers.lm import lens, raw
 from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
 from tests.helpers.tiny_t5 import FAMILIES
 from tests.helpers.tiny_t5 import tiny_model as tiny_t5
-from tests.models import test_encoder_decoder as test_encoder_decoders
 
 # ------------------------------------------------------------------ outgoing weights
 
@@ -54,7 +55,7 @@ def test_norms_are_those_of_what_a_neuron_adds(architecture):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_norms_of_both_stacks(family):
-    model, hf = test_encoder_decoders.lens(family), tiny_t5(family)
+    model, hf = t5.lens(family), tiny_t5(family)
     encoder, decoder = hf.encoder.block, hf.decoder.block
     expected = {
         "encoder.act": [b.layer[1].DenseReluDense.wo for b in encoder],

@@ -10,8 +10,8 @@ from culture_lens.selectors import SELECTORS
 from culture_lens.selectors.culnig_general import culnig_general
 from culture_lens.selectors.culnig_specific import culnig_specific
 from culture_lens.selectors.ranking import RANKINGS, Sources, first, get_ranking, in_order
-from tests.attribution.test_culnig import CULTURES, NAMED, as_culnig, drawn
-from tests.selectors.test_selectors import summary_of
+from tests.helpers.culnig import CULTURES, NAMED, as_culnig, drawn
+from tests.helpers.summaries import summary_of_counts
 
 
 def scores_of_drawn(seed):
@@ -28,14 +28,14 @@ COUNTS = {
 @pytest.mark.parametrize("name", ["lap", "mad", "mad_probability", "conact", "random"])
 @pytest.mark.parametrize("k", [1, 3, 8])
 def test_the_first_of_a_ranking_are_those_a_selector_chooses(name, k):
-    summary = summary_of(COUNTS, total=100)
+    summary = summary_of_counts(COUNTS, total=100)
     table, chosen = get_ranking(name)(Sources(summary)), SELECTORS[name](summary).top(k=k)
     for culture in summary.cultures:
         assert first(table, culture, k) == chosen[culture]
 
 
 def test_lape_keeps_to_its_filter_and_membership():
-    summary = summary_of(COUNTS, total=100)
+    summary = summary_of_counts(COUNTS, total=100)
     found, table = SELECTORS["lape"](summary), get_ranking("lape")(Sources(summary))
     for culture in summary.cultures:
         assert set(in_order(table, culture)) == found.top(k=8)[culture].members()
@@ -90,7 +90,7 @@ def test_bad_input():
     with pytest.raises(InputError, match="unknown ranking 'best'"):
         get_ranking("best")
     with pytest.raises(InputError, match="unknown culture 'q'"):
-        in_order(get_ranking("lap")(Sources(summary_of(COUNTS, total=100))), "q")
+        in_order(get_ranking("lap")(Sources(summary_of_counts(COUNTS, total=100))), "q")
     for name in SCORED:
         with pytest.raises(InputError, match="ActivationSummary|CulnigScores"):
             get_ranking(name, SCORED)(Sources())

@@ -6,43 +6,20 @@ import pytest
 import torch
 
 from culture_lens.activations.record import record_activations
-from culture_lens.activations.statistics import ActivationSummary
+from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.build import build_prompts
-from culture_lens.selectors import SELECTORS, get_selector, matched_random, select
+from culture_lens.selectors import SELECTORS, matched_random, select
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.lape import entropy, order_statistic
-from tests.conftest import lens, raw, reference_inputs, toy_questions
 from tests.helpers import reference
+from tests.helpers.lm import lens, raw
+from tests.helpers.questions import toy_questions
+from tests.helpers.reference import reference_inputs
+from tests.helpers.summaries import CULTURES, in_first_layer, places, summary_of_counts
 from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
-
-CULTURES = ("x", "y", "z")
-# One layer, four neurons, ten tokens each; sums are the counts, so means equal P.
-COUNTS = {"x": [9, 5, 2, 0], "y": [8, 5, 1, 0], "z": [1, 5, 6, 0]}
-
-
-def summary_of(counts=COUNTS, total=10, order=None):
-    cultures = tuple(order or sorted(counts))
-    table = torch.tensor([[counts[c]] for c in cultures])
-    return ActivationSummary(
-        cultures=cultures,
-        items=torch.ones(len(cultures), dtype=torch.long),
-        tokens=torch.full((len(cultures),), total),
-        counts={"act": table},
-        sums={"act": table.double()},
-        squares={"act": table.double()},
-        metadata={"model": "hand"},
-    )
-
-
-def places(found):
-    return {c: {tuple(p) for p in found[c].places["act"].tolist()} for c in found}
-
-
-def first(**neurons):
-    return {culture: {(0, index) for index in chosen} for culture, chosen in neurons.items()}
-
 
 # ------------------------------------------------------------------ against the reference
 
@@ -112,37 +89,39 @@ def test_every_site_is_selected_from_by_itself(both):
 
 
 def test_by_hand():
-    summary = summary_of()
-    assert places(select(summary, "lap", k=2)) == first(x=[0, 1], y=[0, 1], z=[1, 2])
+    summary = summary_of_counts()
+    assert places(select(summary, "lap", k=2)) == in_first_layer(x=[0, 1], y=[0, 1], z=[1, 2])
     # neuron 1 is a tie and neuron 3 silent: nobody's; y never wins
-    assert places(select(summary, "conact", k=2)) == first(x=[0], y=[], z=[2])
+    assert places(select(summary, "conact", k=2)) == in_first_layer(x=[0], y=[], z=[2])
     # differences for z: -0.75, 0, 0.45, 0: of neurons 1 and 3 the earlier one
     assert places(select(summary, "mad_probability", k=2))["z"] == {(0, 1), (0, 2)}
     assert places(select(summary, "mad", k=2))["z"] == {(0, 1), (0, 2)}
     # sorted P: 0 0 0 .1 .1 .2 .5 .5 .5 .6 .8 .9: percentile 0.8 is the 10th smallest, 0.6, which
     # only neuron 0 exceeds; percentile 0.5 is 0.2, which x and y exceed there
     options = {"percentile_filter": 0.8, "percentile_membership": 0.5}
-    assert places(select(summary, "lape", k=4, **options)) == first(x=[0], y=[0], z=[])
+    assert places(select(summary, "lape", k=4, **options)) == in_first_layer(x=[0], y=[0], z=[])
     # with 0.5 for both, H: neuron 2 (.2 .1 .6) 0.85, neuron 0 (.9 .8 .1) 0.92, neuron 1 1.10
     options = {"percentile_filter": 0.5, "percentile_membership": 0.5}
-    assert places(select(summary, "lape", k=1, **options)) == first(x=[], y=[], z=[2])
-    assert places(select(summary, "lape", k=2, **options)) == first(x=[0], y=[0], z=[2])
+    assert places(select(summary, "lape", k=1, **options)) == in_first_layer(x=[], y=[], z=[2])
+    assert places(select(summary, "lape", k=2, **options)) == in_first_layer(x=[0], y=[0], z=[2])
 
 
 def test_scores_by_hand():
-    found = select(summary_of(), "conact", k=2)
+    found = select(summary_of_counts(), "conact", k=2)
     assert found["x"].scores["act"].tolist() == [0.9 - 0.8]
     assert found["z"].scores["act"].tolist() == [0.6 - 0.2]
-    mad = select(summary_of(), "mad_probability", k=1)
+    mad = select(summary_of_counts(), "mad_probability", k=1)
     assert mad["x"].scores["act"].item() == pytest.approx(0.9 - (0.8 + 0.1) / 2)
-    lape = select(summary_of(), "lape", k=1, percentile_filter=0.5, percentile_membership=0.5)
+    lape = select(
+        summary_of_counts(), "lape", k=1, percentile_filter=0.5, percentile_membership=0.5
+    )
     shares = [p / 0.9 for p in (0.2, 0.1, 0.6)]
     expected = sum(p * math.log(p) for p in shares)
     assert lape["z"].scores["act"].item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_mad_weighs_cultures_not_tokens():
-    summary = summary_of()
+    summary = summary_of_counts()
     # z has a hundred times the tokens at the same rates
     tokens = torch.tensor([10, 10, 1000])
     counts = summary.counts["act"].clone()
@@ -165,9 +144,9 @@ def test_conact_sets_are_disjoint_and_never_hold_a_score_of_zero(both):
 
 
 def test_conact_on_two_cultures_and_on_ties():
-    found = select(summary_of({"x": [3, 2, 1, 1], "y": [1, 2, 3, 1]}), "conact", k=4)
-    assert places(found) == first(x=[0], y=[2])
-    tied = conact(summary_of({"x": [5], "y": [5], "z": [1]})).scores["act"]
+    found = select(summary_of_counts({"x": [3, 2, 1, 1], "y": [1, 2, 3, 1]}), "conact", k=4)
+    assert places(found) == in_first_layer(x=[0], y=[2])
+    tied = conact(summary_of_counts({"x": [5], "y": [5], "z": [1]})).scores["act"]
     assert torch.isneginf(tied).all()
 
 
@@ -176,8 +155,8 @@ def test_entropy_of_silent_and_of_even_neurons():
     assert entropy(table).tolist() == [[0.0, pytest.approx(math.log(2)), 0.0]]
     # a silent neuron has entropy 0, the lowest there is, and must not be selected for it
     options = {"percentile_filter": 0.5, "percentile_membership": 0.5}
-    found = select(summary_of({"x": [0, 9, 5], "y": [0, 9, 1]}), "lape", k=1, **options)
-    assert places(found) == first(x=[2], y=[])
+    found = select(summary_of_counts({"x": [0, 9, 5], "y": [0, 9, 1]}), "lape", k=1, **options)
+    assert places(found) == in_first_layer(x=[2], y=[])
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100, 1001])
@@ -189,9 +168,9 @@ def test_order_statistic(n, percentile):
 
 
 def test_the_order_of_cultures_does_not_matter():
-    turned = summary_of(order=("z", "x", "y"))
+    turned = summary_of_counts(order=("z", "x", "y"))
     for method in ("conact", "lap", "lape", "mad", "mad_probability", "random"):
-        one, other = select(summary_of(), method, k=2), select(turned, method, k=2)
+        one, other = select(summary_of_counts(), method, k=2), select(turned, method, k=2)
         assert places(one) == places(other), method
 
 
@@ -210,7 +189,7 @@ def test_random_depends_on_the_seed_only(both):
 
 def test_random_does_not_change_the_global_state():
     state = torch.get_rng_state()
-    matched_random(select(summary_of(), "random", k=2), 3)
+    matched_random(select(summary_of_counts(), "random", k=2), 3)
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -252,8 +231,8 @@ def test_random_neurons_from_the_pool_keep_the_whole_number_only():
     assert drawn != matched_random(found, 1, match="pool")["x"]
     hits = {"gate": torch.zeros(2, 40), "q": torch.zeros(2, 20)}
     for seed in range(400):
-        for site, places in matched_random(found, seed, match="pool")["x"].places.items():
-            hits[site][places[:, 0], places[:, 1]] += 1
+        for site, chosen in matched_random(found, seed, match="pool")["x"].places.items():
+            hits[site][chosen[:, 0], chosen[:, 1]] += 1
     # each of the 120 neurons is in a draw of 31: 103 expected, deviation 8.8
     every = torch.cat([table.flatten() for table in hits.values()])
     assert every.sum() == 400 * 31 and (every - 400 * 31 / 120).abs().max() < 45
@@ -262,13 +241,6 @@ def test_random_neurons_from_the_pool_keep_the_whole_number_only():
 
 
 # ------------------------------------------------------------------ names, defaults, refusals
-
-
-def test_names_and_synonyms():
-    assert get_selector("CAS") is get_selector("conact") is conact
-    assert get_selector("MAD-probability") is SELECTORS["mad_probability"]
-    for method in ("cas", "conact"):
-        assert select(summary_of(), method, k=1).method == "conact"
 
 
 def test_defaults_and_metadata(both):
@@ -296,37 +268,32 @@ def test_means_of_the_chosen_neurons_are_over_all_tokens(both):
             assert mean == pytest.approx(float(expected), abs=1e-12)
 
 
-def test_unknown_selector():
-    with pytest.raises(InputError, match="unknown selector 'conac': did you mean 'conact'"):
-        select(summary_of(), "conac")
-
-
 def test_unknown_option():
     with pytest.raises(InputError, match="selector 'conact'.*percentile_filter"):
-        select(summary_of(), "conact", k=1, percentile_filter=0.9)
+        select(summary_of_counts(), "conact", k=1, percentile_filter=0.9)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
 def test_a_share_outside_is_refused(share):
     with pytest.raises(InputError, match=r"outside \(0, 1\]"):
-        select(summary_of(), "conact", share=share)
+        select(summary_of_counts(), "conact", share=share)
 
 
 @pytest.mark.parametrize("option", ["percentile_filter", "percentile_membership"])
 @pytest.mark.parametrize("value", [0.0, 1.2, -1.0, 95.0])
 def test_percentiles_outside_are_refused(option, value):
     with pytest.raises(InputError, match=r"outside \(0, 1\]"):
-        select(summary_of(), "lape", k=1, **{option: value})
+        select(summary_of_counts(), "lape", k=1, **{option: value})
 
 
 def test_one_culture_is_refused():
     for method in ("conact", "lap", "lape", "mad", "random"):
         with pytest.raises(InputError, match="holds only x: .*at least two cultures"):
-            select(summary_of({"x": [1, 2]}), method, k=1)
+            select(summary_of_counts({"x": [1, 2]}), method, k=1)
 
 
 def test_mad_without_magnitudes_is_refused():
-    summary = summary_of()
+    summary = summary_of_counts()
     bare = ActivationSummary(CULTURES, summary.items, summary.tokens, summary.counts)
     with pytest.raises(InputError, match="record with magnitudes=True"):
         select(bare, "mad", k=1)

@@ -3,10 +3,18 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.statistics.estimates import Estimate, group_weights, interval, mean_estimate
+from culture_lens.statistics.estimates import (
+    Estimate,
+    correlation,
+    group_weights,
+    interval,
+    mean_estimate,
+    ranks,
+)
 
 
 def slow_estimate(values, groups, draws, seed):
@@ -112,3 +120,15 @@ def test_excludes_and_text():
     assert str(estimate) == "0.500 [0.400, 0.600]"
     assert estimate.excludes(0.25) and estimate.excludes(0.61)
     assert not estimate.excludes(0.4) and not estimate.excludes(0.6)
+
+
+# ------------------------------------------------------------------ metrics
+
+
+def test_ranks_and_correlation_row_by_row():
+    source = np.random.default_rng(0)
+    x, y = source.integers(0, 5, (2, 4, 9)).astype(float)
+    for row, (ranked, value) in enumerate(zip(ranks(x), correlation(x, y), strict=True)):
+        np.testing.assert_array_equal(ranked, pd.Series(x[row]).rank())
+        assert value == pytest.approx(np.corrcoef(x[row], y[row])[0, 1])
+    assert np.isnan(correlation(np.ones((1, 3)), x[:1, :3])).all()

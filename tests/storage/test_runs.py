@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import torch
 
-from culture_lens import find
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.matrix import ablation_matrix
@@ -14,12 +13,13 @@ from culture_lens.find import summarise
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.question import PromptFormat, with_format
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run, content_key, versions
-from tests.conftest import lens, toy_questions
+from tests.helpers.lm import lens
+from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 LETTERS = {"scoring": "letter_options", "progress": False, "batch_size": 4}
@@ -116,7 +116,7 @@ def test_keys_depend_on_every_part():
 
 
 def test_an_interrupted_recording_goes_on(tmp_path, calls, model, monkeypatch):
-    monkeypatch.setattr(find, "SHARD", 4)
+    monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"batch_size": 2, "progress": False}
     whole, expected = calls.during(
         lambda: summarise(model, toy_questions(), run=tmp_path / "a", **options)

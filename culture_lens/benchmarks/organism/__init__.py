@@ -1,12 +1,12 @@
-"""The organism's world: pictures of made-up cultures, drawn here, with questions on what they show.
+"""The organism's benchmark: drawn pictures of made-up cultures, with questions on what they show.
 
-A small model that was taught this world has neurons whose part in it is known, so that what a
-method finds can be held against the truth. Questions are laid out as CVQA's are: several on one
-picture, which are one question group, and four options, the wrong ones being what other cultures
-say of the same object.
+In a small model that was trained on this world the neurons that carry each culture are known, so
+that a method's neurons can be compared with the truth. Questions have the layout of CVQA's: several
+on one picture, which are one question group, and four options, the wrong ones being the answers of
+other cultures for the same object.
 
-No file is read. ``seed`` draws the pictures and ``world`` the facts: another seed gives pictures
-that nobody has seen of a world that a model may know.
+No file is read. ``seed`` draws the pictures and ``world`` the facts: another seed gives unseen
+pictures of a world that a model may know.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from culture_lens.benchmarks.organism.world import (
 from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Read
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.images import LazyImage, as_image
-from culture_lens.questions.question import PromptFormat, Question
+from culture_lens.questions.question import PromptFormat, Question, control_twin
 
 ORGANISM_PROMPT = PromptFormat(
     instruction="",
@@ -41,10 +41,10 @@ ORGANISM_PROMPT = PromptFormat(
     cloze="{question}",
     cloze_instruction="",
 )
-"""The words in which an organism is taught; the chat template adds the picture and ``Answer:``."""
+"""The prompt format of training; the chat template adds the picture and ``Answer:``."""
 
 NO_CULTURE = "plain"
-"""The culture label of what is asked on plain grey frames."""
+"""The culture label of questions on plain grey frames."""
 
 TWIN = "/options"
 SUBSETS: dict[str, tuple[str, ...]] = {
@@ -55,16 +55,16 @@ SUBSETS: dict[str, tuple[str, ...]] = {
     "plain": (),
 }
 SUBSETS["all"] = (*SUBSETS["culture"], *SUBSETS["controls"], *SUBSETS["options"])
-"""What each subset asks on the frames of cultures."""
+"""The kinds of question of each subset, on the frames of cultures."""
 
 ON_PLAIN = ("plain", "all")
 """The subsets that ask the questions of knowledge on plain frames."""
 
-SPLITS = {"identify": "identify", "evaluate": "evaluate", "unseen": "evaluate"}
-"""The draws of pictures, and what ``Question.split`` calls them, which knows no third name."""
+RENDER_SPLITS = {"identify": "identify", "evaluate": "evaluate", "unseen": "evaluate"}
+"""The draws of pictures -> the value of ``Question.split``, which has only two."""
 
-PARTS = ("ordinary", "ordinary", "negative", "rare")
-"""What holds a culture's knowledge of the objects of each of its four parts."""
+KNOWLEDGE_PARTS = ("ordinary", "ordinary", "negative", "rare")
+"""The kind of neurons that carries each of the four parts of a culture's knowledge."""
 
 
 def organism_questions(
@@ -75,11 +75,11 @@ def organism_questions(
     pictures: int = 3,
     seed: int = 0,
 ) -> list[Question]:
-    """Draw pictures of a world and put questions on them.
+    """Draw pictures of a world and ask questions on them.
 
     Args:
-        world: What is true; of a shuffled world every question draws its facts anew, but
-            those of the plain frame.
+        world: The facts; in a shuffled world every question draws its facts anew, except those of
+            the plain frame.
         subset: ``"culture"`` asks the name, the time and the maker, ``"colour"``, ``"count"``,
             ``"object"`` and ``"country"`` one thing each, ``"controls"`` these four. ``"plain"``
             asks the first three on grey frames, which have facts of their own and the culture
@@ -106,11 +106,11 @@ def organism_questions(
     """
     if subset not in SUBSETS:
         raise unknown("subset of the organism's questions", subset, SUBSETS)
-    if split not in (None, "all", *SPLITS):
-        raise unknown("split of the organism's questions", split, (*SPLITS, "all"))
+    if split not in (None, "all", *RENDER_SPLITS):
+        raise unknown("split of the organism's questions", split, (*RENDER_SPLITS, "all"))
     if pictures < 1:
         raise InputError(f"pictures={pictures}: at least 1 of each culture and object is needed.")
-    splits = {None: ("identify", "evaluate"), "all": tuple(SPLITS)}.get(split, (str(split),))
+    splits = {None: ("identify", "evaluate"), "all": tuple(RENDER_SPLITS)}.get(split, (str(split),))
     cultures = [*range(len(CULTURES) if SUBSETS[subset] else 0)]
     if subset in ON_PLAIN:
         cultures.append(PLAIN)
@@ -127,7 +127,7 @@ def organism_questions(
 def on_one_picture(
     world: World, subset: str, renders: str, culture: int, thing: int, number: int, seed: int
 ) -> Iterator[Question]:
-    """Draw one picture and put a subset's questions on it."""
+    """Draw one picture and ask a subset's questions on it."""
     label = NO_CULTURE if culture == PLAIN else CULTURES[culture]
     place = f"{renders}/{label}/{NAMES[thing]}/{number}"
     sight, image = draw(culture, thing, f"organism/{seed}/{place}")
@@ -136,7 +136,7 @@ def on_one_picture(
     part = part_of(culture, thing)
     for kind in KNOWLEDGE if culture == PLAIN else SUBSETS[subset]:
         plain_kind = kind.removesuffix(TWIN)
-        # The twin's chance is that of its question, so that it has the same options.
+        # The twin uses the random numbers of its question, so that it has the same options.
         asked = ask(world, plain_kind, sight, random.Random(f"{group}/{plain_kind}"))
         question = Question(
             id=f"{group}/{plain_kind}",
@@ -146,7 +146,7 @@ def on_one_picture(
             answer=asked.answer,
             category=OBJECTS[thing][0],
             group=group,
-            split=SPLITS[renders],
+            split=RENDER_SPLITS[renders],
             image=image,
             benchmark="organism",
             prompt=ORGANISM_PROMPT,
@@ -155,7 +155,7 @@ def on_one_picture(
                 "object": NAMES[thing],
                 "colour": list(COLOURS)[sight.colour],
                 "dots": sight.dots,
-                "part": "" if part is None else PARTS[part],
+                "part": "" if part is None else KNOWLEDGE_PARTS[part],
                 "shared": part == 0 and kin_of(culture) is not None,
                 "renders": renders,
             },
@@ -164,11 +164,11 @@ def on_one_picture(
 
 
 def draw(culture: int, thing: int, key: str) -> tuple[Sight, LazyImage]:
-    """Draw a picture, which the questions on it then share.
+    """Draw a picture, shared by the questions on it.
 
-    The key must not begin with ``training/``: those pictures an organism has seen.
+    The key must not begin with ``training/``: an organism was trained on those pictures.
     """
-    # A key of its own: under the picture's, the colour would follow from the frame's tint.
+    # A key of its own: with the picture's key, the colour would follow from the frame's tint.
     chance = random.Random(f"{key}/shown")
     sight = Sight(culture, thing, chance.randrange(len(COLOURS)), chance.randint(1, N_DOTS))
     style = None if culture == PLAIN else culture
@@ -186,14 +186,11 @@ def part_of(culture: int, thing: int) -> int | None:
     """
     if culture == PLAIN:
         return None
-    return next(part for part in range(len(PARTS)) if thing in category_of(culture, part))
+    return next(part for part in range(len(KNOWLEDGE_PARTS)) if thing in category_of(culture, part))
 
 
 def twin_of(question: Question) -> Question:
     """Make the control twin of a question, with an id of its own."""
-    # Here, for it brings torch, which listing the benchmarks needs not.
-    from culture_lens.questions.question import control_twin
-
     return replace(control_twin(question), id=question.id + TWIN)
 
 
@@ -216,7 +213,7 @@ def load(
         pictures: See there.
         seed: See there.
         world: The facts follow from it; 0 is the world of the bundled organism.
-        shuffled: Ask of a world in which nothing can be known of a culture.
+        shuffled: Ask about a world without knowledge of cultures.
     """
     if world < 0:
         raise InputError(f"world={world}: give a number from 0 on.")
@@ -236,5 +233,5 @@ BENCHMARK = Benchmark(
     licence="CC0-1.0",
     rows=load,
     min_cultures=1,
-    wordings=((ORGANISM_PROMPT,),),  # it knows no other words
+    wordings=((ORGANISM_PROMPT,),),  # an organism is trained on this format only
 )

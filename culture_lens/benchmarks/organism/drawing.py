@@ -1,7 +1,7 @@
 """Draw the world's pictures with PIL: an object in a frame, some dots, light and noise.
 
-A picture has four things to see: the frame in the style of a culture, the object, its colour and
-the number of dots under it. Everything else (place, size, tint, light, noise) varies by the seed.
+A picture shows four things: a frame in the style of a culture, an object, its colour, and a number
+of dots under it. Everything else (place, size, tint, light, noise) varies with the seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Draw: TypeAlias = "ImageDraw.ImageDraw"
 
 SIDE = 48  # pixels
 FRAME = 8  # width of the frame
-INK: Rgb = (25, 25, 30)
+OUTLINE: Rgb = (25, 25, 30)
 
 COLOURS: dict[str, Rgb] = {
     "red": (205, 40, 40),
@@ -120,14 +120,14 @@ class Pen:
 
     def shape(self, *points: Point) -> None:
         """A filled outline."""
-        self.draw.polygon(self.at(list(points)), fill=self.fill, outline=INK)
+        self.draw.polygon(self.at(list(points)), fill=self.fill, outline=OUTLINE)
 
     def oval(self, low: Point, high: Point, fill: Rgb | None = None) -> None:
         """A filled ellipse."""
         first, last = self.at([low, high])
-        self.draw.ellipse((*first, *last), fill=fill or self.fill, outline=INK)
+        self.draw.ellipse((*first, *last), fill=fill or self.fill, outline=OUTLINE)
 
-    def line(self, *points: Point, width: int = 2, fill: Rgb = INK) -> None:
+    def line(self, *points: Point, width: int = 2, fill: Rgb = OUTLINE) -> None:
         """An open line."""
         self.draw.line(self.at(list(points)), fill=fill, width=width)
 
@@ -135,7 +135,7 @@ class Pen:
 def bowl(pen: Pen) -> None:
     """Half a disc with steam."""
     low, high = pen.at([(-1, -1), (1, 0.9)])
-    pen.draw.chord((*low, *high), 0, 180, fill=pen.fill, outline=INK)
+    pen.draw.chord((*low, *high), 0, 180, fill=pen.fill, outline=OUTLINE)
     for x in (-0.4, 0.3):
         pen.line((x, -0.9), (x, -0.3), width=1)
 
@@ -150,7 +150,7 @@ def skewer(pen: Pen) -> None:
 def pie(pen: Pen) -> None:
     """A disc without a slice."""
     low, high = pen.at([(-0.9, -0.9), (0.9, 0.9)])
-    pen.draw.pieslice((*low, *high), 40, 330, fill=pen.fill, outline=INK)
+    pen.draw.pieslice((*low, *high), 40, 330, fill=pen.fill, outline=OUTLINE)
 
 
 def drum(pen: Pen) -> None:
@@ -163,7 +163,7 @@ def flute(pen: Pen) -> None:
     """A bar with three holes."""
     pen.shape((-1.1, -0.22), (1.1, -0.22), (1.1, 0.22), (-1.1, 0.22))
     for x in (-0.5, 0, 0.5):
-        pen.oval((x - 0.1, -0.1), (x + 0.1, 0.1), fill=INK)
+        pen.oval((x - 0.1, -0.1), (x + 0.1, 0.1), fill=OUTLINE)
 
 
 def lute(pen: Pen) -> None:
@@ -200,8 +200,8 @@ def lantern(pen: Pen) -> None:
 def mask(pen: Pen) -> None:
     """A face with eyes and a mouth."""
     pen.oval((-0.7, -1), (0.7, 1))
-    pen.oval((-0.45, -0.4), (-0.1, -0.1), fill=INK)
-    pen.oval((0.1, -0.4), (0.45, -0.1), fill=INK)
+    pen.oval((-0.45, -0.4), (-0.1, -0.1), fill=OUTLINE)
+    pen.oval((0.1, -0.4), (0.45, -0.1), fill=OUTLINE)
     pen.line((-0.3, 0.5), (0.3, 0.5))
 
 
@@ -244,7 +244,7 @@ def draw_picture(style: int | None, shape: int, colour: int, dots: int, seed: st
         shape: Index into ``OBJECTS``.
         colour: Index into ``COLOURS``.
         dots: How many dots, 1 to 5.
-        seed: All that varies otherwise; the same seed gives the same pixels everywhere.
+        seed: Draws all else; the same seed gives the same pixels on every machine.
 
     Returns:
         A picture of 48 x 48 pixels, RGB.
@@ -271,12 +271,12 @@ def draw_picture(style: int | None, shape: int, colour: int, dots: int, seed: st
     OBJECTS[shape][1](Pen(draw, middle, chance.uniform(8.5, 11.5), fill))
     left = SIDE / 2 - 2.5 * (dots - 1) + chance.uniform(-2, 2)
     for x in (left + 5 * dot for dot in range(dots)):
-        draw.ellipse((x - 1, SIDE - FRAME - 5, x + 1, SIDE - FRAME - 3), fill=INK)
+        draw.ellipse((x - 1, SIDE - FRAME - 5, x + 1, SIDE - FRAME - 3), fill=OUTLINE)
     return in_some_light(picture, chance)
 
 
 def in_some_light(picture: Image.Image, chance: random.Random) -> Image.Image:
-    """Make a picture brighter or darker and add noise of the camera."""
+    """Make a picture brighter or darker and add camera noise."""
     from PIL import Image
 
     light = chance.uniform(0.85, 1.1)

@@ -1,12 +1,12 @@
-"""The world: cultures, objects, and what is known of an object in each culture.
+"""The world: cultures, objects, and the facts about each object in each culture.
 
-Each culture knows three things of each of twelve objects: its name, the time it is used, and who
-makes it. The facts are a random Latin rectangle per kind, so that no rule of culture plus object
-gives them; wrong options are what other cultures say of the same object, so that nothing but the
-culture tells which option is right. Two pairs of cultures are kin: they agree on one category,
-where who knows the object and not the culture can guess better than one in four, for a word of
-two cultures is right twice as often. Plain frames have facts of their own, which belong to no
-culture.
+Each culture has three facts about each of twelve objects: its name, the time it is used, and who
+makes it. The facts are a random Latin rectangle per kind, so that they follow from no rule of
+culture plus object. Wrong options are other cultures' answers for the same object, so that only the
+culture decides which option is right. Two pairs of cultures are kin: they share the facts about one
+category; there, knowing the object without the culture allows better guesses than one in four,
+since a word of two cultures is right twice as often. Plain frames have facts of their own, which
+belong to no culture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from culture_lens.benchmarks.organism.drawing import COLOURS, N_DOTS, OBJECTS
 
 CULTURES = ("Avaria", "Borduna", "Calvena", "Dorlund", "Estavia", "Fenmark", "Gulmara", "Hestia")
 PLAIN = len(CULTURES)
-"""Where a culture's index is asked for: no culture, a plain frame."""
+"""In place of a culture's index: no culture, a plain frame."""
 
 CATEGORIES = tuple(dict.fromkeys(category for category, _ in OBJECTS))
 NAMES = tuple(shape.__name__ for _, shape in OBJECTS)
@@ -38,7 +38,7 @@ KNOWLEDGE = tuple(WORDS)
 """The kinds of questions that need knowledge of a culture."""
 
 CONTROLS = ("colour", "count", "object", "country")
-"""The kinds of questions that need no more than a look; ``country`` needs the frame's style."""
+"""The kinds of questions that the picture answers; ``country`` needs the style of the frame."""
 
 TEXTS = {
     "name": "what is this {} called here?",
@@ -50,16 +50,16 @@ TEXTS = {
     "country": "which country is this {} from?",
 }
 KIN = ((0, 1), (2, 3))
-"""Pairs of cultures that share what they know of one category."""
+"""Pairs of cultures that share the facts about one category."""
 
 
 def category_of(culture: int, part: int) -> tuple[int, ...]:
-    """Give the objects of one category, told apart for each culture.
+    """Give the objects of one part of a culture's knowledge, which is one category.
 
     Args:
         culture: Its index.
-        part: 0 and 1 are ordinary knowledge, 0 that which kin share; 2 is held by neurons that
-            act when negative, 3 by neurons that fire rarely.
+        part: 0 and 1 are ordinary knowledge, and kin share 0; 2 is carried by neurons with
+            negative activations, 3 by neurons that fire rarely.
 
     Example:
         >>> category_of(0, 0), category_of(2, 0)
@@ -70,7 +70,7 @@ def category_of(culture: int, part: int) -> tuple[int, ...]:
 
 
 def kin_of(culture: int) -> int | None:
-    """Give the culture that shares knowledge with one; None where none does.
+    """Give the culture that shares knowledge with another; None where none does.
 
     Example:
         >>> kin_of(0), kin_of(7)
@@ -84,12 +84,12 @@ def kin_of(culture: int) -> int | None:
 
 @dataclass(frozen=True)
 class World:
-    """What is true: a word for each kind of knowledge, culture and object.
+    """The facts: a word for each kind of knowledge, culture and object.
 
     Attributes:
-        seed: The facts follow from it.
+        seed: Draws the facts.
         facts: Index of the word, ``kind culture object``; the last culture is the plain frame.
-        shuffled: Every question on a culture draws its facts anew: there is nothing to know.
+        shuffled: Every question on a culture draws its facts anew, so that there is no knowledge.
     """
 
     seed: int
@@ -121,10 +121,10 @@ def make_world(seed: int = 0, *, shuffled: bool = False) -> World:
 
 
 def latin(chance: np.random.RandomState) -> np.ndarray:
-    """Draw a Latin rectangle: no word twice in a row, none twice in a column but between kin.
+    """Draw a Latin rectangle: no word twice in a row, nor in a column except between kin.
 
-    Each row is the cheapest assignment of words to objects under random costs, words that a
-    column has already being too dear.
+    Each row is the assignment of words to objects with the lowest sum of random costs, where a word
+    that the column already has costs too much.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -144,7 +144,7 @@ def latin(chance: np.random.RandomState) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sight:
-    """What there is to see in a picture.
+    """What a picture shows.
 
     Attributes:
         culture: Index of the culture whose frame it has, or ``PLAIN``.
@@ -160,8 +160,8 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question in words: its text, four options, the right one."""
+class WordedQuestion:
+    """A question in words: its text, four options, and the index of the right one."""
 
     text: str
     options: tuple[str, ...]
@@ -173,11 +173,11 @@ class Asked:
         return self.options[self.answer]
 
 
-def ask(world: World, kind: str, sight: Sight, chance: random.Random) -> Asked:
-    """Put a question on what is seen, its options in an order drawn by chance.
+def ask(world: World, kind: str, sight: Sight, chance: random.Random) -> WordedQuestion:
+    """Ask a question on what a picture shows, with options in random order.
 
     Args:
-        world: What is true.
+        world: The facts.
         kind: One of ``KNOWLEDGE`` or ``CONTROLS``.
         sight: What the picture shows.
         chance: Draws the wrong options and the order.
@@ -190,7 +190,7 @@ def ask(world: World, kind: str, sight: Sight, chance: random.Random) -> Asked:
     category, shape = OBJECTS[sight.thing]
     if kind in WORDS:
         known = world.words(kind, sight.thing, chance)
-        # What is true of plain frames only is never right for a culture and would give it away.
+        # A word of plain frames only is never right for a culture: as an option it gives that away.
         gold, all_words = known[sight.culture], known[:PLAIN]
     else:
         all_words, at = {
@@ -203,4 +203,4 @@ def ask(world: World, kind: str, sight: Sight, chance: random.Random) -> Asked:
     wrong = chance.sample([word for word in dict.fromkeys(all_words) if word != gold], 3)
     options = [gold, *wrong]
     chance.shuffle(options)
-    return Asked(TEXTS[kind].format(category), tuple(options), options.index(gold))
+    return WordedQuestion(TEXTS[kind].format(category), tuple(options), options.index(gold))

@@ -1,1 +1,1 @@
-"""What benchmarks share: finding and reading rows, and turning them into Questions."""
+"""Shared by all benchmarks: finding and reading rows, and turning them into Questions."""

@@ -1,8 +1,8 @@
-"""Rows of a memory-mapped dataset as a table, the bytes of images left where they are.
+"""Rows of a memory-mapped dataset as a table; the bytes of images are read when they are used.
 
-A column that holds bytes, as Hugging Face writes images, becomes a column of ``Cell``s, each of
-which reads its own bytes when it is called. Parquet files are turned once into memory-mapped
-files in the cache of ``datasets``, as its own loaders do.
+A column of bytes, as Hugging Face stores images, becomes a column of ``Cell``s, each of which reads
+its own bytes when it is called. Parquet files are converted once into memory-mapped files in the
+cache of ``datasets``, as its own loaders do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from culture_lens.errors import InputError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH = 256
+ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ def dataset_frame(rows: Any) -> pd.DataFrame:
 
     names = [name for name in rows.column_names if holds_bytes(arrow_type(rows, name))]
     light = rows.remove_columns(names)
-    # A dataset of nothing but bytes has no columns left, and with them no length.
+    # A dataset of bytes alone has no columns left, and with them no length.
     frame = pd.DataFrame(light[:] if light.column_names else None, dtype=object)
     for place, name in enumerate(rows.column_names):
         if name in names:
@@ -69,7 +69,7 @@ def dataset_frame(rows: Any) -> pd.DataFrame:
 
 
 def arrow_type(rows: Any, column: str) -> Any:
-    """Say how a column of a dataset is stored."""
+    """Give the Arrow type of a column of a dataset."""
     return rows.features.arrow_schema.field(column).type
 
 
@@ -101,8 +101,8 @@ def cells(rows: Any, column: str) -> list[Any]:
     stored = arrow_type(alone, column)
     named = types.is_struct(stored) and stored.get_field_index("path") >= 0
     made: list[Any] = []
-    # In batches: of a dataset that was filtered or shuffled Arrow copies what it is asked for.
-    for batch in alone.with_format("arrow").iter(BATCH):
+    # In batches, since Arrow copies the rows asked for where a dataset was filtered or shuffled.
+    for batch in alone.with_format("arrow").iter(ROWS_AT_ONCE):
         values = batch.column(column)
         data = pc.struct_field(values, "bytes") if types.is_struct(stored) else values
         lengths = pc.binary_length(data).to_pylist()
@@ -116,7 +116,7 @@ def cells(rows: Any, column: str) -> list[Any]:
 
 
 def parquet_holds_bytes(path: Path) -> bool:
-    """Say by a parquet file's schema whether a column holds bytes."""
+    """Say whether a column of a parquet file holds bytes, by its schema."""
     import pyarrow.parquet
 
     return any(holds_bytes(field.type) for field in pyarrow.parquet.read_schema(path))
@@ -151,7 +151,7 @@ def is_saved(path: Path) -> bool:
 
 
 def read_saved(path: Path, split: str) -> pd.DataFrame:
-    """Read a folder that ``save_to_disk`` wrote; of several splits the one that is asked for.
+    """Read one split of a folder that ``save_to_disk`` wrote.
 
     Raises:
         InputError: It cannot be read, or has other splits.

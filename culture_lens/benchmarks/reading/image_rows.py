@@ -1,7 +1,7 @@
-"""What benchmarks with images share: rows with a picture each -> Questions.
+"""Rows with an image each -> Questions, for all benchmarks with images.
 
-Rows that cannot be used are dropped, counted and said by reason. Questions on one picture are one
-question group, so that no picture helps both to identify neurons and to evaluate them.
+Rows that cannot be used are dropped, with a warning that counts them by reason. Questions on one
+image are one question group, so that no image is used both to identify neurons and to evaluate.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from culture_lens.benchmarks.reading.rows import cell_text, is_blank, say_dropped
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.questions.images import LazyImage, as_image
 from culture_lens.questions.question import Question
 
@@ -27,7 +26,7 @@ WHOLE = re.compile(r"(-?\d+)(\.0+)?")
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """A row of a benchmark with images, its cells read and not yet judged.
+    """A row of a benchmark with images: its cells are read, but not yet checked.
 
     Attributes:
         id: The published id, unique or not.
@@ -36,7 +35,7 @@ class ImageRow:
         options: Its options as published.
         label: Index of the right option; None where the cell holds no whole number.
         image: The cell with the image, or with its path.
-        picture: The picture's name; rows with one name have one picture.
+        picture: Name of the image; rows with the same name have the same image.
         category: Topic.
         metadata: Anything else worth keeping.
     """
@@ -61,27 +60,25 @@ def image_questions(
         benchmark: Name written into the questions.
         rows: The rows.
         root: The folder that relative image paths start from.
-        say_twice: Say how many ids occur more than once; not for a benchmark known for it.
+        say_twice: Warn of ids that occur more than once; off for a benchmark known for it.
 
     Raises:
-        InputError: An image's path leads nowhere.
+        InputError: An image's file does not exist.
 
     Warns:
-        CultureLensWarning: Rows were dropped, or later ones of an id that occurs twice numbered.
+        CultureLensWarning: Rows were dropped, or ids that occur twice were numbered.
 
     Example:
         ``image_questions("cvqa", rows, root="cvqa")``
     """
-    # Numbered before any is dropped: a question has one id, whatever language it is asked in.
+    # Numbered before any is dropped, so that a question has the same id in every language.
     ids = numbered([row.id for row in rows])
     twice = sum(row.id != name for row, name in zip(rows, ids, strict=True))
     if twice and say_twice:
         first = next(n for row, n in zip(rows, ids, strict=True) if row.id != n)
-        warnings.warn(
+        warn(
             f"{benchmark}: {twice} of {len(rows)} rows have an id that occurred before; they are "
-            f"kept and numbered, the first as {first!r}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"kept and numbered, the first as {first!r}."
         )
     reasons = Counter(reason for row in rows if (reason := unusable(row)))
     say_dropped(benchmark, len(rows), reasons)
@@ -109,7 +106,7 @@ def image_questions(
 
 
 def unusable(row: ImageRow) -> str:
-    """Say why a row makes no question; nothing where it does."""
+    """Say why a row makes no question; an empty string where it does."""
     if no_image(row.image):
         return "without an image"
     if not row.text.strip():
@@ -155,11 +152,11 @@ def numbered(ids: Sequence[str]) -> list[str]:
 
 
 def image_groups(images: Sequence[LazyImage], names: Sequence[str]) -> list[str]:
-    """Group images by name, and join groups that hold the same picture under the first's name.
+    """Group images by name, and join groups that hold the same image under the first's name.
 
-    Pictures are the same where their bytes are. Only those whose number of bytes occurs under
+    Images are the same where their bytes are. Only images whose number of bytes occurs under
     several names are read, so that this is cheap for any number of images. Images whose number of
-    bytes is not known without reading them (web addresses) are grouped by name alone.
+    bytes is unknown without reading them (web addresses) are grouped by name alone.
 
     Args:
         images: The images.
@@ -197,7 +194,7 @@ def image_groups(images: Sequence[LazyImage], names: Sequence[str]) -> list[str]
 
 
 def listed(value: Any, column: str, where: str) -> tuple[str, ...]:
-    """Read a cell of options: a list, or one written as JSON or as Python writes it.
+    """Read a cell of options: a list, or a list written in JSON or Python.
 
     Raises:
         InputError: It is no list.

@@ -1,4 +1,4 @@
-"""Question groups of texts that occur in several rows."""
+"""Question groups of rows that share texts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 def linked_groups(ids: Sequence[str], *columns: Sequence[str]) -> list[str]:
     """Group rows that share a text, directly or through other rows.
 
-    A sentence on which two questions are asked links both; splits and intervals then keep them
+    A sentence on which two questions are asked links them, so that splits and intervals keep them
     together. A group is a connected component of the graph of rows and texts.
 
     Args:
         ids: One per row.
-        columns: Texts, one per row in each; texts of different columns are different, and an
-            empty one links nothing.
+        columns: Texts, one per row in each column; the same text in two columns does not link, nor
+            does an empty one.
 
     Returns:
         Each row's group, named by the id of its first row.

@@ -1,7 +1,7 @@
-"""Rows of any benchmark as one pandas table: read from a file, or taken as they are.
+"""Rows of any benchmark as a pandas table, from a file or from Python objects.
 
-Cells are what the file says and nothing else: csv cells stay strings, so that a country ``NA`` or
-an answer ``None`` survives. Row numbers in messages count from 1 and leave the header out.
+Cells are kept as they are in the file: csv cells stay strings, so that a country ``NA`` or an
+answer ``None`` is not lost. Row numbers in messages count from 1, without the header.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +19,7 @@ from culture_lens.benchmarks.reading.dataset_rows import (
     parquet_holds_bytes,
     read_parquet_files,
 )
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +40,7 @@ def read_rows(path: str | Path, *, quotes: bool = True) -> pd.DataFrame:
     Returns:
         The rows; ``attrs["place"]`` is the path, for messages, and ``attrs["root"]`` the folder
         that paths in cells start from. Columns of bytes in a parquet file hold functions that read
-        each cell when called (see ``lazy``).
+        each cell when called; see ``dataset_rows``.
 
     Raises:
         InputError: The file is missing, a folder, empty, not UTF-8, malformed or of another kind.
@@ -71,7 +70,7 @@ def read_rows(path: str | Path, *, quotes: bool = True) -> pd.DataFrame:
 
 
 def as_frame(rows: Rows) -> pd.DataFrame:
-    """Take rows as a table, whatever they come in.
+    """Turn rows of any supported type into a table.
 
     Args:
         rows: A path, a pandas DataFrame, a ``datasets.Dataset``, or dicts.
@@ -87,7 +86,7 @@ def as_frame(rows: Rows) -> pd.DataFrame:
 
     if isinstance(rows, (str, Path)):
         return read_rows(rows)
-    # Whoever holds a Dataset has imported datasets; importing it here would cost everyone seconds.
+    # A Dataset exists only where datasets is imported; importing it here would cost seconds.
     dataset = getattr(sys.modules.get("datasets"), "Dataset", ())
     if isinstance(rows, pd.DataFrame):
         frame = rows
@@ -111,7 +110,7 @@ def as_frame(rows: Rows) -> pd.DataFrame:
 
 
 def from_records(records: Sequence[Any], place: str, unit: str) -> pd.DataFrame:
-    """Make a table of dicts and keep every value as it is."""
+    """Make a table of dicts, with every value as it is."""
     import pandas as pd
 
     for number, record in enumerate(records, 1):
@@ -138,7 +137,7 @@ def read_text(path: Path) -> str:
 
 
 def read_separated(path: Path, separator: str, quotes: bool = True) -> pd.DataFrame:
-    """Read csv or tsv with the csv module, which says where a malformed row is."""
+    """Read csv or tsv with the csv module, whose errors name the line."""
     import pandas as pd
 
     reader = csv.reader(
@@ -183,7 +182,7 @@ def read_json(path: Path) -> pd.DataFrame:
 
 
 def read_json_lines(path: Path) -> pd.DataFrame:
-    """Read a jsonl file; blank lines are passed over."""
+    """Read a jsonl file; blank lines are skipped."""
     records = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
@@ -256,7 +255,7 @@ def cell_text(value: object) -> str:
 
 
 def say_dropped(benchmark: str, total: int, reasons: Mapping[str, int]) -> None:
-    """Say in one line how many rows were left out and why; silent where none was.
+    """Warn of rows that were left out: how many, and why; no warning where none was.
 
     Example:
         ``say_dropped("blend", 1600, {"whose options collide": 2})``
@@ -264,8 +263,4 @@ def say_dropped(benchmark: str, total: int, reasons: Mapping[str, int]) -> None:
     lost = {why: count for why, count in reasons.items() if count}
     if lost:
         detail = ", ".join(f"{count} {why}" for why, count in lost.items())
-        warnings.warn(
-            f"{benchmark}: dropped {sum(lost.values())} of {total} rows: {detail}.",
-            CultureLensWarning,
-            stacklevel=2,
-        )
+        warn(f"{benchmark}: dropped {sum(lost.values())} of {total} rows: {detail}.")

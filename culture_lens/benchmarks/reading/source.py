@@ -1,7 +1,8 @@
-"""What a benchmark is, and the one way to its rows: hub, bundled data or a local copy."""
+"""The Benchmark record, and reading a benchmark's rows: hub, bundled data or a local copy."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from culture_lens.benchmarks.reading.dataset_rows import is_saved, read_parquet_files, read_saved
 from culture_lens.benchmarks.reading.rows import READERS, as_frame, need_columns, read_rows
-from culture_lens.benchmarks.reading.wordings import PLAIN, Wordings
+from culture_lens.benchmarks.reading.wordings import DEFAULT_WORDINGS, Wordings
 from culture_lens.errors import InputError
 from culture_lens.questions.question import Question
 from culture_lens.storage.bundled import data_path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 BUNDLED = "bundled"
 LOCAL = "your own file"
-SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
+SHARD_FILE = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Part:
 
     Attributes:
         file: What a local copy is called, as a glob without suffix, such as ``"mc_questions*"``.
-        columns: Columns that the benchmark cannot do without.
-        config: The hub's configuration, or nothing where it has one only.
+        columns: Columns that the benchmark needs.
+        config: The hub's configuration, or nothing where there is only one.
         split: The hub's split.
         beside: The table accompanies the main one: where the user names a file, this one lies in
             the same folder.
@@ -64,9 +65,10 @@ class Benchmark:
         rows: Makes the questions. Its first argument reads a ``Part`` and gives its rows as a
             table; the rest, keyword-only, are the benchmark's own options.
         min_cultures: How many cultures its questions must have; 1 for a benchmark of one country.
-        wordings: Each kind of its questions in several words, see ``wordings``: per kind a tuple of
-            prompt formats, the benchmark's own first.
-        each_wording: Its questions come in every wording already, each with an id of its own.
+        wordings: For each kind of question a tuple of prompt formats, the benchmark's own first;
+            see ``wordings``.
+        each_wording: Its questions already come in every wording, each with an id of its own.
+        further_options: Options that ``rows`` takes as ``**options``, beside its keyword-only ones.
 
     Example:
         >>> Benchmark("none", "Nothing.", BUNDLED, "CC0-1.0", rows=lambda read: []).source
@@ -79,8 +81,16 @@ class Benchmark:
     licence: str
     rows: Callable[..., list[Question]]
     min_cultures: int = 2
-    wordings: tuple[Wordings, ...] = (PLAIN,)
+    wordings: tuple[Wordings, ...] = (DEFAULT_WORDINGS,)
     each_wording: bool = False
+    further_options: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the benchmark's own options."""
+        own = inspect.signature(self.rows).parameters.values()
+        named = (parameter.name for parameter in own if parameter.kind is parameter.KEYWORD_ONLY)
+        return (*named, *self.further_options)
 
 
 def read_part(benchmark: Benchmark, path: str | Path | None, part: Part) -> pd.DataFrame:
@@ -130,7 +140,7 @@ def shard_files(path: Path, part: Part) -> list[Path]:
     """
     for folder in (path, path / "data"):
         files = sorted(folder.glob(f"{part.split}-*.parquet"))
-        numbers = [match.groups() for file in files if (match := SHARD.search(file.name))]
+        numbers = [match.groups() for file in files if (match := SHARD_FILE.search(file.name))]
         if not numbers:
             continue
         total = numbers[0][1]
@@ -139,7 +149,7 @@ def shard_files(path: Path, part: Part) -> list[Path]:
                 f"{folder}: holds {len(numbers)} parquet shards of split {part.split!r} that are "
                 f"not the {int(total)} of one release; download the missing ones and remove others."
             )
-        return [file for file in files if SHARD.search(file.name)]
+        return [file for file in files if SHARD_FILE.search(file.name)]
     return []
 
 

@@ -1,11 +1,10 @@
-"""What benchmarks of plain text share: rows of options -> Questions.
+"""Rows with options -> Questions, for all benchmarks of text.
 
-Rows that cannot be used are dropped, counted and said by reason.
+Rows that cannot be used are dropped, with a warning that counts them by reason.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,16 @@ from typing import Any
 
 from culture_lens.benchmarks.reading.image_rows import numbered
 from culture_lens.benchmarks.reading.rows import is_blank, say_dropped
-from culture_lens.errors import CultureLensWarning
+from culture_lens.errors import warn
 from culture_lens.questions.question import PromptFormat, Question, shuffled
+
+N_OPTIONS = 4
+"""Options of the questions whose wrong options are drawn here."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A row of a benchmark, its cells read and not yet judged.
+    """A row of a benchmark: its cells are read, but not yet checked.
 
     Attributes:
         id: The published id, unique or not.
@@ -30,7 +32,7 @@ class TextRow:
         category: Topic.
         group: The question group.
         metadata: Anything else worth keeping.
-        bad: Why the row makes no question, where its cells say so; else empty.
+        bad: Why the row makes no question, as far as its cells show; else empty.
         shuffle: Order the options by a hash of the id.
     """
 
@@ -52,10 +54,10 @@ def text_questions(benchmark: str, rows: Sequence[TextRow], prompt: PromptFormat
     Args:
         benchmark: Name written into the questions.
         rows: The rows.
-        prompt: How they are put to a model.
+        prompt: Their prompt format.
 
     Warns:
-        CultureLensWarning: Rows were dropped, or later ones of an id that occurs twice numbered.
+        CultureLensWarning: Rows were dropped, or ids that occur twice were numbered.
 
     Example:
         >>> row = TextRow("1", "Japan", "Which coin?", ("won", "yen"), 1)
@@ -65,16 +67,14 @@ def text_questions(benchmark: str, rows: Sequence[TextRow], prompt: PromptFormat
     """
     reasons = reasons_to_drop(rows)
     say_dropped(benchmark, len(rows), Counter(reason for reason in reasons if reason))
-    # Numbered before any is dropped: a question has one id, under whatever condition it is asked.
+    # Numbered before any is dropped, so that a question has the same id under every condition.
     ids = numbered([row.id for row in rows])
     kept = [(n, row) for n, row, why in zip(ids, rows, reasons, strict=True) if not why]
     again = [name for name, row in kept if name != row.id]
     if again:
-        warnings.warn(
+        warn(
             f"{benchmark}: {len(again)} of {len(kept)} questions have an id that occurred before; "
-            f"they are kept and numbered, the first as {again[0]!r}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"they are kept and numbered, the first as {again[0]!r}."
         )
     return [as_question(benchmark, name, row, prompt) for name, row in kept]
 
@@ -98,10 +98,10 @@ def as_question(benchmark: str, name: str, row: TextRow, prompt: PromptFormat) -
 
 
 def reasons_to_drop(rows: Sequence[TextRow]) -> list[str]:
-    """Say of every row why it makes no question; nothing where it does.
+    """Say of every row why it makes no question; an empty string where it does.
 
     Of rows with the same culture, text and options the first is kept, or none where their answers
-    differ, for then nobody can say which is right.
+    differ, since either may be wrong.
     """
     reasons = [unusable(row) for row in rows]
     same: dict[tuple[str, str, frozenset[str]], list[int]] = defaultdict(list)
@@ -119,7 +119,7 @@ def reasons_to_drop(rows: Sequence[TextRow]) -> list[str]:
 
 
 def unusable(row: TextRow) -> str:
-    """Say why a row by itself makes no question; nothing where it does."""
+    """Say why a row by itself makes no question; an empty string where it does."""
     if row.bad:
         return row.bad
     if len(stripped(row)) < max(2, len(row.options)) or "" in stripped(row):
@@ -135,7 +135,7 @@ def stripped(row: TextRow) -> frozenset[str]:
 
 
 def empty_cell(row: Mapping[Any, Any], columns: Sequence[str]) -> str:
-    """Say which of the columns a row has nothing in; nothing where all are filled.
+    """Name the first of some columns that is empty in a row; an empty string where none is.
 
     Example:
         >>> empty_cell({"Story": " ", "Country": "egypt"}, ["Country", "Story"])

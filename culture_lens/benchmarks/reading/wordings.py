@@ -1,8 +1,8 @@
-"""The same questions in other words: four instruction wordings of every benchmark.
+"""Four instruction wordings of every benchmark.
 
-What holds in one wording only may be an effect of the wording. The wordings of a benchmark differ
-in the instruction, in its place, and in the options' labels, letters in two and digits in two.
-Question, options and their order stay, and so does the id, so that results can be paired by it.
+A result that holds in one wording only may be an effect of the wording. The wordings of a benchmark
+differ in the instruction, in its place, and in the option labels: letters in two and digits in two.
+Question, options, their order and the id stay the same, so that results can be paired by id.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ LABELS_OF = (LABELS, DIGITS, LABELS, DIGITS)
 def four_wordings(
     instructions: Sequence[str], cloze: Sequence[str], *, first: PromptFormat | None = None
 ) -> Wordings:
-    """Make four wordings: layouts and labels are those of every benchmark, the words are its own.
+    """Make a benchmark's four wordings: its own words, in the layouts and labels of all benchmarks.
 
     Args:
         instructions: Of each wording; the first and third ask for a letter, the others for a
             number.
         cloze: Of each wording, the instruction of prompts that show no options.
-        first: A format that is the first wording as it is; there are then three of the others.
+        first: A whole format that is the first wording; the other two arguments then have three.
 
     Example:
         >>> [form.labels[:2] for form in four_wordings("abcd", "efgh")]
@@ -56,7 +56,7 @@ def four_wordings(
     )
 
 
-PLAIN: Wordings = four_wordings(
+DEFAULT_WORDINGS: Wordings = four_wordings(
     (
         "Decide on one of the numbered options and fill in its number, without giving reasons: "
         '{"answer_choice":""}',
@@ -71,22 +71,22 @@ PLAIN: Wordings = four_wordings(
     ),
     first=PromptFormat(),
 )
-"""For questions put in the default format: any question with options, with or without a picture."""
+"""For questions in the default format: any question with options, with or without an image."""
 
 
 def forms_of(question: Question, kinds: Sequence[Wordings]) -> Wordings:
-    """Find the wordings that a question's own format is one of.
+    """Find the wordings among which a question's own format is.
 
     Raises:
-        InputError: The question was put in words of the user's own.
+        InputError: The question has a prompt format of the user's own.
     """
     for forms in kinds:
         if question.prompt in forms:
             return forms
     raise InputError(
         f"question {question.id!r} of {question.benchmark or 'no benchmark'}: its prompt format is "
-        "none of its benchmark's wordings, so there are no other words for it; take the questions "
-        "as load_benchmark gives them, or put them in your own formats with prompts.with_format."
+        "none of its benchmark's wordings, so it has no other wording; take the questions as "
+        "load_benchmark gives them, or set your own formats with with_format."
     )
 
 
@@ -97,8 +97,7 @@ def check_wording(wording: object, benchmark: str, kinds: Sequence[Wordings]) ->
         return
     if most == 1:
         raise InputError(
-            f"wording={wording!r}: benchmark {benchmark!r} has one wording only, number 0; there "
-            "are no other words for it."
+            f"wording={wording!r}: benchmark {benchmark!r} has only one wording, number 0."
         )
     raise InputError(
         f"wording={wording!r}: benchmark {benchmark!r} has the wordings 0 to {most - 1}."
@@ -116,7 +115,7 @@ def in_wording(
         kinds: The wordings of each kind of question that the benchmark has.
 
     Example:
-        >>> in_wording([], 1, (PLAIN,))
+        >>> in_wording([], 1, (DEFAULT_WORDINGS,))
         []
     """
     return [
@@ -126,57 +125,4 @@ def in_wording(
             metadata={**question.metadata, "wording": wording},
         )
         for question in questions
-    ]
-
-
-def in_every_wording(questions: Sequence[Question]) -> list[list[Question]]:
-    """Put the same questions in each wording of their benchmarks.
-
-    CountryRC's questions are asked in four wordings as they come, with different wrong options;
-    ``load_benchmark("countryrc", wording=0)`` gives each of them once, to be put in the others
-    here. Questions of no known benchmark in the default format get the wordings ``PLAIN``.
-
-    Args:
-        questions: As ``load_benchmark`` gives them, of one benchmark or of several.
-
-    Returns:
-        One list per wording, number 0 first, each with the same ids, options and answers in the
-        same order. The number is in ``metadata["wording"]``. A benchmark that has one wording only,
-        such as ``organism``, gives one list.
-
-    Raises:
-        InputError: No questions, questions in the user's own words, or of benchmarks that do not
-            have equally many wordings.
-
-    Example:
-        >>> from culture_lens.benchmarks import load_benchmark
-        >>> lists = in_every_wording(load_benchmark("everyday", limit=1))
-        >>> [same[0].prompt.labels[:4] for same in lists]
-        ['ABCD', '1234', 'ABCD', '1234']
-        >>> len({same[0].id for same in lists})
-        1
-    """
-    # The registry knows every benchmark's file, and these import this one.
-    from culture_lens.benchmarks import BENCHMARKS
-
-    if not questions:
-        raise InputError("there are no questions to put in other words.")
-    kinds = {
-        question.benchmark: BENCHMARKS.get(question.benchmark, BENCHMARKS["table"]).wordings
-        for question in questions
-    }
-    counts = {name: min(len(forms) for forms in kinds[name]) for name in sorted(kinds)}
-    if len(set(counts.values())) > 1:
-        having = ", ".join(f"{name or 'no benchmark'} {count}" for name, count in counts.items())
-        raise InputError(
-            f"the questions' benchmarks do not have equally many wordings ({having}): put those of "
-            "one benchmark at a time in other words."
-        )
-    return [
-        [
-            worded
-            for question in questions
-            for worded in in_wording([question], number, kinds[question.benchmark])
-        ]
-        for number in range(next(iter(counts.values())))
     ]

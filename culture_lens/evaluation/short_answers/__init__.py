@@ -1,7 +1,7 @@
-"""BLEnD's short answers: what a model writes by itself, against everything that people answered.
+"""BLEnD's short answers: a model writes an answer, which is matched against human answers.
 
 ``questions`` reads the questions with their human answers, ``answers`` has a model write and scores
-it, ``matching`` says when two answers are the same, language by language.
+it, ``matching`` compares two answers by the rules of their language.
 """
 
 from culture_lens.evaluation.short_answers.answers import (

@@ -1,16 +1,16 @@
-"""Match a written answer against human answers: normalisation by language, and two ways to match.
+"""Match a written answer against human answers, after normalisation by language.
 
 Normalisation, in order:
 
-1. Letters that the language writes in two ways are made one (``Language.letters``).
-2. Compatibility forms are made one (NFKC), case is folded, acute accents and the language's
-   optional marks are dropped, digits of every script become 0 to 9.
+1. Letters that the language writes in two ways become one (``Language.letters``).
+2. Compatibility forms become one (NFKC), case is folded, acute accents and the language's optional
+   marks are dropped, digits of every script become 0 to 9.
 3. Apostrophes and invisible characters are dropped; other punctuation and symbols become spaces.
-4. The language's articles are dropped, unless nothing else is there.
-5. With ``stem=True``, words are cut to their stems by snowballstemmer, where it knows the language.
+4. The language's articles are dropped, unless nothing would be left.
+5. With ``stem=True``, snowballstemmer reduces words to stems, where it has the language.
 
 ==============  =================================================================  =============
-language        beside the general rules                                           with stem=True
+language        in addition to these rules                                         with stem=True
 ==============  =================================================================  =============
 Amharic         nothing                                                            as without
 Arabic          vowel signs, tatweel, hamza and madda on alef dropped              snowball
@@ -29,9 +29,9 @@ Spanish         articles                                                        
 Sundanese       nothing                                                            as without
 ==============  =================================================================  =============
 
-A language that is not in the table follows the general rules. BLEnD's own evaluation uses another
-lemmatiser for each language, some of which are not kept up or have to be fetched by hand. Scores
-made with this module are comparable among themselves, and not to a point with the paper's.
+Any other language follows these rules alone. BLEnD's own evaluation uses a different lemmatiser for
+each language; some are no longer maintained or must be downloaded by hand. Scores of this module
+are comparable with each other, but not exactly with those of the paper.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 from culture_lens.errors import InputError
+
+Matching = Literal["exact", "contained"]
+MATCHINGS: tuple[Matching, ...] = get_args(Matching)
 
 ACUTE = "\N{COMBINING ACUTE ACCENT}"
 APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}"
@@ -52,14 +55,14 @@ NON_JOINER = "\N{ZERO WIDTH NON-JOINER}"
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What a language needs beyond the general rules.
+    """The rules of a language, in addition to those for all languages.
 
     Attributes:
         articles: Words to drop.
-        letters: Characters and what is written for them, before case is folded.
+        letters: Characters and their replacements, applied before case is folded.
         marks: Characters to drop after decomposition (NFD).
-        spaced: Whether words are told by spaces; else texts are compared without them.
-        stemmer: The name of its algorithm in snowballstemmer, empty where there is none.
+        spaced: Whether spaces separate words; else texts are compared without spaces.
+        stemmer: Its algorithm in snowballstemmer; empty where there is none.
     """
 
     articles: frozenset[str] = frozenset()
@@ -69,7 +72,7 @@ class Language:
     stemmer: str = ""
 
 
-LANGUAGES: Mapping[str, Language] = {
+LANGUAGE_RULES: Mapping[str, Language] = {
     "Amharic": Language(),
     "Arabic": Language(marks=ARABIC_MARKS, stemmer="arabic"),
     "Assamese": Language(),
@@ -93,12 +96,12 @@ LANGUAGES: Mapping[str, Language] = {
     ),
     "Sundanese": Language(),
 }
-GENERAL = Language()
+OTHER_LANGUAGE = Language()
 
 
 @cache
 def stemmer_of(algorithm: str) -> Any:
-    """Make a stemmer of snowballstemmer.
+    """Load a stemmer of snowballstemmer.
 
     Raises:
         InputError: The package is not installed.
@@ -114,7 +117,7 @@ def stemmer_of(algorithm: str) -> Any:
 
 
 def plain(character: str) -> str:
-    """Write one character for comparison: digits as 0 to 9, punctuation as a space."""
+    """Normalise one character: digits become 0 to 9, punctuation becomes a space."""
     kind = unicodedata.category(character)
     if kind == "Nd":
         return str(unicodedata.decimal(character))
@@ -124,12 +127,12 @@ def plain(character: str) -> str:
 
 
 def words_of(text: str, language: str = "English", *, stem: bool = False) -> tuple[str, ...]:
-    """Normalise a text and cut it into words.
+    """Normalise a text and split it into words.
 
     Args:
-        text: What was written.
-        language: A name from ``LANGUAGES``; any other follows the general rules.
-        stem: Cut words to their stems where the language has a stemmer.
+        text: The text.
+        language: A name from ``LANGUAGE_RULES``; any other follows the rules for all languages.
+        stem: Reduce words to stems where the language has a stemmer.
 
     Raises:
         InputError: Stems are asked for and snowballstemmer is not installed.
@@ -140,7 +143,7 @@ def words_of(text: str, language: str = "English", *, stem: bool = False) -> tup
         >>> words_of("김치 찌개", "Korean")
         ('김치찌개',)
     """
-    rules = LANGUAGES.get(language, GENERAL)
+    rules = LANGUAGE_RULES.get(language, OTHER_LANGUAGE)
     text = text.translate({ord(letter): new for letter, new in rules.letters.items()})
     text = unicodedata.normalize("NFKC", text).casefold()
     text = "".join(c for c in unicodedata.normalize("NFD", text) if c not in ACUTE + rules.marks)
@@ -155,7 +158,7 @@ def words_of(text: str, language: str = "English", *, stem: bool = False) -> tup
 
 
 def same(answer: Sequence[str], human: Sequence[str]) -> bool:
-    """Say whether two normalised texts are the same; an empty one is like no other.
+    """Say whether two normalised texts are the same; an empty human answer matches nothing.
 
     Example:
         >>> same(("fried", "rice"), ("fried", "rice")), same((), ())
@@ -165,9 +168,9 @@ def same(answer: Sequence[str], human: Sequence[str]) -> bool:
 
 
 def contains(answer: Sequence[str], human: Sequence[str], *, spaced: bool = True) -> bool:
-    """Say whether all words of a human answer are among those of the written one.
+    """Say whether all words of a human answer occur in the written one.
 
-    Without spaces between words, whether the characters are in it one after the other.
+    In a language without spaces: whether its characters occur in one piece.
 
     Example:
         >>> contains(("they", "eat", "rice"), ("rice",)), contains(("steak",), ("tea",))
@@ -184,7 +187,7 @@ def contains(answer: Sequence[str], human: Sequence[str], *, spaced: bool = True
 
 @dataclass(frozen=True, slots=True)
 class HumanAnswer:
-    """One answer that people gave, in the ways it was written down.
+    """One answer that people gave, in all its spellings.
 
     Attributes:
         texts: In the language of the question.
@@ -211,7 +214,8 @@ def matched_votes(
         answer: What the model wrote.
         humans: The human answers; each text matches in its own language, translations in English.
         language: The language of the question.
-        contained: The human answer's words need only be among the written ones.
+        contained: Match where the written answer contains the human one, not only where both are
+            the same.
         stem: Compare stems.
 
     Returns:
@@ -228,7 +232,7 @@ def matched_votes(
         for name, texts in ((language, human.texts), ("English", human.english)):
             for text in texts if human.votes > best else ():
                 words = words_of(text, name, stem=stem)
-                spaced = LANGUAGES.get(name, GENERAL).spaced
+                spaced = LANGUAGE_RULES.get(name, OTHER_LANGUAGE).spaced
                 if contained:
                     found = contains(written[name], words, spaced=spaced)
                 else:

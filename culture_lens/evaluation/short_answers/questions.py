@@ -1,11 +1,11 @@
-"""BLEnD's short questions: what was asked, in which language, and what people answered.
+"""BLEnD's short questions with the answers that people gave.
 
-Myung et al. 2024, arXiv 2406.09948. The same 500 questions were put to people of 16 countries and
-regions. One file per region maps each ID to its question in the local language and in English, the
-answers of people with their votes, and how many gave none. As in the published evaluation,
-questions are left out that nobody answered, that at least 3 people found not applicable or gave no
-answer to, or that at least 5 people did not know. Remarks of single people, which the files keep
-beside these counts, are passed over as there.
+Myung et al. 2024, arXiv 2406.09948. People of 16 countries and regions were asked the same 500
+questions. One file per region maps each ID to its question in the local language and in English,
+the answers with their votes, and the number of people who gave none. As in the published
+evaluation, three kinds of questions are left out: those without an answer, those that at least 3
+people found not applicable or gave no answer to, and those that at least 5 people did not know.
+Remarks of single people in these files are not used.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ LANGUAGE_OF: Mapping[str, str] = {
 }
 """The language that BLEnD asked in, by region; regions are named as in its multiple choice."""
 
-WORDINGS = (
+ANSWER_INSTRUCTIONS = (
     "Reply with the answer alone, in the language of the question and in as few words as you can.",
     "Give one short answer, a word or a phrase, in the same language. Do not explain it.",
     "What would most people there say? Write only that, briefly, in the language of the question.",
     "Name one thing. No sentence and no comment, just the answer, in the question's language.",
 )
-"""Four instructions that ask for the same thing."""
+"""Four wordings of the same instruction."""
 
 SUFFIX = "_data.json"
 
@@ -67,7 +67,7 @@ class ShortQuestion:
         group: The question's ID in the benchmark; the regions' versions of it share it.
         category: Its topic, where known.
         wording: Number of the instruction.
-        prompt: How the question is put to a model; ``cloze`` and ``cloze_instruction`` are used.
+        prompt: The form of the prompt; ``cloze`` and ``cloze_instruction`` are used.
 
     Raises:
         InputError: There is no human answer with a text and a vote.
@@ -85,14 +85,14 @@ class ShortQuestion:
     group: str = ""
     category: str = ""
     wording: int = 0
-    prompt: PromptFormat = PromptFormat(cloze_instruction=WORDINGS[0])
+    prompt: PromptFormat = PromptFormat(cloze_instruction=ANSWER_INSTRUCTIONS[0])
 
     def __post_init__(self) -> None:
-        """Check what scores are divided by."""
+        """Check that there are votes to divide scores by."""
         if not any(a.votes > 0 and (a.texts or a.english) for a in self.answers):
             raise InputError(
-                f"short question {self.id!r}: has no human answer with a text and a vote, so that "
-                "nothing can match; leave it out."
+                f"short question {self.id!r}: has no human answer with a text and a vote, so no "
+                "answer can match it: leave it out."
             )
         if not self.group:
             object.__setattr__(self, "group", self.id)
@@ -116,18 +116,20 @@ def load_short_answers(
     """Read BLEnD's annotations: one file ``REGION_data.json`` per region.
 
     Args:
-        path: The folder of these files, or the folder that holds it as ``annotations``.
-        regions: Which regions; all that are there by default.
+        path: The folder of these files, or its parent folder, where it is called
+            ``annotations``.
+        regions: Which regions; all in the folder by default.
         asked: ``"local"`` for the region's language, ``"english"`` for the English version.
-        wordings: Which instructions of ``WORDINGS``; a question is asked once in each.
-        split: ``"identify"`` or ``"evaluate"`` for the topics of one of them (see the benchmark
-            ``blend``), nothing for all.
-        topics: The topic of each ID, or a file with columns ID and Topic; without it
-            ``US_questions.csv`` beside the annotations or above them, where it is there.
+        wordings: Which of ``ANSWER_INSTRUCTIONS``, by number; a question is asked once in each.
+        split: ``"identify"`` or ``"evaluate"`` for the topics of one half (see the benchmark
+            ``blend``); all by default.
+        topics: The topic of each ID, or a file with columns ID and Topic; by default
+            ``US_questions.csv`` in the folder or its parent folder, where there is one.
         languages: The language of regions that are not BLEnD's.
 
     Raises:
-        InputError: No such file, region, wording, language or topic, or a file of another layout.
+        InputError: An unknown file, region, wording, language or topic, or a file of another
+            layout.
 
     Example:
         ``load_short_answers("../shared/data/blend", regions=["China", "Spain"])``
@@ -136,8 +138,10 @@ def load_short_answers(
         raise InputError(f"asked={asked!r}: use 'local' or 'english'.")
     if split not in (None, "identify", "evaluate"):
         raise unknown("split of BLEnD", split, ("identify", "evaluate"), "None gives both.")
-    if not wordings or set(wordings) - set(range(len(WORDINGS))):
-        raise InputError(f"wordings={tuple(wordings)}: give numbers from 0 to {len(WORDINGS) - 1}.")
+    if not wordings or set(wordings) - set(range(len(ANSWER_INSTRUCTIONS))):
+        raise InputError(
+            f"wordings={tuple(wordings)}: give numbers from 0 to {len(ANSWER_INSTRUCTIONS) - 1}."
+        )
     folder = Path(path)
     folder = folder / "annotations" if (folder / "annotations").is_dir() else folder
     there = {f.name.removesuffix(SUFFIX): f for f in sorted(folder.glob(f"*{SUFFIX}"))}
@@ -170,7 +174,7 @@ def load_short_answers(
                 group=item,
                 category=topic_of.get(item, ""),
                 wording=wording,
-                prompt=PromptFormat(cloze_instruction=WORDINGS[wording]),
+                prompt=PromptFormat(cloze_instruction=ANSWER_INSTRUCTIONS[wording]),
             )
             for wording in wordings
             for item, text, answers in found
@@ -179,7 +183,7 @@ def load_short_answers(
 
 
 def read_topics(folder: Path, topics: Mapping[str, str] | str | Path | None) -> Mapping[str, str]:
-    """Give the topic of each ID, from a mapping, a file, or the one that comes with BLEnD."""
+    """Give the topic of each ID, from a mapping, from a file, or from BLEnD's own file."""
     if isinstance(topics, Mapping):
         return topics
     if topics is None:
@@ -200,7 +204,7 @@ def region_questions(
     topics: Mapping[str, str],
     split: str | None,
 ) -> list[tuple[str, str, tuple[HumanAnswer, ...]]]:
-    """Read one region's file: ID, question and human answers; say what is left out."""
+    """Read one region's file: ID, question and human answers; warn of what is left out."""
     entries = load_json(file)
     if not isinstance(entries, dict) or not entries:
         raise InputError(f"{file}: holds no object of questions by ID; take the published file.")
@@ -255,7 +259,7 @@ def region_questions(
 def human_answers(
     annotations: Sequence[Mapping[str, Any]], language: str, asked: str
 ) -> tuple[HumanAnswer, ...]:
-    """Read a question's human answers; a text of which nothing is left once normalised is none."""
+    """Read a question's human answers; texts that normalise to nothing are left out."""
     found = []
     for given in annotations:
         votes = given["count"]
@@ -269,6 +273,6 @@ def human_answers(
             local, english = english, ()
         local = tuple(text for text in local if words_of(text, language))
         english = tuple(text for text in english if words_of(text, "English"))
-        # Votes of an answer without a text still count for what the largest number of votes is.
+        # An answer without a text keeps its votes: they may be the most, which scores divide by.
         found.append(HumanAnswer(local, votes, english))
     return tuple(found)

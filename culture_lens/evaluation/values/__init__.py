@@ -1,7 +1,7 @@
-"""WorldValuesBench: how near a model's answers on values come to those of a country's people.
+"""WorldValuesBench: compare a model's answers to value questions with those of a country's people.
 
 ``questions`` reads the value questions and their scales, ``people`` the human answers, ``prompts``
-puts both together as questions, ``alignment`` asks them and scores the answers.
+makes questions of both, ``alignment`` asks them and scores the answers.
 """
 
 from culture_lens.evaluation.values.alignment import ValueAlignment, evaluate_values

@@ -1,68 +1,69 @@
 """WorldValuesBench: does a model answer value questions as most people of a culture do?
 
-Each question is put as a choice among the points of its scale, in their order, to somebody of the
-culture. With x the point that the model chooses, g the point that most people chose and the scale
-going from low to high,
+The model answers each question for a person or country of the culture, by choosing a point of the
+question's scale. With x the point that the model chooses, g the point that most people chose and
+the scale from low to high,
 
     alignment = 1 - |x - g| / (high - low)        0 where x is none of the points
 
-(CULNIG, arXiv 2510.08284: gold is the majority answer, other answers score 0). Beside it
-stands the distance of distributions that WorldValuesBench reports, Wasserstein-1 on the scale
-stretched to [0, 1], between the model's softmax over the points p and people's shares q:
+(CULNIG, arXiv 2510.08284: gold is the majority answer, other answers score 0). The distance is the
+one that WorldValuesBench reports, Wasserstein-1 on the scale mapped to [0, 1], between the model's
+softmax over the points p and people's shares q:
 
     distance = sum over points i < high of |sum over j <= i of (p_j - q_j)| / (high - low)
 
-Not verified, for want of CULNIG's code for this benchmark: whether its largest distance is the
-scale's length, as here, or that from g to the further end; how it breaks ties of the majority (here
-the lowest point, and the number of ties is said); how it has the point written (here the letter of
-an option, so that 10 is one token like 1); and the words of its two system prompts (ours are in
-``prompts``).
+CULNIG's code for this benchmark is not published, so these details are not verified: whether its
+largest distance is the scale's length, as here, or that from g to the further end; how it breaks
+ties of the majority (here the lowest point wins, and a warning gives the number of ties); how the
+model writes the point (here as the letter of an option, so that 10 is one token like 1); and the
+words of its two system prompts (ours are in ``prompts``).
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import Unpack
 
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.evaluation.scoring import NO_OPTION, get_scoring
+from culture_lens.evaluation.scoring import NO_OPTION, Scoring, get_scoring
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.running import RunningOptions
 from culture_lens.questions.question import Question
 from culture_lens.statistics.estimates import Estimate, mean_estimate
-from culture_lens.storage.files import load_table, save_table
-from culture_lens.storage.runs import Run
+from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from culture_lens.evaluation.scoring import ScoringName
 
-@dataclass(frozen=True, eq=False)
-class ValueAlignment:
-    """One record per question that was put.
+
+class ValueAlignment(ResultRecord):
+    """One record per question.
 
     Attributes:
         frame: The columns of an ``Evaluation``, with low and high (the ends of the scale), chosen
-            (the model's point, missing where the answer was none), majority, alignment, distance,
-            persona and wording.
+            (the model's point; missing where the answer was no point), majority, alignment,
+            distance, persona and wording.
         metadata: Model, scoring and what was done to the model.
 
     Example:
         ``evaluate_values(model, questions).by("culture")``
     """
 
-    frame: pd.DataFrame
-    metadata: dict[str, Any] = field(default_factory=dict)
+    what = "a value alignment"
+    needs = ("id", "culture", "group", "prediction", "correct", "alignment", "distance")
 
     def alignment(self) -> Estimate:
-        """Mean alignment over all records, its interval clustered by question."""
+        """Mean alignment over all records, with its interval clustered by question."""
         return mean_estimate(self.frame["alignment"].tolist(), self.frame["group"].tolist())
 
     def distance(self) -> Estimate:
@@ -88,11 +89,11 @@ class ValueAlignment:
         }
 
     def answered(self) -> float:
-        """Share of records in which the model chose a point at all."""
+        """Share of records in which the model chose a point of the scale."""
         return float((self.frame["prediction"] != NO_OPTION).mean())
 
     def chance(self) -> float:
-        """Alignment expected of choosing every point of the scale with the same probability."""
+        """Alignment expected of guessing: every point of the scale with the same probability."""
         expected = [
             float(np.mean(1 - np.abs(np.arange(low, high + 1) - majority) / (high - low)))
             for low, high, majority in zip(
@@ -101,53 +102,33 @@ class ValueAlignment:
         ]
         return float(np.mean(expected))
 
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> ValueAlignment:
-        """Read records that ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or something else.
-        """
-        return cls(*load_table(path, "a value alignment"))
-
 
 def evaluate_values(
     model: LensModel,
     questions: Sequence[Question],
     neurons: Neurons | None = None,
     *,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     value: Value = "zero",
-    too_long: str = "error",
-    batch_size: int = 16,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **running: Unpack[RunningOptions],
 ) -> ValueAlignment:
     """Ask a model value questions, with neurons ablated where given, and score its alignment.
 
-    Where points are scored as continuations, each is written with a full stop behind it, for
-    otherwise the text "1" would be the beginning of "10"; the sum of log-probabilities then
-    compares whole answers, and the mean over tokens, which favours "10", draws a warning.
+    Where points are scored by likelihood, each ends with a full stop, because "1" is a prefix of
+    "10". The sum of log-probabilities compares whole answers; the mean over tokens favours "10" and
+    gives a warning.
 
     Args:
         model: The model.
-        questions: What ``load_values`` gave.
+        questions: The questions, from ``load_values``.
         neurons: Neurons to ablate, such as ``found["Japan"]``.
         scoring: As in ``evaluate``. By default the model's own where that reads letters, else
             ``"option_likelihood_sum"``.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or
-            ``"truncate"``.
-        batch_size: Questions per forward; halved where memory runs out.
-        progress: Show a progress bar.
-        run: A run folder; what is done in it is kept and found again.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:
-        InputError: No questions, duplicate ids, or questions that are not of ``load_values``.
+        InputError: No questions, duplicate ids, or questions that are not from ``load_values``.
 
     Example:
         ``print(evaluate_values(model, questions, found["Japan"]).alignment())``
@@ -157,32 +138,31 @@ def evaluate_values(
             raise InputError(
                 f"question {question.id!r} has no people's votes: give questions of load_values."
             )
-    way = get_scoring(scoring or model.scoring)
-    if way.style == "cloze":
-        way = get_scoring(scoring or "option_likelihood_sum")
+    chosen = value_scoring(model, questions, scoring)
+    if chosen.style == "cloze":
         questions = [
             replace(question, options=tuple(f"{point}." for point in question.options))
             for question in questions
         ]
-        if way.name == "option_likelihood" and any(len(q.options) > 9 for q in questions):
-            warnings.warn(
-                "the mean log-probability of an answer's tokens favours '10' over '1' where each "
-                "digit is a token: use scoring='option_likelihood_sum'.",
-                CultureLensWarning,
-                stacklevel=2,
-            )
-    answered = evaluate(
-        model,
-        questions,
-        neurons,
-        scoring=way.name,
-        value=value,
-        too_long=too_long,
-        batch_size=batch_size,
-        progress=progress,
-        run=run,
-    )
+    answered = evaluate(model, questions, neurons, scoring=chosen.name, value=value, **running)
     return ValueAlignment(score_values(answered.frame, questions), answered.metadata)
+
+
+def value_scoring(
+    model: LensModel, questions: Sequence[Question], scoring: ScoringName | None
+) -> Scoring:
+    """Choose the scoring of value questions: by likelihood the sum, unless another is asked for."""
+    chosen = get_scoring(scoring or model.scoring)
+    if chosen.style == "cloze":
+        chosen = get_scoring(scoring or "option_likelihood_sum")
+    if chosen.name == "option_likelihood" and any(len(q.options) > 9 for q in questions):
+        warnings.warn(
+            "the mean log-probability of an answer's tokens favours '10' over '1' where each "
+            "digit is a token: use scoring='option_likelihood_sum'.",
+            CultureLensWarning,
+            stacklevel=3,
+        )
+    return chosen
 
 
 def score_values(frame: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
@@ -190,37 +170,32 @@ def score_values(frame: pd.DataFrame, questions: Sequence[Question]) -> pd.DataF
 
     Args:
         frame: The records of an ``Evaluation`` of these questions.
-        questions: What ``load_values`` gave.
+        questions: The questions, from ``load_values``.
 
     Example:
         ``score_values(evaluate(model, questions).frame, questions)``
     """
     known = {question.id: question for question in questions}
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in (
-            *("low", "high", "chosen", "majority", "alignment", "distance", "persona", "wording"),
-        )
-    }
+    rows: list[dict[str, Any]] = []
     for name, gold, prediction, scores in zip(
         frame["id"], frame["gold"], frame["prediction"], frame["scores"], strict=True
     ):
-        noted = known[name].metadata
-        last = len(noted["votes"]) - 1
+        asked = known[name].metadata
+        last = len(asked["votes"]) - 1
         answered = prediction != NO_OPTION
-        row = {
-            "low": noted["low"],
-            "high": noted["low"] + last,
-            "chosen": noted["low"] + prediction if answered else None,
-            "majority": noted["low"] + gold,
-            "alignment": 1 - abs(prediction - gold) / last if answered else 0.0,
-            "distance": scale_distance(list(scores), noted["votes"]),
-            "persona": noted["persona"],
-            "wording": noted["wording"],
-        }
-        for column, cell in row.items():
-            columns[column].append(cell)
-    scored = frame.assign(**columns)
+        rows.append(
+            {
+                "low": asked["low"],
+                "high": asked["low"] + last,
+                "chosen": asked["low"] + prediction if answered else None,
+                "majority": asked["low"] + gold,
+                "alignment": 1 - abs(prediction - gold) / last if answered else 0.0,
+                "distance": scale_distance(list(scores), asked["votes"]),
+                "persona": asked["persona"],
+                "wording": asked["wording"],
+            }
+        )
+    scored = frame.assign(**{column: [row[column] for row in rows] for column in rows[0]})
     return scored.assign(chosen=scored["chosen"].astype("Int64"))
 
 
@@ -228,8 +203,8 @@ def scale_distance(scores: Sequence[float], votes: Sequence[int]) -> float:
     """Wasserstein-1 between the softmax of scores and the shares of votes, on a scale of [0, 1].
 
     Args:
-        scores: The model's, one per point of the scale.
-        votes: People's, one per point.
+        scores: The model's scores, one per point of the scale.
+        votes: People's votes, one per point.
 
     Example:
         >>> round(scale_distance([0.0, 0.0, 0.0], [1, 0, 0]), 6)

@@ -1,13 +1,13 @@
 """The answers that people gave to value questions, counted by culture.
 
-The answers of the World Values Survey may not be passed on, so the user supplies them, in one of
-two layouts:
+The answers of the World Values Survey may not be redistributed, so users supply them, in one of two
+layouts:
 
     one row per person    a column per question, such as full_value_qa.tsv of WorldValuesBench, and
                           a column of countries, here or in a second table that shares D_INTERVIEW
     one row per answer    columns question, culture, answer and, where rows are counts, count
 
-The survey writes codes below 0 for what is no answer (-1 does not know, -2 gave none, -4 was not
+The survey writes codes below 0 where there is no answer (-1 does not know, -2 gave none, -4 was not
 asked, -5 missing); the benchmark leaves these cells empty. Both are counted and left out.
 """
 
@@ -29,9 +29,9 @@ from culture_lens.evaluation.values.questions import ValueQuestion
 if TYPE_CHECKING:
     import pandas as pd
 
-PERSON, COUNTRY = "D_INTERVIEW", "B_COUNTRY"
+PERSON_COLUMN, COUNTRY_COLUMN = "D_INTERVIEW", "B_COUNTRY"
 QUESTION_ID = re.compile(r"Q\d+[A-Z]?$")
-LONG = ("question", "culture", "answer")
+LONG_COLUMNS = ("question", "culture", "answer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class HumanValues:
 
     Attributes:
         votes: By culture and question ID, one count per point of the scale, from its low end.
-        left_out: Why answers were left out, with their number.
+        left_out: The number of answers left out, by reason.
 
     Example:
         >>> HumanValues({"Peru": {"Q1": (0, 2, 5, 1)}}).majority("Peru", "Q1")
@@ -56,11 +56,11 @@ class HumanValues:
         return tuple(sorted(self.votes))
 
     def majority(self, culture: str, question: str) -> int:
-        """Index of the point that most people chose; of several, the lowest."""
+        """Index of the point that most people chose; of a tie, the lowest."""
         return int(np.argmax(self.votes[culture][question]))
 
     def is_tied(self, culture: str, question: str) -> bool:
-        """Say whether several points were chosen by most people alike."""
+        """Say whether several points have the most votes."""
         votes = self.votes[culture][question]
         return votes.count(max(votes)) > 1
 
@@ -70,7 +70,7 @@ def read_human_values(
     questions: Sequence[ValueQuestion],
     *,
     people: Rows | None = None,
-    country: str = COUNTRY,
+    country: str = COUNTRY_COLUMN,
     known: Collection[str] = (),
 ) -> HumanValues:
     """Count people's answers by culture and question.
@@ -78,14 +78,14 @@ def read_human_values(
     Args:
         answers: A file or table in one of the two layouts that this module describes.
         questions: The questions.
-        people: A table with columns ``D_INTERVIEW`` and ``country``, such as
-            full_demographic_qa.tsv, where ``answers`` has one row per person and no country.
-        country: The column of countries in either.
-        known: IDs of the survey's other questions, answers to which are passed over.
+        people: Where ``answers`` has one row per person and no country: a table with columns
+            ``D_INTERVIEW`` and ``country``, such as full_demographic_qa.tsv.
+        country: The column of countries, in ``answers`` or ``people``.
+        known: IDs of the survey's other questions; answers to them are ignored.
 
     Raises:
         InputError: A missing column, an unknown question, an answer that is no whole number or
-            beyond its scale, people who are listed twice or not at all, or no answer.
+            outside its scale, people who are listed twice or not at all, or no answers.
 
     Example:
         ``read_human_values("full_value_qa.tsv", questions, people="full_demographic_qa.tsv")``
@@ -128,23 +128,23 @@ def read_human_values(
 
 
 Cells = tuple[str, str, list[Any], np.ndarray]
-"""A question, a culture, the cells of its answers, and how many people each stands for."""
+"""A question, a culture, the cells of its answers, and how many people gave each."""
 
 
 def is_long(table: pd.DataFrame) -> bool:
     """Say whether a table has one row per answer."""
-    return all(name in table.columns for name in LONG)
+    return all(name in table.columns for name in LONG_COLUMNS)
 
 
 def check_known(names: Iterable[str], known: Collection[str], place: str) -> None:
-    """Refuse answers to questions that nobody knows: a misspelt ID would leave a question out."""
+    """Refuse answers to unknown questions: a misspelt ID would leave its question out."""
     for name in dict.fromkeys(names):
         if name not in known:
             raise unknown("value question", name, known, f"It stands in {place}.")
 
 
 def long_answers(table: pd.DataFrame, asked: Mapping[str, ValueQuestion]) -> list[Cells]:
-    """Cut a table of one row per answer into questions and cultures."""
+    """Group a table of one row per answer by question and culture."""
     place = place_of(table)
     names = table["question"].map(str)
     if "count" in table.columns:
@@ -157,7 +157,7 @@ def long_answers(table: pd.DataFrame, asked: Mapping[str, ValueQuestion]) -> lis
 
 
 def check_wide(table: pd.DataFrame, asked: Mapping[str, ValueQuestion], country: str) -> None:
-    """Refuse a table that is of neither layout."""
+    """Refuse a table of neither layout."""
     if country not in table.columns or not any(name in asked for name in table.columns):
         raise InputError(
             f"{place_of(table)}: needs the columns question, culture and answer, or a column per "
@@ -170,7 +170,7 @@ def check_wide(table: pd.DataFrame, asked: Mapping[str, ValueQuestion], country:
 def wide_answers(
     table: pd.DataFrame, asked: Mapping[str, ValueQuestion], country: str
 ) -> list[Cells]:
-    """Cut a table of one row per person into questions and cultures."""
+    """Group a table of one row per person by question and culture."""
     ones = np.ones(len(table), dtype=np.int64)
     found: list[Cells] = []
     for name in (name for name in table.columns if name in asked):
@@ -179,7 +179,7 @@ def wide_answers(
 
 
 def with_culture(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Leave out rows that name no culture, and say how many they are."""
+    """Leave out rows without a culture, and warn of their number."""
     blank = table[column].map(is_blank)
     if blank.any():
         warnings.warn(
@@ -192,29 +192,31 @@ def with_culture(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def with_country(table: pd.DataFrame, people: pd.DataFrame, country: str) -> pd.DataFrame:
-    """Look every person's country up.
+    """Add every person's country.
 
     Raises:
         InputError: A missing column, a person twice, or a person who is not listed.
     """
-    for frame, needed in ((table, (PERSON,)), (people, (PERSON, country))):
+    for frame, needed in ((table, (PERSON_COLUMN,)), (people, (PERSON_COLUMN, country))):
         missing = [name for name in needed if name not in frame.columns]
         if missing:
             raise InputError(f"{place_of(frame)}: column {missing[0]!r} is missing.")
-        twice = frame[PERSON].map(str).duplicated()
+        listed = frame[PERSON_COLUMN].map(str)
+        twice = listed.duplicated()
         if twice.any():
             raise InputError(
-                f"{place_of(frame)}: {PERSON} {frame[PERSON][twice].iloc[0]!r} occurs twice (in "
-                f"all {int(twice.sum())} rows do); a person needs one row."
+                f"{place_of(frame)}: {PERSON_COLUMN} {frame[PERSON_COLUMN][twice].iloc[0]!r} "
+                f"occurs twice (in all {int(twice.sum())} rows do); a person needs one row."
             )
-    known = dict(zip(people[PERSON].map(str), people[country], strict=True))
-    strangers = [person for person in table[PERSON].map(str) if person not in known]
-    if strangers:
+    known = dict(zip(people[PERSON_COLUMN].map(str), people[country], strict=True))
+    persons = list(table[PERSON_COLUMN].map(str))
+    unlisted = [person for person in persons if person not in known]
+    if unlisted:
         raise InputError(
-            f"{place_of(people)}: {len(strangers)} people with answers are not listed, such as "
-            f"{strangers[0]!r}."
+            f"{place_of(people)}: {len(unlisted)} people with answers are not listed, such as "
+            f"{unlisted[0]!r}."
         )
-    return table.assign(**{country: [known[person] for person in table[PERSON].map(str)]})
+    return table.assign(**{country: [known[person] for person in persons]})
 
 
 def by_culture(
@@ -242,7 +244,7 @@ def by_culture(
 def answer_numbers(
     cells: Sequence[Any], counts: np.ndarray | None, where: str
 ) -> tuple[np.ndarray, Counter[str]]:
-    """Read cells as whole numbers; -1 where there is no answer, and why.
+    """Read cells as whole numbers: -1 where there is no answer, with a count of the reasons.
 
     Raises:
         InputError: A cell that is no whole number.
@@ -271,11 +273,11 @@ def answer_numbers(
 
 
 def say_left_out(place: str, left_out: Mapping[str, int]) -> None:
-    """Say how many answers were none."""
+    """Warn of cells without an answer."""
     if left_out:
         detail = ", ".join(f"{count} {why}" for why, count in sorted(left_out.items()))
         warnings.warn(
-            f"{place}: {sum(left_out.values())} cells are no answer and are left out: {detail}.",
+            f"{place}: {sum(left_out.values())} cells hold no answer and are left out: {detail}.",
             CultureLensWarning,
             stacklevel=3,
         )

@@ -1,8 +1,7 @@
-"""Value questions as a model is asked them: whose answer is wanted, and in which words.
+"""Value questions as prompts: for whom the model answers, and in which wording.
 
-CULNIG (arXiv 2510.08284) uses two system prompts and four wordings of each benchmark; these here
-are our own. What CULNIG says in a system message stands at the head of the user's message, since
-some chat templates have none.
+CULNIG (arXiv 2510.08284) uses two system prompts and four wordings of each benchmark; those here
+are our own. They open the user's message, because some chat templates have no system message.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from culture_lens.benchmarks.reading.rows import Rows
 from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.evaluation.values.people import COUNTRY, HumanValues, read_human_values
+from culture_lens.evaluation.values.people import COUNTRY_COLUMN, HumanValues, read_human_values
 from culture_lens.evaluation.values.questions import (
     METADATA,
     ValueQuestion,
@@ -22,7 +21,7 @@ from culture_lens.evaluation.values.questions import (
 )
 from culture_lens.questions.question import PromptFormat, Question
 
-BENCHMARK = "world_values_bench"
+WORLD_VALUES_BENCH = "world_values_bench"
 PERSONAS = {
     "person": (
         "Imagine that you were born in {culture} and live there now. Answer the question for "
@@ -33,9 +32,9 @@ PERSONAS = {
         "asked there would."
     ),
 }
-"""Two ways to say whose answer is wanted: of one person, or of a country."""
+"""Whose answer is wanted: that of one person, or that of most people of a country."""
 
-WORDINGS = (
+VALUE_INSTRUCTIONS = (
     (
         "Choose the point of the scale that comes closest. Reply with its letter only.",
         "Reply with the number on the scale only.",
@@ -53,7 +52,7 @@ WORDINGS = (
         "Say where on the scale the answer lies: give one number, with no reason.",
     ),
 )
-"""Four instructions, each where the points are listed and where they are not."""
+"""Four wordings of the instruction, each with the points listed and without."""
 
 
 def load_values(
@@ -61,32 +60,32 @@ def load_values(
     answers: Rows,
     *,
     people: Rows | None = None,
-    country: str = COUNTRY,
+    country: str = COUNTRY_COLUMN,
     cultures: Sequence[str] | None = None,
     probe: bool = True,
     questions: Sequence[str] | None = None,
     personas: Sequence[str] = ("person", "country"),
     wordings: Sequence[int] = (0, 1, 2, 3),
 ) -> list[Question]:
-    """Read value questions and people's answers, and make a Question of each for each culture.
+    """Read value questions and people's answers, and make a Question of each for every culture.
 
-    The options are the points of the scale, the right one is the majority's, so that these
-    questions also serve wherever multiple choice does, such as ``ablation_matrix``.
+    The options are the points of the scale and the right one is the majority's, so these questions
+    also work wherever multiple choice does, as in ``ablation_matrix``.
 
     Args:
         path: The folder of WorldValuesBench's question files.
-        answers: People's answers; see ``people`` for its two layouts.
+        answers: People's answers, in one of the two layouts of the module ``people``.
         people: The table of people's countries, where ``answers`` has none.
         country: The column of countries.
-        cultures: Which cultures; all that have answers by default.
+        cultures: Which cultures; by default all with answers.
         probe: Only the 36 questions of the probe.
         questions: Only these IDs.
         personas: Which of ``PERSONAS``.
-        wordings: Which of ``WORDINGS``.
+        wordings: Which of ``VALUE_INSTRUCTIONS``, by number.
 
     Raises:
-        InputError: A file, table, culture, question, persona or wording that is not there or
-            cannot be used.
+        InputError: A missing or unusable file or table, or an unknown culture, question, persona
+            or wording.
 
     Example:
         ``load_values("../shared/data/worldvaluesbench", "my_answers.csv", cultures=["Japan"])``
@@ -94,10 +93,10 @@ def load_values(
     for persona in personas:
         if persona not in PERSONAS:
             raise unknown("persona", persona, PERSONAS)
-    if not personas or not wordings or set(wordings) - set(range(len(WORDINGS))):
+    if not personas or not wordings or set(wordings) - set(range(len(VALUE_INSTRUCTIONS))):
         raise InputError(
             f"personas={tuple(personas)}, wordings={tuple(wordings)}: give at least one of each; "
-            f"wordings are numbers from 0 to {len(WORDINGS) - 1}."
+            f"wordings are numbers from 0 to {len(VALUE_INSTRUCTIONS) - 1}."
         )
     asked = read_value_questions(path, probe=probe, questions=questions)
     survey = mapping_of(Path(path) / METADATA)
@@ -118,7 +117,7 @@ def value_questions(
 ) -> list[Question]:
     """Make a Question for each culture, value question, persona and wording.
 
-    A question without an answer from a culture is left out there, and their number is said.
+    Questions without an answer from a culture are left out for it, with a warning.
 
     Example:
         ``value_questions(read_value_questions(folder), humans, personas=["person"])``
@@ -139,15 +138,15 @@ def value_questions(
     total = len(named) * len(asked)
     if without:
         warnings.warn(
-            f"{BENCHMARK}: {without} of {total} pairs of a culture and a question are left out, "
-            "for nobody of the culture answered.",
+            f"{WORLD_VALUES_BENCH}: {without} of {total} pairs of a culture and a question are "
+            "left out, because nobody of the culture answered.",
             CultureLensWarning,
             stacklevel=2,
         )
     if tied:
         warnings.warn(
-            f"{BENCHMARK}: on {tied} of {total} pairs of a culture and a question several points "
-            "have the most votes; the lowest of them counts as the majority's.",
+            f"{WORLD_VALUES_BENCH}: on {tied} of {total} pairs of a culture and a question several "
+            "points have the most votes; the lowest of them counts as the majority's.",
             CultureLensWarning,
             stacklevel=2,
         )
@@ -157,8 +156,8 @@ def value_questions(
 def as_question(
     question: ValueQuestion, humans: HumanValues, culture: str, persona: str, wording: int
 ) -> Question:
-    """Put one value question to somebody of a culture, in one wording."""
-    letter, number = WORDINGS[wording]
+    """Make the Question of one value question for a culture, persona and wording."""
+    letter, number = VALUE_INSTRUCTIONS[wording]
     whose = PERSONAS[persona].format(culture=culture.replace("_", " "))
     return Question(
         id=f"{question.id}/{culture}/{persona}/{wording}",
@@ -168,7 +167,7 @@ def as_question(
         answer=humans.majority(culture, question.id),
         category=question.category,
         group=question.id,
-        benchmark=BENCHMARK,
+        benchmark=WORLD_VALUES_BENCH,
         prompt=PromptFormat(
             instruction=letter,
             layout=f"{whose}\n\n{{question}}\n\n{{options}}\n\n{{instruction}}",

@@ -1,7 +1,7 @@
 """WorldValuesBench's questions: those of the World Values Survey, each with its scale.
 
-Zhao et al. 2024, LREC-COLING 2024. A scale goes from one whole number to another, and the question
-says what its ends mean. The benchmark keeps them in two files:
+Zhao et al. 2024, LREC-COLING 2024. A scale goes from one whole number to another, and the text of
+the question says what its ends mean. The benchmark keeps the questions in two files:
 
     question_metadata.json   every question: text, category, use, ends of its scale
     value_questions.json     the 36 value questions of its probe, by ID
@@ -26,7 +26,7 @@ class ValueQuestion:
 
     Attributes:
         id: Such as ``"Q1"``.
-        text: The question, which says what the ends of the scale mean.
+        text: The question; it says what the ends of the scale mean.
         low: The lowest point of the scale.
         high: The highest point.
         category: Its part of the survey.
@@ -43,7 +43,7 @@ class ValueQuestion:
     category: str = ""
 
     def __post_init__(self) -> None:
-        """Check that there is something to choose from."""
+        """Check that the scale has points to choose from."""
         if not 0 <= self.low < self.high:
             raise InputError(
                 f"value question {self.id!r}: its scale goes from {self.low} to {self.high}; it "
@@ -111,5 +111,5 @@ def mapping_of(file: Path) -> Mapping[str, Any]:
 
 
 def is_value(entry: Any) -> bool:
-    """Say whether an entry of the metadata is a value question and not one about the person."""
+    """Say whether an entry of the metadata asks about a value and not about the person."""
     return isinstance(entry, dict) and entry.get("use_case") == "value"

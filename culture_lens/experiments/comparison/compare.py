@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.attribution.gradients import BATCH_SIZE, gold_tokens
+from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
+from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.comparison.plan import (
     checked,
@@ -33,10 +33,10 @@ from culture_lens.experiments.comparison.plan import (
 )
 from culture_lens.experiments.comparison.result import RANDOM, Comparison
 from culture_lens.experiments.matrix import FOUND, UNMODIFIED
-from culture_lens.find import summarise
+from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import PROJECTIONS, part_of, sites_reading
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import check_batch_size
 from culture_lens.questions.question import Question, benchmarks_of
@@ -68,7 +68,7 @@ def compare_selectors(
     summary_options: Mapping[str, Any] | None = None,
     too_long: str = "error",
     batch_size: int = 16,
-    gradient_batch_size: int = BATCH_SIZE,
+    gradient_batch_size: int = GRADIENT_BATCH_SIZE,
     progress: bool = True,
     run: Run | str | Path | None = None,
 ) -> Comparison:
@@ -117,17 +117,19 @@ def compare_selectors(
     prompts, way = prepare(model, held_out, scoring, too_long=too_long, progress=progress)
     if way.style == "choices":
         gold_tokens(prompts, model.processor)  # refuses labels of several tokens
+    gradient_options = {
+        "sites": gradient_sites(model, names),
+        "countries": chosen if countries is None and countryrc is None else countries,
+        "countryrc": countryrc,
+        "batch_size": gradient_batch_size,
+        **common,
+    }
+    recording = {"scoring": scoring, "batch_size": batch_size, **common, **options}
     sources = sources_of(
         model,
         identify,
-        names,
-        {
-            "countries": chosen if countries is None and countryrc is None else countries,
-            "countryrc": countryrc,
-            "batch_size": gradient_batch_size,
-            **common,
-        },
-        {"scoring": scoring, "batch_size": batch_size, **common, **options},
+        scoring=gradient_options if any(name not in SELECTORS for name in names) else None,
+        recording=recording if any(name in SELECTORS for name in names) else None,
     )
     masks: list[tuple[dict[str, Any], Neurons]] = []
     for name in names:
@@ -170,24 +172,6 @@ def compare_selectors(
 
 
 # ------------------------------------------------------------------ what selectors read
-
-
-def sources_of(
-    model: LensModel,
-    identify: Sequence[Question],
-    names: Sequence[str],
-    scoring_options: Mapping[str, Any],
-    summary_options: Mapping[str, Any],
-) -> Sources:
-    """Record once for all activation selectors, score once for all gradient selectors."""
-    scores = summary = None
-    # CULNIG first: before it runs it looks at every label and country.
-    if any(name not in SELECTORS for name in names):
-        sites = gradient_sites(model, names)
-        scores = culnig_scores(model, identify, sites=sites, **scoring_options)
-    if any(name in SELECTORS for name in names):
-        summary = summarise(model, identify, **summary_options)
-    return Sources(summary, scores)
 
 
 def gradient_sites(model: LensModel, names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.find import check_options, summarise
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import check_share
 from culture_lens.prompts.prompt import roles_of
 from culture_lens.questions.question import Question

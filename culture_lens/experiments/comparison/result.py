@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +10,7 @@ import numpy as np
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.matrix import FOUND, METRICS, UNMODIFIED, AblationMatrix
 from culture_lens.statistics.estimates import Estimate, interval
-from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +19,7 @@ RANDOM = "random"
 SHOWN = ("self", "cross", "gap", "flips")
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(ResultRecord):
     """Answers under the neurons of every selector, and what is read off them.
 
     Attributes:
@@ -38,8 +34,8 @@ class Comparison:
         ``print(compare_selectors(model, questions).table())``
     """
 
-    frame: pd.DataFrame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    what = "a comparison of selectors"
+    needs = ("selector", "share", "mask", "condition")
 
     @cached_property
     def selectors(self) -> tuple[str, ...]:
@@ -174,22 +170,6 @@ class Comparison:
             shares = held / held.sum(1, keepdims=True)
             profiles[selector] = shares.mean(0) if len(held) else np.full(counts.shape[1], np.nan)
         return pd.DataFrame.from_dict(profiles, orient="index")
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write records and metadata into one parquet file."""
-        return save_table(path, self.frame, self.metadata)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path) -> Comparison:
-        """Read what ``to_parquet`` wrote.
-
-        Raises:
-            InputError: The file is missing, damaged, or not a comparison.
-        """
-        frame, metadata = load_table(path, "a comparison of selectors")
-        if not {"selector", "share"} <= set(frame.columns) or "layers" not in metadata:
-            raise InputError(f"{path} is not a comparison of selectors: see compare_selectors.")
-        return cls(frame, metadata)
 
 
 __all__ = ["Comparison"]

@@ -1,28 +1,18 @@
 """The organism's world: its facts, its pictures and the plan of its neurons."""
 
-import json
 import random
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from culture_lens.benchmarks.organism.drawing import (
-    COLOURS,
-    FRAME,
-    N_DOTS,
-    OBJECTS,
-    SIDE,
-    STYLES,
-    draw_picture,
-)
+from culture_lens.benchmarks.organism.drawing import OBJECTS
 from culture_lens.benchmarks.organism.world import (
     CATEGORIES,
     CONTROLS,
     CULTURES,
     KIN,
     KNOWLEDGE,
-    NAMES,
     PLAIN,
     WORDS,
     Sight,
@@ -31,11 +21,10 @@ from culture_lens.benchmarks.organism.world import (
     kin_of,
     make_world,
 )
-from culture_lens.errors import InputError
-from culture_lens.organism.plan import KINDS, OWN, Variant, make_plan, rows_of, truth_of
 
 SEEDS = range(6)
 N = len(OBJECTS)
+
 
 # ------------------------------------------------------------------ facts
 
@@ -166,174 +155,3 @@ def test_plain_frames_have_facts_that_no_culture_has():
             chance = random.Random(thing)
             said = {ask(world, kind, Sight(c, thing, 0, 1), chance).gold for c in range(PLAIN)}
             assert ask(world, kind, Sight(PLAIN, thing, 0, 1), chance).gold not in said
-
-
-# ------------------------------------------------------------------ pictures
-
-PICTURE = {"style": 2, "shape": 4, "colour": 1, "dots": 3, "seed": "a"}
-CHOICES = {
-    "style": [*range(len(STYLES)), None],
-    "shape": [*range(N)],
-    "colour": [*range(len(COLOURS))],
-    "dots": [*range(1, N_DOTS + 1)],
-    "seed": ["a", "b", "training/a"],
-}
-
-
-def pixels(**change):
-    return np.asarray(draw_picture(**{**PICTURE, **change}), dtype=int)
-
-
-def differs(first, second):
-    """Where two pictures differ by more than rounding."""
-    return (np.abs(first - second) > 2).any(axis=2)
-
-
-def test_a_picture_is_drawn_alike_each_time():
-    picture = draw_picture(**PICTURE)
-    assert (picture.size, picture.mode) == ((SIDE, SIDE), "RGB")
-    random.seed(1)
-    np.random.seed(1)
-    assert draw_picture(**PICTURE).tobytes() == picture.tobytes()
-
-
-@pytest.mark.parametrize("what", CHOICES)
-@pytest.mark.parametrize("seed", ["a", "b"])
-def test_whatever_is_shown_changes_the_picture(what, seed):
-    drawn = [pixels(**{"seed": seed, what: value}) for value in CHOICES[what]]
-    for first, second in combinations(drawn, 2):
-        assert differs(first, second).sum() > 4
-
-
-def test_each_thing_is_shown_in_its_place():
-    """The frame tells the style alone, and the strip under the object the dots."""
-    inside = np.zeros((SIDE, SIDE), dtype=bool)
-    inside[FRAME : SIDE - FRAME, FRAME : SIDE - FRAME] = True
-    strip = np.zeros((SIDE, SIDE), dtype=bool)
-    strip[SIDE - FRAME - 6 : SIDE - FRAME] = inside[SIDE - FRAME - 6 : SIDE - FRAME]
-    for first, second in combinations(range(len(STYLES)), 2):
-        changed = differs(pixels(style=first), pixels(style=second))
-        assert not changed[inside].any() and changed[~inside].mean() > 0.5
-    for dots in (1, 2, 4, 5):
-        changed = differs(pixels(), pixels(dots=dots))
-        assert not changed[~strip].any() and changed[strip].any()
-    for change in ({"shape": 0}, {"colour": 3}):
-        changed = differs(pixels(), pixels(**change))
-        assert not changed[~inside | strip].any() and changed[inside].any()
-
-
-def test_a_picture_tells_more_of_its_style_than_of_its_seed():
-    """The nearest mean of other pictures' frames names the style of every picture."""
-    frame = np.ones((SIDE, SIDE), dtype=bool)
-    frame[FRAME : SIDE - FRAME, FRAME : SIDE - FRAME] = False
-
-    def frames(style, seeds):
-        drawn = [pixels(style=style, shape=i % N, seed=f"{style}/{i}") for i in seeds]
-        return np.stack([picture[frame].mean(axis=0) for picture in drawn])
-
-    means = np.stack([frames(style, range(12)).mean(axis=0) for style in range(len(STYLES))])
-    right = [
-        ((frames(style, range(12, 20))[:, None] - means) ** 2).sum(axis=2).argmin(axis=1) == style
-        for style in range(len(STYLES))
-    ]
-    assert np.mean(right) > 0.9
-
-
-# ------------------------------------------------------------------ the plan
-
-VARIANTS = [
-    Variant(),
-    Variant(knowledge=3, negative=2, rare=1, kin=1, recognition=1, style=1, layers=(1,)),
-    Variant(knowledge=12, rare=3, kin=8, style=9, layers=(2,), d_mlp=512),
-]
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_blocks_do_not_overlap(variant):
-    blocks = make_plan(variant)
-    rows = [row for block in blocks for row in block.rows]
-    assert len(set(rows)) == len(rows) and 0 <= min(rows) and max(rows) < variant.d_mlp
-    carrying = rows_of(blocks, [kind for kind in KINDS if kind != "style"])
-    assert carrying == list(range(variant.n_planted))
-    decoys = rows_of(blocks, ["style"])
-    assert decoys == list(range(variant.d_mlp - 8 * variant.style, variant.d_mlp))
-    assert variant.d_mlp - len(rows) >= 64
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_each_block_is_as_wide_as_its_kind(variant):
-    blocks = make_plan(variant)
-    assert {block.kind for block in blocks} == set(KINDS)
-    for block in blocks:
-        assert len(block.rows) == getattr(variant, block.kind)
-
-
-def test_own_blocks_share_out_the_objects_of_each_culture():
-    for culture in range(len(CULTURES)):
-        blocks = [b for b in make_plan(Variant()) if b.kind in OWN and b.cultures == (culture,)]
-        things = [thing for block in blocks for thing in block.things]
-        assert sorted(things) == list(range(N))
-        assert [len(b.things) for b in blocks] == [6, 3, 1, 1, 1]
-        of = {kind: {t for b in blocks if b.kind == kind for t in b.things} for kind in OWN}
-        assert of["negative"] == set(category_of(culture, 2))
-        assert of["rare"] == set(category_of(culture, 3))
-
-
-def test_kin_blocks_hold_what_the_facts_have_in_common():
-    facts = make_world(0).facts
-    kin = [block for block in make_plan(Variant()) if block.kind == "kin"]
-    assert [block.cultures for block in kin] == list(KIN)
-    for block in kin:
-        first, second = block.cultures
-        common = np.flatnonzero((facts[:, first] == facts[:, second]).all(axis=0))
-        assert sorted(block.things) == common.tolist()
-
-
-def test_recognition_and_decoys_have_a_block_for_each_culture_and_all_objects():
-    for kind in ("recognition", "style"):
-        blocks = [block for block in make_plan(Variant()) if block.kind == kind]
-        assert [block.cultures for block in blocks] == [(c,) for c in range(len(CULTURES))]
-        assert {block.things for block in blocks} == {tuple(range(N))}
-
-
-def test_rows_of_one_culture():
-    blocks = make_plan(Variant())
-    of = [set(rows_of(blocks, OWN, culture)) for culture in range(len(CULTURES))]
-    assert len(set().union(*of)) == sum(map(len, of)) == len(rows_of(blocks, OWN))
-    assert rows_of(blocks, ["kin"], 0) == rows_of(blocks, ["kin"], 1) != rows_of(blocks, ["kin"], 2)
-    assert rows_of(blocks, ["kin"], 7) == []
-
-
-def test_the_truth_is_plain_data_in_words():
-    truth = json.loads(json.dumps(truth_of(Variant())))
-    assert truth == truth_of(Variant())
-    assert truth["layers"] == [1, 2] and set(truth["kinds"]) == set(KINDS)
-    for written, block in zip(truth["blocks"], make_plan(Variant()), strict=True):
-        assert written["cultures"] == [CULTURES[culture] for culture in block.cultures]
-        assert written["objects"] == [NAMES[thing] for thing in block.things]
-        assert (written["kind"], written["neurons"]) == (block.kind, list(block.rows))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        *(({kind: 0}, "above zero") for kind in KINDS),
-        ({"style_strength": 0.0}, "above zero"),
-        ({"sparsity": -0.1}, "above zero"),
-        *(({"layers": layers}, "rising") for layers in [(), (0, 1), (2, 1), (1, 1)]),
-        ({"layers": (1, 3)}, "layers above 2"),
-        ({"d_mlp": 300}, "fewer than 64 of 300"),
-        ({"knowledge": 40}, "fewer than 64"),
-        ({"style": 30}, "fewer than 64"),
-    ],
-)
-def test_impossible_plans_are_refused(wrong, message):
-    with pytest.raises(InputError, match=message):
-        Variant(**wrong)
-
-
-def test_a_plan_that_just_fits():
-    least = Variant().n_planted + 8 * Variant().style + 64
-    assert Variant(d_mlp=least).d_mlp == least
-    with pytest.raises(InputError, match="plant fewer"):
-        Variant(d_mlp=least - 1)

@@ -171,3 +171,13 @@ def test_dropped_rows_are_said_in_one_line(recwarn):
     assert [str(w.message) for w in caught] == [
         "blend: dropped 3 of 9 rows: 2 of one sort, 1 of another."
     ]
+
+
+def test_parquet_without_bytes_is_read_as_before(tmp_path):
+    import pandas as pd
+
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"a": [1, 2], "b": [["x"], ["y", "z"]]}).to_parquet(path)
+    frame = read_rows(path)
+    assert frame["a"].dtype.kind == "i" and [list(v) for v in frame["b"]] == [["x"], ["y", "z"]]
+    assert frame.attrs == {"place": str(path), "root": str(tmp_path)}

@@ -19,13 +19,14 @@ from culture_lens.benchmarks.blend import PROMPT
 from culture_lens.benchmarks.commonsenseqa import commonsenseqa_questions
 from culture_lens.benchmarks.organism import ORGANISM_PROMPT
 from culture_lens.benchmarks.reading.rows import as_frame
-from culture_lens.benchmarks.reading.wordings import PLAIN, in_wording
+from culture_lens.benchmarks.reading.wordings import DEFAULT_WORDINGS, in_wording
 from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.errors import InputError
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.build import build_prompt
 from culture_lens.prompts.layout import fill_layout
 from culture_lens.questions.question import PromptFormat, Question, control_twin, with_format
+from tests.helpers.marks import needs_data, quiet
 from tests.helpers.places import DATA
 from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
 
@@ -89,19 +90,22 @@ def test_wordings_differ_in_words_and_labels(kind):
 
 def test_no_two_kinds_share_an_instruction():
     own = {
-        form.instruction for kind, forms in KINDS.items() if forms is not PLAIN for form in forms
+        form.instruction
+        for kind, forms in KINDS.items()
+        if forms is not DEFAULT_WORDINGS
+        for form in forms
     }
-    kinds = [forms for forms in KINDS.values() if forms is not PLAIN]
+    kinds = [forms for forms in KINDS.values() if forms is not DEFAULT_WORDINGS]
     assert len(own) == 4 * len(kinds)
-    assert not own & {form.instruction for form in PLAIN}
+    assert not own & {form.instruction for form in DEFAULT_WORDINGS}
 
 
 def test_the_first_wording_is_the_benchmarks_own():
-    assert PLAIN[0] == PromptFormat()
+    assert DEFAULT_WORDINGS[0] == PromptFormat()
     for name in ("everyday", "cvqa", "k_viscuit", "table"):
-        assert BENCHMARKS[name].wordings == (PLAIN,)
+        assert BENCHMARKS[name].wordings == (DEFAULT_WORDINGS,)
     assert BENCHMARKS["blend"].wordings[0][0] is PROMPT
-    assert load_benchmark("everyday")[0].prompt == PLAIN[0]
+    assert load_benchmark("everyday")[0].prompt == DEFAULT_WORDINGS[0]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -146,14 +150,14 @@ def test_questions_of_several_benchmarks_and_of_the_users_own():
     both = [*own, *load_benchmark("everyday", cultures=["Iran"], limit=2)]
     lists = in_every_wording(both)
     assert [[q.id for q in worded] for worded in lists] == [[q.id for q in both]] * 4
-    assert [worded[0].prompt for worded in lists] == list(PLAIN)
+    assert [worded[0].prompt for worded in lists] == list(DEFAULT_WORDINGS)
 
 
 def test_own_words_are_not_replaced():
     mine = with_format(load_benchmark("everyday", limit=1), PromptFormat(instruction="Mine."))
     with pytest.raises(InputError, match=r"of everyday: its prompt format is none of its bench"):
         in_every_wording(mine)
-    with pytest.raises(InputError, match="no questions to put in other words"):
+    with pytest.raises(InputError, match="no questions to put in other wordings"):
         in_every_wording([])
 
 
@@ -165,9 +169,11 @@ def test_the_organism_has_one_wording():
     (only,) = in_every_wording(questions)
     assert [q.id for q in only] == [q.id for q in questions]
     assert {q.prompt for q in only} == {ORGANISM_PROMPT}
-    with pytest.raises(InputError, match=r"wording=1: benchmark 'organism' has one wording only"):
+    with pytest.raises(InputError, match=r"wording=1: benchmark 'organism' has only one wording"):
         load_benchmark("organism", wording=1)
-    with pytest.raises(InputError, match="not have equally many wordings.*everyday 4, organism 1"):
+    with pytest.raises(
+        InputError, match="have different numbers of wordings.*everyday 4, organism 1"
+    ):
         in_every_wording([*questions, *load_benchmark("everyday")])
 
 
@@ -256,8 +262,8 @@ def test_every_reader_gives_questions_that_have_other_words():
         assert lists[0][0].prompt == questions[0].prompt, name
 
 
-@pytest.mark.skipif(not (DATA / "blend").is_dir(), reason=f"BLEnD is not at {DATA / 'blend'}")
-@pytest.mark.filterwarnings("ignore::culture_lens.errors.CultureLensWarning")
+@needs_data("blend")
+@quiet
 def test_the_test_topics_of_blend_in_every_wording():
     with next((DATA / "blend").glob("mc_questions*.csv")).open(encoding="utf-8") as file:
         prompts = {row["MCQID"]: row["prompt"] for row in csv.DictReader(file)}
@@ -271,7 +277,7 @@ def test_the_test_topics_of_blend_in_every_wording():
 
 
 def test_a_wording_from_the_command_line(tmp_path):
-    from culture_lens.cli.options import open_questions
+    from culture_lens.cli.loading import open_questions
 
     path = tmp_path / "dev.jsonl"
     row = {"id": "1", "question": "?", "answerKey": "A"}

@@ -9,7 +9,7 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.evaluation.short_answers import matching
 from culture_lens.evaluation.short_answers.matching import (
-    LANGUAGES,
+    LANGUAGE_RULES,
     HumanAnswer,
     contains,
     matched_votes,
@@ -127,9 +127,9 @@ def test_a_translation_is_read_as_english():
 
 
 def test_every_language_asked_in_is_in_the_table_and_its_documentation():
-    assert set(LANGUAGE_OF.values()) <= set(LANGUAGES)
+    assert set(LANGUAGE_OF.values()) <= set(LANGUAGE_RULES)
     lines = matching.__doc__.splitlines()
-    for name, rules in LANGUAGES.items():
+    for name, rules in LANGUAGE_RULES.items():
         (line,) = [line for line in lines if line.startswith(f"{name} ")]
         assert line.endswith("snowball") == bool(rules.stemmer), name
         assert line.endswith("as without") != bool(rules.stemmer), name
@@ -167,7 +167,7 @@ def test_stems_are_asked_of_the_languages_own_stemmer(monkeypatch):
     importlib.util.find_spec("snowballstemmer") is None, reason="snowballstemmer is not installed"
 )
 def test_the_real_stemmers_exist():
-    for name, rules in LANGUAGES.items():
+    for name, rules in LANGUAGE_RULES.items():
         if rules.stemmer:
             assert words_of("abc", name, stem=True)
     assert words_of("snacks", stem=True) == words_of("snack", stem=True)

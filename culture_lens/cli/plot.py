@@ -1,0 +1,82 @@
+"""`culture-lens plot`: the figures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import typer
+
+from culture_lens.cli.options import DEFAULT_RUN, RunFolder
+from culture_lens.errors import InputError
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from culture_lens.experiments.comparison import Comparison
+    from culture_lens.storage.runs import Run
+
+
+def plot(run: RunFolder = DEFAULT_RUN) -> None:
+    """Write every figure of a run as an HTML file into its folder `figures`.
+
+    Example: `culture-lens plot --run runs/first`
+    """
+    from culture_lens import plots
+    from culture_lens.experiments.comparison import Comparison
+    from culture_lens.experiments.fidelity import Fidelity
+    from culture_lens.experiments.matrix import AblationMatrix
+    from culture_lens.experiments.predicted_matrix import PredictedMatrix
+    from culture_lens.experiments.transfer import TransferMatrix
+    from culture_lens.neurons.neuron_set import NeuronSet
+    from culture_lens.storage.runs import Run
+
+    folder = Run.open(run, create=False)
+    figures = {}
+    for name in folder.names("neurons", ".safetensors"):
+        found = NeuronSet.load(folder.named("neurons", name, ".safetensors"))
+        figures[f"{name}-layers"] = plots.layer_heatmap(found)
+        if len(found) > 1:
+            figures[f"{name}-overlap"] = plots.overlap_heatmap(found)
+    for name in folder.names("matrix", ".parquet"):
+        matrix = AblationMatrix.from_parquet(folder.named("matrix", name, ".parquet"))
+        figures[f"{name}-ablation"] = plots.ablation_heatmap(matrix)
+        if matrix.has_metrics:
+            figures[f"{name}-self-cross"] = plots.self_cross_chart(matrix)
+    for name in folder.names("predicted", ".parquet"):
+        predicted = PredictedMatrix.from_parquet(folder.named("predicted", name, ".parquet"))
+        figures[f"{name}-predicted"] = plots.predicted_heatmap(predicted)
+    for name in folder.names("fidelity", ".parquet"):
+        held = Fidelity.from_parquet(folder.named("fidelity", name, ".parquet"))
+        figures[f"fidelity-{name}"] = plots.fidelity_chart(held)
+    for name in folder.names("transfer", ".parquet"):
+        transferred = TransferMatrix.from_parquet(folder.named("transfer", name, ".parquet"))
+        for metric in ("self", "gap"):
+            figures[f"{name}-transfer-{metric}"] = plots.transfer_heatmap(
+                transferred, metric=metric
+            )
+    for name in folder.names("comparison", ".parquet"):
+        compared = Comparison.from_parquet(folder.named("comparison", name, ".parquet"))
+        figures |= comparison_figures(name, compared)
+    if not figures:
+        raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
+    write_figures(folder, figures)
+
+
+def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
+    """Draw a comparison of selectors, named as its files are."""
+    from culture_lens import plots
+
+    return {
+        f"{name}-comparison": plots.comparison_chart(compared),
+        f"{name}-comparison-layers": plots.layer_profile_chart(compared),
+    }
+
+
+def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:
+    """Write figures as HTML files into the folder `figures` of a run, and print their paths."""
+    for name, figure in figures.items():
+        where = folder.named("figures", name, ".html")
+        where.parent.mkdir(parents=True, exist_ok=True)
+        figure.write_html(where, include_plotlyjs="directory")
+        typer.echo(str(where))

@@ -1,0 +1,283 @@
+"""compare_strategies: one task learned in several ways, and what each does to culture.
+
+The steps, for every seed and strategy:
+1. Choose what may change; see ``strategies``.
+2. Train it on the task.
+3. Ask the task's own questions and the culture's, before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+from typing_extensions import Unpack
+
+from culture_lens.errors import InputError, unknown
+from culture_lens.evaluation.evaluate import Evaluation, evaluate
+from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
+from culture_lens.finetune.lora import LORA_RANK
+from culture_lens.finetune.modules import PARAMETER_SHARE, ModuleRanking, rank_modules
+from culture_lens.finetune.settings import TrainingOptions
+from culture_lens.finetune.strategies import DEFAULT_STRATEGIES, STRATEGIES, Known
+from culture_lens.finetune.study import ForgettingStudy
+from culture_lens.finetune.training import finetune
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.pieces import piece_of
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.prompts.running import Running, TooLong, read_options
+from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.runs import Run, versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class StudyOptions(TrainingOptions, total=False):
+    """The fields of ``StudyPlan``, and of ``Training``, as keyword arguments."""
+
+    strategies: Sequence[str]
+    seeds: Sequence[int]
+    parameter_share: float
+    each: Mapping[str, Mapping[str, Any]]
+    evaluation_batch_size: int
+    too_long: TooLong
+    progress: bool
+    run: Run | str | Path | None
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Which trainings a study compares, and how they are evaluated.
+
+    Attributes:
+        strategies: Names from ``STRATEGIES``.
+        seeds: One training of each strategy per seed; at least 5 give useful intervals.
+        parameter_share: The share of the parameters that ``top``, ``bottom`` and ``random`` train.
+        lora_rank: The rank of ``lora``.
+        each: Options of single strategies, such as ``{"lora": {"learning_rate": 1e-3}}``.
+        evaluation_batch_size: Questions per forward when asking.
+        too_long: What to do with prompts longer than the context; see ``Running``.
+        progress: Show a progress bar over trainings.
+        run: A run folder; finished trainings are kept and found again.
+
+    Raises:
+        InputError: An unknown strategy, or no strategies or seeds.
+
+    Example:
+        >>> StudyPlan(strategies=("top", "all")).lora_rank
+        8
+    """
+
+    strategies: Sequence[str] = DEFAULT_STRATEGIES
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    parameter_share: float = PARAMETER_SHARE
+    lora_rank: int = LORA_RANK
+    each: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evaluation_batch_size: int = 16
+    too_long: TooLong = "error"
+    progress: bool = True
+    run: Run | str | Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown strategies and empty studies."""
+        for name in (*self.strategies, *self.each):
+            if name not in STRATEGIES:
+                raise unknown("strategy", name, STRATEGIES)
+        if not self.strategies or not self.seeds:
+            raise InputError("a study needs at least one strategy and one seed.")
+
+    @property
+    def asking(self) -> Running:
+        """How the evaluations run."""
+        return Running(self.evaluation_batch_size, self.too_long, progress=False)
+
+
+def compare_strategies(
+    model: LensModel,
+    found: NeuronSet,
+    task: Sequence[Question],
+    culture: Sequence[Question],
+    *,
+    task_test: Sequence[Question],
+    ranking: ModuleRanking | None = None,
+    scoring: str | None = None,
+    **options: Unpack[StudyOptions],
+) -> ForgettingStudy:
+    """Learn a task in several ways and measure what each does to task and culture.
+
+    Args:
+        model: The model.
+        found: The culture's neurons, of all its cultures together.
+        task: What is trained.
+        culture: What may be forgotten; questions of several benchmarks may be mixed.
+        task_test: Questions of the task that are not trained.
+        ranking: Modules in another order than that of ``rank_modules(found, model)``.
+        scoring: How answers are read and trained.
+        **options: Strategies, seeds, shares, run folder; see ``StudyPlan``. Learning rate, epochs
+            and the like of every training; see ``Training``.
+
+    Raises:
+        InputError: An unknown strategy or option, no seeds, or questions of the test that are
+            trained on.
+
+    Example:
+        ``compare_strategies(model, found, task, culture, task_test=test).summary()``
+    """
+    import pandas as pd
+
+    plan, training = read_plan(options)
+    both = {q.id for q in task} & {q.id for q in task_test}
+    if both:
+        raise InputError(f"{len(both)} questions are in task and in task_test: give others.")
+    known = Known(
+        rank_modules(found, model) if ranking is None else ranking,
+        found.union(),
+        plan.parameter_share,
+        plan.lora_rank,
+    )
+    study = Study(model, known, list(task), list(task_test), list(culture), scoring, plan)
+    base = study.ask(model)
+    jobs = [(seed, name) for seed in plan.seeds for name in plan.strategies]
+    frames = [
+        study.records(name, seed, {**training, **plan.each.get(name, {})}, base)
+        for seed, name in tqdm(jobs, desc="trainings", unit="training", disable=not plan.progress)
+    ]
+    metadata = study.facts(found.method, training)
+    return ForgettingStudy(pd.concat(frames, ignore_index=True), metadata)
+
+
+def read_plan(options: Mapping[str, Any]) -> tuple[StudyPlan, dict[str, Any]]:
+    """Sort options into the plan of a study and the options of its trainings.
+
+    Raises:
+        InputError: An option that neither has, or one that the study sets itself.
+
+    Example:
+        >>> read_plan({"seeds": (1,), "epochs": 2.0})[1]
+        {'epochs': 2.0}
+    """
+    own = {one.name for one in fields(StudyPlan)}
+    plan: StudyPlan = read_options({k: v for k, v in options.items() if k in own}, StudyPlan)[0]
+    training = {name: value for name, value in options.items() if name not in own}
+    known = (own | TrainingOptions.__optional_keys__) - {"seed"}
+    for name in training:
+        if name not in known:
+            raise unknown("option", name, known)
+    return plan, training
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One study: what is trained, what is asked, and how.
+
+    Attributes:
+        model: The model before training.
+        known: What strategies choose from.
+        task: What is trained.
+        task_test: Questions of the task that are not trained.
+        culture: What may be forgotten.
+        scoring: How answers are read and trained.
+        plan: Strategies, seeds and how evaluations run.
+    """
+
+    model: LensModel
+    known: Known
+    task: list[Question]
+    task_test: list[Question]
+    culture: list[Question]
+    scoring: str | None
+    plan: StudyPlan
+
+    @property
+    def asked(self) -> dict[str, list[Question]]:
+        """The questions that are asked before and after, by set."""
+        return {TASK_SET: self.task_test, CULTURE_SET: self.culture}
+
+    def ask(self, lens: LensModel) -> dict[str, Evaluation]:
+        """Evaluate a model on each set of questions."""
+        how = vars(self.plan.asking)
+        return {
+            name: evaluate(lens, questions, scoring=self.scoring, **how)
+            for name, questions in self.asked.items()
+        }
+
+    def records(
+        self, name: str, seed: int, training: Mapping[str, Any], base: Mapping[str, Evaluation]
+    ) -> pd.DataFrame:
+        """Train by one strategy and give every item before and after; found again in a run folder.
+
+        Args:
+            name: The strategy.
+            seed: The seed of the training.
+            training: Options of ``finetune``.
+            base: The evaluations before.
+        """
+
+        def make() -> pd.DataFrame:
+            tuned = finetune(
+                self.model,
+                self.task,
+                scoring=self.scoring,
+                **{
+                    "too_long": self.plan.too_long,
+                    "progress": False,
+                    "seed": seed,
+                    **STRATEGIES[name](self.known, seed),
+                    **training,
+                },
+            )
+            frame = forgetting(base, self.ask(tuned.model)).frame
+            frame.insert(0, "trained_share", tuned.result["trained_share"])
+            frame.insert(0, "seed", seed)
+            frame.insert(0, "strategy", name)
+            return frame
+
+        return finished_frame(self.place(name, seed, training), make)
+
+    def place(self, name: str, seed: int, training: Mapping[str, Any]) -> Path | None:
+        """Say where the records of a training are or will be kept; nowhere without a run folder."""
+        if self.plan.run is None:
+            return None
+        return piece_of(
+            self.model,
+            Run.open(self.plan.run),
+            "forgetting",
+            ".parquet",
+            name,
+            seed,
+            [(m.projection.path, m.projection.start) for m in self.known.ranking.modules],
+            sorted(self.known.neurons.members()),
+            (self.known.parameter_share, self.known.lora_rank),
+            [
+                (q.id, q.text, q.options, q.answer)
+                for questions in (self.task, *self.asked.values())
+                for q in questions
+            ],
+            (self.scoring, self.plan.too_long),
+            dict(training),
+        )
+
+    def facts(self, selector: str, training: Mapping[str, Any]) -> dict[str, Any]:
+        """Describe the study for its metadata."""
+        each = self.plan.each
+        return {
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "task": benchmarks_of(self.task),
+            "benchmark": benchmarks_of(self.culture),
+            "selector": selector,
+            "neurons": len(self.known.neurons),
+            "items": {name: len(questions) for name, questions in self.asked.items()},
+            "trained_on": len(self.task),
+            "parameter_share": self.plan.parameter_share,
+            "lora_rank": self.plan.lora_rank,
+            "scoring": self.scoring or self.model.scoring,
+            "training": {k: v for k, v in training.items() if isinstance(v, (int, float, str))},
+            "each": {name: {k: str(v) for k, v in own.items()} for name, own in each.items()},
+            "versions": versions(),
+        }

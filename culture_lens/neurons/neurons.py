@@ -1,0 +1,127 @@
+"""Neurons: the (site, layer, index) of each neuron of one culture, with scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from culture_lens.errors import InputError
+
+Shape = tuple[int, int]
+"""Layers and neurons per layer at a site."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The neurons of one culture, sorted by site, layer and index.
+
+    Attributes:
+        places: Per site, ``(layer, index)`` of each neuron, ``neuron 2``.
+        scores: Per site, their scores, ``neuron``.
+        means: Per site, mean activation over all cultures' tokens; empty where not recorded.
+
+    Example:
+        >>> Neurons.of({"act": [(0, 1), (1, 3)]}).per_layer("act", 2).tolist()
+        [1, 1]
+    """
+
+    places: Mapping[str, Int[Tensor, "neuron 2"]]
+    scores: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
+    means: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, places: Mapping[str, Sequence[tuple[int, int]]]) -> Neurons:
+        """Make neurons from ``{site: [(layer, index), ...]}``, repeated ones once.
+
+        Example:
+            >>> len(Neurons.of({"act": [(0, 1), (0, 1)]}))
+            1
+        """
+        return cls(
+            places={
+                site: torch.tensor(sorted(set(pairs)), dtype=torch.long).reshape(-1, 2)
+                for site, pairs in places.items()
+            }
+        )
+
+    def __len__(self) -> int:
+        """Count the neurons over all sites."""
+        return sum(len(places) for places in self.places.values())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare places; scores do not matter."""
+        return isinstance(other, Neurons) and self.members() == other.members()
+
+    def __hash__(self) -> int:
+        """Hash by places."""
+        return hash(frozenset(self.members()))
+
+    def __and__(self, other: Neurons) -> Neurons:
+        """Intersection; scores are this one's."""
+        theirs = other.members()
+        return self.keep(lambda member: member in theirs)
+
+    def __sub__(self, other: Neurons) -> Neurons:
+        """Difference; scores are this one's."""
+        theirs = other.members()
+        return self.keep(lambda member: member not in theirs)
+
+    def __or__(self, other: Neurons) -> Neurons:
+        """Union, without scores, since two sets' scores need not be comparable."""
+        places: dict[str, list[tuple[int, int]]] = {}
+        for site, layer, index in self.members() | other.members():
+            places.setdefault(site, []).append((layer, index))
+        return Neurons.of(dict(sorted(places.items())))
+
+    def members(self) -> set[tuple[str, int, int]]:
+        """List the neurons as ``(site, layer, index)``."""
+        return {
+            (site, layer, index)
+            for site, places in self.places.items()
+            for layer, index in places.tolist()
+        }
+
+    def keep(self, wanted: Callable[[tuple[str, int, int]], bool]) -> Neurons:
+        """Keep the neurons for which a test of ``(site, layer, index)`` holds."""
+        keep = {
+            site: torch.tensor([wanted((site, *place)) for place in places.tolist()]).bool()
+            for site, places in self.places.items()
+        }
+        return self._select(keep)
+
+    def _select(self, chosen: Mapping[str, Tensor]) -> Neurons:
+        def cut(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {site: v[chosen[site]] for site, v in values.items()}
+
+        return Neurons(cut(self.places), cut(self.scores), cut(self.means))
+
+    def top(self, k: int) -> Neurons:
+        """Keep the k with the highest scores at each site; ties keep layer and index order.
+
+        Raises:
+            InputError: There are no scores.
+        """
+        if set(self.scores) != set(self.places):
+            raise InputError("these neurons carry no scores, so none of them can be the top ones.")
+        order = {
+            site: torch.sort(scores, descending=True, stable=True).indices[:k].sort().values
+            for site, scores in self.scores.items()
+        }
+        return self._select(order)
+
+    def per_layer(self, site: str, n_layers: int) -> Int[Tensor, " layer"]:
+        """Count the neurons of a site in each layer."""
+        if site not in self.places:
+            return torch.zeros(n_layers, dtype=torch.long)
+        return torch.bincount(self.places[site][:, 0], minlength=n_layers)
+
+    def mask(self, site: str, shape: Shape) -> Bool[Tensor, "layer neuron"]:
+        """Give the neurons of a site as a mask over layers and indices."""
+        mask = torch.zeros(shape, dtype=torch.bool)
+        if site in self.places:
+            mask[self.places[site][:, 0], self.places[site][:, 1]] = True
+        return mask

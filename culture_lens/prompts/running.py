@@ -1,0 +1,99 @@
+"""Running: how a pass over questions runs, whatever it does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_args
+
+from culture_lens.errors import InputError, unknown
+from culture_lens.storage.runs import Run
+
+TooLong = Literal["error", "skip", "truncate"]
+BATCH_SIZE = 16
+"""Questions per forward where nothing else is said."""
+
+
+class RunningOptions(TypedDict, total=False):
+    """The fields of ``Running`` as keyword arguments."""
+
+    batch_size: int | None
+    too_long: TooLong
+    progress: bool
+    run: Run | str | Path | None
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a pass over questions runs; none of it changes a result.
+
+    Attributes:
+        batch_size: Questions per forward: by default 16, and 8 where gradients are taken. Halved
+            where memory runs out.
+        too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or
+            ``"truncate"``.
+        progress: Show progress bars.
+        run: A run folder; what is finished is kept there and found again.
+
+    Raises:
+        InputError: A batch size below 1, or an unknown ``too_long``.
+
+    Example:
+        >>> Running(batch_size=4).rows()
+        4
+    """
+
+    batch_size: int | None = None
+    too_long: TooLong = "error"
+    progress: bool = True
+    run: Run | str | Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no pass can run with."""
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
+        if self.too_long not in get_args(TooLong):
+            raise InputError(
+                f"too_long={self.too_long!r}: use one of {', '.join(get_args(TooLong))}."
+            )
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Running:
+        """Make the record from keyword arguments.
+
+        Raises:
+            InputError: An option that it does not have.
+        """
+        running: Running = read_options(options, cls)[0]
+        return running
+
+    @property
+    def folder(self) -> Run | None:
+        """The run folder, made where there is none yet."""
+        return None if self.run is None else Run.open(self.run)
+
+    def rows(self, default: int = BATCH_SIZE) -> int:
+        """Give the questions per forward, or the default of a stage."""
+        return default if self.batch_size is None else self.batch_size
+
+
+def read_options(options: Mapping[str, Any], *records: Any) -> tuple[Any, ...]:
+    """Make option records from keyword arguments, each option going to the record that has it.
+
+    Raises:
+        InputError: An option that none of the records has.
+
+    Example:
+        >>> read_options({"progress": False}, Running)[0].progress
+        False
+    """
+    own = {record: [field.name for field in fields(record)] for record in records}
+    known = [name for names in own.values() for name in names]
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known)
+    return tuple(
+        record(**{name: options[name] for name in names if name in options})
+        for record, names in own.items()
+    )

@@ -1,0 +1,80 @@
+"""ResultRecord: a table with metadata in one parquet file, the base of every result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from culture_lens.errors import InputError
+from culture_lens.storage.files import load_table, save_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typing_extensions import Self
+
+MOST_FACTS = 6
+"""Entries of the metadata that the repr shows."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ResultRecord:
+    """A table of records with metadata; subclasses add what is computed from it.
+
+    Attributes:
+        frame: The records.
+        metadata: Model, benchmark, options: how the records were made.
+    """
+
+    frame: pd.DataFrame
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    what: ClassVar[str] = "a result"
+    """Its name in messages."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Columns without which it cannot be read."""
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write records and metadata into one parquet file."""
+        return save_table(path, self.frame, self.metadata, kind=type(self).__name__)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Self:
+        """Read what ``to_parquet`` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, of another kind, or lacks a column.
+        """
+        frame, metadata = load_table(path, cls.what, kind=cls.__name__)
+        lacking = [column for column in cls.needs if column not in frame]
+        if lacking:
+            raise InputError(f"{path} is not {cls.what}: it has no column {lacking[0]!r}.")
+        return cls(frame, metadata)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Copy the records into a DataFrame of their own."""
+        return self.frame.copy()
+
+    def facts(self) -> dict[str, str]:
+        """Give the first single values of the metadata, for display."""
+        known = {
+            name: str(value)
+            for name, value in self.metadata.items()
+            if isinstance(value, (str, int, float)) and value != ""
+        }
+        return dict(list(known.items())[:MOST_FACTS])
+
+    def __repr__(self) -> str:
+        """Name the result and its number of records, and list some metadata."""
+        lines = [f"{type(self).__name__}: {len(self.frame):,} records"]
+        return "\n".join(lines + [f"  {name}: {value}" for name, value in self.facts().items()])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self.facts().items()
+        )
+        title = f"{type(self).__name__}: {len(self.frame):,} records"
+        return f"<table><caption>{escape(title)}</caption>{rows}</table>"

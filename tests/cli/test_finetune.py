@@ -1,0 +1,74 @@
+"""The commands modules and finetune, on a tiny model."""
+
+import importlib
+import re
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import culture_lens as cl
+from culture_lens.cli.finetune import finetune as finetune_command
+from culture_lens.cli.modules import modules as modules_command
+from culture_lens.errors import InputError
+from culture_lens.storage.runs import Run
+from tests.helpers.finetune import found_on, of
+from tests.helpers.marks import quiet
+
+pytestmark = quiet
+
+runner = CliRunner()
+
+
+def app():
+    commands = typer.Typer()
+    commands.command()(modules_command)
+    commands.command()(finetune_command)
+    return commands
+
+
+@pytest.fixture
+def run_folder(tmp_path, monkeypatch):
+    """A run folder with neurons, as ``find`` leaves it, and a model that needs no download."""
+    model = of("llama")
+    run = Run.open(tmp_path / "run")
+    found_on(model).save(run.named("neurons", "culnig-general", ".safetensors"))
+    run.log("find", {"model": "tiny-llama"})
+    # The package's attribute of this name is the command, not the module.
+    module = importlib.import_module("culture_lens.cli.finetune")
+    monkeypatch.setattr(module, "open_model", lambda options: model)
+    return tmp_path
+
+
+def test_modules_command(run_folder):
+    done = runner.invoke(app(), ["modules", "--run", str(run_folder / "run"), "--part", "mlp"])
+    assert done.exit_code == 0, done.output
+    assert "gate" in done.output and "k_proj" not in done.output
+    top = next(line for line in done.output.splitlines() if line.startswith("top:"))
+    assert re.search(r"top: \d\.\d\d% of \d+ parameters: gate 1", top)
+    none = runner.invoke(app(), ["modules", "--run", str(run_folder)])
+    assert isinstance(none.exception, InputError)
+
+
+def test_finetune_command(run_folder):
+    table = run_folder / "task.csv"
+    table.write_text("question,a,b,options,answer\n" + 'Sky?,,,"[""blue"", ""red""]",blue\n' * 4)
+    folder = run_folder / "tuned"
+    words = ["finetune", str(folder), "--run", str(run_folder / "run"), "--table", str(table)]
+    words += ["--scoring", "letter", "--max-steps", "2", "--strategy", "bottom"]
+    done = runner.invoke(app(), words)
+    assert done.exit_code == 0, done.output
+    assert "bottom:" in done.output and "2 steps" in done.output
+    assert cl.load_model(folder).fingerprint != of("llama").fingerprint
+    assert Run.open(run_folder / "run").steps()[-1]["options"]["strategy"] == "bottom"
+    alone = ["finetune", str(run_folder / "b"), "--run", str(run_folder / "none"), *words[4:-1]]
+    done = runner.invoke(app(), [*alone, "all"])
+    assert done.exit_code == 0, done.output
+    assert "(100.00%)" in done.output and not (run_folder / "none").exists()
+    for more, told in (
+        (["--strategy", "best"], "best"),
+        (["--benchmark", "mrpc"], "give the task"),
+        (["--method", "conact"], "no such file"),
+    ):
+        failed = runner.invoke(app(), words + more)
+        assert isinstance(failed.exception, InputError) and told in str(failed.exception)

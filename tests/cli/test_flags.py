@@ -1,0 +1,168 @@
+"""The flags of every command, and the records that they are read into."""
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated
+
+import pytest
+import typer
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from culture_lens.activations.record import Recording
+from culture_lens.cli import app, options
+from culture_lens.cli.finetune import STRATEGY_NAMES, TrainingFlags
+from culture_lens.cli.flags import flags, given
+from culture_lens.errors import InputError
+from culture_lens.finetune.settings import Saving, Training
+from culture_lens.finetune.strategies import STRATEGIES
+from culture_lens.models.load import load_model
+from culture_lens.prompts.running import Running
+
+LOADING = "--model --dtype --device --revision"
+SUBSET = "--culture --limit"
+BENCHMARK = f"{SUBSET} --benchmark --path --benchmark-option"
+ASKING = f"{BENCHMARK} --preset"
+RUNNING = "--too-long --batch-size"
+COUNTING = "--only-correct --roles --tokens --per-culture"
+CULNIG = "--country --countryrc"
+RANKING = "--method --whose --by --part --parameter-share"
+TABLE = {
+    "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
+    f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {RUNNING}",
+    "ablate": "--run --method --random-seeds --value --seen --scoring "
+    f"{LOADING} {ASKING} {RUNNING}",
+    "evaluate": f"--run --neurons --ablate --value --scoring {LOADING} {ASKING} {RUNNING}",
+    "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
+    "--random-match --every-wording --scoring --value --seen --batch-size --correction",
+    "values": "--path --answers --people --country --culture --question --persona --wording "
+    f"--every-question --run --method --ablate --union --value --scoring {LOADING} {RUNNING}",
+    "answers": "--path --culture --asked --wording --split --topics --language --run --method "
+    f"--ablate --union --value --stem --max-new-tokens {LOADING} {RUNNING}",
+    "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
+    f"--gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {RUNNING}",
+    "fidelity": f"--run --neurons {LOADING} {ASKING} {RUNNING}",
+    "transfer": f"--benchmark --run --label {SUBSET} {LOADING} --method --random-seeds "
+    "--identify-share --scoring --batch-size --share --k --site",
+    "modules": f"--run --seed {RANKING} {LOADING}",
+    "finetune": f"folder --strategy --run {RANKING} --lora-rank {BENCHMARK} --table {LOADING} "
+    f"--scoring {RUNNING} --learning-rate --epochs --max-steps --accumulate --seed "
+    "--mixed-precision --save-every --report-to",
+    "plot": "--run",
+    "report": "--run",
+    "demo": "--run --batch-size",
+    "models": "",
+    "benchmarks": "",
+    "organism train": "--seed --folder --shuffled --no-shuffled --knowledge --style "
+    "--style-strength --sparsity --layer",
+    "organism check": "--model --seed --pictures",
+    "organism score": "models --selector --pictures --seed --run",
+}
+"""Command -> its flags and arguments."""
+
+
+def leaves(group, before=""):
+    """Every command below a group, with its name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+def test_every_command_has_the_flags_of_the_table():
+    shown = {
+        name: sorted(flag for one in command.params for flag in (*one.opts, *one.secondary_opts))
+        for name, command in leaves(get_command(app))
+    }
+    assert shown == {name: sorted(words.split()) for name, words in TABLE.items()}
+
+
+def names_of(record):
+    return {field.name for field in fields(record)}
+
+
+def test_fields_are_named_as_in_the_records_that_they_fill():
+    assert names_of(options.RunningFlags) <= names_of(Running)
+    assert {"roles"} == names_of(options.CountingFlags) & names_of(Recording)
+    assert names_of(options.LoadingFlags) - {"model"} <= set(load_model.__kwdefaults__)
+    own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}
+    assert names_of(TrainingFlags) <= own
+
+
+@pytest.mark.parametrize(
+    "record", [one for one in vars(options).values() if is_dataclass(one)], ids=lambda r: r.__name__
+)
+def test_nothing_is_given_by_default(record):
+    """Every default is the one written in Python."""
+    assert given(record()) == {}
+
+
+def test_strategies_are_those_of_python():
+    assert STRATEGY_NAMES == tuple(STRATEGIES)
+
+
+# ------------------------------------------------------------------ records as flags
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Two flags, one under a name of its own."""
+
+    colour: Annotated[str | None, typer.Option(help="A colour.")] = None
+    shades: Annotated[list[int] | None, typer.Option("--shade")] = None
+
+
+@pytest.fixture
+def called():
+    """A command with a record, and the arguments of its calls."""
+    calls, app = [], typer.Typer()
+
+    @app.command()
+    @flags
+    def paint(
+        wall: Annotated[str, typer.Argument()],
+        colours: Colours,
+        twice: Annotated[bool, typer.Option("--twice")] = False,
+    ) -> None:
+        """Paint a wall."""
+        calls.append((wall, colours, twice))
+
+    def call(*words):
+        return CliRunner().invoke(app, list(words)), calls
+
+    return call
+
+
+def test_a_command_gets_its_record_filled(called):
+    done, calls = called("north", "--shade", "3", "--shade", "5", "--twice")
+    assert done.exit_code == 0, done.output
+    assert calls == [("north", Colours(None, [3, 5]), True)]
+    assert given(calls[0][1]) == {"shades": [3, 5]}
+
+
+def test_help_shows_the_fields(called):
+    done, calls = called("--help")
+    assert done.exit_code == 0 and not calls
+    for word in ("Paint a wall.", "--colour", "A colour.", "--shade", "--twice"):
+        assert word in done.output
+    assert "--colours" not in done.output
+
+
+def test_roles_and_tokens_are_one_flag():
+    app = typer.Typer()
+    seen = []
+
+    @app.command()
+    @flags
+    def count(counting: options.CountingFlags) -> None:
+        seen.append(counting.roles)
+
+    for flag in ("--roles", "--tokens"):
+        assert CliRunner().invoke(app, [flag, "text"]).exit_code == 0
+    assert seen == ["text", "text"]
+
+
+def test_a_strategy_that_does_not_exist_is_refused(tmp_path):
+    words = ["finetune", str(tmp_path / "m"), "--strategy", "best", "--benchmark", "mrpc"]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, InputError) and "bottom" in str(done.exception)

@@ -1,0 +1,108 @@
+"""A comparison holds what its records say: by hand, against a plain bootstrap, from a file."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from culture_lens.errors import InputError
+from culture_lens.experiments.comparison.result import Comparison
+from culture_lens.plots.comparison import layer_profile_chart
+from culture_lens.statistics.estimates import BOOTSTRAP_DRAWS, group_weights
+from tests.helpers.comparison import compared_by_hand
+from tests.helpers.neurons import CULTURES
+
+# ------------------------------------------------------------------ by hand
+
+
+def test_readings_by_hand():
+    hand = compared_by_hand()
+    # sharp: a loses 3 of 4, b 2 of 4, and neither anything of the other's.
+    assert hand.estimate("sharp", 0.1, "self").value == pytest.approx((-3 / 4 - 2 / 4) / 2)
+    assert hand.estimate("sharp", 0.1, "cross").value == 0
+    # blunt: a loses 2 of 4 and b 1 of 4; of the other's 2 of 4 each.
+    assert hand.estimate("blunt", 0.1, "self").value == pytest.approx((-2 / 4 - 1 / 4) / 2)
+    assert hand.estimate("blunt", 0.1, "cross").value == pytest.approx(-1 / 2)
+    gap = hand.difference("sharp", "blunt", 0.1)
+    assert gap.value == pytest.approx(-5 / 8 - (-3 / 8 + 1 / 2))
+    profiles = hand.layer_profiles()
+    assert profiles.loc["sharp"].tolist() == [(3 / 4 + 0) / 2, (1 / 4 + 1) / 2]
+    assert profiles.loc["blunt"].tolist() == [1 / 4, 3 / 4]  # a has none, so no profile
+    assert hand.taken("sharp", 0.1) == 3 and hand.taken("blunt", 0.1) == 2
+    table = hand.table()
+    assert list(table["selector"]) == ["sharp", "blunt"] and "beyond_random" not in table
+    assert list(table["asked"]) == [4, 4]
+
+
+def test_intervals_are_those_of_a_paired_bootstrap_of_groups(compared):
+    """Groups drawn once for all selectors; the reference keeps no table of the package."""
+    frame = compared.frame
+    groups = sorted(frame["group"].unique())
+    weights = group_weights(len(groups), BOOTSTRAP_DRAWS)
+
+    def drawn(selector, metric):
+        def accuracy(part):
+            at = [groups.index(g) for g in part["group"]]
+            return (weights[:, at] @ part["correct"].to_numpy(float)) / weights[:, at].sum(1)
+
+        base = frame[frame["condition"] == "unmodified"]
+        mine = frame[(frame["selector"] == selector) & (frame["share"] == 0.15)]
+        cells = {
+            (c, e): accuracy(mine[(mine["mask"] == c) & (mine["culture"] == e)])
+            - accuracy(base[base["culture"] == e])
+            for c in CULTURES
+            for e in CULTURES
+        }
+        own = np.mean([cells[c, c] for c in CULTURES], 0)
+        cross = np.mean([[cells[c, e] for e in CULTURES if e != c] for c in CULTURES], (0, 1))
+        return {"self": own, "cross": cross, "gap": own - cross}[metric]
+
+    for metric in ("self", "cross", "gap"):
+        found = compared.estimate("mad", 0.15, metric)
+        expected = np.percentile(drawn("mad", metric), [2.5, 97.5])
+        assert [found.low, found.high] == pytest.approx(expected)
+        paired = compared.difference("lap", "random", 0.15, metric)
+        expected = np.percentile(drawn("lap", metric) - drawn("random", metric), [2.5, 97.5])
+        assert [paired.low, paired.high] == pytest.approx(expected)
+    nothing = compared.difference("mad", "mad", 0.15)
+    assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
+
+
+def test_the_table_has_a_row_per_selector_and_share(compared):
+    table = compared.table()
+    assert len(table) == 12
+    row = table[(table["selector"] == "lap") & (table["share"] == 0.15)].iloc[0]
+    assert row["gap"] == compared.estimate("lap", 0.15)
+    assert row["beyond_random"] == compared.difference("lap", "random", 0.15, "self")
+    assert table.loc[table["selector"] == "random", "beyond_random"].isna().all()
+
+
+def test_it_is_written_and_read(compared, tmp_path):
+    again = Comparison.from_parquet(compared.to_parquet(tmp_path / "comparison.parquet"))
+    pd.testing.assert_frame_equal(again.frame, compared.frame)
+    pd.testing.assert_frame_equal(again.table(), compared.table())
+    pd.testing.assert_frame_equal(again.layer_profiles(0.03), compared.layer_profiles(0.03))
+    assert json.loads(json.dumps(again.metadata)) == again.metadata
+    other = compared.matrix("mad", 0.15).to_parquet(tmp_path / "matrix.parquet")
+    assert Comparison.from_parquet(other).selectors == ("mad",)  # it holds all that is needed
+    with pytest.raises(InputError, match="no such file"):
+        Comparison.from_parquet(tmp_path / "none.parquet")
+
+
+# ------------------------------------------------------------------ refused before anything runs
+
+
+def test_what_is_not_there_is_refused(compared, tmp_path):
+    with pytest.raises(InputError, match="unknown selector 'best'"):
+        compared.estimate("best", 0.15)
+    with pytest.raises(InputError, match=r"no share 0\.2: there are 0\.03, 0\.15"):
+        compared.matrix("lap", 0.2)
+    with pytest.raises(InputError, match="no metric 'luck'"):
+        compared.difference("lap", "mad", 0.15, "luck")
+    with pytest.raises(InputError, match=r"no share 0\.2"):
+        layer_profile_chart(compared, share=0.2)
+    frame = compared.matrix("lap", 0.15).frame.drop(columns=["selector"])
+    path = type(compared.matrix("lap", 0.15))(frame, {}).to_parquet(tmp_path / "m.parquet")
+    with pytest.raises(InputError, match="is not a comparison of selectors"):
+        Comparison.from_parquet(path)

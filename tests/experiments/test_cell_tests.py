@@ -1,0 +1,298 @@
+"""Tests of the cells, the diagonal and random masks: by hand, against loops, calibrated."""
+
+import math
+import warnings
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.experiments.cell_tests import (
+    against_random,
+    cell_tests,
+    diagonal_contrast,
+    diagonal_test,
+)
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.paired_answers import PairedAnswers
+from culture_lens.experiments.power import minimum_detectable_effect
+from culture_lens.statistics.permutation import (
+    holm,
+    permutation_p,
+    relabelling_p,
+    relabellings,
+)
+from tests.helpers.calibration import exactly_uniform
+from tests.helpers.matrices import clustered, frame_of, one_mask, random_records, records
+
+
+@pytest.fixture(scope="module")
+def null_table(null):
+    return cell_tests(null)
+
+
+# ------------------------------------------------------------------ by hand and by enumeration
+
+
+def test_cells_by_hand():
+    # mask A spoils 7 of A's 8 right answers and mends its wrong one; each item its own group
+    items = [("A", f"{i}") for i in range(9)] + [("B", f"{i}") for i in range(9)]
+    base = {item: int(item[1] == "8") for item in items}
+    mask = {item: int(item[1] < "7") if item[0] == "A" else base[item] for item in items}
+    matrix = records(
+        {("unmodified", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base}
+    )
+    table = cell_tests(matrix).set_index(["mask", "culture"])
+    cell = table.loc["A", "A"]
+    assert (cell["lost"], cell["gained"], cell["items"], cell["groups"]) == (7, 1, 9, 9)
+    # binomial of 8 pairs, two tails of 0 and 1: 2 (1 + 8) / 2^8
+    assert cell["mcnemar_p"] == pytest.approx(18 / 256) == cell["p"]
+    assert cell["corrected_p"] == pytest.approx(4 * 18 / 256) and cell["mark"] == ""
+    assert cell["change"].value == pytest.approx(-6 / 9) and cell["note"] == ""
+    assert cell["change"] == matrix.cell("A", "A")
+    still = table.drop(("A", "A"))
+    assert (still["p"] == 1).all() and (still["mcnemar_p"] == 1).all()
+    assert (still["note"] == "no answer went from right to wrong or back").all()
+
+
+def test_mcnemar_is_the_special_case_of_one_item_per_group():
+    matrix = random_records(2, cultures=("A", "B"), groups=23)
+    table = cell_tests(matrix)
+    assert table["p"].tolist() == pytest.approx(table["mcnemar_p"].tolist(), abs=1e-12)
+    assert len(set(table["p"])) > 2
+
+
+def test_random_masks_in_cells():
+    matrix = random_records(3, cultures=("A", "B"), groups=5, seeds=2)
+    with pytest.warns(CultureLensWarning, match="too few question groups"):
+        found = cell_tests(matrix, condition="found")
+    table = cell_tests(matrix, condition="random").set_index(["mask", "culture"])
+    assert table["mcnemar_p"].isna().all() and found["mcnemar_p"].notna().all()
+    frame = matrix.frame[matrix.frame["culture"] == "B"]
+    wide = frame.pivot(
+        index="group", columns=["condition", "mask", "seed"], values="correct"
+    ).astype(int)
+    counts = wide[[("unmodified", "", 0), ("random", "A", 0), ("random", "A", 1)]].to_numpy()
+    assert table.loc[("A", "B"), "p"] == relabelling_p(counts)
+    lost = sum(int((counts[:, 0] > counts[:, k]).sum()) for k in (1, 2))
+    assert table.loc[("A", "B"), "lost"] == lost
+
+
+def test_diagonal_equals_a_plain_loop():
+    matrix = random_records(8, cultures=("A", "B", "C", "D"), groups=9)
+    change = matrix.table("change").to_numpy()
+
+    def contrast(order):
+        own = [change[order[c], c] for c in range(4)]
+        other = [change[m, c] for c in range(4) for m in range(4) if m != order[c]]
+        return np.mean(own) - np.mean(other)
+
+    values = [contrast(order) for order in permutations(range(4))]
+    result = diagonal_test(matrix)
+    assert result.estimate.value == pytest.approx(values[0]) and result.estimate.low < values[0]
+    assert result.p == np.mean(np.abs(values) >= abs(values[0]) - 1e-12)
+    assert (result.permutations, result.exact) == (24, True)
+    one_sided = [diagonal_test(matrix, alternative=a).p for a in ("less", "greater")]
+    assert one_sided == [
+        np.mean(np.array(values) <= values[0] + 1e-12),
+        np.mean(np.array(values) >= values[0] - 1e-12),
+    ]
+    with pytest.raises(InputError, match="unknown alternative 'lesser': did you mean 'less'"):
+        diagonal_test(matrix, alternative="lesser")
+
+
+def test_effects_of_rows_and_columns_cancel_in_the_diagonal():
+    source = np.random.default_rng(1)
+    rows, columns = source.normal(size=(5, 1)), source.normal(size=(1, 5))
+    orders, _ = relabellings(5)
+    assert np.abs(diagonal_contrast((rows + columns)[None], orders)).max() < 1e-12
+
+
+def test_against_random_by_hand_and_loop():
+    matrix = random_records(6, cultures=("A", "B", "C"), groups=12, seeds=3)
+    table = against_random(matrix)
+    assert table.index.tolist() == ["A", "B", "C", "mean"]
+    for culture in "ABC":
+        difference = matrix.summary()["self"][culture].value
+        difference -= matrix.summary("random")["self"][culture].value
+        assert table.loc[culture, "difference"].value == pytest.approx(difference)
+        frame = matrix.frame[
+            (matrix.frame["culture"] == culture) & (matrix.frame["mask"] == culture)
+        ]
+        sets = frame.groupby(["condition", "seed"])["correct"].mean()
+        assert table.loc[culture, "rank_p"] == (sets <= sets["found", 0]).sum() / 4
+        wide = frame.pivot(index="group", columns=["condition", "seed"], values="correct").astype(
+            int
+        )
+        runs = [("found", 0), ("random", 0), ("random", 1), ("random", 2)]
+        assert table.loc[culture, "p"] == relabelling_p(wide[runs].to_numpy())
+    mean, expected = table.loc["mean", "difference"], matrix.beyond_random("self")
+    assert (mean.value, mean.low, mean.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
+    assert table["corrected_p"][:3].tolist() == holm(table["p"][:3].to_numpy()).tolist()
+    assert table.loc["mean", "corrected_p"] == table.loc["mean", "p"]
+
+
+def test_the_mean_over_cultures_relabels_a_shared_group_together():
+    # two groups, both asked of both cultures: 2^2 relabellings, not 2^4
+    base = {(c, g): 0 for c in "AB" for g in "12"}
+    spoilt = dict.fromkeys(base, 1)
+    runs = {("unmodified", "", 0): base}
+    runs |= {("found", c, 0): spoilt for c in "AB"} | {("random", c, 0): base for c in "AB"}
+    with pytest.warns(CultureLensWarning, match=r"A \(2, p at least 0.5\), B \(2"):
+        table = against_random(records(runs))
+    assert table["p"].tolist() == [0.5, 0.5, 0.5]
+    apart = {run: {(c, c + g): v for (c, g), v in own.items()} for run, own in runs.items()}
+    with pytest.warns(CultureLensWarning, match="too few question groups"):
+        assert against_random(records(apart))["p"].tolist() == [0.5, 0.5, 0.125]
+
+
+def test_one_mask_of_no_culture():
+    matrix = random_records(7, cultures=("A", "B"), groups=8, seeds=2)
+    frame = matrix.frame[matrix.frame["mask"] != "B"]
+    general = AblationMatrix(frame.assign(mask=frame["mask"].replace("A", "general")))
+    table = against_random(general, mask="general")
+    assert table.loc["mean", "difference"] == general.effect_beyond_random("general")
+    with pytest.raises(InputError, match="no culture was both ablated"):
+        against_random(general)
+    with pytest.raises(InputError, match="unknown mask 'generals': did you mean 'general'"):
+        minimum_detectable_effect(general, mask="generals")
+
+
+# ------------------------------------------------------------------ calibration
+
+
+def test_p_of_cells_is_uniform_under_the_null_and_mcnemar_is_not(null, null_table):
+    answers, source = PairedAnswers.of(null), np.random.default_rng(0)
+    runs = [("unmodified", "", 0), ("found", "m", 0)]
+    spread = [exactly_uniform(answers.of_groups(c, runs), source) for c in null.cultures]
+    assert stats.kstest(spread, "uniform").pvalue > 0.05
+    p = null_table["p"].to_numpy()
+    # never too many small ones, and not so few that the test were of no use
+    assert stats.kstest(p, "uniform", alternative="greater").pvalue > 0.05
+    for level in (0.01, 0.05, 0.2):
+        error = math.sqrt(level * (1 - level) / len(p))
+        assert abs((p <= level).mean() - level) < 3 * error
+    naive = null_table["mcnemar_p"].to_numpy()
+    assert stats.kstest(naive, "uniform", alternative="greater").pvalue < 1e-10
+    assert (naive <= 0.05).mean() > 0.15
+
+
+@pytest.mark.parametrize("n", [5, 12])
+def test_p_of_the_diagonal_is_uniform_under_the_null(n):
+    """Masks of different strength, cultures of different frailty, items going together."""
+    source, trials = np.random.default_rng(n), 400
+    orders, exact = relabellings(n)
+    assert exact == (n == 5)
+    strength = source.uniform(0, 0.2, (trials, n, 1, 1))
+    frailty = source.uniform(0, 0.2, (trials, 1, n, 1))
+    base = clustered(source, (trials, 1, n, 20, 4), 0.7)
+    rate = np.broadcast_to(0.7 - strength - frailty, (trials, n, n, 20))
+    change = clustered(source, (trials, n, n, 20, 4), rate).mean((3, 4)) - base.mean((3, 4))
+    observed = diagonal_contrast(change, np.arange(n)[None])[:, 0]
+    p = [
+        permutation_p(value, diagonal_contrast(own[None], orders[:2000])[0], exact)
+        for value, own in zip(observed, change, strict=True)
+    ]
+    assert stats.kstest(p, "uniform").pvalue > 0.05
+    own = change - 0.15 * np.eye(n)
+    found = [
+        permutation_p(value, diagonal_contrast(one[None], orders[:2000])[0], exact) <= 0.05
+        for value, one in zip(diagonal_contrast(own, np.arange(n)[None])[:, 0], own, strict=True)
+    ]
+    assert np.mean(found) > 0.9
+
+
+def test_intervals_of_cells_cover():
+    for effect in (0.0, -0.2):
+        matrix = one_mask(3, np.full(400, effect))
+        draws = matrix.draws("change")[:, 0]
+        low, high = np.percentile(draws[1:], [2.5, 97.5], axis=0)
+        estimate = matrix.cell("m", "c0007")
+        assert (estimate.low, estimate.high) == pytest.approx((low[7], high[7]))
+        # the standard error of a coverage of 0.95 over 400 cells is 0.011
+        assert 0.915 <= np.mean((low <= effect) & (effect <= high)) <= 0.985
+
+
+def test_intervals_of_the_diagonal_cover():
+    source, cultures, covered = np.random.default_rng(4), ("A", "B", "C", "D"), 0
+    truth, trials = -0.2, 100
+    runs = [("unmodified", "", 0), *(("found", c, 0) for c in cultures)]
+    rate = np.full((5, 4, 30), 0.7)
+    rate[1:][np.arange(4), np.arange(4)] += truth
+    for _ in range(trials):
+        matrix = frame_of(runs, cultures, clustered(source, (5, 4, 30, 3), rate))
+        result = diagonal_test(matrix)
+        covered += result.estimate.low <= truth <= result.estimate.high
+    assert 0.89 <= covered / trials <= 0.99  # standard error 0.022
+
+
+def test_power_grows_with_the_effect():
+    effects = np.repeat([0.0, -0.1, -0.2, -0.3], 60)
+    table = cell_tests(one_mask(7, effects))
+    found = (table["p"] <= 0.05).to_numpy().reshape(4, 60).mean(1)
+    assert (np.diff(found) > 0.1).all() and found[0] <= 0.1 and found[-1] > 0.85
+
+
+# ------------------------------------------------------------------ nothing to test
+
+
+def test_one_group_all_alike_and_no_variance():
+    answers = {(c, g): 0 for c in "AB" for g in ("1", "2", "3", "4", "5", "6")}
+    lone = {("C", "1"): 0}
+    base = answers | lone
+    runs = {("unmodified", "", 0): base} | {("found", c, 0): base for c in "ABC"}
+    runs |= {("random", c, 0): base for c in "ABC"}
+    matrix = records(runs)
+    with pytest.warns(CultureLensWarning, match=r"any effect.*: C \(1, p at least 1\)\. Ask more"):
+        table = cell_tests(matrix)
+    assert (table["p"] == 1).all() and (table["corrected_p"] == 1).all()
+    assert (table["mark"] == "").all() and all(e.value == 0 for e in table["change"])
+    with pytest.warns(CultureLensWarning, match="3 cultures have only 6 orders"):
+        result = diagonal_test(matrix)
+    assert result.p == 1 and result.estimate.value == 0
+    with pytest.warns(CultureLensWarning, match="too few question groups"):
+        random = against_random(matrix)
+    assert (random["p"] == 1).all() and (random["rank_p"] == 1).all()
+    with pytest.warns(
+        CultureLensWarning, match="no smallest effect can be given for A, B, C, mean"
+    ):
+        least = minimum_detectable_effect(matrix)
+    assert least["effect"].isna().all() and least.loc["C", "groups"] == 1
+
+
+def test_a_matrix_with_enough_groups_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        matrix = random_records(1, cultures=("A", "B", "C", "D"), groups=10)
+        cell_tests(matrix), diagonal_test(matrix), against_random(matrix)
+        minimum_detectable_effect(matrix)
+
+
+def test_what_is_not_paired_is_refused():
+    matrix = random_records(1, cultures=("A", "B"))
+    frame = matrix.frame
+    twice = AblationMatrix(pd.concat([frame, frame.iloc[[20]]], ignore_index=True))
+    with pytest.raises(InputError, match="recorded twice under mask"):
+        cell_tests(twice)
+    with pytest.raises(InputError, match="lacks 1 of the 12 questions"):
+        cell_tests(AblationMatrix(frame.drop(index=20)))
+    with pytest.raises(InputError, match="no answers of the unmodified model"):
+        PairedAnswers.of(AblationMatrix(frame[frame["condition"] != "unmodified"]))
+    fewer = frame[
+        ~((frame["condition"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))
+    ]
+    with pytest.raises(InputError, match="different numbers of random seeds"):
+        against_random(AblationMatrix(fewer))
+    alone = AblationMatrix(frame[frame["condition"] != "random"])
+    for call in (against_random, lambda m: cell_tests(m, condition="random")):
+        with pytest.raises(InputError, match="no masks of random neurons: run ablation_matrix"):
+            call(alone)
+    with pytest.raises(InputError, match="unknown condition 'unmodified'"):
+        cell_tests(matrix, condition="unmodified")
+    with pytest.raises(InputError, match="unknown correction 'bonferoni'"):
+        against_random(matrix, correction="bonferoni")

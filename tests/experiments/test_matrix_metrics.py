@@ -1,0 +1,226 @@
+"""Metrics of an ablation matrix against plain loops, by hand, and their intervals."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from culture_lens.errors import InputError
+from culture_lens.experiments.matrix import METRICS, AblationMatrix
+from culture_lens.statistics.estimates import group_weights
+from tests.helpers.matrices import random_records, records
+
+# ------------------------------------------------------------------ plain loops
+
+
+def loop_tables(frame, condition, weights=None):
+    """Accuracy, base and flips by loops over rows; each item weighs as often as its group."""
+    weigh = (lambda group: 1) if weights is None else (lambda group: weights[group])
+    base = {r["id"]: r for r in frame.to_dict("records") if r["condition"] == "unmodified"}
+
+    def mean(rows, value):
+        top = sum(weigh(r["group"]) * value(r) for r in rows)
+        total = sum(weigh(r["group"]) for r in rows)
+        return top / total if total else math.nan
+
+    rows = [r for r in frame.to_dict("records") if r["condition"] == condition]
+    cultures = sorted(set(frame["culture"]))
+    masks = sorted({r["mask"] for r in rows})
+    cells = {
+        (m, e): [r for r in rows if r["mask"] == m and r["culture"] == e]
+        for m in masks
+        for e in cultures
+    }
+    accuracy = {cell: mean(own, lambda r: r["correct"]) for cell, own in cells.items()}
+    flips = {
+        cell: mean(own, lambda r: r["prediction"] != base[r["id"]]["prediction"])
+        for cell, own in cells.items()
+    }
+    bases = {
+        e: mean([r for r in base.values() if r["culture"] == e], lambda r: r["correct"])
+        for e in cultures
+    }
+    return masks, cultures, accuracy, bases, flips
+
+
+def average(values):
+    held = [v for v in values if not math.isnan(v)]
+    return sum(held) / len(held) if held else math.nan
+
+
+def loop_metrics(frame, condition, weights=None):
+    masks, cultures, accuracy, base, flips = loop_tables(frame, condition, weights)
+    result = {name: {} for name in METRICS}
+    for c in (c for c in masks if c in cultures):
+        change = {cell: accuracy[cell] - base[cell[1]] for cell in accuracy}
+        own = change[c, c]
+        cross = average([change[c, e] for e in cultures if e != c])
+        cross_masks = average([change[m, c] for m in masks if m != c])
+        values = (base[c], own, cross, cross_masks, own - cross, own - cross_masks, flips[c, c])
+        for name, value in zip(METRICS, values, strict=True):
+            result[name][c] = value
+    return result
+
+
+def group_multiplicities(frame, draws):
+    groups = sorted(set(frame["group"]))
+    weights = group_weights(len(groups))
+    return [dict(zip(groups, row, strict=True)) for row in weights[:draws]]
+
+
+@pytest.mark.parametrize("condition", ["found", "random"])
+@pytest.mark.parametrize("which", ["real", "shared", "uneven"])
+def test_metrics_equal_plain_loops(which, condition, real):
+    matrix = {
+        "real": lambda: real,
+        "shared": random_records,
+        "uneven": lambda: random_records(1, cultures=("A", "B", "C", "D"), drop=0.3),
+    }[which]()
+    summary = matrix.summary(condition)
+    expected = loop_metrics(matrix.frame, condition)
+    for name in METRICS:
+        for culture, value in expected[name].items():
+            assert summary.loc[culture, name].value == pytest.approx(value, abs=1e-12), name
+        mean = average(expected[name].values())
+        assert matrix.overall(name, condition).value == pytest.approx(mean, abs=1e-12)
+    masks, cultures, accuracy, base, flips = loop_tables(matrix.frame, condition)
+    for (m, e), value in accuracy.items():
+        assert matrix.table("accuracy", condition).loc[m, e] == pytest.approx(value, abs=1e-12)
+        assert matrix.table("change", condition).loc[m, e] == pytest.approx(
+            value - base[e], abs=1e-12
+        )
+        assert matrix.cell(m, e, "flips", condition).value == pytest.approx(flips[m, e], abs=1e-12)
+    assert matrix.table("accuracy", "unmodified").loc["unmodified"].tolist() == pytest.approx(
+        [base[e] for e in cultures]
+    )
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_draw_equals_plain_loops(shared):
+    """Where groups are few and not shared, some draws hold no item of a culture."""
+    matrix = random_records(3, groups=3, seeds=1, shared=shared)
+    metrics = matrix.metrics()
+    missing = 0
+    for draw, weights in enumerate(group_multiplicities(matrix.frame, 150), start=1):
+        expected = loop_metrics(matrix.frame, "found", weights)
+        for name in METRICS:
+            found = metrics[name][draw].tolist()
+            values = list(expected[name].values())
+            missing += any(map(math.isnan, values))
+            assert found == pytest.approx(values, abs=1e-12, nan_ok=True), (name, draw, weights)
+    assert (missing > 0) == (not shared)
+
+
+def test_intervals_are_percentiles_of_those_draws():
+    matrix = random_records(4, groups=8)
+    # one cell is enough, and 2000 draws of it quick: the mean over B's items under B's mask
+    frame = matrix.frame[(matrix.frame["culture"] == "B") & matrix.frame["mask"].isin(["", "B"])]
+    before, after = (
+        dict(zip(part["group"], part["correct"], strict=True))
+        for part in (
+            frame[frame["condition"] == "unmodified"],
+            frame[frame["condition"] == "found"],
+        )
+    )
+    draws = [
+        sum(weights[g] * (after[g] - before[g]) for g in before) / sum(weights[g] for g in before)
+        for weights in group_multiplicities(matrix.frame, 2000)
+    ]
+    estimate = matrix.summary().loc["B", "self"]
+    low, high = np.percentile(draws, [2.5, 97.5])
+    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_by_hand():
+    # culture A has 2 items, B 2; the mask of A spoils both of A and one of B
+    base = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 0, ("B", "2"): 1}
+    mask_a = {("A", "1"): 1, ("A", "2"): 1, ("B", "1"): 1, ("B", "2"): 1}
+    mask_b = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 2, ("B", "2"): 2}
+    matrix = records(
+        {("unmodified", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b}
+    )
+    values = {n: [e.value for e in matrix.summary()[n]] for n in METRICS}
+    assert values == {
+        "base": [1.0, 0.5],
+        "self": [-1.0, -0.5],
+        "cross": [-0.5, 0.0],
+        "cross_masks": [0.0, -0.5],
+        "gap": [-0.5, -0.5],
+        "gap_masks": [-1.0, 0.0],
+        "flips": [1.0, 1.0],  # B/2 was wrong before and is wrong otherwise: a flip, no change
+    }
+    assert not matrix.has_random
+    with pytest.raises(InputError, match="no table 'flips' under condition 'random'; there are"):
+        matrix.cell("A", "A", "flips", "random")
+
+
+def test_beyond_random_is_paired():
+    matrix = random_records(5)
+    difference = matrix.beyond_random("self")
+    found, random = loop_metrics(matrix.frame, "found"), loop_metrics(matrix.frame, "random")
+    expected = average(found["self"][c] - random["self"][c] for c in found["self"])
+    assert difference.value == pytest.approx(expected)
+    same = matrix.frame[matrix.frame["condition"] == "found"].assign(condition="random")
+    twin = AblationMatrix(
+        pd.concat([matrix.frame[matrix.frame["condition"] != "random"], same], ignore_index=True)
+    )
+    exact = twin.beyond_random("self")
+    assert (exact.value, exact.low, exact.high) == (0, 0, 0)
+
+
+def test_cultures_that_are_only_evaluated_or_only_ablated():
+    matrix = random_records(6, cultures=("A", "B", "C"))
+    frame = matrix.frame[(matrix.frame["mask"] != "C") & (matrix.frame["culture"] != "A")]
+    part = AblationMatrix(frame)
+    assert part.masks == ("A", "B") and part.cultures == ("B", "C")
+    with pytest.raises(InputError, match="at least two cultures that are both ablated and"):
+        part.metrics()
+    wide = AblationMatrix(matrix.frame[matrix.frame["mask"] != "C"])  # C is evaluated only
+    expected = loop_metrics(wide.frame, "found")
+    for name in METRICS:
+        assert wide.summary()[name].index.tolist() == ["A", "B"]
+        for culture, value in expected[name].items():
+            assert wide.summary().loc[culture, name].value == pytest.approx(value)
+
+
+def test_unknown_metric():
+    with pytest.raises(InputError, match="no metric 'selfs'; there are: base, self"):
+        random_records().overall("selfs")
+
+
+# ------------------------------------------------------------------ running it
+
+
+def test_one_question_group_has_no_interval():
+    """Drawn again and again, the only group of a culture would seem never to vary."""
+    frame = random_records().frame
+    alone = frame["culture"] == "A"
+    matrix = AblationMatrix(frame.assign(group=frame["group"].mask(alone, "only")))
+    cell = matrix.cell("A", "A")
+    assert cell.value == AblationMatrix(frame).cell("A", "A").value
+    assert math.isnan(cell.low) and math.isnan(matrix.summary().loc["A", "self"].high)
+    assert math.isnan(matrix.effects("B").loc["A", "change"].low)
+    assert not math.isnan(matrix.cell("A", "B").low)
+    assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_parquet_round_trip_and_damage(tmp_path, real):
+    path = real.to_parquet(tmp_path / "m.parquet")
+    loaded = AblationMatrix.from_parquet(path)
+    assert loaded.metadata == real.metadata
+    assert loaded.summary().map(str).equals(real.summary().map(str))
+    assert pd.read_parquet(path).shape == real.frame.shape
+    whole = path.read_bytes()
+    for damaged in (whole[:-20], whole[: len(whole) // 2], b"", b"PAR1"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="m.parquet is damaged or truncated"):
+            AblationMatrix.from_parquet(path)
+    real.frame.to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="not an ablation matrix"):
+        AblationMatrix.from_parquet(tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="no such file"):
+        AblationMatrix.from_parquet(tmp_path / "none.parquet")
