@@ -24,12 +24,13 @@ def run_batches(
     progress: bool = True,
     label: str = "",
 ) -> Iterator[tuple[Batch, Result]]:
-    """Run a step over batches; where memory runs out, halve the batch, say so, and go on.
+    """Run a step over batches; where memory runs out, warn, halve the batch and go on.
 
     Args:
         work: The batches.
-        step: What to do with each; it must have no effect until it returns.
-        pad_id: Token id for padding the halves anew.
+        step: What to do with each batch. It may be run again on smaller batches, so it must change
+            nothing before it returns.
+        pad_id: Token id of the padding, for the smaller batches.
         progress: Show a progress bar over items.
         label: Its label.
 
@@ -73,7 +74,7 @@ def run_batches(
 
 
 def halves(batch: Batch, pad_id: int) -> tuple[Batch, Batch]:
-    """Cut a batch in two, padded anew."""
+    """Split a batch into two, each padded to its own longest prompt."""
     middle = (len(batch.prompts) + 1) // 2
     parts = (batch.prompts[:middle], batch.prompts[middle:])
     share_prefix = batch.prefixes is not None
@@ -84,7 +85,7 @@ def halves(batch: Batch, pad_id: int) -> tuple[Batch, Batch]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell a lack of memory, on any device, from other errors."""
+    """Whether an error means that memory ran out, on any device."""
     text = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError)

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def readable(questions: Sequence[Question], *, progress: bool = True) -> list[Question]:
-    """Decode every image once, and leave out the questions whose image cannot be read.
+    """Decode every image, and leave out the questions whose image cannot be read.
 
     Args:
         questions: Questions with or without images; those without stay.
         progress: Show a progress bar.
 
     Warns:
-        CultureLensWarning: Images cannot be read, how many of how many and why the first; or hold
-            more than one frame.
+        CultureLensWarning: How many images cannot be read, with the reason of the first; or that
+            images have more than one frame.
 
     Example:
         ``questions = readable(load_benchmark("cvqa"))``

@@ -218,7 +218,7 @@ def measure(case: Case) -> Measured:
     found = model.logits(batch)
     expected = torch.stack([case.logits(prompt) for prompt in prompts])
     alone = torch.cat([model.logits(collate([prompt], model.pad_id)) for prompt in prompts])
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     miscounted = neurons = 0
     edits, gradients = [], []
     for site in (site for site in model.sites if part_of(site) in PARTS):
@@ -250,7 +250,7 @@ def measure(case: Case) -> Measured:
         alone=distance(found, alone),
         one_bos=all(one_bos(model, prompt) for prompt in prompts),
         one_label=all(
-            len(label_ids(p, model.tokenizer)) == len(p.question.labels) for p in prompts
+            len(label_ids(p, model.processor)) == len(p.question.labels) for p in prompts
         ),
         images_right=all(images_right(case, prompt) for prompt in prompts),
     )

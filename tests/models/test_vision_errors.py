@@ -191,5 +191,5 @@ def test_errors_leave_a_model_as_it_was():
     model.logits(collate([cut], model.pad_id))  # a prompt cut elsewhere is nobody's business
     refused(["food/Japan", "features", "image tokens"], model.logits,
             collate([fewer], model.pad_id))  # fmt: skip
-    assert not model.is_hooked and model.running_rows == []
+    assert not model.is_hooked
     assert torch.equal(model.logits(batch), before)

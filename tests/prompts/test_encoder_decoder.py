@@ -86,4 +86,4 @@ def test_an_answer_that_melts_into_the_prefix():
     question = with_format(toy_questions()[:1], PromptFormat(answer_prefix="th"))
     prompt = prompts_of(model, question)[0]
     with pytest.raises(InputError, match="melts into the end of the answer prefix"):
-        continuation_ids(prompt, "e", model.tokenizer)
+        continuation_ids(prompt, "e", model.processor)
