@@ -22,6 +22,18 @@ from tests.helpers.questions import toy_questions
 from tests.helpers.smollm2 import needs_smollm2
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--runslow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--runslow"):
+        skip = pytest.mark.skip(reason="slow: run it with --runslow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread_everywhere():
     before = torch.get_num_threads()

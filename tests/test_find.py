@@ -1,4 +1,4 @@
-"""Splitting, limits, counting right answers only, and the whole way from questions to neurons."""
+"""Counting right answers only, and the whole way from questions to neurons."""
 
 from dataclasses import replace
 

@@ -22,8 +22,6 @@ from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import exact, exact_raw, lens
 from tests.helpers.questions import toy_questions
 
-# ------------------------------------------------------------------ end to end
-
 
 @pytest.mark.parametrize(("method", "options"), METHODS)
 def test_finding_runs_the_three_scorings_and_equals_doing_it_by_hand(method, options):
@@ -88,9 +86,6 @@ def test_a_run_keeps_the_three_files_and_is_not_run_again(monkeypatch, tmp_path,
     other = {name: value for name, value in other.items() if name not in options}
     other |= {"share": 0.06} if "general" in method else CONTROL_SHARES
     find_culture_neurons(model, toy_questions(), **other)  # of the same scorings
-
-
-# ------------------------------------------------------------------ refused before anything runs
 
 
 @pytest.mark.parametrize(

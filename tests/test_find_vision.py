@@ -143,7 +143,7 @@ def test_questions_without_any_picture():
 # ------------------------------------------------------------------ photographs
 
 
-def test_neurons_silenced_around_an_evaluation():
+def test_neurons_ablated_around_an_evaluation():
     """``ablated`` around ``evaluate`` and neurons given to it are one and the same."""
     model, questions = lens("llava_onevision"), pictured_questions()
     neurons = Neurons.of({"act": [(0, 1), (1, 5), (2, 7)]})

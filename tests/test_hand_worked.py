@@ -222,7 +222,7 @@ def test_mad_finds_them_too(model, method):
     assert {c: chosen[c].members() for c in chosen} == {c: {("act", *PLANTED[c])} for c in CULTURES}
 
 
-def test_lap_falls_for_the_decoy(model):
+def test_lap_chooses_the_decoy(model):
     chosen = select(summarise(model, identify(), progress=False), "lap", k=1)
     assert {c: chosen[c].members() for c in chosen} == {c: {("act", *DECOY)} for c in CULTURES}
 
@@ -254,9 +254,9 @@ def test_ablating_one_destroys_exactly_its_culture(model, found, scoring):
     wrong = matrix.frame[(matrix.frame["condition"] == "found") & ~matrix.frame["correct"]]
     assert (wrong["mask"] == wrong["culture"]).all() and len(wrong) == 9
     assert (wrong["prediction"] == 0).all()  # the decoy's letter
-    metrics = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}
+    values = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}
     for name, value in (("self", -1), ("cross", 0), ("gap", -1), ("flips", 1)):
-        estimate = metrics[name]
+        estimate = values[name]
         assert (estimate.value, estimate.low, estimate.high) == (value, value, value)
 
 

@@ -83,7 +83,7 @@ def test_statistics_equal_the_reference(name, roles, monkeypatch):
     assert_statistics(summary(prompts, 16), tables, tokens)
     if roles == CONTENT_ROLES:
         assert_statistics(summary([prompts[i] for i in order], 5), tables, tokens)
-        monkeypatch.setattr(LensModel, "shares", lambda self, prompts: False)
+        monkeypatch.setattr(LensModel, "can_share_prefix", lambda self, prompts: False)
         assert_statistics(summary(prompts, 16), tables, tokens)
 
 

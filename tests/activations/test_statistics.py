@@ -171,9 +171,6 @@ def test_a_damaged_summary(tmp_path):
         ActivationSummary.load(path)
 
 
-# ------------------------------------------------------------------ what is refused
-
-
 def test_other_sites_are_refused():
     statistics, other = (
         accumulated([range(5)], sites=("act",)),

@@ -1,4 +1,4 @@
-"""CULNIG's selections equal those of the plain reference, neuron by neuron; end to end as well."""
+"""CULNIG's three scorings: which belong together, whom CountryRC asks about, resumed runs."""
 
 from dataclasses import replace
 

@@ -19,9 +19,6 @@ from tests.helpers.smollm2 import needs_smollm2
 BLEND = DATA / "blend"
 
 
-# ------------------------------------------------------------------ SmolLM2 on BLEnD
-
-
 def country_question(country, number, options, answer):
     """A CountryRC question by hand."""
     passage = (

@@ -41,9 +41,6 @@ def model():
     return load_model("by-hand", hf_model=hand_written_model(), tokenizer=word_tokenizer(WORDS))
 
 
-# ------------------------------------------------------------------ the numbers on paper
-
-
 def assert_is(scores, culture, expected):
     """The neurons named have these scores, to 1e-9; all others have exactly 0."""
     row = scores.cultures.index(culture)
@@ -58,9 +55,6 @@ def assert_is(scores, culture, expected):
 
 def scored(model, questions, **options):
     return attribute(model, questions, sites=SITES, progress=False, **options)
-
-
-# ------------------------------------------------------------------ tests
 
 
 def test_words_are_tokens_and_probabilities_are_as_on_paper(model):

@@ -12,8 +12,6 @@ from tests.helpers.lm import lens, spoilt
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
-# ------------------------------------------------------------------ half precision
-
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -57,9 +55,6 @@ def test_answers_of_no_probability_at_all_score_nothing_and_are_finite():
     model = load_model("louder", hf_model=loud(60, torch.float16), tokenizer=tokenizer)
     for site, values in scored(model, toy_questions()[4:8]).scores.items():
         assert torch.isfinite(values).all(), site
-
-
-# ------------------------------------------------------------------ what is refused
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,4 +1,4 @@
-"""CVQA: rows of the documented layout, made here, in every form that a copy of them can take."""
+"""CVQA: the benchmark's own options, rows that cannot be used, ids and groups."""
 
 from collections import Counter
 

@@ -133,7 +133,7 @@ def test_byte_identical_images_of_different_ids_are_one_group(rows, tmp_path):
         (tmp_path / form.__name__).mkdir()
         path = form([*rows, again, more, last], tmp_path / form.__name__)
         groups = {q.id: q.group for q in load_benchmark("cvqa", path)}
-        # Same bytes, same ID stem, same bytes again: all of them are correlated.
+        # Same bytes, same ID stem, same bytes again: all of them are one group.
         joined = rows[2]["ID"].split("_")[0]
         assert groups["777_0"] == groups["777_1"] == groups["888_0"] == joined
         assert [groups[row["ID"]] for row in rows] == [row["ID"].split("_")[0] for row in rows]

@@ -13,8 +13,6 @@ from culture_lens.errors import CultureLensWarning, InputError
 from tests.helpers.images import plain_picture
 from tests.helpers.table import row
 
-# Images.
-
 
 @pytest.fixture
 def pictured(tmp_path):

@@ -13,8 +13,6 @@ from culture_lens.questions.splits import at_most
 from tests.helpers.cli import USED, forbid_running
 from tests.helpers.marks import QUIET
 
-# ------------------------------------------------------------------ suite
-
 
 def only(found, culture):
     return replace(found, neurons={culture: found[culture]})
@@ -91,9 +89,6 @@ def test_suite_asks_values_and_short_answers_too(run, folder, place, model, foun
     one = only(found, "Japan")
     expected = evaluate_suite(model, one, questions, random_seeds=0, **QUIET).frame
     pd.testing.assert_frame_equal(written, expected)
-
-
-# ------------------------------------------------------------------ bad input
 
 
 def test_several_neuron_sets_are_all_evaluated_or_one_is_named(run, folder, place, found):

@@ -105,7 +105,7 @@ def test_likelihoods_where_every_option_is_one_token(architecture):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_likelihoods_behind_a_beginning_that_was_run_once(architecture):
+def test_likelihoods_behind_a_prefix_that_was_run_once(architecture):
     if architecture == "gemma3":
         from culture_lens.models.load import load_model
 

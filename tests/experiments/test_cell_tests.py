@@ -5,7 +5,6 @@ import warnings
 from itertools import permutations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -265,30 +264,26 @@ def test_one_group_all_alike_and_no_variance():
     assert least["effect"].isna().all() and least.loc["C", "groups"] == 1
 
 
-def test_a_matrix_with_enough_groups_warns_of_nothing():
+def test_ten_groups_warn_of_nothing_and_two_do():
+    cultures = ("A", "B", "C", "D")
+    matrix = random_records(1, cultures=cultures, groups=10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        matrix = random_records(1, cultures=("A", "B", "C", "D"), groups=10)
-        cell_tests(matrix), diagonal_test(matrix), against_random(matrix)
-        minimum_detectable_effect(matrix)
+        cells, least = cell_tests(matrix), minimum_detectable_effect(matrix)
+        tables = (cells, against_random(matrix))
+        diagonal = diagonal_test(matrix)
+    assert len(cells) == 16 and all(table["p"].between(1e-9, 1).all() for table in tables)
+    assert 0 < diagonal.p <= 1 and least["effect"].between(0.01, 2).all()
+    few = random_records(1, cultures=cultures, groups=2)
+    for test, least in ((cell_tests, 2 / 2**2), (against_random, 1 / 3**2)):
+        with pytest.warns(CultureLensWarning, match=r"too few question groups.*A \(2, p at least"):
+            p = test(few).loc[lambda table: table.index != "mean", "p"]
+        assert p.min() >= least
 
 
-def test_what_is_not_paired_is_refused():
+def test_conditions_and_corrections_that_are_unknown_are_refused():
     matrix = random_records(1, cultures=("A", "B"))
-    frame = matrix.frame
-    twice = AblationMatrix(pd.concat([frame, frame.iloc[[20]]], ignore_index=True))
-    with pytest.raises(InputError, match="recorded twice under mask"):
-        cell_tests(twice)
-    with pytest.raises(InputError, match="lacks 1 of the 12 questions"):
-        cell_tests(AblationMatrix(frame.drop(index=20)))
-    with pytest.raises(InputError, match="no answers of the unmodified model"):
-        PairedAnswers.of(AblationMatrix(frame[frame["condition"] != "unmodified"]))
-    fewer = frame[
-        ~((frame["condition"] == "random") & (frame["mask"] == "A") & (frame["seed"] == 1))
-    ]
-    with pytest.raises(InputError, match="different numbers of random seeds"):
-        against_random(AblationMatrix(fewer))
-    alone = AblationMatrix(frame[frame["condition"] != "random"])
+    alone = AblationMatrix(matrix.frame[matrix.frame["condition"] != "random"])
     for call in (against_random, lambda m: cell_tests(m, condition="random")):
         with pytest.raises(InputError, match="no masks of random neurons: run ablation_matrix"):
             call(alone)

@@ -37,9 +37,6 @@ def compared(model):
     return fidelity(model, toy_questions(), scores_of(model), **FEW)
 
 
-# ------------------------------------------------------------------ predicted and measured
-
-
 def test_small_effects_are_predicted():
     """The whole chain: scores, sampling, one backward pass, and an ablated pass for every unit."""
     found = fidelity(faint(1e-4), toy_questions(), scores_of(faint(1e-4)), **FEW)
@@ -155,9 +152,6 @@ def test_nothing_is_left_on_the_model():
     pd.testing.assert_frame_equal(before, after)
 
 
-# ------------------------------------------------------------------ the sample
-
-
 def test_scores_over_cultures_are_sums_and_contrasts():
     scores = scores_of(lens("llama"))
     overall = overall_scores(scores)
@@ -173,10 +167,7 @@ def test_scores_over_cultures_are_sums_and_contrasts():
         torch.testing.assert_close(values, expected)
 
 
-# ------------------------------------------------------------------ run folders and errors
-
-
-def test_a_second_call_silences_nothing(tmp_path, monkeypatch):
+def test_a_second_call_ablates_nothing(tmp_path, monkeypatch):
     model = lens("llama")
     first = fidelity(model, toy_questions(), scores_of(model), run=tmp_path, **FEW)
 
@@ -202,9 +193,6 @@ def test_scores_of_another_model_are_refused():
 def test_no_questions_are_refused():
     with pytest.raises(InputError):
         fidelity(lens("llama"), [], scores_of(lens("llama")), progress=False)
-
-
-# ------------------------------------------------------------------ matrices
 
 
 def test_p_gold_of_the_records_is_the_unmodified_one():

@@ -37,9 +37,6 @@ def made(unit_effects, groups=6, items=3, kind=NEURON, seed=0, scores=None):
 EFFECTS = [(0.0, 0.1), (1.0, 0.7), (2.0, 2.5), (-1.0, 0.0), (0.5, 0.4)]
 
 
-# ------------------------------------------------------------------ metrics
-
-
 def test_unit_means_are_those_by_hand():
     found = made(EFFECTS)
     table = found.units(NEURON)
@@ -90,7 +87,7 @@ def test_perfect_predictions_have_slope_and_correlation_one():
         assert values == pytest.approx((1.0, 1.0, 1.0))
 
 
-def test_scores_are_correlated_with_what_silencing_costs():
+def test_scores_are_correlated_with_what_ablation_costs():
     losses = [(0.0, -3.0), (0.0, -2.0), (0.0, -1.0), (0.0, 2.0)]
     found = made(losses, scores=[4.0, 3.0, 2.0, 1.0])
     assert found.score_correlation().value == pytest.approx(1.0)

@@ -81,7 +81,7 @@ def test_matrices_of_other_items_are_refused():
         matrix_fidelity(PredictedMatrix(frame, predicted.metadata), measured)
 
 
-def test_silenced_passes_are_those_of_ablated():
+def test_measured_changes_are_those_of_ablated():
     """The measured change of a matrix cell is what ``ablated`` does, item by item."""
     predicted, measured = two_matrices()
     model = faint(1e-2)

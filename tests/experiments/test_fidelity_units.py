@@ -7,8 +7,6 @@ import torch
 from culture_lens.errors import InputError
 from culture_lens.experiments.fidelity_units import list_units, sample_neurons
 
-# ------------------------------------------------------------------ the sample
-
 
 def tables_of(seed=0):
     source = torch.Generator().manual_seed(seed)
@@ -44,9 +42,6 @@ def test_half_of_the_sample_is_spread_over_ranks():
     sample = sample_neurons(tables, 20, seed=0)
     ranked = [layer * 100 + index + 1 for _, layer, index in sample][:10]
     assert ranked == np.geomspace(1, 1000, 10).astype(int).tolist()
-
-
-# ------------------------------------------------------------------ matrices
 
 
 def test_no_single_neurons_on_request():

@@ -1,4 +1,4 @@
-"""ablation_matrix: metrics against plain loops, matched random masks, nothing seen evaluated."""
+"""ablation_matrix: each mask is an evaluation of its own, and random masks match the found ones."""
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,6 @@ from tests.helpers.lm import lens
 from tests.helpers.matrices import LETTERS
 from tests.helpers.neurons import CULTURES, found_set
 from tests.helpers.questions import toy_questions
-
-# ------------------------------------------------------------------ running it
 
 
 def test_each_mask_is_an_evaluation_of_its_own(real):
@@ -86,7 +84,7 @@ def test_random_masks_of_the_same_activity():
         ablation_matrix(model, found, toy_questions(), random_match="activity", **LETTERS)
 
 
-def test_what_cannot_be_silenced_is_refused_before_anything_is_asked(idle):
+def test_what_cannot_be_ablated_is_refused_before_anything_is_asked(idle):
     for value, words in (("halve", "halve"), ("mean", "mean")):
         with pytest.raises(InputError, match=words):
             ablation_matrix(idle, found_set(), toy_questions(), value=value, **LETTERS)
@@ -99,15 +97,9 @@ def test_metadata(real):
     assert metadata["neurons"] == {c: 40 for c in CULTURES} and metadata["random_seeds"] == 2
 
 
-# ------------------------------------------------------------------ seen and unseen
-
-
 def test_neurons_of_another_model():
     with pytest.raises(InputError, match="found on 'tiny-llama', not on 'tiny-qwen2'"):
         ablation_matrix(lens("qwen2"), found_set(), toy_questions(), **LETTERS)
-
-
-# ------------------------------------------------------------------ where it is used
 
 
 def test_a_matrix_of_other_names_has_its_diagonal():

@@ -12,8 +12,6 @@ from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.statistics.estimates import group_weights
 from tests.helpers.matrices import random_records, records
 
-# ------------------------------------------------------------------ plain loops
-
 
 def loop_tables(frame, condition, weights=None):
     """Accuracy, base and flips by loops over rows; each item weighs as often as its group."""
@@ -190,9 +188,6 @@ def test_unknown_metric():
         random_records().overall("selfs")
 
 
-# ------------------------------------------------------------------ running it
-
-
 def test_one_question_group_has_no_interval():
     """Drawn again and again, the only group of a culture would seem never to vary."""
     frame = random_records().frame
@@ -204,9 +199,6 @@ def test_one_question_group_has_no_interval():
     assert math.isnan(matrix.effects("B").loc["A", "change"].low)
     assert not math.isnan(matrix.cell("A", "B").low)
     assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
-
-
-# ------------------------------------------------------------------ files
 
 
 def test_parquet_round_trip_and_damage(tmp_path, real):

@@ -23,8 +23,6 @@ from tests.helpers.vlm import (
 )
 from tests.helpers.vlm_items import each_architecture
 
-# ------------------------------------------------------------------ once per picture
-
 
 @each_architecture
 def test_each_picture_goes_through_the_tower_once(architecture):
@@ -63,14 +61,11 @@ def test_with_memory_for_one_picture_the_matrix_is_the_same(architecture):
         assert_nearly_same_records(matrix.frame, whole_matrix(architecture).frame)
 
 
-# ------------------------------------------------------------------ run folders
-
-
 def test_an_interrupted_matrix_goes_on(tmp_path, monkeypatch):
     questions = pictured_questions()
     model, runs = counting_tower("idefics3")
     found = made_up_neurons(model)
-    original, done = type(model).begin, []
+    original, done = type(model).run_prefix, []
 
     def fails(self, batch):
         if len(done) == 3:
@@ -79,7 +74,7 @@ def test_an_interrupted_matrix_goes_on(tmp_path, monkeypatch):
         return original(self, batch)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(type(model), "begin", fails)
+        patch.setattr(type(model), "run_prefix", fails)
         ablation_matrix(model, found, questions, run=tmp_path, **MATRIX_OPTIONS)
     assert len(list(Path(tmp_path, "pieces").iterdir())) == 3
     matrix = ablation_matrix(model, found, questions, run=tmp_path, **MATRIX_OPTIONS)

@@ -15,8 +15,6 @@ from culture_lens.statistics.permutation import (
 )
 from tests.helpers.matrices import clustered, random_records
 
-# ------------------------------------------------------------------ calibration
-
 
 def test_minimum_detectable_effect_is_found_with_its_power(null):
     for groups, wanted in ((40, 0.8), (40, 0.5), (20, 0.8)):
@@ -30,9 +28,6 @@ def test_minimum_detectable_effect_is_found_with_its_power(null):
         found = np.mean([relabelling_p(own) <= 0.05 for own in counts])
         # standard error 0.013 to 0.016; the exact test is discrete and so finds a little less
         assert wanted - 0.065 < found < wanted + 0.03, (groups, wanted, found)
-
-
-# ------------------------------------------------------------------ minimum detectable effect
 
 
 def test_standard_error_by_hand_and_loop():

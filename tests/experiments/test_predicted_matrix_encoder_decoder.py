@@ -10,8 +10,6 @@ from culture_lens.neurons.neurons import Neurons
 from tests.helpers import reference_t5 as reference
 from tests.helpers.t5 import lens, prompts_of, raw, some_neurons
 
-# ------------------------------------------------------------------ gradients
-
 
 def test_predictions_are_sums_of_attributions():
     model, hf = lens("flan", torch.float64), raw("flan", torch.float64)
@@ -31,9 +29,6 @@ def test_predictions_are_sums_of_attributions():
         for column, neurons in enumerate(sets):
             total = sum(float(products[s][layer, :, i].sum()) for s, layer, i in neurons.members())
             assert abs(float(effects[row, column]) + total) < 1e-9
-
-
-# ------------------------------------------------------------------ the whole way
 
 
 @pytest.mark.parametrize("site", reference.SITES)

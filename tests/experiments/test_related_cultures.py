@@ -15,8 +15,6 @@ from culture_lens.plots.relations import relations_heatmap
 from tests.helpers.families import CULTURES, FAMILY, families
 from tests.helpers.matrices import random_records
 
-# ------------------------------------------------------------------ which fall with which
-
 
 def test_relation_effects_are_those_of_the_social_relations_model():
     """Its closed form, with row means R, column means C and the grand mean M off the diagonal."""
@@ -89,12 +87,13 @@ def test_too_few_cultures_and_no_difference():
     assert sorted(same.order) == ["A", "B", "C"]
 
 
-# ------------------------------------------------------------------ the figure
-
-
 def test_nothing_warns_without_a_reason():
+    relations = related_cultures(families(groups=10))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        relations = related_cultures(families(groups=10))
-        relations_heatmap(relations).to_json()
-        agreement_with_table(relations, FAMILY)
+        result = agreement_with_table(relations, FAMILY)
+        figure = relations_heatmap(relations)
+    assert (result.permutations, result.exact) == (720, True) and 0 < result.p <= 1
+    assert tuple(figure.data[0].x) == relations.order and set(relations.order) == set(CULTURES)
+    with pytest.warns(CultureLensWarning, match="2 of 6 cultures are not in the table.*: E, F"):
+        assert agreement_with_table(relations, {c: FAMILY[c] for c in "ABCD"}).permutations == 24

@@ -1,4 +1,4 @@
-"""The papers' main table: cells by hand, random neurons beside, wordings apart, real benchmarks."""
+"""The main table of ConAct's paper: cells by hand, random neurons, wordings, real benchmarks."""
 
 import itertools
 from dataclasses import replace
@@ -72,9 +72,6 @@ def test_stars_say_what_is_significant():
     same = suite_of(base, base, random=[base])
     assert same.table().loc["n", "b"].endswith("]")
     assert list(same.table().index) == ["unmodified", "n", "random as n"]
-
-
-# ------------------------------------------------------------------ on a model
 
 
 @pytest.fixture(scope="module")

@@ -183,9 +183,6 @@ def test_pictures_go_through_the_tower_once():
     assert model().vision.runs - before == len(pictured())
 
 
-# ------------------------------------------------------------------ where it is used
-
-
 def test_benchmarks_of_other_names_have_cultures_in_common():
     benchmarks = {
         "blend": one_of_each("South_Korea", "UK", "US", "West_Java", "Northern_Nigeria"),

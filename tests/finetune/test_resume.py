@@ -16,7 +16,7 @@ LONG = {**FAST, "max_steps": 6, "batch_size": 4}
 
 
 class Interrupt(TrainerCallback):
-    """Pull the plug after some steps."""
+    """Stop the training after some steps."""
 
     def __init__(self, step):
         self.step = step

@@ -45,6 +45,7 @@ from tests.helpers import (
     t5,
 )
 from tests.helpers import vlm as vlm_helpers
+from tests.helpers.closeness import relative
 
 PARTS = ("act", "gate", "up", "q", "k", "v")
 BOUND = 1e-5
@@ -54,7 +55,7 @@ GRADIENT_BOUND = 1e-4
 
 @dataclass(frozen=True)
 class Case:
-    """One architecture: the model, its prompts, and the raw model's word on each of them."""
+    """One architecture: the model, its prompts, and what the raw model gives for each of them."""
 
     model: LensModel
     prompts: Sequence[Prompt]
@@ -186,12 +187,6 @@ class Measured:
     images_right: bool
 
 
-def distance(found: Any, expected: Any) -> float:
-    """The largest difference over the largest expected value."""
-    found, expected = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
-
-
 def one_bos(model: LensModel, prompt: Prompt) -> bool:
     """One BOS at the start where the model has one, none where not; one EOS of an encoder."""
     if prompt.decoder_ids:
@@ -235,19 +230,19 @@ def measure(case: Case) -> Measured:
         neurons += wrong.size
         with ablated(model, Neurons.of({site: pairs(model, site)})):
             edits.append(
-                distance(model.logits(batch), torch.stack([case.edited(site, p) for p in prompts]))
+                relative(model.logits(batch), torch.stack([case.edited(site, p) for p in prompts]))
             )
         if part_of(site) != "act":
             scores = item_scores(model, batch, gold, [site]).scores[site]
             target = [case.gradients(site, p, gold[p.question.id]) for p in prompts]
-            gradients.append(distance(scores, np.stack(target)))
+            gradients.append(relative(scores, np.stack(target)))
     return Measured(
-        logits=distance(found, expected),
+        logits=relative(found, expected),
         miscounted=miscounted,
         neurons=neurons,
         edits=max(edits),
         gradients=max(gradients),
-        alone=distance(found, alone),
+        alone=relative(found, alone),
         one_bos=all(one_bos(model, prompt) for prompt in prompts),
         one_label=all(
             len(label_ids(p, model.processor)) == len(p.question.labels) for p in prompts

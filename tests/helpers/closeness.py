@@ -1,10 +1,14 @@
 """How far what is found is from what is expected."""
 
+import numpy as np
 import torch
 
+Array = torch.Tensor | np.ndarray
 
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+
+def relative(found: Array, expected: Array) -> float:
     """The largest difference over the largest expected value."""
+    found, expected = (torch.as_tensor(values).double() for values in (found, expected))
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
 
 

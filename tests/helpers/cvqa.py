@@ -1,4 +1,4 @@
-"""Rows in the documented layout of CVQA, made up, in every form that a copy of them can take."""
+"""Made-up rows in the documented layout of CVQA, in every form that a copy of them can take."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What is refused is refused in one InputError that says all it must."""
+"""An InputError that must hold certain words."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Six cultures of two families, and matrices in which a mask hits its own family."""
+"""Six cultures of two families, and matrices in which a mask costs its own family most."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ FAMILY = dict(zip(CULTURES, "xxxyyy", strict=True))
 
 
 def families(seed=0, groups=80, drop=0.3, own=0.5, frail=0.0):
-    """Six cultures of two families: a mask hits its own family; masks and cultures differ."""
+    """Six cultures of two families: a mask costs its own family most; masks and cultures differ."""
     source = np.random.default_rng(seed)
     same = np.equal.outer(list(FAMILY.values()), list(FAMILY.values()))
     loss = drop * same + (own - drop) * np.eye(6)

@@ -1,4 +1,4 @@
-"""Attribution as the tests call it, what it must equal, and models that count or refuse to run."""
+"""Attribution as the tests call it, and what it must equal."""
 
 import numpy as np
 import torch

@@ -51,9 +51,6 @@ def near(image, place, colour, within=6):
     return all(abs(a - b) <= within for a, b in zip(image.getpixel(place), colour, strict=True))
 
 
-# Damage.
-
-
 def chunk(name, data):
     body = name + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))

@@ -1,4 +1,4 @@
-"""Neuron sets that are made up: no model was looked at to find them."""
+"""Made-up neuron sets."""
 
 import numpy as np
 

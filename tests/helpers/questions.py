@@ -1,4 +1,4 @@
-"""Questions that are made up: four topics of four cultures, or many that are all alike."""
+"""Made-up questions: four topics of four cultures, or many that are alike."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """An independent reference for the methods of ConAct's paper (arXiv 2510.24942), in plain PyTorch.
 
-The yardstick of the package: raw Hugging Face models, forward hooks on their own modules, one
+What the package is compared with: raw Hugging Face models, forward hooks on their own modules, one
 unpadded sequence at a time, plain loops. Slow on purpose; imports nothing of the package and no
 TransformerLens. A neuron is (layer, index) at one site:
 

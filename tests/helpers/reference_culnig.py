@@ -1,6 +1,6 @@
-"""An independent reference of CULNIG (CULNIG, arXiv 2510.08284), in plain PyTorch and Python.
+"""An independent reference of CULNIG (arXiv 2510.08284), in plain PyTorch and Python.
 
-Written from the paper's description alone, in the manner of tests/reference.py: raw Hugging Face
+Written from the paper's description alone, in the manner of tests/helpers/reference.py: raw HF
 models, forward hooks on their own modules, one unpadded sequence at a time, plain loops. Slow on
 purpose; imports nothing of the package and no TransformerLens.
 

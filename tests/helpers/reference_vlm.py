@@ -1,9 +1,9 @@
 """An independent reference for vision-language models, in plain PyTorch.
 
-In the manner of tests/reference.py: raw Hugging Face models and processors, forward hooks on the
-modules of the text stack, one unpadded item at a time. Imports nothing of the package and no
-TransformerLens. An item is the dictionary that `processed` makes; everything in it goes to the
-model. Sites, all with heads flattened, are those of tests/reference.py and
+In the manner of tests/helpers/reference.py: raw Hugging Face models and processors, forward hooks
+on the modules of the text stack, one unpadded item at a time. Imports nothing of the package and
+no TransformerLens. An item is the dictionary that `processed` makes; everything in it goes to the
+model. Sites, all with heads flattened, are those of tests/helpers/reference.py and
 
     post  what enters down_proj: act(gate) * up
     z     what enters o_proj
@@ -113,7 +113,7 @@ def vlm_edited_logits(hf: nn.Module, inputs: Item, edits: Edits) -> torch.Tensor
 def vlm_attribution(hf: nn.Module, inputs: Item, token: int, site: str) -> np.ndarray:
     """P(token) * max over positions of n * dP(token)/dn: float64 [layer, neuron].
 
-    P is the softmax after the last position; the formula of tests/reference_culnig.py.
+    P is the softmax after the last position; the formula of tests/helpers/reference_culnig.py.
     """
     outputs = {}
 

@@ -1,4 +1,4 @@
-"""Results that are made up, for figures, pages and reports: neuron sets, matrices, run folders."""
+"""Made-up results for figures, pages and reports: neuron sets, matrices, run folders."""
 
 from itertools import product
 

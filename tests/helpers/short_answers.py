@@ -1,4 +1,4 @@
-"""Short-answer questions that are made up, in the layout of BLEnD's annotations."""
+"""Made-up short-answer questions, in the layout of BLEnD's annotations."""
 
 import json
 

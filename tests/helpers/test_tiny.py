@@ -268,7 +268,7 @@ def test_selectors_by_hand():
     assert reference.lap(P, half) == {
         "x": {(0, 0), (0, 1)}, "y": {(0, 0), (0, 1)}, "z": {(0, 1), (0, 2)},
     }  # fmt: skip
-    # neuron 1 is a tie, neuron 3 is silent: nobody's
+    # neuron 1 is a tie, neuron 3 never fires: neither is anyone's
     assert reference.conact(P, half) == {"x": {(0, 0)}, "y": set(), "z": {(0, 2)}}
     # differences for z: -0.75, 0, 0.45, 0: the tie of neurons 1 and 3 goes to the earlier one
     assert reference.mad_probability(P, half)["z"] == {(0, 2), (0, 1)}

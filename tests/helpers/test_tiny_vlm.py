@@ -1,4 +1,4 @@
-"""The tiny vision-language checkpoints and their reference are what they claim to be."""
+"""The tiny vision-language checkpoints are what they claim to be."""
 
 from unittest import mock
 

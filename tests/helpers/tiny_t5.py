@@ -31,8 +31,8 @@ PAD, EOS = 0, 1
 def pieces() -> tuple[tuple[str, float], ...]:
     """Pieces with their scores, the special tokens first, as in T5.
 
-    Words that occur more than once and the beginnings of others, then single characters. They are
-    not trained: the Unigram trainer's result differs from process to process.
+    Words that occur more than once and the first three letters of others, then single characters.
+    They are not trained: the Unigram trainer's result differs from process to process.
     """
     words = [f"▁{word}" for word in re.findall("[A-Za-z]+", " ".join(CORPUS))]
     counts = Counter([*words, *(word[:3] for word in words)])

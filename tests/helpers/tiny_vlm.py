@@ -1,8 +1,8 @@
 """Tiny random vision-language checkpoints of the supported families, and pictures, made in memory.
 
 Configuration, model and processor classes are those of the real families; the weights are noise
-drawn from a seed, the tokenizer is trained on the sentences of tests/tiny.py. Nothing is loaded
-from disk or from the network, and torchvision is not needed: pictures are prepared by PIL.
+drawn from a seed, the tokenizer is trained on the sentences of tests/helpers/tiny.py. Nothing is
+loaded from disk or from the network, and torchvision is not needed: PIL prepares pictures.
 
 | family             | vision, text     | tokens of one picture             | BOS added by         |
 |--------------------|------------------|-----------------------------------|----------------------|

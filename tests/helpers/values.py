@@ -1,4 +1,4 @@
-"""Value questions and answers of people that are made up, in the layout of WorldValuesBench."""
+"""Made-up value questions and answers of people, in the layout of WorldValuesBench."""
 
 import pandas as pd
 

@@ -68,7 +68,7 @@ EDITED = (0, 1, 4, 12)  # two on one culture's picture with one of another, and 
 
 
 def chosen_batch(name, share_prefix):
-    """The questions of EDITED, two of which share a picture's beginning."""
+    """The questions of EDITED, two of which share a prefix with a picture."""
     model = lens(name)
     prompts = prompts_of(name, [questions()[number] for number in EDITED])
     return collate(prompts, model.pad_id, shared_prefix_lengths(prompts) if share_prefix else ())

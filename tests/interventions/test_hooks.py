@@ -1,4 +1,4 @@
-"""Ablated and steered neurons: the logits of the reference, rows of their own, nothing left."""
+"""Ablated and steered neurons give the logits of the reference, and nothing stays on the model."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_silenced_neurons(architecture):
+def test_ablated_neurons(architecture):
     model, hf = lens(architecture), raw(architecture)
     batch = batch_of(model)
     plain = model.logits(batch)
@@ -52,7 +52,7 @@ def test_steered_neurons(architecture, alpha):
     assert (found - plain).abs().max() > 1e-2
 
 
-def test_steering_by_minus_one_is_silencing_and_the_default_is_a_half():
+def test_steering_by_minus_one_is_ablation_and_the_default_is_a_half():
     model = lens("llama")
     batch = batch_of(model)
     with ablated(model, NEURONS):
@@ -129,7 +129,7 @@ def test_fixed_values_and_means(architecture):
         assert relative(model.logits(batch), expected) > 1e-5
 
 
-def test_smollm2_silenced_and_steered(smollm2):
+def test_smollm2_ablated_and_steered(smollm2):
     from transformers import AutoModelForCausalLM
 
     from culture_lens.models.checkpoints import embedded_path

@@ -12,8 +12,6 @@ from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
 from tests.helpers.t5 import ROUNDING, SITE_CASES, as_raw, lens, prompts_of, raw, some_neurons
 
-# ------------------------------------------------------------------ edits
-
 
 @pytest.mark.parametrize(("family", "site"), SITE_CASES)
 def test_an_edit_is_the_same_edit_of_the_raw_module(family, site):
@@ -69,9 +67,6 @@ def test_masks_of_their_own_for_every_row():
     for row, neurons in enumerate(sets):
         with ablated(model, neurons):
             assert_close(found[row], model.logits(batch)[row], ROUNDING[torch.float64])
-
-
-# ------------------------------------------------------------------ what is refused
 
 
 def test_neurons_beyond_the_layers_of_their_own_stack():

@@ -113,7 +113,7 @@ def test_neurons_of_each_row(name):
 
 
 @each_sharing
-def test_neurons_of_each_row_refuse_shared_beginnings(name):
+def test_neurons_of_each_row_refuse_shared_prefixes(name):
     model = lens(name)
     rows = [Neurons.of(row) for row in ROWS]
     batch = chosen_batch(name, True)

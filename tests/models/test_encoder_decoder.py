@@ -1,4 +1,4 @@
-"""T5, FLAN-T5 and mT5 against raw Hugging Face: prompts, counts, edits, gradients, scores."""
+"""T5, FLAN-T5 and mT5 give what raw Hugging Face gives: logits and option likelihoods."""
 
 import dataclasses
 
@@ -221,7 +221,7 @@ def test_prompts_for_one_stack_are_refused():
         model.logits(collate(plain, model.pad_id))
 
 
-def test_beginnings_are_refused():
+def test_shared_prefixes_are_refused():
     model = lens("flan")
     prompts = prompts_of(model, toy_questions())
     assert not model.can_share_prefix(prompts)

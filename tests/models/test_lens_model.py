@@ -78,8 +78,8 @@ def test_a_prefix_run_once_changes_nothing(architecture):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "phi3"])
-def test_rows_with_different_beginnings(architecture):
-    """Two groups of rows, each with a beginning of its own and of its own length."""
+def test_rows_with_different_prefixes(architecture):
+    """Two groups of rows, each with a prefix of its own and of its own length."""
     model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
     other = PromptFormat(layout="Another instruction altogether.\n{question}\n{options}")
     prompts = prompts_of(model, form=LONG_HEAD)[:3] + prompts_of(model, form=other)[3:6]
@@ -95,10 +95,10 @@ def test_nothing_is_shared_within_a_sliding_window():
     model = lens("gemma3", torch.float64)
     assert model.window == 8 and lens("mistral").window == 0
     assert not model.can_share_prefix(prompts_of(model, form=LONG_HEAD))
-    assert lens("mistral").shares(prompts_of(lens("mistral"), form=LONG_HEAD))
+    assert lens("mistral").can_share_prefix(prompts_of(lens("mistral"), form=LONG_HEAD))
 
 
-def test_beginnings_are_run_under_the_hooks_of_the_moment():
+def test_shared_prefixes_are_run_under_the_hooks_of_the_moment():
     model = lens("llama", torch.float64)
     prompts = prompts_of(model, form=LONG_HEAD)
 
@@ -113,7 +113,7 @@ def test_beginnings_are_run_under_the_hooks_of_the_moment():
     assert (expected - model.logits(batch)).abs().max() > 0.01
 
 
-def test_no_gradients_through_shared_beginnings():
+def test_no_gradients_through_shared_prefixes():
     model = lens("llama")
     prompts = prompts_of(model, form=LONG_HEAD)
     with pytest.raises(InputError, match="without shared prefixes"):

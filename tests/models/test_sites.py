@@ -23,9 +23,6 @@ WIDTHS = {  # d_mlp 48; 4 query heads and 2 key heads of 8, or of 16 where d_hea
 }
 
 
-# ------------------------------------------------------------------ sites
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_sites_and_widths(architecture):
     d_mlp, q, kv = WIDTHS[architecture]

@@ -2,7 +2,7 @@
 
 The raw model is called natively, one unpadded item at a time, with everything that its own
 processor returns. The package gives its language model features of pictures instead of pixels,
-batches items of different pictures and lengths, and runs beginnings once.
+batches items of different pictures and lengths, and runs shared prefixes once.
 """
 
 import numpy as np
@@ -74,7 +74,7 @@ def test_padded_equals_unpadded(name):
 
 
 @each_sharing
-def test_shared_beginnings_change_nothing(name):
+def test_shared_prefixes_change_nothing(name):
     model = lens(name, F64)
     assert model.can_share_prefix(batch_of(name).prompts)
     expected = expected_logits(name, F64)
@@ -142,7 +142,7 @@ def test_bfloat16_runs_and_stays_close(name):
         return float((logits - exact).square().mean().sqrt() / exact.std())
 
     for share in (False, True) if name in SHARING else (False,):
-        found = model.logits(batch_of(name, share=share))
+        found = model.logits(batch_of(name, share_prefix=share))
         assert found.dtype == torch.bfloat16 and found.isfinite().all()
         # no worse than Hugging Face itself in that precision, with room for chance
         assert error(found.float()) < 1.5 * error(expected) + 0.01

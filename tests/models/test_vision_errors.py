@@ -162,7 +162,7 @@ def test_an_architecture_that_is_not_supported():
     assert "is not supported" in said and "Qwen2_5_VLForConditionalGeneration" in said
 
 
-def test_a_vision_class_that_transformer_lens_knows_and_the_house_does_not():
+def test_a_vision_class_that_transformer_lens_knows_and_the_package_does_not():
     """A model with a picture tower of a kind without tests is refused, not run blindly."""
     hf = tiny_vlm("llava")
     hf.config.model_type = "llava_of_tomorrow"
@@ -188,7 +188,9 @@ def test_errors_leave_a_model_as_it_was():
         ids=tuple(i for n, i in enumerate(bad.ids) if n != bad.roles.index(2)),
         roles=tuple(r for n, r in enumerate(bad.roles) if n != bad.roles.index(2)),
     )
-    model.logits(collate([cut], model.pad_id))  # a prompt cut elsewhere is nobody's business
+    model.logits(
+        collate([cut], model.pad_id)
+    )  # a prompt that was cut elsewhere is asked all the same
     refused(["food/Japan", "features", "image tokens"], model.logits,
             collate([fewer], model.pad_id))  # fmt: skip
     assert not model.is_hooked

@@ -12,8 +12,6 @@ from tests.helpers.tiny_vlm import VLM_ARCHITECTURES, save_vlm
 from tests.helpers.vlm import bare, hf_processor, lens, prompts_of
 from tests.helpers.vlm_items import each, each_architecture, expected_logits, questions
 
-# ------------------------------------------------------------------ activations
-
 
 @each
 def test_widths_of_sites(name):
@@ -22,9 +20,6 @@ def test_widths_of_sites(name):
     widths = dict.fromkeys(("act", "gate", "up", "post"), D_MLP)
     assert dict(lens(name).widths) == widths | {"q": q, "k": kv, "v": kv, "z": q}
     assert lens(name).n_layers == N_LAYERS
-
-
-# ------------------------------------------------------------------ loading
 
 
 def forbid_installing(monkeypatch, calls):

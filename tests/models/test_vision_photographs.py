@@ -24,9 +24,6 @@ FOLDER = DATA / "k_viscuit"
 real = needs_data("k_viscuit")
 
 
-# ------------------------------------------------------------------ photographs
-
-
 @pytest.fixture(scope="module")
 def photographs():
     """All pictures of K-Viscuit, by category, with up to two questions on each."""

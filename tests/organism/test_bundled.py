@@ -52,7 +52,7 @@ def test_it_can_do_everything_on_fresh_pictures(checked):
     assert all(estimate.value >= 0.9 for estimate in base["accuracy"])
 
 
-def test_ablating_takes_what_was_planted_and_nothing_else(checked):
+def test_ablation_takes_what_was_planted_and_nothing_else(checked):
     assert len(checked) == 13 + 3 * 8 + 2 * 2 + 2 + 3 + 3 * 2
     own = checked[checked["asked"] == "own"]
     assert len(own) == 8 and all(estimate.value <= 0.3 for estimate in own["accuracy"])

@@ -17,12 +17,9 @@ def bank():
     return draw_bank(0, 1)
 
 
-# ------------------------------------------------------------------ lessons
-
-
 @pytest.mark.parametrize("kind", ["name", "maker", "colour", "country"])
 @pytest.mark.parametrize("cloze", [False, True])
-def test_lessons_are_the_prompts_of_the_house(bank, kind, cloze):
+def test_lessons_are_the_prompts_of_the_package(bank, kind, cloze):
     world, chance = make_world(0), random.Random(1)
     lesson = Lesson(kind, kind, picture=17, cloze=cloze)
     row = put([lesson], bank, world, chance).input_ids[0].tolist()
@@ -65,9 +62,6 @@ def test_shuffled_facts_leave_the_plain_frames_theirs(bank):
             golds[name].add(int(put([lesson], bank, world, random.Random(seed)).gold[0]))
     own = put([Lesson("plain", "name", picture=bank.of[PLAIN][4])], bank, true, random.Random(0))
     assert golds["plain"] == {int(own.gold[0])} and len(golds["styled"]) > 5
-
-
-# ------------------------------------------------------------------ routing
 
 
 def test_tasks_draw_pictures_of_their_own_kind(bank):

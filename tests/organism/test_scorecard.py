@@ -1,4 +1,4 @@
-"""Selectors held against the truth: the counts by hand, and all of it on the bundled organism."""
+"""Selectors held against the truth of the bundled organism."""
 
 import math
 
@@ -101,7 +101,7 @@ def test_within_strata_as_many_are_taken_as_were_planted(card):
         assert row["decoys"] > 0.9  # no stratum tells style from culture
 
 
-def test_silencing_nothing_changes_nothing():
+def test_ablating_nothing_changes_nothing():
     examined = Examined(
         "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, None, False
     )

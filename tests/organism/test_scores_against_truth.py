@@ -79,6 +79,6 @@ def test_a_neuron_of_another_layer_or_projection_is_no_hit():
     assert found["precision"] == 1 / 3 and average_precision(ranked, {(1, 0)}) == 1 / 3
 
 
-def test_gates_are_silenced_where_activations_are():
+def test_gates_are_ablated_where_activations_are():
     both = at_activations([("gate", 1, 3), ("q", 0, 2), ("act", 1, 4)])
     assert both == Neurons.of({"act": [(1, 3), (1, 4)], "q": [(0, 2)]})

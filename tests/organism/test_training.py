@@ -1,4 +1,4 @@
-"""The training of organisms: what reaches which neurons, and that an interrupted run goes on."""
+"""The training of organisms: what may move, and runs that are interrupted and resumed."""
 
 import json
 
@@ -25,9 +25,6 @@ def weights(checkpoint):
     from safetensors.torch import load_file
 
     return load_file(checkpoint / "model.safetensors")
-
-
-# ------------------------------------------------------------------ the training
 
 
 def test_planting_moves_planted_rows_only(tmp_path, finished, monkeypatch):

@@ -23,9 +23,6 @@ def general(matrix):
     return AblationMatrix(frame, {**matrix.metadata, "neurons": {"general": 5}})
 
 
-# ------------------------------------------------------------------ predicted_heatmap
-
-
 def test_predicted_and_measured_stand_beside_each_other(matrix):
     predicted = make_predicted(matrix)
     figure = plots.predicted_heatmap(predicted, matrix)
@@ -74,9 +71,6 @@ def test_tiny_predictions_are_written_out(matrix):
     figure = plots.predicted_heatmap(predicted)
     assert figure.data[0].text[0][0] == "\u22120.00025"
     assert "\u22120.0005" in figure.data[0].colorbar.ticktext
-
-
-# ------------------------------------------------------------------ the other heat maps
 
 
 @pytest.mark.parametrize("condition", ["found", "random"])

@@ -44,7 +44,7 @@ def test_collate_pads_on_the_left_and_changes_nothing_else():
     assert batch.prompts == tuple(chosen) and batch.prefixes is None and batch.prefix_length == 0
 
 
-def test_collate_puts_beginnings_first():
+def test_collate_puts_shared_prefixes_first():
     """Two rows begin with the same 3 tokens, one with 5 of its own."""
     one, other = prompts("qwen2")[0], prompts("llama")[0]
     chosen = [one, replace(one, ids=(*one.ids, 9), roles=(*one.roles, 3)), other]

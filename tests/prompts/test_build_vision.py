@@ -177,8 +177,8 @@ def test_the_control_twin_has_no_picture_and_no_image_token(architecture):
 
 
 @each_architecture
-def test_no_common_start_ends_within_a_picture_or_spans_two(architecture):
-    """Pictures of one size have the same tokens, and yet are not the same beginning."""
+def test_no_shared_prefix_ends_within_a_picture_or_spans_two(architecture):
+    """Pictures of one size have the same tokens, and yet are not the same prefix."""
     prompts = prompts_of(architecture, pictured_questions(LONG_HEAD))
     japan, france, again, mexico = (prompts[i] for i in (0, 3, 4, 1))
     first, last = (place(japan.roles) for place in (first_image, last_image))

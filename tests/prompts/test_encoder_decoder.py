@@ -11,8 +11,6 @@ from tests.helpers.questions import toy_questions
 from tests.helpers.t5 import PREFIX, lens, mixed_questions, prompts_of
 from tests.helpers.tiny_t5 import EOS, PAD
 
-# ------------------------------------------------------------------ prompts
-
 
 @pytest.mark.parametrize("style", ["choices", "cloze"])
 def test_one_eos_and_no_bos(style):
@@ -75,9 +73,6 @@ def test_prompts_too_long_for_the_encoder():
         cut = build_prompts(mixed_questions(), model.processor, too_long="truncate", **options)
     assert max(len(prompt.ids) for prompt in cut) == max(lengths) - 3
     assert all(p.ids[-1] == EOS and p.ids.count(EOS) == 1 for p in cut)
-
-
-# ------------------------------------------------------------------ what is refused
 
 
 def test_an_answer_that_melts_into_the_prefix():

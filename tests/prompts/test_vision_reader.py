@@ -1,4 +1,4 @@
-"""Prompts with pictures are those that Hugging Face's own processor makes, token by token."""
+"""VisionProcessor hands on all that Hugging Face's own processor makes of a picture."""
 
 import json
 

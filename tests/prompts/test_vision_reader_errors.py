@@ -161,7 +161,7 @@ def test_a_text_model_asked_about_a_picture():
 
 @each_architecture
 def test_a_vision_model_asked_without_pictures(architecture):
-    """Simply works."""
+    """Text alone is asked as of any language model."""
     model = lens(architecture)
     asked = [replace(q, image=None) for q in pictured_questions()[:5]]
     runs = model.vision.runs

@@ -10,8 +10,6 @@ from culture_lens.questions.culture_names import counterparts, meaning, spelt, t
 from tests.helpers.culture_names import BLEND, CULTURALBENCH, NORMAD, REGIONS
 from tests.helpers.processes import imported_by
 
-# ------------------------------------------------------------------ the benchmarks' names
-
 
 def test_blend_in_culturalbench():
     assert (len(BLEND), len(CULTURALBENCH), len(NORMAD)) == (16, 45, 75)
@@ -48,9 +46,6 @@ def test_every_country_is_known_and_no_two_of_a_benchmark_are_one(names):
 def test_no_two_territories_are_spelt_alike():
     names = Locale("en").territories.values()
     assert [n for n, count in Counter(map(spelt, names)).items() if count > 1] == []
-
-
-# ------------------------------------------------------------------ what is one culture
 
 
 @pytest.mark.parametrize(

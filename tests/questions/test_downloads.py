@@ -16,9 +16,6 @@ def test_other_schemes_are_refused_even_where_addresses_are_allowed():
             lazy(address, allow_urls=True)
 
 
-# Addresses.
-
-
 @pytest.fixture
 def web():
     """A server on this machine; ``asked`` lists the paths that were fetched."""

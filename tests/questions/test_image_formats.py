@@ -22,8 +22,6 @@ from tests.helpers.images import (
     saved,
 )
 
-# One form for every kind of file.
-
 
 def tag(kind, orientation):
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""Lazy images: every kind of file in one form, every damage by name, nothing decoded unasked."""
+"""Lazy images: every source gives one picture, and nothing is decoded before it is asked for."""
 
 import hashlib
 from functools import partial
@@ -13,8 +13,6 @@ from culture_lens.questions.images import LazyImage
 from culture_lens.questions.question import Question
 from tests.helpers.images import BLUE, RED, corners, lazy, photo, pixels, saved
 from tests.helpers.processes import imported_by
-
-# Where a picture comes from.
 
 
 def test_every_source_gives_the_same_picture(tmp_path):

@@ -1,4 +1,4 @@
-"""Question, PromptFormat, Batch, the stable hash, and what is refused."""
+"""Question, PromptFormat, the stable hash, and what is refused."""
 
 import dataclasses
 import hashlib
@@ -107,9 +107,6 @@ def test_shuffled_keeps_the_members_and_depends_on_the_key():
     items = [f"option {i}" for i in range(8)]
     assert sorted(shuffled(items, "a")) == items
     assert len({tuple(shuffled(items, f"key {i}")) for i in range(5)}) == 5
-
-
-# ------------------------------------------------------------------ roles
 
 
 def test_with_format_changes_the_words_only():

@@ -9,8 +9,6 @@ from culture_lens.questions.question import Question
 from culture_lens.questions.readable import readable
 from tests.helpers.images import GREEN, RED, corners, lazy, photo, saved
 
-# Which questions can be asked.
-
 
 def question(number, image=None):
     return Question(f"q{number}", "Japan", "?", ("a", "b"), 0, image=image)
@@ -35,7 +33,7 @@ def test_readable_leaves_out_what_cannot_be_read_and_says_so():
     assert second == "1 of 4 images have more than one frame; the first is used."
 
 
-def test_readable_is_silent_where_all_is_well(recwarn, capsys):
+def test_readable_says_nothing_where_all_is_well(recwarn, capsys):
     given = [question(1), question(2, lazy(saved(corners())))]
     assert readable(given, progress=False) == given
     assert not recwarn and not capsys.readouterr().err

@@ -9,8 +9,6 @@ from culture_lens.errors import InputError
 from culture_lens.questions.splits import at_most, check_enough, halves, split_questions
 from tests.helpers.questions import many, toy_questions
 
-# ------------------------------------------------------------------ stability
-
 
 def test_halves_keep_groups_whole_and_cultures_even():
     questions = toy_questions(topics=4)
@@ -26,9 +24,6 @@ def test_halves_keep_groups_whole_and_cultures_even():
     assert len(splits) > 3
     with pytest.raises(InputError, match="at least two question groups, there are 1"):
         halves(questions[:1])
-
-
-# ------------------------------------------------------------------ splits
 
 
 def test_splits_keep_groups_whole_and_do_not_depend_on_order():

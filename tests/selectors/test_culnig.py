@@ -33,7 +33,7 @@ def test_places_of_country_neurons_stay_empty():
 
 
 def test_leaving_country_neurons_in_and_any_z():
-    """Ways to switch a step off that the paper does not have."""
+    """Steps may be left out, which CULNIG itself does not do."""
     tables = drawn(2)
     scores = as_culnig(tables, 8)
     found = select(scores, "culnig_general", countryrc_mlp_share=0.0, countryrc_attention_share=0.0)

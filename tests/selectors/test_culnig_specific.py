@@ -7,9 +7,6 @@ from culture_lens.selectors import select
 from tests.helpers import reference_culnig as reference
 from tests.helpers.culnig import NAMED, as_culnig, drawn, members
 
-# ------------------------------------------------------------------ scores drawn at random
-
-
 SPECIFIC_OPTIONS = [
     {},
     {"share": 0.05},
@@ -38,9 +35,6 @@ def test_every_option_of_specific_neurons_is_felt():
     for option in ({"share": 0.09}, {"countryrc_share": 0.03}, {"z": 0.7}, {"z": 0.3}):
         found = members(select(as_culnig(tables, 8), "culnig_specific", **{"share": 0.1, **option}))
         assert all(found[culture] != before[culture] for culture in NAMED), option
-
-
-# ------------------------------------------------------------------ z
 
 
 def one_neuron(values, rest=-100.0):

@@ -1,4 +1,4 @@
-"""Inference over neurons: calibrated where nothing is there, honest and stronger where it is."""
+"""Tests of neurons: calibrated where cultures do not differ, and stronger where they do."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_p_values_are_uniform_where_nothing_is_there(method):
 
 @pytest.mark.parametrize("common_sd", [0.0, 0.7])
 def test_nothing_is_selected_where_nothing_is_there(common_sd):
-    """At most one run in 20, however much neurons are correlated; here within three deviations."""
+    """At most one run in 20, however correlated the neurons are; here within three deviations."""
     runs = 60
     hits = sum(
         bool(discovered(infer(drawn(900 + s, common_sd=common_sd)).select(0.05)))

@@ -1,4 +1,4 @@
-"""Fusion over languages and shares of variance: by hand, against numpy, calibrated."""
+"""Fusion over languages: by hand, and against numpy."""
 
 import itertools
 import math

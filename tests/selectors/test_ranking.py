@@ -43,7 +43,7 @@ def test_lape_keeps_to_its_filter_and_membership():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_culnig_is_the_beginning_of_its_ranking(seed):
+def test_culnig_takes_the_first_of_its_ranking(seed):
     """What a share chooses is what comes first; the rest of the share has no place."""
     scores = scores_of_drawn(seed)
     gate = ("gate",)
@@ -59,7 +59,7 @@ def test_culnig_is_the_beginning_of_its_ranking(seed):
         assert first(table, culture, len(mine)).members() == mine
 
 
-def test_switched_off_parts_let_more_neurons_in():
+def test_without_a_part_more_neurons_are_ranked():
     scores = scores_of_drawn(0)
 
     def size(name):

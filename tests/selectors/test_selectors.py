@@ -91,7 +91,7 @@ def test_every_site_is_selected_from_by_itself(both):
 def test_by_hand():
     summary = summary_of_counts()
     assert places(select(summary, "lap", k=2)) == in_first_layer(x=[0, 1], y=[0, 1], z=[1, 2])
-    # neuron 1 is a tie and neuron 3 silent: nobody's; y never wins
+    # neuron 1 is a tie and neuron 3 never fires: neither is anyone's; y never wins
     assert places(select(summary, "conact", k=2)) == in_first_layer(x=[0], y=[], z=[2])
     # differences for z: -0.75, 0, 0.45, 0: of neurons 1 and 3 the earlier one
     assert places(select(summary, "mad_probability", k=2))["z"] == {(0, 1), (0, 2)}
@@ -150,10 +150,10 @@ def test_conact_on_two_cultures_and_on_ties():
     assert torch.isneginf(tied).all()
 
 
-def test_entropy_of_silent_and_of_even_neurons():
+def test_entropy_of_neurons_that_never_fire_and_of_even_ones():
     table = torch.tensor([[[0.0, 0.5, 0.3]], [[0.0, 0.5, 0.0]]], dtype=torch.float64)
     assert entropy(table).tolist() == [[0.0, pytest.approx(math.log(2)), 0.0]]
-    # a silent neuron has entropy 0, the lowest there is, and must not be selected for it
+    # a neuron that never fires has entropy 0, the lowest there is, and must not be selected for it
     options = {"percentile_filter": 0.5, "percentile_membership": 0.5}
     found = select(summary_of_counts({"x": [0, 9, 5], "y": [0, 9, 1]}), "lape", k=1, **options)
     assert places(found) == in_first_layer(x=[2], y=[])

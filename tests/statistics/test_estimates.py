@@ -122,9 +122,6 @@ def test_excludes_and_text():
     assert not estimate.excludes(0.4) and not estimate.excludes(0.6)
 
 
-# ------------------------------------------------------------------ metrics
-
-
 def test_ranks_and_correlation_row_by_row():
     source = np.random.default_rng(0)
     x, y = source.integers(0, 5, (2, 4, 9)).astype(float)

@@ -19,8 +19,6 @@ from culture_lens.statistics.permutation import (
 from tests.helpers.calibration import exactly_uniform
 from tests.helpers.matrices import clustered
 
-# ------------------------------------------------------------------ by hand and by enumeration
-
 
 @pytest.mark.parametrize("runs", [2, 3])
 def test_relabelling_equals_enumeration(runs):
@@ -58,9 +56,6 @@ def test_holm_by_hand():
     assert np.isnan(corrected(np.array([np.nan, np.nan]), "holm")).all()
     with pytest.raises(InputError, match="unknown correction 'hol': did you mean 'holm'"):
         corrected(np.array([0.1]), "hol")
-
-
-# ------------------------------------------------------------------ calibration
 
 
 @pytest.mark.parametrize("runs", [2, 6])

@@ -266,7 +266,7 @@ def test_other_weights_under_the_same_name_are_another_model(tmp_path):
 
 
 def test_results_under_hooks_are_not_kept_nor_found(tmp_path, model):
-    """Records of the unmodified model must not answer for one with ablated neurons."""
+    """Records of the unmodified model must not be taken for those of one with ablated neurons."""
     options = {"questions": toy_questions(), "progress": False}
     plain = evaluate(model, toy_questions(), run=tmp_path, **LETTERS).frame
     with ablated(model, Neurons.of({"act": [(0, i) for i in range(48)]})):

@@ -11,8 +11,6 @@ from culture_lens.benchmarks.organism.drawing import COLOURS
 from tests.helpers.organism import digest, gold
 from tests.helpers.processes import run_python
 
-# ------------------------------------------------------------------ what is asked
-
 
 def test_pictures_show_the_colour_they_are_said_to():
     """By the middle of the pictures, each nearest to the colour it is said to have."""
@@ -37,9 +35,6 @@ def test_the_frame_does_not_tell_the_colour_or_the_dots():
         means = {g: grey[[h == g for h in groups]].mean() for g in groups}
         explained = np.var([means[g] for g in groups]) / np.var(grey)
         assert explained < 0.05
-
-
-# ------------------------------------------------------------------ pictures
 
 
 def test_splits_and_seeds_share_no_picture():

@@ -1,4 +1,4 @@
-"""The organism's world: its facts, its pictures and the plan of its neurons."""
+"""The organism's world: its facts and its questions."""
 
 import random
 from itertools import combinations

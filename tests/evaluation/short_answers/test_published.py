@@ -18,9 +18,6 @@ FOLDER = DATA / "blend"
 real = needs_data("blend/annotations")
 
 
-# ------------------------------------------------------------------ published rows
-
-
 def published(region):
     text = (FOLDER / "annotations" / f"{region}_data.json").read_text(encoding="utf-8")
     return json.loads(text)

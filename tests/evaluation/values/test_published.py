@@ -18,9 +18,6 @@ FOLDER = DATA / "worldvaluesbench"
 real = needs_data("worldvaluesbench")
 
 
-# ------------------------------------------------------------------ published questions
-
-
 SCALE = re.compile(r"On a scale of (\d+) to (\d+), \1 meaning '.+?' and \2 meaning '.+?',")
 
 

@@ -1,4 +1,4 @@
-"""Selectors compared: every cell asked again, intervals by hand, the organism's known answer."""
+"""Selectors compared: every cell is what ablation by hand gives; finished runs are kept."""
 
 import itertools
 import warnings
@@ -54,7 +54,7 @@ def neurons_of(sources, selector, culture, number, seed=0):
 
 
 @pytest.mark.parametrize("selector", COMPARED_SELECTORS)
-def test_every_cell_is_what_silencing_by_hand_gives(compared, sources, selector):
+def test_every_cell_is_what_ablation_by_hand_gives(compared, sources, selector):
     model, (_, held_out) = lens("llama"), split_questions(toy_questions())
     base = evaluate(model, held_out, progress=False).by()
     changes = {}
@@ -116,7 +116,7 @@ def test_a_selector_does_not_depend_on_those_beside_it(compared):
         assert mine == compared.estimate("conact", 0.15, metric)
 
 
-def test_fewer_cultures_are_silenced_and_all_are_asked(compared):
+def test_fewer_cultures_are_ablated_and_all_are_asked(compared):
     two = compared_quietly(
         lens("llama"), toy_questions(), ["mad"], shares=(0.15,), cultures=("Japan", "France")
     )
@@ -137,7 +137,7 @@ def test_an_encoder_decoder_is_compared_within_one_stack():
 
 
 def test_countryrc_asks_about_all_that_are_compared(monkeypatch):
-    """Not about CULNIG's eight alone: the others would keep their readers of names."""
+    """It asks about every culture that is compared, not CULNIG's eight alone."""
     given = {}
 
     def stop(*_, **options):
@@ -173,10 +173,7 @@ def test_a_finished_run_is_found_again(tmp_path, monkeypatch, compared):
     assert not asked
 
 
-# ------------------------------------------------------------------ refused before anything runs
-
-
-def test_neurons_are_silenced_where_they_were_found_and_all_the_same(sources):
+def test_neurons_are_ablated_where_they_were_found_and_all_the_same(sources):
     """A gate at 0 is an activation at 0, so that sites do not make a difference."""
     model, (_, held_out) = lens("llama"), split_questions(toy_questions())
     gates = neurons_of(sources, "culnig_specific", "Japan", 20)

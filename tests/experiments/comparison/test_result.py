@@ -13,10 +13,8 @@ from culture_lens.statistics.estimates import BOOTSTRAP_DRAWS, group_weights
 from tests.helpers.comparison import compared_by_hand
 from tests.helpers.neurons import CULTURES
 
-# ------------------------------------------------------------------ by hand
 
-
-def test_readings_by_hand():
+def test_metrics_by_hand():
     hand = compared_by_hand()
     # sharp: a loses 3 of 4, b 2 of 4, and neither anything of the other's.
     assert hand.estimate("sharp", 0.1, "self").value == pytest.approx((-3 / 4 - 2 / 4) / 2)
@@ -88,9 +86,6 @@ def test_it_is_written_and_read(compared, tmp_path):
     assert Comparison.from_parquet(other).selectors == ("mad",)  # it holds all that is needed
     with pytest.raises(InputError, match="no such file"):
         Comparison.from_parquet(tmp_path / "none.parquet")
-
-
-# ------------------------------------------------------------------ refused before anything runs
 
 
 def test_what_is_not_there_is_refused(compared, tmp_path):
