@@ -274,15 +274,15 @@ def test_tiny_predictions_are_written_out(matrix):
 # ------------------------------------------------------------------ the other heat maps
 
 
-@pytest.mark.parametrize("kind", ["found", "random"])
-def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, kind):
-    change = plots.ablation_heatmap(matrix, what="p_change", kind=kind)
-    np.testing.assert_array_equal(change.data[0].z, matrix.table("p_change", kind).to_numpy())
+@pytest.mark.parametrize("condition", ["found", "random"])
+def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, condition):
+    change = plots.ablation_heatmap(matrix, what="p_change", condition=condition)
+    np.testing.assert_array_equal(change.data[0].z, matrix.table("p_change", condition).to_numpy())
     assert change.data[0].zmin == -change.data[0].zmax
-    cell = matrix.cell(CULTURES[0], CULTURES[1], "p_change", kind)
+    cell = matrix.cell(CULTURES[0], CULTURES[1], "p_change", condition)
     assert heatmaps.estimate_text(cell, "p_change") in change.data[0].hovertext[0][1]
-    gold = plots.ablation_heatmap(matrix, what="p_gold", kind=kind)
-    np.testing.assert_array_equal(gold.data[0].z, matrix.table("p_gold", kind).to_numpy())
+    gold = plots.ablation_heatmap(matrix, what="p_gold", condition=condition)
+    np.testing.assert_array_equal(gold.data[0].z, matrix.table("p_gold", condition).to_numpy())
     assert gold.data[0].zmin == 0
     base = matrix.draws("p_gold", "unmodified")[0, 0]
     for figure in (change, gold):
