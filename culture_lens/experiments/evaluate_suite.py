@@ -14,7 +14,7 @@ from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.evaluation.short_answers import ShortQuestion, evaluate_short_answers
 from culture_lens.evaluation.values import evaluate_values
-from culture_lens.experiments.masks import Mask, RandomMasks, found_and_random, labelled
+from culture_lens.experiments.masks import AblationMask, RandomMasks, found_and_random, labelled
 from culture_lens.experiments.suite import SUITE_COLUMNS, Suite
 from culture_lens.experiments.unseen import unseen
 from culture_lens.interventions.hooks import Value
@@ -166,7 +166,7 @@ def worded(
 def values_of(
     model: LensModel,
     questions: SuiteQuestions,
-    masks: Sequence[Mask],
+    masks: Sequence[AblationMask],
     scoring: ScoringName | None,
     value: Value,
     running: Running,

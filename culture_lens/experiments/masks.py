@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class AblationMask:
     """Neurons that are ablated together.
 
     Attributes:
@@ -32,7 +32,7 @@ class Mask:
         facts: Further columns of the records, such as selector and share.
 
     Example:
-        >>> Mask("found", "Japan", neurons=Neurons.of({})).columns
+        >>> AblationMask("found", "Japan", neurons=Neurons.of({})).columns
         {'condition': 'found', 'mask': 'Japan', 'seed': 0}
     """
 
@@ -85,7 +85,7 @@ class RandomMasks:
             )
 
 
-def found_and_random(model: LensModel, found: NeuronSet, random: RandomMasks) -> list[Mask]:
+def found_and_random(model: LensModel, found: NeuronSet, random: RandomMasks) -> list[AblationMask]:
     """List the masks of an experiment: none, every culture's neurons, and random ones per seed.
 
     Raises:
@@ -94,18 +94,21 @@ def found_and_random(model: LensModel, found: NeuronSet, random: RandomMasks) ->
     Example:
         ``found_and_random(model, found, RandomMasks(random_seeds=5))``
     """
-    masks = [Mask(UNMODIFIED), *(Mask(FOUND, name, 0, found[name]) for name in found)]
+    masks = [
+        AblationMask(UNMODIFIED),
+        *(AblationMask(FOUND, name, 0, found[name]) for name in found),
+    ]
     for seed, drawn in enumerate(random.draws(model, found)):
-        masks += [Mask(RANDOM, name, seed, drawn[name]) for name in drawn]
+        masks += [AblationMask(RANDOM, name, seed, drawn[name]) for name in drawn]
     return masks
 
 
-def labelled(masks: Sequence[Mask]) -> list[tuple[str, Neurons | None]]:
+def labelled(masks: Sequence[AblationMask]) -> list[tuple[str, Neurons | None]]:
     """Give the label and the neurons of every mask, as ``answer_masks`` takes them."""
     return [(mask.label, mask.neurons) for mask in masks]
 
 
-def joined(masks: Sequence[Mask], records: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def joined(masks: Sequence[AblationMask], records: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put the records of all masks into one table, with the columns of the mask first.
 
     Args:

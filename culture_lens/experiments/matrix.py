@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MEAN = "mean"
 """The row of the mean over cultures."""
-READ = ("prediction", "correct", "p_gold")
+ANSWER_COLUMNS = ("prediction", "correct", "p_gold")
 """The columns of an Evaluation that tables are made of."""
 Draws = Float[np.ndarray, "draw mask culture"]
 
@@ -54,7 +54,7 @@ class AblationMatrix(ResultRecord):
     """
 
     what = "an ablation matrix"
-    needs = ("condition", "mask", "seed", "id", "culture", "group", *READ)
+    needs = ("condition", "mask", "seed", "id", "culture", "group", *ANSWER_COLUMNS)
 
     @cached_property
     def cultures(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ SERIES: dict[Condition, tuple[str, str, str, int]] = {
 }
 """Condition -> name, colour, symbol and size of its marks."""
 BESIDE, MANY_ROWS = 0.34, 16
-Cells = dict["Metric", dict["Condition", Estimate]]
+MetricEstimates = dict["Metric", dict["Condition", Estimate]]
 """The estimates of a row: metric -> condition -> estimate."""
 
 
@@ -76,7 +76,7 @@ def self_cross_chart(matrix: AblationMatrix) -> go.Figure:
     tables = {condition: matrix.summary(condition) for condition in conditions}
     own = tables[FOUND]["self"]
     cultures = sorted(own.index, key=lambda culture: (own[culture].value, culture))
-    rows: dict[str, Cells] = {
+    rows: dict[str, MetricEstimates] = {
         culture: {
             metric: {condition: tables[condition].loc[culture, metric] for condition in conditions}
             for metric in metrics
@@ -123,7 +123,7 @@ def conditions_of(matrix: AblationMatrix) -> list[Condition]:
     return [FOUND, RANDOM] if matrix.has_random else [FOUND]
 
 
-def means_of(matrix: AblationMatrix, metrics: Sequence[Metric]) -> Cells:
+def means_of(matrix: AblationMatrix, metrics: Sequence[Metric]) -> MetricEstimates:
     """Give the mean of each metric over cultures, in every condition."""
     return {
         metric: {
@@ -148,7 +148,7 @@ def facts_of(matrices: Mapping[str, AblationMatrix]) -> dict[str, Any]:
 def dots(
     title: str,
     subtitle: str,
-    rows: Sequence[tuple[str, Cells]],
+    rows: Sequence[tuple[str, MetricEstimates]],
     metrics: Sequence[Metric],
     line_before: int | None = None,
 ) -> go.Figure:
@@ -183,13 +183,13 @@ def dots(
     return figure
 
 
-def every_estimate(rows: Sequence[tuple[str, Cells]]) -> list[Estimate]:
+def every_estimate(rows: Sequence[tuple[str, MetricEstimates]]) -> list[Estimate]:
     """List the estimates of all rows, metrics and conditions."""
     return [e for _, cells in rows for conditions in cells.values() for e in conditions.values()]
 
 
 def series(
-    rows: Sequence[tuple[str, Cells]], metric: Metric, condition: Condition, offset: float
+    rows: Sequence[tuple[str, MetricEstimates]], metric: Metric, condition: Condition, offset: float
 ) -> go.Scatter:
     """Make the trace of one metric under one condition."""
     name, colour, symbol, size = SERIES[condition]

@@ -198,8 +198,8 @@ def scatter(table: pd.DataFrame, series: Series) -> go.Scatter:
     return go.Scatter(
         x=[estimate.value for estimate in table["predicted"]],
         y=[estimate.value for estimate in table["measured"]],
-        error_x=error_bars(table["predicted"], BAR_COLOUR, 1),
-        error_y=error_bars(table["measured"], BAR_COLOUR, 1),
+        error_x=error_bars(table["predicted"], BAR_COLOUR, 1.0),
+        error_y=error_bars(table["measured"], BAR_COLOUR, 1.0),
         mode="markers",
         name=series.name,
         showlegend=False,

@@ -153,7 +153,7 @@ def random_in_words(random: pd.DataFrame, seeds: int) -> str:
     single = f"single cultures after correction: {join(marked) if marked else 'none'}"
     sets = "1 random set" if seeds == 1 else f"{seeds} random sets"
     rank = f"Rank among {sets}: p = {p_value(mean['rank_p'])}"
-    few = "" if seeds >= RANKED else f", which fewer than {RANKED} cannot bring to {ALPHA:g}"
+    few = "" if seeds >= RANKED else f"; fewer than {RANKED} sets cannot reach {ALPHA:g}"
     return (
         f"Random neurons: found minus random {spoken(mean['difference'])} on average; found "
         f"neurons {verdict} from these ({equals(mean['p'])}; {single}). {rank}{few}."

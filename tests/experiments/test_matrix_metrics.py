@@ -184,7 +184,7 @@ def test_cultures_that_are_only_evaluated_or_only_ablated():
 
 
 def test_unknown_metric():
-    with pytest.raises(InputError, match="no metric 'selfs'; there are: base, self"):
+    with pytest.raises(InputError, match="unknown metric 'selfs': did you mean 'self'"):
         random_records().overall("selfs")
 
 

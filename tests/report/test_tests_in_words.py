@@ -50,7 +50,7 @@ def test_two_random_sets_cannot_rank(told):
     (line,) = [line for line in told["sentences"] if line.startswith("Random")]
     # Each set breaks item 0 or 1: of 24 answers one, where it was right before.
     assert "found neurons differ from these" in line
-    assert "Rank among 2 random sets: p = 0.33, which fewer than 19 cannot bring to 0.05." in line
+    assert "Rank among 2 random sets: p = 0.33; fewer than 19 sets cannot reach 0.05." in line
 
 
 def test_few_cultures_are_noted():

@@ -35,7 +35,7 @@ from culture_lens.experiments.comparison.plan import (
 )
 from culture_lens.experiments.comparison.result import KEPT_COLUMNS, Comparison
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
-from culture_lens.experiments.masks import Mask, joined, labelled
+from culture_lens.experiments.masks import AblationMask, joined, labelled
 from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import PROJECTIONS, part_of, sites_reading
@@ -155,14 +155,16 @@ def compare_selectors(
         {"scoring": scoring, **vars(running), **further},
     )
     masks = [
-        Mask(FOUND, culture, seed, first(ranked, culture, number), {"selector": name, "share": at})
+        AblationMask(
+            FOUND, culture, seed, first(ranked, culture, number), {"selector": name, "share": at}
+        )
         for name in names
         for seed, ranked in rankings(name, sources, random_seeds)
         for at, number in numbers.items()
         for culture in chosen
     ]
     warn_of_fewer(masks, numbers)
-    every = [Mask(UNMODIFIED, facts={"selector": "", "share": 0.0}), *masks]
+    every = [AblationMask(UNMODIFIED, facts={"selector": "", "share": 0.0}), *masks]
     records = answer_masks(
         model, prompts, read_by, labelled(every), label="selectors", running=running
     )
@@ -220,7 +222,7 @@ def rankings(name: str, sources: Sources, seeds: int) -> list[tuple[int, NeuronS
     return [(seed, SELECTORS[RANDOM](sources.summary, seed=seed)) for seed in range(seeds)]
 
 
-def layers_of(mask: Mask, layers: int) -> dict[str, Any]:
+def layers_of(mask: AblationMask, layers: int) -> dict[str, Any]:
     """Give the selector, share, culture and seed of a mask, and its neurons in every layer."""
     counts = per_layer(mask.neurons, layers) if mask.neurons is not None else [0] * layers
     return {**mask.facts, "mask": mask.name, "seed": mask.seed, "counts": counts}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from culture_lens.errors import InputError, unknown, warn
-from culture_lens.experiments.masks import Mask
+from culture_lens.experiments.masks import AblationMask
 from culture_lens.experiments.unseen import outside_groups
 from culture_lens.find import check_options, summarise
 from culture_lens.models.lens_model import LensModel
@@ -109,7 +109,7 @@ def cultures_of(
     return chosen
 
 
-def warn_of_fewer(masks: Sequence[Mask], numbers: Mapping[float, int]) -> None:
+def warn_of_fewer(masks: Sequence[AblationMask], numbers: Mapping[float, int]) -> None:
     """Warn of selectors that rank fewer neurons than were asked for."""
     few: dict[str, list[str]] = {}
     for mask in masks:
