@@ -95,7 +95,7 @@ def test_nothing_is_shared_within_a_sliding_window():
     model = lens("gemma3", torch.float64)
     assert model.window == 8 and lens("mistral").window == 0
     assert not model.can_share_prefix(prompts_of(model, form=LONG_HEAD))
-    assert lens("mistral").shares(prompts_of(lens("mistral"), form=LONG_HEAD))
+    assert lens("mistral").can_share_prefix(prompts_of(lens("mistral"), form=LONG_HEAD))
 
 
 def test_beginnings_are_run_under_the_hooks_of_the_moment():

@@ -142,7 +142,7 @@ def test_bfloat16_runs_and_stays_close(name):
         return float((logits - exact).square().mean().sqrt() / exact.std())
 
     for share in (False, True) if name in SHARING else (False,):
-        found = model.logits(batch_of(name, share=share))
+        found = model.logits(batch_of(name, share_prefix=share))
         assert found.dtype == torch.bfloat16 and found.isfinite().all()
         # no worse than Hugging Face itself in that precision, with room for chance
         assert error(found.float()) < 1.5 * error(expected) + 0.01
