@@ -152,7 +152,7 @@ def use_native_norms(bridge: Any) -> None:
 
 
 def add_act_hook(bridge: Any, mlp: Any, name: str) -> None:
-    """Put a TransformerLens hook point behind the activation function of one layer's MLP."""
+    """Put a TransformerLens hook point after the activation function of one layer's MLP."""
     from transformer_lens.hook_points import HookPoint
 
     module = mlp.original_component
@@ -195,7 +195,7 @@ def site_widths(bridge: Any, gated: bool, name: str) -> dict[str, int]:
 
     stacks = stacks_of(bridge)
     both = "act" not in stacks
-    # Attention between the stacks lies in the decoder's layers.
+    # Attention between the stacks is in the decoder's layers.
     layers = {site.rpartition(".")[0]: len(blocks) for site, blocks in stacks.items()}
     layers["cross"] = len(stacks.get("decoder.act", ()))
     known = bridge.hook_dict

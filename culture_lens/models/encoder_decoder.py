@@ -1,7 +1,7 @@
 """EncoderDecoder: a LensModel of two stacks (T5, FLAN-T5, mT5).
 
 The encoder reads the prompt, once; the decoder is given its start token and the answer prefix, and
-writes the answer behind them. What differs from a decoder-only model:
+writes the answer after them. What differs from a decoder-only model:
 
 * Sites say their stack, ``encoder.act`` or ``decoder.act``; ``cross.q`` and ``cross.z`` lie over
   the decoder's positions, ``cross.k`` and ``cross.v`` over the encoder's. The stacks need not have
@@ -159,7 +159,7 @@ class EncoderDecoder(LensModel):
             **options,
         )
 
-    def _run_behind(
+    def _run_after(
         self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
     ) -> Float[Tensor, "option pos vocab"]:
         """Run the decoder further; the encoder has run, once for all options of a row."""

@@ -292,22 +292,22 @@ class LensModel:
     def _option_log_probs(
         self, batch: Batch, cache: Any, rows: Tensor, options: Sequence[Sequence[int]]
     ) -> Float[Tensor, "option pos vocab"]:
-        """Run options behind the rows they belong to; log-probabilities of what comes next."""
+        """Run options after the rows they belong to; log-probabilities of what comes next."""
         ids, mask = padded_options(options, self.pad_id)
         held = copy.deepcopy(cache)  # a forward writes into the cache it is given
         held.batch_select_indices(rows.to(self.device))
         with running(rows):
-            logits = self._run_behind(batch, rows, ids, mask, held)
+            logits = self._run_after(batch, rows, ids, mask, held)
         return logits.float().log_softmax(-1)
 
-    def _run_behind(
+    def _run_after(
         self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
     ) -> Float[Tensor, "option pos vocab"]:
-        """Run tokens behind some rows of a batch, whose keys and values are in the cache."""
+        """Run tokens after some rows of a batch, whose keys and values are in the cache."""
         logits: Tensor = self.bridge(
             ids.to(self.device),
             attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
             past_key_values=cache,
-            **self.vision.arguments_behind(batch, rows, ids.shape[1]),
+            **self.vision.arguments_after(batch, rows, ids.shape[1]),
         )
         return logits

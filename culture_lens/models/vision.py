@@ -75,10 +75,10 @@ class Vision(Protocol):
         """Bytes that the features of one image token take."""
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
-        """Make the keywords that a forward of a batch needs beside ids and mask."""
+        """Make the keywords that a forward of a batch needs besides ids and mask."""
 
-    def arguments_behind(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
-        """Make the keywords of a forward of ``width`` tokens behind rows of a batch."""
+    def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens after rows of a batch."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class NoPictures:
         """Return no keywords."""
         return {}
 
-    def arguments_behind(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
+    def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Return no keywords."""
         return {}
 
@@ -201,7 +201,7 @@ class VisionTower:
         self.kept.forget()
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
-        """Make the keywords that a forward of a batch needs beside ids and mask.
+        """Make the keywords that a forward of a batch needs besides ids and mask.
 
         For a batch with shared prefixes, those of the rests; its pictures are in the prefixes.
 
@@ -226,8 +226,8 @@ class VisionTower:
             given["position_ids"] = self._positions(batch)[..., batch.prefix_length :]
         return given
 
-    def arguments_behind(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
-        """Make the keywords of a forward of ``width`` tokens behind rows of a batch.
+    def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens after rows of a batch.
 
         Positions go on from the furthest one of each row, in all three axes.
         """

@@ -1,4 +1,4 @@
-"""Options and labels as token ids behind a prompt."""
+"""Options and labels as token ids after a prompt."""
 
 from __future__ import annotations
 

@@ -24,11 +24,10 @@ from culture_lens.prompts.answers import joined
 from culture_lens.prompts.layout import Span, fill_layout, token_roles
 from culture_lens.prompts.prompt import STYLES, Prompt, Role, Style
 from culture_lens.prompts.reader import Reader, Rendered
+from culture_lens.prompts.running import TOO_LONG
 from culture_lens.prompts.text_reader import as_reader
 from culture_lens.prompts.tokens import encode
 from culture_lens.questions.question import Question
-
-TOO_LONG = ("error", "skip", "truncate")
 
 
 def build_prompts(
@@ -48,7 +47,7 @@ def build_prompts(
         processor: What the model reads with, ``model.processor``; or a bare fast tokenizer.
         style: ``"choices"`` or ``"cloze"``.
         context: The model's context in tokens; no check where ``None``.
-        reserve: Tokens to keep free behind every prompt; the options of a cloze prompt always
+        reserve: Tokens to keep free after every prompt; the options of a cloze prompt always
             have room kept for them.
         too_long: ``"error"`` refuses, ``"skip"`` leaves those questions out, ``"truncate"`` drops
             tokens from the start of the question; the last two warn and count them.

@@ -1,4 +1,4 @@
-"""Options of cloze prompts as they are run behind their prompts."""
+"""Options of cloze prompts as they are run after their prompts."""
 
 from __future__ import annotations
 

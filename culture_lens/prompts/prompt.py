@@ -73,7 +73,7 @@ class Prompt:
         roles: One ``Role`` per token.
         style: ``"choices"`` where the options are shown, ``"cloze"`` where they are not.
         continuations: Token ids of each option as it follows a cloze prompt; else empty.
-        tail: The character of ``text`` behind the picture, 0 where there is none.
+        tail: The first character of ``text`` after the picture, 0 where there is none.
         decoder_ids: For an encoder-decoder, what its decoder is given: the start token and the
             answer prefix; ``text``, ``ids`` and ``roles`` are the encoder's then. Else empty.
     """
@@ -101,7 +101,7 @@ class Prompt:
 
     @property
     def longest_answer(self) -> int:
-        """Tokens that must fit behind the prompt; a decoder has its own room for them."""
+        """Tokens that must fit after the prompt; 0 for a decoder, which has a length of its own."""
         if self.decoder_ids:
             return 0
         return max((len(tokens) for tokens in self.continuations), default=0)

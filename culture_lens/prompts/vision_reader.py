@@ -15,7 +15,7 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.reader import Rendered
-from culture_lens.prompts.tokens import chat_text, ids_behind, place_of, plain_text
+from culture_lens.prompts.tokens import chat_text, ids_after, place_of, plain_text
 from culture_lens.questions.images import LazyImage
 from culture_lens.questions.question import Question
 
@@ -136,7 +136,7 @@ class VisionReader:
             same = tuple(own) == prompt.ids[len(prompt.ids) - len(own) :]
             if own and same and whole[: len(own)] == own and len(whole) > len(own):
                 return tuple(whole[len(own) :])
-        return ids_behind(prompt, continuation, self.tokenizer)
+        return ids_after(prompt, continuation, self.tokenizer)
 
     def written(self, image: LazyImage) -> str:
         """The text that stands for a picture in a prompt, its image tokens written out.
