@@ -11,7 +11,8 @@ from culture_lens.experiments.masks import (
     joined,
     labelled,
 )
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
 from tests.conftest import lens
 

@@ -14,11 +14,13 @@ from culture_lens.experiments.evaluate_suite import evaluate_suite
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.experiments.transfer_matrix import transfer_matrix
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import Neurons, NeuronSet
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import build_prompts
+from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running
-from tests.conftest import lens, toy_questions
+from tests.conftest import lens
+from tests.helpers.questions import toy_questions
 
 SOME = {culture: Neurons.of({"act": [(0, 1)]}) for culture in ("Japan", "Mexico")}
 SET = NeuronSet(SOME, {"act": (3, 48)})
