@@ -54,6 +54,9 @@ from .evaluation.values import (
 from .evaluation.values import (
     load_values as load_values,
 )
+from .experiments.ablation_fidelity import fidelity as fidelity
+from .experiments.ablation_fidelity import matrix_fidelity as matrix_fidelity
+from .experiments.ablation_matrix import ablation_matrix as ablation_matrix
 from .experiments.agreement_with_table import agreement_with_table as agreement_with_table
 from .experiments.cell_tests import (
     against_random as against_random,
@@ -70,20 +73,12 @@ from .experiments.comparison import (
 from .experiments.comparison import (
     compare_selectors as compare_selectors,
 )
+from .experiments.evaluate_suite import evaluate_suite as evaluate_suite
 from .experiments.fidelity import (
     Fidelity as Fidelity,
 )
-from .experiments.fidelity import (
-    fidelity as fidelity,
-)
-from .experiments.fidelity import (
-    matrix_fidelity as matrix_fidelity,
-)
 from .experiments.matrix import (
     AblationMatrix as AblationMatrix,
-)
-from .experiments.matrix import (
-    ablation_matrix as ablation_matrix,
 )
 from .experiments.power import minimum_detectable_effect as minimum_detectable_effect
 from .experiments.predicted_matrix import (
@@ -101,15 +96,10 @@ from .experiments.related_cultures import (
 from .experiments.suite import (
     Suite as Suite,
 )
-from .experiments.suite import (
-    evaluate_suite as evaluate_suite,
-)
 from .experiments.transfer import (
     TransferMatrix as TransferMatrix,
 )
-from .experiments.transfer import (
-    transfer_matrix as transfer_matrix,
-)
+from .experiments.transfer_matrix import transfer_matrix as transfer_matrix
 from .find import (
     find_culture_neurons as find_culture_neurons,
 )

@@ -31,6 +31,7 @@ from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
     from culture_lens.evaluation.evaluate import Evaluation
+    from culture_lens.evaluation.scoring import ScoringName
 
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
@@ -78,7 +79,7 @@ def summarise(
     *,
     style: Style = "choices",
     only_correct: bool = False,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     per_culture: int | None = None,
     replicates: int = 0,
     strata: str | Sequence[str] | None = None,

@@ -32,202 +32,18 @@ is measured in every round with the model's own weights. Needed are, without pad
 from __future__ import annotations
 
 import argparse
-import random
-import resource
 import statistics
-import subprocess
-import sys
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from attribution_passes import PASSES, SHAPES, Job, random_ids
+from measure import Pass, peak_mib, peak_of, ratio, take_turns
+from transformers import AutoTokenizer
 
-from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE, AttributionSums
-from culture_lens.attribution.item_scores import gold_tokens, item_scores
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.models.checkpoints import embedded_path
-from culture_lens.models.load import load_model
-from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import Batch, Prompt, Role
-
-SHAPES = {
-    "llama-3.1-8b": dict(
-        vocab_size=128256,
-        hidden_size=4096,
-        intermediate_size=14336,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-    ),
-    "tiny": dict(
-        vocab_size=49152,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    ),
-}
-OUR_SITES = ("mlp.gate_proj", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-PUBLISHED_SITES = (*OUR_SITES, "mlp.up_proj")
-Pass = Callable[[], None]
-
-
-@dataclass
-class Job:
-    """What every pass works on."""
-
-    options: argparse.Namespace
-    tokenizer: Any
-    prompts: list[Prompt]
-
-    @cached_property
-    def gold(self) -> dict[str, int]:
-        """The right letter's token, by question id."""
-        return gold_tokens(self.prompts, self.tokenizer)
-
-    @cached_property
-    def work(self) -> list[Batch]:
-        """Batches sorted by length, as the package makes them."""
-        return batches(self.prompts, self.options.batch_size, self.tokenizer.pad_token_id)
-
-    @cached_property
-    def in_order(self) -> list[Batch]:
-        """Batches in the order of the questions, which the published procedure runs."""
-        size, pad_id = self.options.batch_size, self.tokenizer.pad_token_id
-        starts = range(0, len(self.prompts), size)
-        return [collate(self.prompts[start : start + size], pad_id) for start in starts]
-
-    def hf_model(self) -> Any:
-        """The plain model, new each time."""
-        dtype = getattr(torch, self.options.dtype)
-        if not self.options.model_shape:
-            model = AutoModelForCausalLM.from_pretrained(embedded_path("smollm2-135m"), dtype=dtype)
-            return model.to(self.options.device).eval()
-        shape = dict(SHAPES[self.options.model_shape])
-        if self.options.layers:
-            shape["num_hidden_layers"] = self.options.layers
-        torch.manual_seed(0)
-        with torch.device(self.options.device):
-            return AutoModelForCausalLM.from_config(LlamaConfig(**shape), dtype=dtype).eval()
-
-    def inputs(self, batch: Batch) -> dict[str, Any]:
-        """Token ids and mask on the device."""
-        device = self.options.device
-        ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-        return {"input_ids": ids, "attention_mask": mask, "use_cache": False}
-
-    def p_gold(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Probability of each item's right letter after its last token."""
-        gold = [self.gold[prompt.question.id] for prompt in batch.prompts]
-        return logits[:, -1].float().softmax(-1)[range(len(gold)), gold]
-
-
-def keep_outputs(model: Any, sites: tuple[str, ...], retain: bool) -> dict[tuple[str, int], Tensor]:
-    """Hook the raw modules so that each forward leaves their outputs in the dictionary."""
-    kept: dict[tuple[str, int], Tensor] = {}
-
-    def hook(site: str, layer: int) -> Callable[..., None]:
-        def keep(_module: Any, _inputs: Any, output: Tensor) -> None:
-            if retain:
-                output.retain_grad()
-            kept[site, layer] = output
-
-        return keep
-
-    for layer, block in enumerate(model.model.layers):
-        for site in sites:
-            block.get_submodule(site).register_forward_hook(hook(site, layer))
-    return kept
-
-
-def forward_pass(job: Job) -> Pass:
-    """The plain model without gradients."""
-    model = job.hf_model().requires_grad_(False)
-
-    @torch.inference_mode()
-    def run() -> None:
-        for batch in job.work:
-            model(**job.inputs(batch), logits_to_keep=1)
-
-    return run
-
-
-def bare_pass(job: Job) -> Pass:
-    """The plain model forward and backward to the activations that are scored."""
-    model = job.hf_model().requires_grad_(False)
-    model.get_input_embeddings().register_forward_hook(lambda _m, _i, out: out.requires_grad_())
-    kept = keep_outputs(model, OUR_SITES, retain=False)
-
-    def run() -> None:
-        for batch in job.work:
-            logits = model(**job.inputs(batch), logits_to_keep=1).logits
-            torch.autograd.grad(job.p_gold(logits, batch).sum(), list(kept.values()))
-            kept.clear()
-
-    return run
-
-
-def our_pass(job: Job) -> Pass:
-    """The package's attribution."""
-    name = job.options.model_shape or "smollm2-135m"
-    model = load_model(name, hf_model=job.hf_model(), tokenizer=job.tokenizer)
-
-    def run() -> None:
-        sums = AttributionSums()
-        for batch in job.work:
-            sums.update(item_scores(model, batch, job.gold), batch.prompts)
-        sums.scores({})
-
-    return run
-
-
-def default_pass(job: Job) -> Pass:
-    """The package's attribution with its own batch size."""
-    options = argparse.Namespace(**{**vars(job.options), "batch_size": GRADIENT_BATCH_SIZE})
-    return our_pass(Job(options, job.tokenizer, job.prompts))
-
-
-def published_pass(job: Job) -> Pass:
-    """The published procedure's structure."""
-    model = job.hf_model().train()
-    kept = keep_outputs(model, PUBLISHED_SITES, retain=True)
-
-    def run() -> None:
-        sums: dict[tuple[str, int, int], dict[str, float]] = defaultdict(lambda: defaultdict(float))
-        for batch in job.in_order:
-            model.zero_grad()
-            inputs = job.inputs(batch)
-            p_gold = job.p_gold(model(**inputs).logits, batch)
-            p_gold.sum().backward()
-            padding = (inputs["attention_mask"] == 0)[..., None]
-            for (site, layer), output in kept.items():
-                scores = (output * output.grad).detach().masked_fill(padding, -torch.inf)
-                items = (scores.amax(1) * p_gold.detach()[:, None]).cpu().tolist()
-                for prompt, item in zip(batch.prompts, items, strict=True):
-                    culture = prompt.question.culture
-                    for neuron, score in enumerate(item):
-                        sums[site, layer, neuron][culture] += score
-            kept.clear()
-
-    return run
-
-
-PASSES: dict[str, Callable[[Job], Pass]] = {
-    "forward": forward_pass,
-    "bare": bare_pass,
-    "ours": our_pass,
-    "default": default_pass,
-    "published": published_pass,
-}
 
 
 def products(job: Job) -> tuple[Pass, float]:
@@ -262,37 +78,8 @@ def needed_operations(job: Job) -> float:
     return 2.0 * sum(lengths) * (2 * every - unscored) + attention + head
 
 
-def timed(run: Pass, options: argparse.Namespace) -> float:
-    """Seconds that a call takes."""
-    clock = time.process_time if options.one_thread else time.perf_counter
-    settle = torch.cuda.synchronize if options.device == "cuda" else lambda: None
-    settle()
-    start = clock()
-    run()
-    settle()
-    return clock() - start
-
-
-def peak_mib(device: str) -> int:
-    """Highest memory of this process so far: the allocator's on a GPU, else resident."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() >> 20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-
-
-def random_ids(prompts: list[Prompt], tokens: int) -> list[Prompt]:
-    """The same questions with random token ids, ``tokens`` long less up to a quarter."""
-    draw = random.Random(0)
-    made = []
-    for prompt in prompts:
-        length = draw.randint(max(1, tokens * 3 // 4), tokens)
-        ids = tuple(draw.randrange(3, 49152) for _ in range(length))
-        made.append(replace(prompt, ids=ids, roles=(int(Role.QUESTION),) * length))
-    return made
-
-
-def main() -> None:
-    """Print the table, or with ``--only`` the peak memory of one pass."""
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--items", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
@@ -304,58 +91,62 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128, help="tokens of its random prompts")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    if options.one_thread:
-        torch.set_num_threads(1)
+    return parser.parse_args()
+
+
+def make_job(options: argparse.Namespace) -> Job:
+    """Make the prompts that every pass runs."""
     tokenizer = AutoTokenizer.from_pretrained(embedded_path("smollm2-135m"))
     questions = load_benchmark("countryrc", split="identify")[: options.items]
     prompts = build_prompts(questions, tokenizer)
     if options.model_shape:
         prompts = random_ids(prompts, options.tokens)
-    job = Job(options, tokenizer, prompts)
+    return Job(options, tokenizer, prompts)
+
+
+def main() -> None:
+    """Print the table, or with ``--only`` the peak memory of one pass."""
+    options = read_options()
+    warnings.simplefilter("ignore")
+    if options.one_thread:
+        torch.set_num_threads(1)
+    job = make_job(options)
+    cuda = options.device == "cuda"
     if options.only:
         PASSES[options.only](job)()
-        print(peak_mib(options.device))
+        print(torch.cuda.max_memory_allocated() >> 20 if cuda else peak_mib())
         return
-    memory: dict[str, float] = {}
-    for name in PASSES:  # first, while this process is small: a child counts its parent's peak
-        command = [sys.executable, *sys.argv, "--only", name]
-        repeats = 1 if name == "published" else 3
-        peaks = [int(subprocess.check_output(command).split()[-1]) for _ in range(repeats)]
-        memory[name] = statistics.median(peaks)
+    memory = {
+        name: peak_of("--only", name, repeats=1 if name == "published" else 3) for name in PASSES
+    }
     needed = needed_operations(job)
     runs = {name: make(job) for name, make in PASSES.items()}
     runs["products"], counted = products(job)
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(options.rounds):
-        for name, run in runs.items():
-            times[name].append(timed(run, options))
-
-    def ratio(name: str, other: str) -> float:
-        return statistics.median(a / b for a, b in zip(times[name], times[other], strict=True))
-
+    times = take_turns(
+        runs,
+        options.rounds,
+        time.process_time if options.one_thread else time.perf_counter,
+        torch.cuda.synchronize if cuda else lambda: None,
+    )
     lengths = [len(prompt.ids) for prompt in job.prompts]
     padded = sum(batch.input_ids.numel() for batch in job.work)
     print(f"{len(lengths)} prompts, {sum(lengths)} tokens and {padded - sum(lengths)} of padding")
     print("pass       seconds   of bare   peak MiB   of bare")
     for name in PASSES:
         print(
-            f"{name:9}  {statistics.median(times[name]):7.2f}   {ratio(name, 'bare'):7.3f}"
+            f"{name:9}  {statistics.median(times[name]):7.2f}   {ratio(times, name, 'bare'):7.3f}"
             f"   {memory[name]:8.0f}   {memory[name] / memory['bare']:7.3f}"
         )
     for name in ("ours", "default"):
         print(
-            f"published takes {ratio('published', name):.2f} times the time of {name}, which takes "
-            f"{memory[name] / memory['published']:.2f} of its memory"
+            f"published takes {ratio(times, 'published', name):.2f} times the time of {name}, "
+            f"which takes {memory[name] / memory['published']:.2f} of its memory"
         )
     speed = counted / statistics.median(times["products"])
     print(f"floor: {needed / 1e9:.0f} GFLOP at {speed / 1e9:.0f} GFLOP/s, {needed / speed:.2f} s")
     scale = counted / needed
     for name in ("bare", "ours"):
-        print(f"{name} takes {ratio(name, 'products') * scale:.2f} times the floor")
+        print(f"{name} takes {ratio(times, name, 'products') * scale:.2f} times the floor")
 
 
 if __name__ == "__main__":

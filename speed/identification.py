@@ -12,15 +12,12 @@ within a round. Peak memory is that of a process of its own for each, the median
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
-import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
+from measure import peak_mib, peak_of, ratio, take_turns
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from culture_lens.activations.record import item_statistics, record_activations
@@ -96,29 +93,16 @@ def main() -> None:
     known = passes(prompts, tokenizer.pad_token_id)
     if options.only:
         known[options.only]()()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        print(peak_mib())
         return
-    memory = {}
-    for name in known:  # first, while this process is small: a child counts its parent's peak
-        command = [sys.executable, __file__, "--only", name, "--items", str(options.items)]
-        peaks = [int(subprocess.check_output(command, text=True).split()[-1]) for _ in range(3)]
-        memory[name] = statistics.median(peaks)
-    runs = {name: make() for name, make in known.items()}
-    for run in runs.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(options.rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+    memory = {name: peak_of("--only", name) for name in known}
+    times = take_turns({name: make() for name, make in known.items()}, options.rounds)
     print(f"{len(prompts)} prompts, {sum(len(p.ids) for p in prompts)} tokens, rounds of each")
     print("pass      seconds   of bare   peak MiB   of bare")
-    for name in runs:
-        ratios = [ours / bare for ours, bare in zip(times[name], times["bare"], strict=True)]
+    for name in known:
         print(
-            f"{name:8}  {statistics.median(times[name]):7.2f}   {statistics.median(ratios):7.3f}"
-            f"   {memory[name]:8d}   {memory[name] / memory['bare']:7.3f}"
+            f"{name:8}  {statistics.median(times[name]):7.2f}   {ratio(times, name, 'bare'):7.3f}"
+            f"   {memory[name]:8.0f}   {memory[name] / memory['bare']:7.3f}"
         )
 
 

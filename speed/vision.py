@@ -19,11 +19,8 @@ round. Peak memory is that of a process of its own for each, the median of three
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from measure import Pass, peak_mib, peak_of, ratio, take_turns
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -45,13 +43,13 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.running import Running
 from culture_lens.questions.question import Question
 from tests.helpers.tiny_vlm import tiny_vlm_tokenizer
 
 PATCH = 14
 SIDES = {1024: 28, 2048: 40}  # patches of a picture's side
 LAYERS, WIDTH, NEURONS = 16, 512, 1408
-Pass = Callable[[], None]
 
 
 def make_model(tokens: int) -> torch.nn.Module:
@@ -201,21 +199,9 @@ def masks_passes() -> tuple[dict[str, Pass], Callable[[], int]]:
 
     def ours() -> None:
         model.vision.forget()
-        answer_masks(model, prompts, scoring, masks, progress=False)
+        answer_masks(model, prompts, scoring, masks, running=Running(progress=False))
 
     return {"alone": alone, "ours": ours}, lambda: count[0]
-
-
-def take_turns(runs: dict[str, Pass], rounds: int) -> dict[str, list[float]]:
-    """Time passes in turn, after one of each that is not timed."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if number:
-                times[name].append(time.perf_counter() - start)
-    return times
 
 
 def main() -> None:
@@ -229,33 +215,28 @@ def main() -> None:
         name, tokens = options.only
         run = forward_pass(name, int(tokens))
         run()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        print(peak_mib())
         return
     names = ("bare", "hooked", "eager")
-    memory = {}
-    for tokens in SIDES:  # first, while this process is small: a child counts its parent's peak
-        for name in names:
-            command = [sys.executable, __file__, "--only", name, str(tokens)]
-            peaks = [int(subprocess.check_output(command, text=True).split()[-1]) for _ in range(3)]
-            memory[name, tokens] = statistics.median(peaks)
+    memory = {
+        (name, tokens): peak_of("--only", name, str(tokens)) for tokens in SIDES for name in names
+    }
     print("pass     tokens   seconds   of bare   peak MiB   of bare")
     for tokens in SIDES:
         times = take_turns({name: forward_pass(name, tokens) for name in names}, options.rounds)
         for name in names:
-            ratios = [a / b for a, b in zip(times[name], times["bare"], strict=True)]
             print(
                 f"{name:8} {tokens:6d}   {statistics.median(times[name]):7.2f}   "
-                f"{statistics.median(ratios):7.3f}   {memory[name, tokens]:8d}   "
+                f"{ratio(times, name, 'bare'):7.3f}   {memory[name, tokens]:8.0f}   "
                 f"{memory[name, tokens] / memory['bare', tokens]:7.3f}"
             )
     runs, tower = masks_passes()
     runs["ours"]()
     print(f"\n4 pictures, 8 questions, 8 masks: {tower()} runs of the tower in one pass of ours")
     times = take_turns(runs, max(1, options.rounds - 2))
-    ratios = [a / b for a, b in zip(times["alone"], times["ours"], strict=True)]
     for name in runs:
         print(f"{name:8} {statistics.median(times[name]):7.2f} s")
-    print(f"alone / ours {statistics.median(ratios):.2f}")
+    print(f"alone / ours {ratio(times, 'alone', 'ours'):.2f}")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,32 @@ class Replicates:
     )
 
     @classmethod
+    def empty(
+        cls,
+        design: Design,
+        shape: tuple[int, ...],
+        counts: Mapping[str, Tensor],
+        sums: Mapping[str, Tensor],
+    ) -> Replicates:
+        """Start with zeros, ``replicate culture layer neuron``, for batches of this layout."""
+
+        def zeros(tables: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+            made = {}
+            for site, rows in tables.items():
+                # Apple's devices have no float64.
+                device = "cpu" if rows.device.type == "mps" else rows.device
+                made[site] = torch.zeros(*shape, *rows.shape[1:], dtype=dtype, device=device)
+            return made
+
+        return cls(
+            len(design.permuted),
+            design.key,
+            torch.zeros(shape, dtype=torch.float64 if design.weighted else torch.int64),
+            zeros(counts, torch.float64 if design.weighted else torch.int32),
+            zeros(sums, torch.float64),
+        )
+
+    @classmethod
     def adding(
         cls,
         held: Replicates | None,
@@ -53,29 +79,8 @@ class Replicates:
         sums: Mapping[str, Float[Tensor, "item layer neuron"]],
     ) -> Replicates:
         """Add a batch to the replicates so far, in place, or start with it."""
-        whole = torch.float64 if design.weighted else torch.int32
-        shape = weights.shape[:2]
         if held is None:
-
-            def room(tables: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-                # Apple's devices have no float64.
-                return {
-                    site: torch.zeros(
-                        *shape,
-                        *v.shape[1:],
-                        dtype=dtype,
-                        device="cpu" if v.device.type == "mps" else v.device,
-                    )
-                    for site, v in tables.items()
-                }
-
-            held = cls(
-                len(design.permuted),
-                design.key,
-                torch.zeros(shape, dtype=torch.float64 if design.weighted else torch.int64),
-                room(counts, whole),
-                room(sums, torch.float64),
-            )
+            held = cls.empty(design, weights.shape[:2], counts, sums)
         held.tokens.add_((weights @ tokens.cpu().double()).to(held.tokens.dtype))
         flat = weights.flatten(0, 1)
         exact = torch.float64 if design.weighted else torch.float32

@@ -21,6 +21,7 @@ def maximum(products: Products, padding: Padding) -> Float[Tensor, "item neuron"
     """Take the highest s_t over an item's tokens (CULNIG); changes the products.
 
     Example:
+        >>> import torch
         >>> s = torch.tensor([[[9.0], [-2.0], [-1.0]]])
         >>> maximum(s, torch.tensor([[True]])).item()
         -1.0
@@ -33,6 +34,7 @@ def total(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
     """Sum s_t over an item's tokens (= -first-order ablation effect); changes the products.
 
     Example:
+        >>> import torch
         >>> total(torch.tensor([[[9.0], [-2.0], [-1.0]]]), torch.tensor([[True]])).item()
         -3.0
     """
@@ -44,6 +46,7 @@ def last(products: Products, padding: Padding) -> Float[Tensor, "item neuron"]:
     """Take s_t at the last token, where the answer is written.
 
     Example:
+        >>> import torch
         >>> last(torch.tensor([[[9.0], [-2.0], [-1.0]]]), torch.tensor([[True]])).item()
         -1.0
     """

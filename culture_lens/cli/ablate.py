@@ -16,7 +16,7 @@ from culture_lens.cli.options import (
     RandomSeeds,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
     Seen,
 )
 
@@ -29,7 +29,7 @@ def ablate(
     random_seeds: RandomSeeds = None,
     value: AblationValue = None,
     seen: Seen = None,
-    scoring: ScoringName = None,
+    scoring: ScoringFlag = None,
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,
@@ -40,7 +40,7 @@ def ablate(
 
     Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
     """
-    from culture_lens.experiments.matrix import ablation_matrix
+    from culture_lens.experiments.ablation_matrix import ablation_matrix
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)

@@ -18,7 +18,7 @@ from culture_lens.cli.options import (
     OneMaskFlags,
     RunFolder,
     RunningFlags,
-    Wordings,
+    WordingNumbers,
 )
 
 
@@ -30,7 +30,7 @@ class ShortAnswerFlags:
     asked: Annotated[
         str, typer.Option(help="local for each region's own language, or english.")
     ] = "local"
-    wordings: Wordings = None
+    wordings: WordingNumbers = None
     split: Annotated[
         str | None, typer.Option(help="identify or evaluate, for the topics of one of them.")
     ] = None

@@ -20,7 +20,7 @@ from culture_lens.cli.options import (
     RandomSeeds,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
     WhoseCultures,
 )
 from culture_lens.cli.plot import comparison_figures, write_figures
@@ -51,7 +51,7 @@ class ComparisonFlags:
     cultures: WhoseCultures = None
     identify_share: IdentifyShare = None
     random_seeds: RandomSeeds = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     gradient_batch_size: Annotated[
         int | None, typer.Option(help="Questions per forward and backward.")
     ] = None
@@ -82,7 +82,7 @@ def compare(
     summary = given(counting)
     check_selectors(comparing, summary)
     questions = open_questions(opened)
-    check_questions(questions, comparing)
+    check_halves(questions, comparing)
     lens = open_model(opened)
     folder = Run.open(run)
     options = given(comparing, culnig, running, summary_options=summary or None)
@@ -102,18 +102,18 @@ def check_selectors(comparing: ComparisonFlags, summary: dict[str, Any]) -> None
     Raises:
         InputError: Names the option.
     """
-    from culture_lens.experiments.comparison.compare import COMPARED
+    from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS
     from culture_lens.experiments.comparison.plan import checked
     from culture_lens.neurons.scores import check_share
 
     seeds = 1 if comparing.random_seeds is None else comparing.random_seeds
-    checked(comparing.selectors or COMPARED, seeds, summary)
+    checked(comparing.selectors or COMPARED_SELECTORS, seeds, summary)
     for share in comparing.shares or ():
         check_share(share)
     check_names(scoring=comparing.scoring)
 
 
-def check_questions(questions: list[Question], comparing: ComparisonFlags) -> None:
+def check_halves(questions: list[Question], comparing: ComparisonFlags) -> None:
     """Refuse questions and cultures that cannot be compared before the model is loaded.
 
     Raises:

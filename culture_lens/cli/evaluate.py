@@ -17,7 +17,7 @@ from culture_lens.cli.options import (
     LoadingFlags,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
 )
 from culture_lens.errors import InputError
 
@@ -31,7 +31,7 @@ def evaluate(
     ] = None,
     ablate: AblatedCulture = None,
     value: AblationValue = None,
-    scoring: ScoringName = None,
+    scoring: ScoringFlag = None,
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,

@@ -40,9 +40,9 @@ def fidelity(
     Example: `culture-lens fidelity --run runs/first --neurons 20`
     """
     from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
-    from culture_lens.experiments.fidelity import fidelity as run_fidelity
-    from culture_lens.experiments.matrix import unseen
+    from culture_lens.experiments.ablation_fidelity import fidelity as run_fidelity
     from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
+    from culture_lens.experiments.unseen import unseen
     from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.neurons.scores import NeuronScores
     from culture_lens.storage.runs import Run
@@ -71,7 +71,7 @@ def fidelity(
 
 def say_beside_measured(folder: Run, name: str, predicted: PredictedMatrix) -> None:
     """Print how far a predicted matrix agrees with the measured one of the run folder, if any."""
-    from culture_lens.experiments.fidelity import comparable, matrix_fidelity
+    from culture_lens.experiments.ablation_fidelity import comparable, matrix_fidelity
     from culture_lens.experiments.matrix import AblationMatrix
 
     measured = folder.named("matrix", name, ".parquet")

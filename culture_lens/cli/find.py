@@ -20,7 +20,7 @@ from culture_lens.cli.options import (
     Methods,
     RunFolder,
     RunningFlags,
-    ScoringName,
+    ScoringFlag,
     Sites,
 )
 from culture_lens.errors import InputError
@@ -52,7 +52,7 @@ class ChoosingFlags:
 class SummaryFlags(CountingFlags):
     """What activation selectors read; see ``summarise``."""
 
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     replicates: Annotated[
         int | None,
         typer.Option(help="Permutations and bootstrap samples counted in the pass; 20 for --fdr."),

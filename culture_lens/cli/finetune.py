@@ -18,7 +18,7 @@ from culture_lens.cli.options import (
     BenchmarkFlags,
     LoadingFlags,
     RunFolder,
-    ScoringName,
+    ScoringFlag,
     TooLongPolicy,
 )
 from culture_lens.errors import InputError
@@ -35,7 +35,7 @@ STRATEGY_NAMES = ("top", "bottom", "random", "all", "lora", "protected", "only",
 class TrainingFlags:
     """How the task is trained; see ``finetune``."""
 
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     too_long: TooLongPolicy = None
     learning_rate: Annotated[float | None, typer.Option(help="Constant; 3e-5.")] = None
     epochs: Annotated[float | None, typer.Option(help="How often each question is seen.")] = None

@@ -28,7 +28,7 @@ NeuronSetName = Annotated[
     str | None,
     typer.Option("--method", help="Whose neurons of the run folder; the only ones if left out."),
 ]
-ScoringName = Annotated[
+ScoringFlag = Annotated[
     str | None,
     typer.Option(
         "--scoring", help="letter, letter_options, option_likelihood or option_likelihood_sum."
@@ -71,7 +71,7 @@ IdentifyShare = Annotated[
     float | None,
     typer.Option("--identify-share", help="Share of the question groups that identify."),
 ]
-Wordings = Annotated[
+WordingNumbers = Annotated[
     list[int] | None,
     typer.Option("--wording", help="Only this wording, from 0 to 3; all where left out."),
 ]

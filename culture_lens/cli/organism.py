@@ -1,4 +1,4 @@
-"""`culture-lens organism`: train model organisms, and hold one against its truth."""
+"""`culture-lens organism`: train model organisms, check one, score selectors on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train(
         list[int] | None, typer.Option(help="A planted layer; repeat for two. 1 and 2 if left out.")
     ] = None,
 ) -> None:
-    """Train an organism from scratch; given again, the command goes on where it stopped.
+    """Train an organism from scratch; the same command again goes on where it stopped.
 
     Example: `culture-lens organism train --seed 1`
     """
@@ -54,7 +54,7 @@ def check(
     seed: Annotated[int, typer.Option(help="Draws pictures; take one nobody has used.")] = 1,
     pictures: Annotated[int, typer.Option(help="Pictures per culture and object.")] = 10,
 ) -> None:
-    """Ask an organism on fresh pictures, with each planted block ablated, beside its truth.
+    """Ask an organism about new pictures, unmodified and with each planted block ablated.
 
     Example: `culture-lens organism check --seed 20260101`
     """
@@ -67,7 +67,7 @@ def check(
     table = Table("ablated", "asked", "accuracy", "change", "held", box=None)
     for row in checked.to_dict("records"):
         held = {True: "yes", False: "NO", None: ""}[row["held"]]
-        change = row["change"] if row["ablated"] != "nothing" else ""
+        change = row["change"] if row["ablated"] != "unmodified" else ""
         table.add_row(row["ablated"], row["asked"], str(row["accuracy"]), str(change), held)
     Console().print(table)
     if not all(held is not False for held in checked["held"]):
@@ -86,7 +86,7 @@ def score(
     seed: Annotated[int, typer.Option(help="Draws pictures.")] = 1,
     run: Annotated[Path, typer.Option(help="Where it is kept.")] = Path("runs/scorecard"),
 ) -> None:
-    """Score every selector on organisms: planted neurons found, decoys taken, ablated.
+    """Score every selector on organisms: planted neurons found, decoys taken, effect of ablation.
 
     Example: `culture-lens organism score organism runs/organism-1/checkpoint`
     """

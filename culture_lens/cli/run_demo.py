@@ -1,7 +1,7 @@
-"""The demonstration: neurons, proof by ablation, one page; on two embedded models.
+"""The demonstration: find neurons, ablate them, write one page, on two embedded models.
 
-The organism is made for it: its culture neurons are known, so that what was found can be held
-against the truth, in seconds. SmolLM2 is a real model that real questions are asked of.
+The culture neurons of the organism are known, so that the neurons found can be checked in seconds.
+SmolLM2 is a real model, asked real questions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.benchmarks import load_benchmark
-from culture_lens.experiments.matrix import AblationMatrix, ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.find import summarise
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -23,16 +24,16 @@ from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
 
 RANDOM_SEEDS = {"conact": 1, "lape": 0}
-"""Selectors shown, and sets of random neurons beside each: few, so that minutes are enough."""
+"""Selector -> sets of random neurons; few, so that the demonstration takes minutes."""
 
 
 def run_demo(
     path: str | Path = "runs/demo", *, batch_size: int = 64, progress: bool = True
 ) -> tuple[Path, dict[str, AblationMatrix]]:
-    """Find and prove culture neurons in SmolLM2-135M on the bundled questions.
+    """Find and ablate culture neurons in SmolLM2-135M on the bundled questions.
 
-    Half of the question groups identify, the other half evaluate. Everything done is kept in the
-    run folder, so a second call, or one after an interruption, goes on from there.
+    Half of the question groups identify, the other half evaluate. Finished work is kept in the run
+    folder, and found again by a second call.
 
     Args:
         path: The run folder.
@@ -72,7 +73,7 @@ def run_demo(
 def run_organism_demo(
     path: str | Path = "runs/demo-organism", *, batch_size: int = 256, progress: bool = True
 ) -> tuple[Path, dict[str, AblationMatrix], dict[str, NeuronSet]]:
-    """Find culture neurons in the organism, ablate them, and the planted ones beside them.
+    """Find culture neurons in the organism, and ablate them and the planted ones.
 
     Args:
         path: The run folder.
@@ -80,8 +81,8 @@ def run_organism_demo(
         progress: Show progress bars.
 
     Returns:
-        The page with the results; the matrix and the neurons of ConAct, of CULNIG, and of the
-        truth, which is called ``planted``.
+        The page with the results, the matrices, and the neuron sets, both by name: ``planted``
+        (the truth), ``conact`` and ``culnig_specific``.
 
     Example:
         ``page, matrices, sets = run_organism_demo()``

@@ -27,7 +27,7 @@ from culture_lens.cli.options import (
     Methods,
     RandomSeeds,
     RunFolder,
-    ScoringName,
+    ScoringFlag,
     Seen,
     SubsetFlags,
     UnionMask,
@@ -66,7 +66,7 @@ class SuiteFlags:
     every_wording: Annotated[
         bool | None, typer.Option("--every-wording", help="Ask in each of the four wordings.")
     ] = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     value: AblationValue = None
     seen: Seen = None
     batch_size: BatchSize = None
@@ -95,7 +95,7 @@ def suite(
     Example: `culture-lens suite --run runs/first --benchmark everyday
     --benchmark culturalbench=data/CulturalBench-Easy.csv --union --every-wording`
     """
-    from culture_lens.experiments.suite import evaluate_suite
+    from culture_lens.experiments.evaluate_suite import evaluate_suite
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
@@ -124,7 +124,7 @@ def suite(
         say_suite(result, given(correction=correction))
 
 
-def check_choices(evaluating: SuiteFlags, correction: str | None) -> None:
+def check_choices(evaluating: SuiteFlags, correction: Any) -> None:
     """Refuse unknown names before the model is loaded.
 
     Raises:
@@ -135,7 +135,8 @@ def check_choices(evaluating: SuiteFlags, correction: str | None) -> None:
     from culture_lens.statistics.permutation import corrected
 
     check_names(evaluating.value, evaluating.scoring)
-    corrected(np.ones(1), correction or "holm")
+    known: Any = correction or "holm"  # checked by the call
+    corrected(np.ones(1), known)
 
 
 def check_sets(sets: dict[str, NeuronSet], options: dict[str, Any]) -> None:
@@ -168,7 +169,7 @@ def open_for_suite(
         InputError: An unknown benchmark or option, or a file that cannot be used.
     """
     from culture_lens.evaluation.short_answers.answers import as_question
-    from culture_lens.experiments.suite import ASKED_WITH, held_out
+    from culture_lens.experiments.evaluate_suite import ASKED_WITH, held_out
     from culture_lens.questions.splits import at_most
 
     if limit is not None and limit < 1:
@@ -215,7 +216,7 @@ def check_left(
     Raises:
         InputError: Names the benchmark and the neurons.
     """
-    from culture_lens.experiments.suite import worded
+    from culture_lens.experiments.evaluate_suite import worded
 
     for label, found in {} if options.get("seen") else sets.items():
         try:
@@ -226,7 +227,7 @@ def check_left(
 
 def say_suite(result: Suite, options: dict[str, Any]) -> None:
     """Print the main table, the tests of its cells, and every wording by itself."""
-    from culture_lens.experiments.suite import RANDOM, UNMODIFIED
+    from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
 
     typer.echo(f"\n{result.table(**options).to_string()}")
     typer.echo("* differs from the unmodified model, ** from random neurons too")

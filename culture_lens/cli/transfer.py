@@ -17,7 +17,7 @@ from culture_lens.cli.options import (
     LoadingFlags,
     RandomSeeds,
     RunFolder,
-    ScoringName,
+    ScoringFlag,
     Sites,
     SubsetFlags,
 )
@@ -30,7 +30,7 @@ class TransferFlags:
     method: Annotated[str | None, typer.Option(help="The selector; conact by default.")] = None
     random_seeds: RandomSeeds = None
     identify_share: IdentifyShare = None
-    scoring: ScoringName = None
+    scoring: ScoringFlag = None
     batch_size: BatchSize = None
 
 
@@ -62,7 +62,7 @@ def transfer(
     Example: `culture-lens transfer --model llava-hf/llava-v1.6-mistral-7b-hf
     --benchmark everyday --benchmark cvqa=data/cvqa,grouping=country --run runs/transfer`
     """
-    from culture_lens.experiments.transfer import transfer_matrix
+    from culture_lens.experiments.transfer_matrix import transfer_matrix
     from culture_lens.storage.runs import Run
 
     labels = {name: str(value) for name, value in named_values(label or [], "--label").items()}

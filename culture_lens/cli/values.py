@@ -17,8 +17,8 @@ from culture_lens.cli.options import (
     OneMaskFlags,
     RunFolder,
     RunningFlags,
-    ScoringName,
-    Wordings,
+    ScoringFlag,
+    WordingNumbers,
 )
 
 
@@ -39,7 +39,7 @@ class ValueFlags:
         list[str] | None,
         typer.Option("--persona", help="Whose answer is asked for: person or country."),
     ] = None
-    wordings: Wordings = None
+    wordings: WordingNumbers = None
 
 
 @flags
@@ -54,7 +54,7 @@ def values(
     every_question: Annotated[
         bool, typer.Option("--every-question", help="Not only the 36 questions of the probe.")
     ] = False,
-    scoring: ScoringName = None,
+    scoring: ScoringFlag = None,
     which: ValueFlags,
     mask: OneMaskFlags,
     loading: LoadingFlags,

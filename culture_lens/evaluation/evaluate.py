@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
@@ -182,9 +182,13 @@ def records_place(
     """Give the file in the run folder for the records of prompts under one mask."""
     if run is None:
         return None
-    asked = [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
-    facts = (scoring.name, asked, *described(neurons, value))
+    facts = (scoring.name, asked_of(prompts), *described(neurons, value))
     return piece_of(model, run, "records", ".parquet", *facts)
+
+
+def asked_of(prompts: Sequence[Prompt]) -> list[Any]:
+    """Give what is asked in some prompts, as plain data for the key of a kept piece."""
+    return [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
 
 
 def answer_masks(

@@ -1,8 +1,18 @@
 """Experiments on neurons that were found, and their significance tests.
 
-``matrix`` ablates each culture's neurons and asks every culture's questions; ``cell_tests``,
-``paired_answers`` and ``power`` test it, ``related_cultures`` and ``agreement_with_table`` read
-from it which cultures lose accuracy together. ``predicted_matrix`` and ``fidelity`` hold predicted
-effects against measured ones, ``transfer`` and ``suite`` ask other benchmarks, ``comparison`` sets
-selectors side by side.
+==========================================  =====================================================
+files                                       what they do
+==========================================  =====================================================
+matrix, ablation_matrix                     ablate each culture's neurons, ask every culture's
+                                            questions
+cell_tests, paired_answers, power           significance tests of a matrix
+related_cultures, agreement_with_table      cultures that lose accuracy together
+predicted_matrix                            a matrix predicted from one backward pass
+fidelity, ablation_fidelity,                agreement of predicted with measured effects
+fidelity_units
+transfer, transfer_matrix                   neurons of one benchmark ablated on another
+suite, evaluate_suite                       several benchmarks in one table
+comparison/                                 selectors at equal numbers of neurons
+conditions, masks, unseen, means            what they share
+==========================================  =====================================================
 """

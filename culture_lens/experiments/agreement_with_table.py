@@ -1,14 +1,13 @@
-"""Do cultures that are near in geography or language family lose accuracy together?"""
+"""Test whether cultures that are near in a table, such as of distances, lose accuracy together."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.experiments.related_cultures import Relations
 from culture_lens.statistics.estimates import correlation, interval, ranks
 from culture_lens.statistics.mantel import mantel_null, mean_of_both, square
@@ -17,41 +16,41 @@ from culture_lens.statistics.permutation import PermutationResult, permutation_p
 if TYPE_CHECKING:
     import pandas as pd
 
+    from culture_lens.statistics.permutation import Alternative
 
-LEAST = 4
-
-
+FEWEST_FOR_TABLE = 4
+"""Cultures below which there are too few orders to test."""
 ROUNDING = 12
-"""Decimals to which changes of accuracy are compared: beyond them lies rounding."""
+"""Decimals to which changes of accuracy are compared: further ones are rounding error."""
 
 
 def agreement_with_table(
-    relations: Relations, table: Any, *, alternative: str = "two-sided", seed: int = 0
+    relations: Relations, table: Any, *, alternative: Alternative = "two-sided", seed: int = 0
 ) -> PermutationResult:
-    """Test whether cultures that are near in a table fall together (Mantel 1967).
+    """Test whether cultures that are near in a table lose accuracy together (Mantel 1967).
 
     The statistic is the Spearman correlation of the distances d with those of the table, over
     pairs. Pairs share cultures and are not independent, so p comes from permuting the cultures of
     the table: all orders up to 8 cultures, else drawn ones.
 
-    The interval is of the questions drawn, the cultures as given: the relations of each bootstrap
-    draw are correlated with the table. Resampling adds noise, which pulls correlations towards 0,
-    so it lies low where questions are few; it is no test of its own.
+    The interval is over questions, for fixed cultures: the relations of each bootstrap draw are
+    correlated with the table. Resampling adds noise, which pulls correlations towards 0, so with
+    few questions the interval lies too low; do not use it as a test.
 
     Args:
-        relations: What ``related_cultures`` gave.
+        relations: The relations, from ``related_cultures``.
         table: Distances ``{("Japan", "China"): 3040.0, ...}`` or a square table of them, or
             families ``{"Japan": "Japonic", ...}``, with distance 0 within a family and 1 between.
             Cultures that it lacks are left out, with a warning.
-        alternative: ``"two-sided"``, ``"greater"`` (near ones fall together) or ``"less"``.
+        alternative: ``"two-sided"``, ``"greater"`` (near cultures lose together) or ``"less"``.
         seed: Seed of drawn orders.
 
     Returns:
-        The correlation, its interval and p; NaN, with a warning, where all distances are the same.
+        The correlation, its interval and p; NaN, with a warning, where all distances are equal.
 
     Raises:
-        InputError: Fewer than four cultures in common, a pair that is lacking or given twice
-            differently, a table without any difference, or an unknown alternative.
+        InputError: Fewer than four cultures in common, a pair that is lacking or given with two
+            values, a table whose distances are all equal, or an unknown alternative.
 
     Example:
         ``print(agreement_with_table(relations, {"Japan": "Asia", "Iran": "Asia", ...}))``
@@ -59,24 +58,22 @@ def agreement_with_table(
     given = as_distances(table, relations.cultures)
     held = [culture for culture in relations.cultures if culture in given]
     left = [culture for culture in relations.cultures if culture not in given]
-    if len(held) < LEAST:
+    if len(held) < FEWEST_FOR_TABLE:
         raise InputError(
             f"the table has {len(held)} of the {len(relations.cultures)} cultures, at least "
-            f"{LEAST} are needed; it lacks {', '.join(left) or 'none'}."
+            f"{FEWEST_FOR_TABLE} are needed; it lacks {', '.join(left) or 'none'}."
         )
     if left:
-        warnings.warn(
+        warn(
             f"{len(left)} of {len(relations.cultures)} cultures are not in the table and left out: "
-            f"{', '.join(left)}.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"{', '.join(left)}."
         )
     rows = [relations.cultures.index(culture) for culture in held]
     above = np.triu_indices(len(held), 1)
     ours = mean_of_both(relations.draws[:, rows][:, :, rows])
     theirs = given.loc[held, held].to_numpy(dtype=float)[above]
     if np.ptp(theirs) == 0:
-        raise InputError("in the table every two cultures are equally far: nothing to agree with.")
+        raise InputError("in the table all cultures are equally far: nothing to agree with.")
     ranked = square(ranks(theirs[None])[0])
     ours_ranked = ranks(ours.round(ROUNDING))
     values = correlation(ours_ranked, np.broadcast_to(ranked[above], ours.shape))
@@ -84,11 +81,7 @@ def agreement_with_table(
     null = mantel_null(ours_ranked[0], ranked, orders)
     estimate = interval(float(values[0]), values[1:])
     if math.isnan(estimate.value):
-        warnings.warn(
-            "no two cultures are nearer than any others in these results: no agreement to test.",
-            CultureLensWarning,
-            stacklevel=2,
-        )
+        warn("all cultures are equally far from each other in these results: no agreement to test.")
     p = permutation_p(estimate.value, null, exact, alternative)
     return PermutationResult(estimate, p, len(orders), exact)
 
@@ -97,7 +90,7 @@ def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:
     """Read a user's table as distances of the cultures that it has.
 
     Raises:
-        InputError: A pair is lacking, NaN, negative, or given twice differently.
+        InputError: A pair is lacking, NaN, negative, or given with two values.
 
     Example:
         >>> as_distances({"a": "x", "b": "x", "c": "y"}, ("a", "b", "c")).loc["a"].tolist()

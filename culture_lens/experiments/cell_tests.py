@@ -1,21 +1,22 @@
-"""Tests of an ablation matrix: every cell, the diagonal as one number, found against random.
+"""Tests of an ablation matrix: of every cell, of the diagonal, and of found against random neurons.
 
-All of them keep question groups whole: intervals are the matrix's own clustered bootstrap, p comes
-from relabelling whole groups (see ``permutation``) or whole masks.
+All keep question groups whole: intervals come from the matrix's clustered bootstrap, p from
+relabelling whole groups (see ``permutation``) or whole masks.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.experiments.matrix import FOUND, RANDOM, AblationMatrix
+from culture_lens.errors import InputError, unknown, warn
+from culture_lens.experiments.conditions import FOUND, RANDOM
+from culture_lens.experiments.matrix import MEAN, AblationMatrix
+from culture_lens.experiments.means import with_mean
 from culture_lens.experiments.paired_answers import UNMASKED, PairedAnswers, cells_of
 from culture_lens.statistics.estimates import interval
 from culture_lens.statistics.permutation import (
@@ -32,36 +33,47 @@ from culture_lens.statistics.permutation import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from culture_lens.experiments.conditions import Condition
+    from culture_lens.statistics.permutation import Alternative, Correction
+
 MARK = "*"
+"""Marks what is significant, or an interval that excludes 0."""
+ALPHA = 0.05
+"""The level at which a test is significant."""
 
 
 def cell_tests(
-    matrix: AblationMatrix, *, condition: str = FOUND, correction: str = "holm", level: float = 0.05
+    matrix: AblationMatrix,
+    *,
+    condition: Condition = FOUND,
+    correction: Correction = "holm",
+    level: float = ALPHA,
 ) -> pd.DataFrame:
     """Test in every cell whether answers under the mask differ from the unmodified model's.
 
-    ``p`` relabels whole question groups: under the null, that the mask changes nothing, a group's
-    answers with and without it could be exchanged. It is exact at any number of groups. Since
-    groups are finite in number, it cannot go below 2^(1 - groups); a warning names the cultures
-    where this keeps it above the level. Cells of one culture share the unmodified answers, so
-    their tests are positively dependent, which both corrections allow.
+    ``p`` relabels whole question groups: under the null hypothesis that the mask changes nothing, a
+    group's answers with and without it can be exchanged. It is exact for any number of groups and
+    at least 2^(1 - groups); a warning names the cultures where this bound is above the level.
+    Cells of one culture share the unmodified answers, so their tests are positively dependent,
+    which both corrections allow.
 
-    ``mcnemar_p`` is the exact binomial test of the two kinds of discordant items. **It ignores
-    clustering**: where items of a group go together it is too small, and where each group has one
-    item it is ``p``. It stands here because readers know it; the correction is of ``p``. Of random
-    masks with several seeds, the answers to an item are no independent pairs, so it is NaN.
+    ``mcnemar_p`` is the exact binomial test of the discordant items, given for comparison with
+    other work. **It ignores clustering**: it is too small where items of a group change together,
+    and equals ``p`` where each group has one item. It is not corrected, and NaN for random masks
+    of several seeds, whose answers to an item are no independent pairs.
 
     Args:
         matrix: The matrix.
-        condition: ``"found"`` or ``"random"`` neurons; of random ones, all seeds against none.
-        correction: ``"holm"`` holds the chance of any false finding in the table,
-            ``"benjamini-hochberg"`` the expected share of false ones among those marked.
+        condition: ``"found"`` or ``"random"`` neurons; of random ones, all seeds are compared with
+            the unmodified model.
+        correction: ``"holm"`` controls the chance of any false finding in the table,
+            ``"benjamini-hochberg"`` the expected share of false findings among those marked.
         level: Cells whose corrected p is at most this are marked.
 
     Returns:
         One row per mask and culture: ``items``, ``groups``, ``change`` (Estimate, clustered paired
-        bootstrap), ``lost`` and ``gained`` (McNemar's b and c; over all seeds), ``mcnemar_p``,
-        ``p``, ``corrected_p``, ``mark``, and a ``note`` where there was nothing to test.
+        bootstrap), ``lost`` and ``gained`` (McNemar's b and c, over all seeds), ``mcnemar_p``,
+        ``p``, ``corrected_p``, ``mark``, and a ``note`` where no answer changed.
 
     Raises:
         InputError: An unknown condition or correction, no such masks, or answers that are not
@@ -79,13 +91,13 @@ def cell_tests(
     answers = PairedAnswers.of(matrix)
     rows = []
     for mask in matrix.masks:
-        runs = answers.runs_of(condition, mask)
+        seeds = answers.seeds_of(condition, mask)
         for culture in matrix.cultures:
-            before, *after = answers.of_items(culture, [UNMASKED, *runs]).T
-            lost = sum(int(((before == 1) & (run == 0)).sum()) for run in after)
-            gained = sum(int(((before == 0) & (run == 1)).sum()) for run in after)
-            counts = answers.of_groups(culture, [UNMASKED, *runs])
-            alone = len(runs) == 1
+            before, *after = answers.of_items(culture, [UNMASKED, *seeds]).T
+            lost = sum(int(((before == 1) & (one == 0)).sum()) for one in after)
+            gained = sum(int(((before == 0) & (one == 1)).sum()) for one in after)
+            counts = answers.of_groups(culture, [UNMASKED, *seeds])
+            alone = len(seeds) == 1
             mcnemar = float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
             rows.append(
                 {
@@ -110,53 +122,52 @@ def cell_tests(
 
 
 def check_condition(matrix: AblationMatrix, condition: str) -> None:
-    """Refuse a condition of masks that there is not.
+    """Refuse a condition that is unknown or not in the matrix.
 
     Raises:
-        InputError: Unknown, or not in the matrix.
+        InputError: It is.
     """
     if condition not in (FOUND, RANDOM):
         raise unknown("condition", condition, (FOUND, RANDOM))
     if not (matrix.frame["condition"] == condition).any():
-        remedy = "run ablation_matrix with random_seeds=5" if condition == RANDOM else "run some"
+        remedy = "run ablation_matrix" + (" with random_seeds=5" if condition == RANDOM else "")
         raise InputError(f"this matrix has no masks of {condition} neurons: {remedy}.")
 
 
-def say_if_few(groups: Mapping[str, int], runs: int, level: float) -> None:
+def say_if_few(groups: Mapping[str, int], masks: int, level: float) -> None:
     """Warn of cultures whose p cannot reach the level, however large the effect."""
-    # Every group goes the same way in one labelling; of two runs, the reverse is as extreme.
-    least = {c: min(1.0, (2 if runs == 2 else 1) * runs**-n) for c, n in groups.items()}
+    # One labelling is the most extreme; of two masks, its reverse is as extreme.
+    least = {c: min(1.0, (2 if masks == 2 else 1) * masks**-n) for c, n in groups.items()}
     short = [f"{c} ({groups[c]}, p at least {p:.2g})" for c, p in least.items() if p > level]
     if short:
-        warnings.warn(
+        warn(
             f"too few question groups for any effect to be found at level {level:g}: "
-            f"{', '.join(short)}. Ask more questions, or see whether group= joins too many.",
-            CultureLensWarning,
-            stacklevel=3,
+            f"{', '.join(short)}. Ask more questions, or check whether group= joins too many."
         )
 
 
 def diagonal_test(
-    matrix: AblationMatrix, *, alternative: str = "two-sided", seed: int = 0
+    matrix: AblationMatrix, *, alternative: Alternative = "two-sided", seed: int = 0
 ) -> PermutationResult:
-    """Test as one number whether masks hit their own culture more than others.
+    """Test with one number whether masks change their own culture more than others.
 
         T = mean over c of C[c,c] - mean over m != e of C[m,e],    C the change of accuracy
 
-    Under the null the label of a mask says nothing of whose questions it hits, so the masks could
-    be dealt to the cultures in any order: p is the share of orders whose T is at least as extreme.
-    All are tried up to 8 cultures, else drawn.
+    Under the null hypothesis a mask's label says nothing about whose questions it changes, so the
+    masks can be assigned to the cultures in any order: p is the share of orders whose T is at least
+    as extreme. All orders are tried up to 8 cultures, else some are drawn. Below four cultures
+    there are too few orders to reach 0.05.
 
-    What it says: that, over the whole matrix, own masks hit own questions otherwise than dealt
-    masks would. A mask that hits all cultures, or a culture that all masks hit, moves no T: effects
-    of rows and columns cancel. What it does not say: that every culture has neurons of its own
-    (one may carry it all; see ``cell_tests``), that random neurons would do less (see
-    ``against_random``), or that more was lost than gained (see the sign of T, and the cells). p is
-    of these questions and cultures; the interval is of the questions drawn, by the paired
-    clustered bootstrap. Below four cultures there are too few orders to reach 0.05.
+    A small p means that, over the whole matrix, masks change their own culture's questions
+    otherwise than masks assigned by chance. Effects of rows and columns cancel: a mask that changes
+    all cultures, or a culture that all masks change, does not move T. The test does not show that
+    every culture has neurons of its own (see ``cell_tests``), that random neurons would do less
+    (see ``against_random``), or that more was lost than gained (see the sign of T). p holds for
+    these questions and cultures; the interval, from the paired clustered bootstrap, is over
+    questions.
 
     Args:
-        matrix: The matrix; cultures that are both ablated and evaluated are used.
+        matrix: The matrix; the cultures both ablated and evaluated are used.
         alternative: ``"two-sided"``, ``"less"`` (own questions lose more) or ``"greater"``.
         seed: Seed of drawn orders.
 
@@ -166,22 +177,20 @@ def diagonal_test(
     Example:
         ``print(diagonal_test(matrix))``
     """
-    matrix.metrics()  # says what is wrong where there are too few cultures
-    both = [culture for culture in matrix.masks if culture in matrix.cultures]
-    rows = [matrix.masks.index(culture) for culture in both]
-    columns = [matrix.cultures.index(culture) for culture in both]
+    matrix.metrics()  # refuses a matrix with too few cultures
+    rows, columns = matrix.places()
     change = matrix.draws("change")[:, rows][:, :, columns]
     if np.isnan(change[0]).any():
-        raise InputError("a mask was not asked every culture's questions: no diagonal to test.")
-    n = len(both)
+        raise InputError(
+            "under some mask not every culture's questions were asked: no diagonal to test."
+        )
+    n = len(rows)
     values = diagonal_contrast(change, np.arange(n)[None])[:, 0]
     orders, exact = relabellings(n, seed)
     if math.factorial(n) < 20:
-        warnings.warn(
+        warn(
             f"{n} cultures have only {math.factorial(n)} orders of masks, too few for p to reach "
-            "0.05: read the interval and the cells.",
-            CultureLensWarning,
-            stacklevel=2,
+            "0.05: read the interval and the cells."
         )
     null = diagonal_contrast(change[:1], orders)[0]
     p = permutation_p(float(values[0]), null, exact, alternative)
@@ -191,16 +200,16 @@ def diagonal_test(
 def diagonal_contrast(
     change: Float[np.ndarray, "draw mask culture"], orders: Int[np.ndarray, "order culture"]
 ) -> Float[np.ndarray, "draw order"]:
-    """Give mean diagonal minus mean off-diagonal, culture c standing against mask order[c].
+    """Give mean diagonal minus mean off-diagonal, with mask order[c] assigned to culture c.
 
     Example:
         >>> diagonal_contrast(np.array([[[-0.4, 0.0], [0.0, -0.2]]]), np.array([[0, 1], [1, 0]]))
         array([[-0.3,  0.3]])
     """
     n = change.shape[1]
-    dealt = change[:, orders, np.arange(n)].sum(2)
-    everything = change.sum((1, 2))[:, None]
-    result: np.ndarray = dealt / n - (everything - dealt) / (n * n - n)
+    own = change[:, orders, np.arange(n)].sum(2)
+    total = change.sum((1, 2))[:, None]
+    result: np.ndarray = own / n - (total - own) / (n * n - n)
     return result
 
 
@@ -208,17 +217,17 @@ def against_random(
     matrix: AblationMatrix,
     *,
     mask: str | None = None,
-    correction: str = "holm",
-    level: float = 0.05,
+    correction: Correction = "holm",
+    level: float = ALPHA,
 ) -> pd.DataFrame:
-    """Test for every culture whether its found neurons do more than the random ones.
+    """Test for every culture whether its found neurons do more than random ones.
 
-    ``p`` relabels which of a question group's runs, found or one of the random seeds, is the found
-    one. It says whether found neurons differ from **these** random sets on questions like these.
-    ``rank_p`` is the share of sets, found and random, whose change is at most the found one's: it
-    says whether the found set is unlike random sets **in general**, and cannot be below 1 / (1 +
-    seeds): 19 seeds reach 0.05. A culture with a small p and a large ``rank_p`` has random sets
-    that differ among themselves as much.
+    ``p`` relabels which of the sets, found or random, is the found one, in whole question groups.
+    It tests whether found neurons differ from **these** random sets on such questions. ``rank_p``
+    is the share of sets, found and random, whose change is at most the found one's. It tests
+    whether the found set differs from random sets **in general**; it is at least 1 / (1 + seeds),
+    so 19 seeds can reach 0.05. Where p is small and ``rank_p`` is large, the random sets differ as
+    much from each other.
 
     Args:
         matrix: A matrix with random masks.
@@ -229,8 +238,8 @@ def against_random(
 
     Returns:
         Per culture: ``found``, ``random`` and ``difference`` (Estimates, paired), ``p``,
-        ``corrected_p``, ``mark`` and ``rank_p``. The last row, ``"mean"``, is the mean over
-        cultures, a test of its own that is not corrected.
+        ``corrected_p``, ``mark`` and ``rank_p``. The last row, ``"mean"``, tests the mean over
+        cultures, without correction.
 
     Raises:
         InputError: No random masks, or an unknown mask or correction.
@@ -244,7 +253,7 @@ def against_random(
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS)
     cells, answers = cells_of(matrix, mask), PairedAnswers.of(matrix)
-    seeds = {len(answers.runs_of(RANDOM, ablated)) for ablated, _ in cells}
+    seeds = {len(answers.seeds_of(RANDOM, ablated)) for ablated, _ in cells}
     if len(seeds) > 1:
         raise InputError("masks have different numbers of random seeds: run the same for all.")
     names = [culture for _, culture in cells]
@@ -258,16 +267,16 @@ def against_random(
     }
     p, sets, together = [], [], dict[str, np.ndarray]()
     for ablated, culture in cells:
-        runs = [(FOUND, ablated, 0), *answers.runs_of(RANDOM, ablated)]
-        counts = answers.of_groups(culture, runs)
+        masks = [(FOUND, ablated, 0), *answers.seeds_of(RANDOM, ablated)]
+        counts = answers.of_groups(culture, masks)
         p.append(relabelling_p(counts))
-        accuracy = answers.of_items(culture, runs).mean(0)
+        accuracy = answers.of_items(culture, masks).mean(0)
         sets.append(accuracy)
-        # A group stands in several cultures, and is relabelled in all of them together.
-        size = len(answers.of_items(culture, runs)) * (len(runs) - 1) * len(cells)
+        # A group occurs in several cultures and is relabelled in all of them together.
+        size = len(answers.of_items(culture, masks)) * (len(masks) - 1) * len(cells)
         for group, own in zip(answers.group_names(culture), contrasts(counts), strict=True):
             together[group] = together.get(group, 0.0) + own / size
-    say_if_few({c: len(answers.group_names(c)) for c in names}, len(runs), level)
+    say_if_few({c: len(answers.group_names(c)) for c in names}, len(masks), level)
     of_mean = weighted_p(np.array([together[group] for group in sorted(together)]))[0]
     ranked = np.array([*sets, np.mean(sets, 0)])
     fixed = [*corrected(np.array(p), correction), of_mean]
@@ -279,17 +288,5 @@ def against_random(
             "mark": [MARK if value <= level else "" for value in fixed],
             "rank_p": (ranked <= ranked[:, :1] + 1e-12).mean(1),
         },
-        index=[*names, "mean"],
+        index=[*names, MEAN],
     )
-
-
-def with_mean(draws: Float[np.ndarray, "draw culture"]) -> Float[np.ndarray, "draw column"]:
-    """Add the mean over cultures as the last column, over those that a draw has.
-
-    Example:
-        >>> with_mean(np.array([[1.0, 3.0]])).tolist()
-        [[1.0, 3.0, 2.0]]
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a draw may leave no culture
-        return np.concatenate([draws, np.nanmean(draws, 1, keepdims=True)], 1)

@@ -1,55 +1,48 @@
-"""ablation_matrix: every culture's neurons ablated in turn, every culture's questions asked.
+"""AblationMatrix: what ablating each culture's neurons does to every culture's questions.
 
-From the accuracy A[m,e] under the mask of culture m on the questions of culture e, and the
-unmasked base[e] (ConAct's paper, section 4):
+A[m,e] is the accuracy on the questions of culture e with the neurons of culture m ablated (its
+mask), base[e] that of the unmodified model (ConAct's paper, arXiv 2510.24942, section 4):
 
     self(c)        = A[c,c] - base[c]
     cross(c)       = mean over e != c of A[c,e] - base[e]      one mask, other cultures
     cross_masks(c) = mean over m != c of A[m,c] - base[c]      other masks, one culture
     gap(c)         = self(c) - cross(c)        gap_masks(c) = self(c) - cross_masks(c)
 
-and the flip rate F[m,e], the share of items whose answer changes. Random neurons, the same number
-in each layer, stand beside them. All intervals come from one clustered bootstrap, so a difference
-of two cells is paired.
+The flip rate F[m,e] is the share of items whose answer changes. The same metrics are given for
+random neurons. All intervals come from one clustered bootstrap, so a difference of two cells is
+paired.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from culture_lens.activations.summary import ActivationSummary
-from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.evaluation.evaluate import answer_masks, prepare
-from culture_lens.interventions.hooks import Value
-from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.neurons import Neurons
-from culture_lens.neurons.weight_norms import outgoing_norms, writes
-from culture_lens.questions.question import Question, benchmarks_of
-from culture_lens.selectors import matched_random
+from culture_lens.errors import InputError, unknown
+from culture_lens.experiments.conditions import FOUND, METRICS, RANDOM, UNMODIFIED
+from culture_lens.experiments.means import cell_means, mean_of, with_mean
 from culture_lens.statistics.estimates import Estimate, interval, value_and_draws
 from culture_lens.storage.records import ResultRecord
-from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNMODIFIED, FOUND, RANDOM = "unmodified", "found", "random"
-METRICS = ("base", "self", "cross", "cross_masks", "gap", "gap_masks", "flips")
+    from culture_lens.experiments.conditions import Condition, MatrixTable, Metric
+
+MEAN = "mean"
+"""The row of the mean over cultures."""
+ANSWER_COLUMNS = ("prediction", "correct", "p_gold")
+"""The columns of an Evaluation that tables are made of."""
 Draws = Float[np.ndarray, "draw mask culture"]
 
 
 class AblationMatrix(ResultRecord):
-    """Records of every mask, and the tables that are read off them.
+    """Records under every mask, and the tables and metrics that are read off them.
 
     Attributes:
         frame: The columns of an Evaluation, with ``condition`` (``"unmodified"``, ``"found"`` or
@@ -61,6 +54,7 @@ class AblationMatrix(ResultRecord):
     """
 
     what = "an ablation matrix"
+    needs = ("condition", "mask", "seed", "id", "culture", "group", *ANSWER_COLUMNS)
 
     @cached_property
     def cultures(self) -> tuple[str, ...]:
@@ -73,10 +67,28 @@ class AblationMatrix(ResultRecord):
         found = self.frame.loc[self.frame["condition"] == FOUND, "mask"]
         return tuple(sorted(found.unique()))
 
+    @cached_property
+    def both(self) -> tuple[str, ...]:
+        """The cultures that were both ablated and evaluated."""
+        return tuple(culture for culture in self.masks if culture in self.cultures)
+
     @property
     def has_random(self) -> bool:
-        """Whether random masks were run."""
+        """Whether random neurons were ablated."""
         return bool((self.frame["condition"] == RANDOM).any())
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether self and cross exist: at least two cultures were both ablated and evaluated.
+
+        Culture-general neurons belong to no culture and have none; see ``effects``.
+        """
+        return len(self.both) > 1
+
+    def places(self) -> tuple[list[int], list[int]]:
+        """Give the rows and the columns of the cultures that were both ablated and evaluated."""
+        rows = [self.masks.index(culture) for culture in self.both]
+        return rows, [self.cultures.index(culture) for culture in self.both]
 
     @cached_property
     def _weights(self) -> Float[np.ndarray, "draw group"]:
@@ -88,7 +100,7 @@ class AblationMatrix(ResultRecord):
 
     @cached_property
     def _alone(self) -> set[str]:
-        """Cultures with one question group, of which nothing says how much it would vary."""
+        """Cultures with a single question group, from which no interval can be estimated."""
         groups = self.frame.groupby("culture")["group"].nunique()
         return {str(culture) for culture in groups.index[groups == 1]}
 
@@ -102,28 +114,13 @@ class AblationMatrix(ResultRecord):
         frame = self.frame.assign(base=self.frame["id"].map(base))
         return frame.assign(flipped=frame["prediction"] != frame["base"])
 
-    def _cells(self, condition: str, column: str) -> Draws:
+    def _cells(self, condition: Condition, column: str) -> Draws:
         """Mean of a column for every mask and culture: the value first, then its draws."""
         frame = self._with_flips
+        masks = self.masks if condition != UNMODIFIED else ("",)
+        axes = {"mask": masks, "culture": self.cultures}
         frame = frame[frame["condition"] == condition]
-        masks = (
-            {name: i for i, name in enumerate(self.masks)} if condition != UNMODIFIED else {"": 0}
-        )
-        cultures = {name: i for i, name in enumerate(self.cultures)}
-        groups = {name: i for i, name in enumerate(self._groups)}
-        shape = (len(groups), len(masks), len(cultures))
-        where = tuple(
-            frame[name].map(places)
-            for name, places in (("group", groups), ("mask", masks), ("culture", cultures))
-        )
-        sums, sizes = np.zeros(shape), np.zeros(shape)
-        np.add.at(sums, where, frame[column].to_numpy(dtype=float))
-        np.add.at(sizes, where, 1.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cells: Draws = np.tensordot(self._weights, sums, 1) / np.tensordot(
-                self._weights, sizes, 1
-            )
-        return cells
+        return cell_means(frame, column, axes, self._groups, self._weights)
 
     @cached_property
     def _tables(self) -> dict[tuple[str, str], Draws]:
@@ -143,7 +140,7 @@ class AblationMatrix(ResultRecord):
             tables[condition, "flips"] = self._cells(condition, "flipped")
         return tables
 
-    def draws(self, what: str, condition: str = FOUND) -> Draws:
+    def draws(self, what: MatrixTable, condition: Condition = FOUND) -> Draws:
         """Give a table with its bootstrap draws, the value itself first.
 
         Args:
@@ -162,7 +159,11 @@ class AblationMatrix(ResultRecord):
         return self._tables[condition, what]
 
     def cell(
-        self, mask: str, culture: str, what: str = "change", condition: str = FOUND
+        self,
+        mask: str,
+        culture: str,
+        what: MatrixTable = "change",
+        condition: Condition = FOUND,
     ) -> Estimate:
         """Give one cell with its interval.
 
@@ -172,8 +173,8 @@ class AblationMatrix(ResultRecord):
         draws = self.draws(what, condition)[:, self.masks.index(mask), self.cultures.index(culture)]
         return self._estimate(draws, culture)
 
-    def table(self, what: str = "change", condition: str = FOUND) -> pd.DataFrame:
-        """Lay out a table, masks x evaluated cultures, values only.
+    def table(self, what: MatrixTable = "change", condition: Condition = FOUND) -> pd.DataFrame:
+        """Give the values of a table, masks x evaluated cultures.
 
         Example:
             ``matrix.table("accuracy")``
@@ -185,21 +186,20 @@ class AblationMatrix(ResultRecord):
             self.draws(what, condition)[0], index=list(masks), columns=list(self.cultures)
         )
 
-    def metrics(self, condition: str = FOUND) -> dict[str, Float[np.ndarray, "draw mask"]]:
-        """Give base, self, cross, gap and flips of every mask, with draws, the value first.
+    def metrics(self, condition: Condition = FOUND) -> dict[str, Float[np.ndarray, "draw mask"]]:
+        """Give every metric of the cultures in ``both``, with draws, the value first.
 
-        Only masks of cultures that were evaluated have them.
+        Raises:
+            InputError: Fewer than two cultures were both ablated and evaluated.
         """
         change = self.draws("change", condition)
         flips = self.draws("flips", condition)
-        both = [culture for culture in self.masks if culture in self.cultures]
-        if len(both) < 2 or len(self.cultures) < 2:
+        if not self.has_metrics:
             raise InputError(
                 "self and cross need at least two cultures that are both ablated and evaluated; "
                 f"ablated {self.masks}, evaluated {self.cultures}."
             )
-        rows = [self.masks.index(culture) for culture in both]
-        columns = [self.cultures.index(culture) for culture in both]
+        rows, columns = self.places()
         own = change[:, rows, columns]
         others = change.copy()
         others[:, rows, columns] = np.nan
@@ -217,58 +217,49 @@ class AblationMatrix(ResultRecord):
             "flips": flips[:, rows, columns],
         }
 
-    def summary(self, condition: str = FOUND) -> pd.DataFrame:
-        """Lay out base, self, cross, gap and flips of every culture, each as an Estimate.
+    def summary(self, condition: Condition = FOUND) -> pd.DataFrame:
+        """Give every metric of every culture, cultures x metrics, each as an Estimate.
 
         Example:
             ``matrix.summary()``
         """
         import pandas as pd
 
-        both = [culture for culture in self.masks if culture in self.cultures]
         return pd.DataFrame(
             {
-                name: [self._estimate(draws[:, i], culture) for i, culture in enumerate(both)]
+                name: [self._estimate(draws[:, i], culture) for i, culture in enumerate(self.both)]
                 for name, draws in self.metrics(condition).items()
             },
-            index=both,
+            index=list(self.both),
         )
 
-    def overall(self, metric: str = "gap", condition: str = FOUND) -> Estimate:
+    def overall(self, metric: Metric = "gap", condition: Condition = FOUND) -> Estimate:
         """Give the mean of a metric over cultures, with its interval.
+
+        Raises:
+            InputError: No such metric.
 
         Example:
             ``matrix.overall("self")``, ``matrix.overall("self", condition="random")``
         """
-        if metric not in METRICS:
-            raise InputError(f"no metric {metric!r}; there are: {', '.join(METRICS)}.")
-        draws = np.nanmean(self.metrics(condition)[metric], 1)
-        return interval(draws[0], draws[1:])
+        check_metric(metric)
+        return mean_of(self.metrics(condition)[metric])
 
-    def beyond_random(self, metric: str = "self") -> Estimate:
+    def beyond_random(self, metric: Metric = "self") -> Estimate:
         """Give the mean over cultures of found minus random neurons, a paired difference.
 
         Raises:
-            InputError: No random masks were run.
+            InputError: No such metric, or no random neurons were ablated.
         """
-        difference = self.metrics(FOUND)[metric] - self.metrics(RANDOM)[metric]
-        draws = np.nanmean(difference, 1)
-        return interval(draws[0], draws[1:])
-
-    @property
-    def has_metrics(self) -> bool:
-        """Whether self and cross can be read: two cultures both ablated and evaluated.
-
-        Not so for culture-general neurons, which belong to no culture; see ``effects``.
-        """
-        return len(set(self.masks) & set(self.cultures)) > 1
+        check_metric(metric)
+        return mean_of(self.metrics(FOUND)[metric] - self.metrics(RANDOM)[metric])
 
     def effects(self, mask: str) -> pd.DataFrame:
-        """Lay out what one mask does to every culture and on average, each as an Estimate.
+        """Give what one mask does to every culture and on average, each as an Estimate.
 
         Returns:
             Cultures x base, change, flips, and random (the change under random neurons, where they
-            were run); the last row, ``"mean"``, is the mean over cultures.
+            were ablated); the last row, ``"mean"``, is the mean over cultures.
 
         Raises:
             InputError: No such mask.
@@ -278,17 +269,14 @@ class AblationMatrix(ResultRecord):
         """
         import pandas as pd
 
-        if mask not in self.masks:
-            raise unknown("mask", mask, self.masks)
-        row, rows = self.masks.index(mask), [*self.cultures, "mean"]
+        row, rows = self._row(mask), [*self.cultures, MEAN]
         columns = {"base": self.draws("accuracy", UNMODIFIED)[:, 0]}
-        columns |= {name: self.draws(name)[:, row] for name in ("change", "flips")}
+        columns |= {"change": self.draws("change")[:, row], "flips": self.draws("flips")[:, row]}
         if self.has_random:
             columns["random"] = self.draws("change", RANDOM)[:, row]
         table = {}
         for name, draws in columns.items():
-            with_mean = np.concatenate([draws, np.nanmean(draws, 1, keepdims=True)], 1)
-            named = zip(with_mean.T, rows, strict=True)
+            named = zip(with_mean(draws).T, rows, strict=True)
             table[name] = [self._estimate(cell, culture) for cell, culture in named]
         return pd.DataFrame(table, index=rows)
 
@@ -296,148 +284,22 @@ class AblationMatrix(ResultRecord):
         """Give the mean change over cultures under a mask minus that under random neurons.
 
         Raises:
-            InputError: No such mask, or no random masks were run.
+            InputError: No such mask, or no random neurons were ablated.
         """
+        row = self._row(mask)
+        return mean_of(self.draws("change")[:, row] - self.draws("change", RANDOM)[:, row])
+
+    def _row(self, mask: str) -> int:
         if mask not in self.masks:
             raise unknown("mask", mask, self.masks)
-        row = self.masks.index(mask)
-        difference = self.draws("change")[:, row] - self.draws("change", RANDOM)[:, row]
-        draws = np.nanmean(difference, 1)
-        return interval(draws[0], draws[1:])
+        return self.masks.index(mask)
 
 
-def unseen(found: NeuronSet, questions: Sequence[Question], seen: bool) -> list[Question]:
-    """Leave out the questions whose group identified the neurons.
-
-    Args:
-        found: The neurons; their metadata names the groups.
-        questions: All questions.
-        seen: Keep them all the same, and warn.
+def check_metric(metric: str) -> None:
+    """Refuse a metric that a matrix does not have.
 
     Raises:
-        InputError: Nothing is left.
-
-    Example:
-        ``unseen(found, questions, seen=False)``
+        InputError: Names the metric and the known ones.
     """
-    groups = set(found.metadata.get("groups", []))
-    fresh = [question for question in questions if question.group not in groups]
-    used = len(questions) - len(fresh)
-    identified = found.metadata.get("benchmark", "")
-    known = {"", *identified.split(", ")}
-    strange = [q for q in questions if q.group in groups and q.benchmark not in known]
-    if strange and identified and not seen:
-        warnings.warn(
-            f"{len(strange)} questions of {benchmarks_of(strange)} are left out as if they had "
-            f"found the neurons, for their groups have the names of groups of {identified}: where "
-            "these are other questions, give them other groups.",
-            CultureLensWarning,
-            stacklevel=3,
-        )
-    if seen and used:
-        warnings.warn(
-            f"{used} of the {len(questions)} items evaluated were used to find the neurons, or "
-            "share a question group with one that was: the effects are too large.",
-            CultureLensWarning,
-            stacklevel=3,
-        )
-        return list(questions)
-    if not fresh:
-        raise InputError(
-            "every question was used to find these neurons: give other questions, find the "
-            "neurons with identify_share below 1, or pass seen=True and say so in your results."
-        )
-    return fresh
-
-
-def ablation_matrix(
-    model: LensModel,
-    found: NeuronSet,
-    questions: Sequence[Question],
-    *,
-    random_seeds: int = 5,
-    random_match: str = "layer",
-    random_summary: ActivationSummary | None = None,
-    scoring: str | None = None,
-    value: Value = "zero",
-    seen: bool = False,
-    too_long: str = "error",
-    batch_size: int = 16,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
-) -> AblationMatrix:
-    """Ablate each culture's neurons in turn and ask every culture's questions (ConAct's paper).
-
-    Args:
-        model: The model that the neurons were found on.
-        found: The neurons. Cultures that the questions name otherwise take the questions' names.
-        questions: What to ask. Questions whose group identified the neurons are left out.
-        random_seeds: Sets of random neurons beside each culture's; CULNIG takes 10.
-        random_match: ``"layer"``: as many random neurons in each layer; ``"pool"``: as many in
-            all; ``"activity"``: of the same layer, firing rate and norm of outgoing weights; see
-            ``matched_random``.
-        random_summary: For ``"activity"``, a summary of the sites at which the neurons are.
-        scoring: How answers are read; the model's own way by default.
-        value: What ablated neurons are set to; see ``ablation_hooks``.
-        seen: Evaluate on the questions used to identify too, and say so.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward; halved where memory runs out.
-        progress: Show progress bars.
-        run: A run folder; finished masks are kept and found again.
-
-    Raises:
-        InputError: The neurons are of another model, or every question was used to identify.
-
-    Example:
-        ``matrix = ablation_matrix(model, found, questions); matrix.summary()``
-    """
-    import pandas as pd
-
-    found.check_model(model)
-    asked = unseen(found, questions, seen)
-    found = align_cultures(found, asked)
-    prompts, way = prepare(model, asked, scoring, too_long=too_long, progress=progress)
-    folder = Run.open(run) if run is not None else None
-    masks: list[tuple[str, str, int, Neurons | None]] = [(UNMODIFIED, "", 0, None)]
-    masks += [(FOUND, culture, 0, found[culture]) for culture in found]
-    norms = None
-    if random_match == "activity":
-        norms = {site: outgoing_norms(model, site) for site in found.shapes if writes(site)}
-    for seed in range(random_seeds):
-        drawn = matched_random(found, seed, match=random_match, summary=random_summary, norms=norms)
-        masks += [(RANDOM, culture, seed, drawn[culture]) for culture in drawn]
-    records = answer_masks(
-        model,
-        prompts,
-        way,
-        [(f"{condition} {mask}", neurons) for condition, mask, _, neurons in masks],
-        value=value,
-        batch_size=batch_size,
-        progress=progress,
-        label=f"{found.method or 'found'} masks",
-        run=folder,
-    )
-    frames = [
-        frame.assign(condition=condition, mask=mask, seed=seed)
-        for (condition, mask, seed, _), frame in zip(masks, records, strict=True)
-    ]
-    frame = pd.concat(frames, ignore_index=True)
-    first = ["condition", "mask", "seed"]
-    metadata = {
-        "model": model.name,
-        "revision": model.revision,
-        "benchmark": benchmarks_of(asked),
-        "selector": found.method,
-        "share": found.metadata.get("share"),
-        "k": found.metadata.get("k"),
-        "neurons": {culture: len(found[culture]) for culture in found},
-        "scoring": way.name,
-        "value": value if isinstance(value, (str, float, int)) else "tensors",
-        "random_seeds": random_seeds,
-        "random_match": random_match,
-        "seen": seen,
-        "items": len(prompts),
-        "left_out": len(questions) - len(prompts),
-        "versions": versions(),
-    }
-    return AblationMatrix(frame[first + [c for c in frame if c not in first]], metadata)
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)

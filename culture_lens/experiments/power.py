@@ -1,12 +1,12 @@
-"""How small an effect the questions at hand could show.
+"""The smallest effect that the questions at hand can show.
 
 With d the mean change of accuracy over a culture's items, D_g and N_g the sum of changes and the
-number of items in question group g of G, the standard error that keeps groups whole is
+number of items in question group g of G, the clustered standard error is
 
     SE^2 = G / (G - 1) * sum_g (D_g - N_g d)^2 / (sum_g N_g)^2
 
-and the smallest true change found with the given power by a two-sided test at level alpha (Bloom
-1995), t the quantiles of Student's distribution with G - 1 degrees of freedom,
+and the smallest true change that a two-sided test at level alpha finds with the given power (Bloom
+1995) is, with t the quantiles of Student's distribution with G - 1 degrees of freedom,
 
     MDE = (t[1 - alpha / 2] + t[power]) SE
 
@@ -15,39 +15,42 @@ At 80% power and level 0.05 the factor is 2.80 with many groups, 2.87 with 40, a
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.experiments.matrix import FOUND, AblationMatrix
+from culture_lens.errors import InputError, warn
+from culture_lens.experiments.cell_tests import ALPHA
+from culture_lens.experiments.conditions import FOUND
+from culture_lens.experiments.matrix import MEAN, AblationMatrix
 from culture_lens.experiments.paired_answers import UNMASKED, PairedAnswers, cells_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MEAN = "mean"
+POWER = 0.8
+"""The chance of finding an effect that studies are planned for."""
 
 
 def minimum_detectable_effect(
     answers: AblationMatrix | pd.DataFrame,
     *,
     mask: str | None = None,
-    power: float = 0.8,
-    alpha: float = 0.05,
+    power: float = POWER,
+    alpha: float = ALPHA,
 ) -> pd.DataFrame:
     """Give the smallest true change of accuracy that would be found, per culture and on average.
 
-    Of a matrix, the standard error is that of the paired change in the culture's own cell. Of the
-    records of one evaluation (``evaluate(...).frame``), before any mask was run, it is the square
-    root of 2 times that of the accuracy: as if the masked answers were drawn anew with the same
-    accuracy. Pairing makes the real error smaller, so this is a careful figure to plan with.
+    For a matrix, the standard error is that of the paired change in the culture's own cell. For
+    the records of one evaluation (``evaluate(...).frame``), before any neuron is ablated, it is the
+    square root of 2 times that of the accuracy, as if the answers under a mask were independent
+    draws with the same accuracy. Pairing makes the real error smaller, so the estimate is safe to
+    plan with.
 
-    The formula takes the spread of the changes as it is. A mask that spreads them more needs a
-    larger effect; the exact test of ``cell_tests`` is discrete and finds it a little less often.
-    It is of one test; with a correction for many, give the smaller ``alpha``.
+    The formula uses the spread of the changes in the data: a mask with a larger spread needs a
+    larger effect. The exact test of ``cell_tests`` is discrete and finds effects slightly less
+    often. The result is for one test; for a correction over many, give a smaller ``alpha``.
 
     Args:
         answers: A matrix, or a frame with the columns culture, group and correct.
@@ -57,9 +60,9 @@ def minimum_detectable_effect(
 
     Returns:
         Per culture: ``items``, ``groups``, ``standard_error``, ``effect`` (the MDE, a share: 0.1
-        is ten points; more than the accuracy that there is to lose cannot be found at all). The
-        last row, ``"mean"``, is for the mean over cultures. NaN, with a warning, where one group
-        or no variance leaves nothing to estimate a spread from.
+        is ten points; an effect above the unmodified accuracy cannot occur). The last row,
+        ``"mean"``, is for the mean over cultures. NaN, with a warning, where a culture has one
+        question group or no variance.
 
     Raises:
         InputError: Power or alpha outside (0, 1), missing columns, or no items.
@@ -79,12 +82,10 @@ def minimum_detectable_effect(
     names = [*cultures, MEAN]
     unsure = [name for name, error in zip(names, errors, strict=True) if not error > 0]
     if unsure:
-        warnings.warn(
+        warn(
             "no smallest effect can be given for "
-            f"{', '.join(unsure)}: one question group, or groups that do not differ, say "
-            "nothing of how much an effect would vary.",
-            CultureLensWarning,
-            stacklevel=2,
+            f"{', '.join(unsure)}: there is one question group, or groups do not differ, so the "
+            "spread of an effect cannot be estimated."
         )
         errors[~(errors > 0)] = np.nan
     return pd.DataFrame(
@@ -101,7 +102,7 @@ def minimum_detectable_effect(
 def multiplier(
     groups: Int[np.ndarray, " column"], power: float, alpha: float
 ) -> Float[np.ndarray, " column"]:
-    """Give t[1 - alpha / 2] + t[power] with one degree of freedom less than groups.
+    """Give t[1 - alpha / 2] + t[power] with groups - 1 degrees of freedom.
 
     Raises:
         InputError: Power or alpha is outside (0, 1).
@@ -123,9 +124,9 @@ def multiplier(
 def clustered_errors(
     sums: Float[np.ndarray, "group culture"], sizes: Int[np.ndarray, "group culture"]
 ) -> Float[np.ndarray, " culture_and_mean"]:
-    """Give the clustered standard error of each culture's mean, and of the mean of these.
+    """Give the clustered standard error of each culture's mean, and of the mean over cultures.
 
-    NaN where there is one group only.
+    NaN where there is one group.
 
     Example:
         >>> clustered_errors(np.array([[0.0], [1.0]]), np.array([[1], [1]])).tolist()
@@ -143,7 +144,7 @@ def clustered_errors(
 def paired_changes(
     matrix: AblationMatrix, mask: str | None
 ) -> tuple[Float[np.ndarray, "group culture"], Int[np.ndarray, "group culture"], list[str]]:
-    """Sum the changes of each group and culture; also the numbers of items, and the cultures."""
+    """Give sums of changes and numbers of items, groups x cultures, and the cultures."""
     cells, answers = cells_of(matrix, mask), PairedAnswers.of(matrix)
     change = answers.items.assign(change=0.0)
     for ablated, culture in cells:
@@ -156,7 +157,7 @@ def paired_changes(
 def plain_answers(
     frame: pd.DataFrame,
 ) -> tuple[Float[np.ndarray, "group culture"], Int[np.ndarray, "group culture"], list[str]]:
-    """Sum the right answers of each group and culture."""
+    """Give sums of right answers and numbers of items, groups x cultures, and the cultures."""
     lacking = [name for name in ("culture", "group", "correct") if name not in frame]
     if lacking or not len(frame):
         problem = f"lacks {', '.join(lacking)}" if lacking else "is empty"
@@ -169,7 +170,7 @@ def plain_answers(
 def by_group(
     frame: pd.DataFrame, column: str
 ) -> tuple[Float[np.ndarray, "group culture"], Int[np.ndarray, "group culture"], list[str]]:
-    """Lay a column out as sums and sizes, groups x cultures."""
+    """Give the sums of a column and the numbers of records, groups x cultures."""
     parts = frame.groupby(["group", "culture"])[column]
     sums = parts.sum().unstack(fill_value=0)
     sizes = parts.size().unstack(fill_value=0)

@@ -1,43 +1,50 @@
-"""Effects of ablating predicted to first order, for any number of sets from one backward pass.
+"""Predict the effects of ablating any number of sets of neurons from one backward pass.
 
-Multiplying the neurons S by a factor f changes the probability of the right answer by about
+To first order, multiplying the neurons S by a factor f changes the probability of the right answer
+by
 
     (f - 1) sum over n in S, tokens t of n_t dP(y|x) / dn_t        f = 0: ablated
 
-so a whole ablation matrix, masks x cultures, costs as much as scoring its questions once.
-``fidelity`` says how far that can be trusted.
+A whole ablation matrix, masks x cultures, costs as much as attributing its questions once.
+``fidelity`` measures how well these predictions hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import Unpack
 
 from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
 from culture_lens.errors import InputError
-from culture_lens.evaluation.evaluate import prepare
-from culture_lens.experiments.matrix import unseen
-from culture_lens.interventions.hooks import check_inside
+from culture_lens.evaluation.evaluate import asked_of, prepare
+from culture_lens.experiments.unseen import unseen
+from culture_lens.interventions.hooks import check_inside, described
 from culture_lens.models.lens_model import LensModel
+from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.records import ResultRecord
+from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class PredictedMatrix(ResultRecord):
-    """What ablating every culture's neurons would do to every culture's questions, to first order.
+    """The predicted change of P(gold) on every culture's questions under every culture's mask.
 
     Attributes:
         frame: Columns mask (whose neurons), id, culture, group, p_gold, predicted.
@@ -48,15 +55,16 @@ class PredictedMatrix(ResultRecord):
     """
 
     what = "a predicted matrix"
+    needs = ("mask", "id", "culture", "group", "predicted")
 
     @property
     def masks(self) -> tuple[str, ...]:
-        """Whose neurons would be ablated."""
+        """The cultures whose neurons would be ablated."""
         return tuple(sorted(self.frame["mask"].unique()))
 
     @property
     def cultures(self) -> tuple[str, ...]:
-        """Whose questions would be asked."""
+        """The cultures whose questions would be asked."""
         return tuple(sorted(self.frame["culture"].unique()))
 
     def table(self) -> pd.DataFrame:
@@ -105,8 +113,7 @@ def predicted_effects(
     sets: Sequence[Neurons],
     *,
     factor: float = 0.0,
-    batch_size: int = 16,
-    progress: bool = True,
+    running: Running = Running(),
 ) -> tuple[Float[Tensor, " item"], Float[Tensor, "item set"]]:
     """Predict, from one backward pass, how P(gold) would change if each set were scaled.
 
@@ -115,16 +122,15 @@ def predicted_effects(
         prompts: Prompts of style ``"choices"``.
         sets: Sets of neurons, at any site.
         factor: What the neurons would be multiplied by: 0 ablates, 2 doubles.
-        batch_size: Prompts per forward and backward.
-        progress: Show a progress bar.
+        running: Batch size, progress, run folder.
 
     Returns:
         P(gold) of the unmodified model, and the predicted change of each set, in the order of the
         prompts, float64.
 
     Raises:
-        InputError: No set has a neuron, a neuron lies outside the model, or prompts that do not
-            show the options.
+        InputError: No set has a neuron, a neuron is outside the model, or prompts do not show the
+            options.
 
     Example:
         ``p_gold, effects = predicted_effects(model, prompts, [found["Japan"]])``
@@ -134,20 +140,37 @@ def predicted_effects(
     check_inside(model, sets)
     if not prompts or any(prompt.style != "choices" for prompt in prompts):
         raise InputError("predictions need at least one prompt, all of style 'choices'.")
-    gold = gold_tokens(prompts, model.processor)
-    rows: dict[str, tuple[Tensor, Tensor]] = {}
-    for batch, (p_gold, effects) in run_batches(
-        batches(prompts, batch_size, model.pad_id),
-        lambda batch: set_effects(model, batch, gold, sets),
-        pad_id=model.pad_id,
-        progress=progress,
-        label="predicting effects",
-    ):
-        for prompt, p, row in zip(batch.prompts, p_gold, effects, strict=True):
-            rows[prompt.question.id] = (p, row)
-    found = [rows[prompt.question.id] for prompt in prompts]
-    changes = torch.stack([row for _, row in found]) * (factor - 1)
-    return torch.stack([p for p, _ in found]), changes
+    gold = gold_tokens(prompts, model.tokenizer)
+
+    def predict() -> pd.DataFrame:
+        import pandas as pd
+
+        rows: dict[str, list[float]] = {}
+        for batch, (p_gold, effects) in run_batches(
+            batches(prompts, running.rows(), model.pad_id),
+            lambda batch: set_effects(model, batch, gold, sets),
+            pad_id=model.pad_id,
+            progress=running.progress,
+            label="predicting effects",
+        ):
+            for prompt, p, row in zip(batch.prompts, p_gold, effects, strict=True):
+                rows[prompt.question.id] = [float(p), *row.tolist()]
+        columns = ["p_gold", *(f"set {number}" for number in range(len(sets)))]
+        return pd.DataFrame([rows[prompt.question.id] for prompt in prompts], columns=columns)
+
+    frame = finished_frame(effects_place(model, prompts, sets, running.folder), predict)
+    found = torch.tensor(frame.to_numpy(dtype=float))
+    return found[:, 0], found[:, 1:] * (factor - 1)
+
+
+def effects_place(
+    model: LensModel, prompts: Sequence[Prompt], sets: Sequence[Neurons], run: Run | None
+) -> Path | None:
+    """Give the file in the run folder for predicted effects; None without a run folder."""
+    if run is None:
+        return None
+    chosen = [described(neurons, "zero") for neurons in sets]
+    return piece_of(model, run, "effects", ".parquet", asked_of(prompts), chosen)
 
 
 def predicted_ablation_matrix(
@@ -156,9 +179,7 @@ def predicted_ablation_matrix(
     questions: Sequence[Question],
     *,
     seen: bool = False,
-    too_long: str = "error",
-    batch_size: int = 16,
-    progress: bool = True,
+    **running: Unpack[RunningOptions],
 ) -> PredictedMatrix:
     """Predict the whole matrix, masks x cultures, from one backward pass over the questions.
 
@@ -166,26 +187,24 @@ def predicted_ablation_matrix(
         model: The model that the neurons were found on.
         found: The neurons.
         questions: What to ask. Questions whose group identified the neurons are left out.
-        seen: Ask them all the same, and say so.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward and backward.
-        progress: Show a progress bar.
+        seen: Ask the questions that identified the neurons too, with a warning.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:
-        InputError: The neurons are of another model, or every question was used to identify.
+        InputError: The neurons are of another model, every question identified them, or an unknown
+            option.
 
     Example:
         ``predicted_ablation_matrix(model, found, questions).table()``
     """
     import pandas as pd
 
+    how = Running.of(running)
     found.check_model(model)
     asked = unseen(found, questions, seen)
     found = align_cultures(found, asked)
-    prompts, _ = prepare(model, asked, "letter", too_long=too_long, progress=progress)
-    p_gold, changes = predicted_effects(
-        model, prompts, list(found.neurons.values()), batch_size=batch_size, progress=progress
-    )
+    prompts, _ = prepare(model, asked, "letter", how)
+    p_gold, changes = predicted_effects(model, prompts, list(found.neurons.values()), running=how)
     items = item_frame(prompts, p_gold)
     frame = pd.concat(
         [
@@ -206,7 +225,7 @@ def predicted_ablation_matrix(
 
 
 def item_frame(prompts: Sequence[Prompt], p_gold: Tensor) -> pd.DataFrame:
-    """Lay out what is known of each item before anything is ablated."""
+    """Give id, culture, group and P(gold) of every item of the unmodified model."""
     import pandas as pd
 
     rows = [(p.question.id, p.question.culture, p.question.group) for p in prompts]

@@ -1,15 +1,15 @@
-"""Which cultures fall with which when the neurons of one are ablated.
+"""Cultures that lose accuracy together when the neurons of one are ablated.
 
-The change C[m,e] on the questions of culture e under the mask of culture m has three parts: masks
-that hit everything, cultures that everything hits, and what this mask does to this culture beyond
-both. Only the last says that two cultures share something. As in the social relations model of
-round-robin data (Warner, Kenny and Stoto 1979), for m != e,
+The change C[m,e] on the questions of culture e under the mask of culture m has three parts: the
+effect of a mask on all cultures, the effect of all masks on a culture, and the rest. Only the rest
+shows that two cultures share something. As in the social relations model of round-robin data
+(Warner, Kenny and Stoto 1979), for m != e,
 
     C[m,e] = mean + mask[m] + culture[e] + relation[m,e]
 
-fitted by least squares over the pairs; the relation is the residual. A negative relation means
-that e falls more under the mask of m than the two parts make expected. The distance of two
-cultures is the mean of both directions, shifted so that the nearest pair is at 0:
+is fitted by least squares over the pairs; the relation is the residual. A negative relation means
+that e loses more under the mask of m than the first two parts predict. The distance of two cultures
+is the mean of both directions, shifted so that the nearest pair is at 0:
 
     s(a,b) = (relation[a,b] + relation[b,a]) / 2        d(a,b) = s(a,b) - min s
 
@@ -19,7 +19,6 @@ Clustering is average linkage of d (scipy).
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,27 +27,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
-from culture_lens.experiments.matrix import FOUND, AblationMatrix
+from culture_lens.errors import InputError, unknown, warn
+from culture_lens.experiments.conditions import FOUND
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.statistics.estimates import Estimate, correlation, interval
 from culture_lens.statistics.mantel import mean_of_both, square
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST = 3
+    from culture_lens.experiments.conditions import Condition
+
+FEWEST_RELATED = 3
+"""Cultures below which relations cannot be fitted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Relations:
-    """How cultures fall with each other, with bootstrap draws, the value itself first.
+    """How cultures lose accuracy together, with bootstrap draws, the value itself first.
 
     Attributes:
         cultures: Cultures that were both ablated and evaluated.
         changes: Changes of accuracy, mask x culture.
         draws: Relations, mask x culture, NaN on the diagonal.
         adjusted: Whether the parts of mask and culture were taken out.
-        metadata: That of the matrix.
+        metadata: The metadata of the matrix.
 
     Example:
         ``related_cultures(matrix).related("Japan")``
@@ -72,7 +75,7 @@ class Relations:
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
-        """Rank of every other culture under each mask, 1 for the one that falls most with it."""
+        """Rank of every other culture under each mask, 1 for the one that loses most."""
         return self.table.rank(axis=1)
 
     def cell(self, mask: str, culture: str) -> Estimate:
@@ -91,7 +94,7 @@ class Relations:
         return interval(float(cell[0]), cell[1:])
 
     def related(self, mask: str) -> pd.DataFrame:
-        """List the other cultures, the one that falls most with a culture first.
+        """List the other cultures, starting with the one that loses most with a culture.
 
         Returns:
             Per culture: ``rank``, ``relation`` and ``change`` (Estimates).
@@ -128,7 +131,7 @@ class Relations:
 
     @cached_property
     def linkage(self) -> Float[np.ndarray, "merge 4"]:
-        """Average linkage of the distances, as scipy writes it, leaves in their best order."""
+        """Average linkage of the distances, in scipy's format, with leaves in optimal order."""
         from scipy.cluster import hierarchy
 
         pairs = self._symmetric[0] - self._symmetric[0].min()
@@ -137,14 +140,14 @@ class Relations:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """The cultures as the leaves of the tree stand."""
+        """The cultures in the order of the tree's leaves."""
         from scipy.cluster import hierarchy
 
         return tuple(self.cultures[leaf] for leaf in hierarchy.leaves_list(self.linkage))
 
     @cached_property
     def cophenetic(self) -> float:
-        """Correlation of the distances with those in the tree: how well a tree fits them at all.
+        """Correlation of the distances with those in the tree: how well a tree fits them.
 
         NaN, with a warning, where all distances are the same.
         """
@@ -152,25 +155,21 @@ class Relations:
 
         pairs = self._symmetric[0] - self._symmetric[0].min()
         if np.ptp(pairs) < 1e-12:
-            warnings.warn(
-                "no two cultures are nearer than any others, so the tree says nothing.",
-                CultureLensWarning,
-                stacklevel=2,
-            )
+            warn("all cultures are equally far from each other, so the tree has no meaning.")
             return math.nan
         return float(correlation(pairs[None], hierarchy.cophenet(self.linkage)[None])[0])
 
 
 def related_cultures(
-    matrix: AblationMatrix, *, condition: str = FOUND, adjusted: bool = True
+    matrix: AblationMatrix, *, condition: Condition = FOUND, adjusted: bool = True
 ) -> Relations:
-    """Say which cultures fall with which when the neurons of one are ablated.
+    """Relate cultures that lose accuracy together when the neurons of one are ablated.
 
     Args:
-        matrix: The matrix; cultures that are both ablated and evaluated are used.
-        condition: ``"found"`` or ``"random"`` neurons; of random ones no relations are expected.
-        adjusted: Take out the parts of masks and cultures. Without, a culture whose accuracy falls
-            under any mask is near to all, and two such cultures are near to each other.
+        matrix: The matrix; the cultures both ablated and evaluated are used.
+        condition: ``"found"`` or ``"random"`` neurons; random ones should give no relations.
+        adjusted: Take out the parts of masks and cultures. Otherwise a culture whose accuracy falls
+            under every mask is near to all others.
 
     Raises:
         InputError: Fewer than three such cultures, or cells without a value.
@@ -178,14 +177,13 @@ def related_cultures(
     Example:
         ``related_cultures(matrix).distance``
     """
-    both = tuple(culture for culture in matrix.masks if culture in matrix.cultures)
-    if len(both) < LEAST:
+    both = matrix.both
+    if len(both) < FEWEST_RELATED:
         raise InputError(
-            f"relations need at least {LEAST} cultures that are both ablated and evaluated, there "
-            f"are {len(both)} ({', '.join(both)})."
+            f"relations need at least {FEWEST_RELATED} cultures that are both ablated and "
+            f"evaluated, there are {len(both)} ({', '.join(both)})."
         )
-    rows = [matrix.masks.index(culture) for culture in both]
-    columns = [matrix.cultures.index(culture) for culture in both]
+    rows, columns = matrix.places()
     changes = matrix.draws("change", condition)[:, rows][:, :, columns]
     off = ~np.eye(len(both), dtype=bool)
     if np.isnan(changes[0][off]).any():
@@ -202,7 +200,7 @@ def related_cultures(
 def relation_effects(
     pairs: Float[np.ndarray, "draw pair"], n: int
 ) -> Float[np.ndarray, "draw pair"]:
-    """Take the mean and the parts of masks and cultures out of off-diagonal cells, row by row.
+    """Subtract the mean and the parts of masks and cultures from off-diagonal cells, row by row.
 
     Example:
         >>> rows = np.array([[1.0, 2.0, 1.0, 2.0, 1.0, 1.0]])  # culture effects 0, 0, 1 only

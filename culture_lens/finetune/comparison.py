@@ -36,6 +36,8 @@ from culture_lens.storage.runs import Run, versions
 if TYPE_CHECKING:
     import pandas as pd
 
+    from culture_lens.evaluation.scoring import ScoringName
+
 
 class StudyOptions(TrainingOptions, total=False):
     """The fields of ``StudyPlan``, and of ``Training``, as keyword arguments."""
@@ -105,7 +107,7 @@ def compare_strategies(
     *,
     task_test: Sequence[Question],
     ranking: ModuleRanking | None = None,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     **options: Unpack[StudyOptions],
 ) -> ForgettingStudy:
     """Learn a task in several ways and measure what each does to task and culture.
@@ -190,7 +192,7 @@ class Study:
     task: list[Question]
     task_test: list[Question]
     culture: list[Question]
-    scoring: str | None
+    scoring: ScoringName | None
     plan: StudyPlan
 
     @property
@@ -200,11 +202,8 @@ class Study:
 
     def ask(self, lens: LensModel) -> dict[str, Evaluation]:
         """Evaluate a model on each set of questions."""
-        how = vars(self.plan.asking)
-        return {
-            name: evaluate(lens, questions, scoring=self.scoring, **how)
-            for name, questions in self.asked.items()
-        }
+        how: dict[str, Any] = {**vars(self.plan.asking), "scoring": self.scoring}
+        return {name: evaluate(lens, qs, **how) for name, qs in self.asked.items()}
 
     def records(
         self, name: str, seed: int, training: Mapping[str, Any], base: Mapping[str, Evaluation]

@@ -116,7 +116,7 @@ def projections_of(model: LensModel, plain: Any) -> dict[tuple[str, int], Projec
         ``projections_of(model, skeleton(model))["gate", 3].path``
     """
     found = {}
-    for stem, layer, path, parts, kinds in blocks_of(plain):
+    for stem, layer, path, parts, kinds in blocks_in(plain):
         for projection in made_by(model, stem, layer, path, parts, kinds):
             found[projection.name, layer] = projection
     for site in model.sites:
@@ -141,7 +141,7 @@ def projection_of(site: str) -> str:
     return site[: len(site) - len(part_of(site))] + PROJECTION_OF[part_of(site)]
 
 
-def blocks_of(plain: Any) -> Iterator[tuple[str, int, str, Any, tuple[str, ...]]]:
+def blocks_in(plain: Any) -> Iterator[tuple[str, int, str, Any, tuple[str, ...]]]:
     """Yield attention and MLP of every layer: stem, layer, path, module, its projections."""
     paths = {id(module): path for path, module in plain.named_modules()}
     if plain.config.is_encoder_decoder:

@@ -121,7 +121,7 @@ def card(record: Mapping[str, Any]) -> str:
     rows = {name: value for name, value in settings.items() if name not in ("modules", "hashes")}
     rows |= {name: value for name, value in result.items() if name not in ("log", "versions")}
     lines += [
-        f"| {CARD_WORDS.get(name, name.replace('_', ' '))} | {cell(value)} |"
+        f"| {CARD_WORDS.get(name, name.replace('_', ' '))} | {table_cell(value)} |"
         for name, value in rows.items()
     ]
     modules = settings.get("modules") or []
@@ -143,11 +143,11 @@ def card(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def cell(value: Any) -> str:
+def table_cell(value: Any) -> str:
     """Write a value into a cell of a Markdown table.
 
     Example:
-        >>> cell(None), cell(0.00003), cell("a|b")
+        >>> table_cell(None), cell(0.00003), cell("a|b")
         ('none', '3e-05', 'a/b')
     """
     if value in (None, "", [], {}):

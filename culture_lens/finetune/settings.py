@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TypedDict
 
 import torch
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.finetune.examples import Example
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
@@ -184,12 +183,10 @@ def check_together(
 def say_if_coarse(lens: LensModel, training: Training) -> None:
     """Warn of weights in a dtype too coarse for the updates of a training."""
     if lens.dtype != torch.float32:
-        warnings.warn(
+        warn(
             f"the weights of {lens.name!r} are {lens.dtype}: most updates of a learning rate of "
             f"{training.learning_rate:g} are rounded away; load it in float32, and give "
-            "mixed_precision=True where there is a GPU.",
-            CultureLensWarning,
-            stacklevel=3,
+            "mixed_precision=True where there is a GPU."
         )
 
 

@@ -171,7 +171,7 @@ def finetune(
     if where is not None and "result" in record:
         found = load_model(str(where), dtype=lens.dtype, device=lens.device)
         return FineTuned(found, where, settings, record["result"])
-    plain, result = train(job, training, saving, where)
+    plain, result = train_copy(job, training, saving, where)
     if where is not None:
         save_checkpoint(where, plain, lens, {"settings": settings, "result": result})
     return FineTuned(wrapped(plain, lens, where), where, settings, result)
@@ -183,7 +183,7 @@ def described_training(training: Training, keep: Neurons | None) -> dict[str, An
     return asdict(training) | {"max_steps": training.max_steps or 0, "keep_weight": weight}
 
 
-def train(
+def train_copy(
     job: Job, training: Training, saving: Saving, where: Path | None
 ) -> tuple[Any, dict[str, Any]]:
     """Train a plain copy of the model.

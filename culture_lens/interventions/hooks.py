@@ -1,12 +1,11 @@
 """Edit neurons while a model runs: hook factories and the context managers made of them.
 
 Deactivate (ConAct's paper): a -> 0 at every token; or a -> a fixed value such as the mean. Steer
-(ConAct's paper): a -> (1 + alpha) a. An edit takes place at the neurons' own site. Suppress and
-enhance (CULNIG): n -> 0 and n -> 2n at the raw output of a projection. Where site is "gate", twice
-the raw output is another thing than twice act(gate).
+(ConAct's paper): a -> (1 + alpha) a. Neurons are edited at their own site. Suppress and
+enhance (CULNIG): n -> 0 and n -> 2n at the raw output of a projection. At site "gate", doubling
+the raw output is not the same as doubling act(gate).
 
-A mask over neurons has one row for all items, or one row per item of the batch, so that every item
-can have its own neurons.
+A mask over neurons has one row for all items, or one row per item of the batch.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import HookList, LensModel
+from culture_lens.models.rows import of_rows
 from culture_lens.models.sites import RAW_SITES, part_of
 from culture_lens.neurons.neurons import Neurons
 
@@ -34,7 +34,7 @@ def replaced(
     mask: Bool[Tensor, "rows neuron"],
     value: Float[Tensor, "rows neuron"],
 ) -> Float[Tensor, "batch pos neuron"]:
-    """Put a value in the place of the masked neurons.
+    """Replace the masked neurons by a value.
 
     Example:
         >>> mask = torch.tensor([[True, False]])
@@ -71,16 +71,18 @@ def edit_hook(
     """
 
     def run(activation: Tensor, hook: Any) -> Tensor:
-        if len(mask) not in (1, len(activation)):
+        device = activation.device
+        masks, values = mask.to(device), value.to(device)
+        if len(masks) > 1:
+            masks, values = of_rows(masks), of_rows(values)
+        if len(masks) not in (1, len(activation)):
             raise InputError(
                 f"neurons were given for {len(mask)} rows, but {len(activation)} rows are run: "
                 "give one set for all rows, or one for each. Rows that share their prefixes "
                 "cannot differ: make such a batch with collate(prompts, pad_id), without "
                 "prefix_lengths."
             )
-        device = activation.device
-        edited = edit(activation.flatten(2), mask.to(device), value.to(device))
-        return edited.reshape(activation.shape)
+        return edit(activation.flatten(2), masks, values).reshape(activation.shape)
 
     return run
 
@@ -124,10 +126,10 @@ def edit_hooks(
 
 
 def check_inside(model: LensModel, rows: Sequence[Neurons]) -> None:
-    """Refuse neurons that a model does not have.
+    """Check that a model has these neurons.
 
     Raises:
-        InputError: Names the site and the model's shape.
+        InputError: A neuron lies outside the model.
     """
     for row in rows:
         for site, places in row.places.items():
@@ -186,7 +188,7 @@ def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> Ho
 
 
 def described(neurons: Neurons | None, value: Value) -> tuple[Any, Any]:
-    """Give which neurons are ablated and to what, as plain data for the key of a kept piece."""
+    """Which neurons are ablated and to what, as plain data for the key of a kept result."""
     members = sorted(neurons.members()) if neurons is not None else None
     given: Any = neurons.means if neurons is not None and value == "mean" else value
     how = {s: v.tolist() for s, v in given.items()} if isinstance(given, Mapping) else given
@@ -266,10 +268,10 @@ def enhance(model: LensModel, neurons: Rows, factor: float = 2.0) -> Iterator[Le
 
 
 def check_raw(neurons: Rows) -> None:
-    """Refuse neurons whose site is not the raw output of a projection.
+    """Check that the neurons' site is the raw output of a projection.
 
     Raises:
-        InputError: Names the site.
+        InputError: It is another site.
     """
     for row in [neurons] if isinstance(neurons, Neurons) else neurons:
         for site in row.places:

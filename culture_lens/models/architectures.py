@@ -7,10 +7,12 @@ configuration, tokenizer and processor classes, is held against plain Hugging Fa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from culture_lens.errors import unknown
 from culture_lens.questions.question import PromptFormat
 
+Paper = Literal["conact", "culnig"]
 TEXT, IMAGES, ENCODER_DECODER = "text", "text, images", "text to text"
 
 
@@ -22,8 +24,8 @@ class Architecture:
         name: The class.
         reads: ``"text"``, ``"text, images"`` or, for encoder-decoders, ``"text to text"``.
         examples: Models of this class.
-        notes: What is special about it.
-        needs: What must be there beside this package; empty where nothing.
+        notes: Its particularities.
+        needs: Requirements besides this package; empty where there are none.
     """
 
     name: str
@@ -98,7 +100,7 @@ ARCHITECTURES = (
 
 
 def is_tested(name: str) -> bool:
-    """Say whether the tests cover a model class.
+    """Whether the tests cover a model class.
 
     Example:
         >>> is_tested("LlamaForCausalLM"), is_tested("OPTForCausalLM")
@@ -124,22 +126,21 @@ JSON_ANSWER = PromptFormat(
     answer_prefix='{"answer_choice":"',
     label_form="bare",
 )
-"""The model's answer is begun for it, so that the next token is the letter (CULNIG)."""
+"""The answer is started by the prompt, so that the next token is the letter (CULNIG)."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One of the papers' models, with how it is asked and loaded.
+    """One of the two papers' models, with how it is asked and loaded.
 
     Attributes:
         model: Its hub id.
-        paper: ``"A"`` (arXiv 2510.24942) or ``"B"`` (arXiv 2510.08284).
+        paper: ``"conact"`` (arXiv 2510.24942) or ``"culnig"`` (arXiv 2510.08284).
         architecture: Its class.
-        prompt: The form of its prompts. CULNIG's answer prefix is published; the wording of
-            ConAct's paper could not be read, so that its form is this project's. The words are
-            ours in both.
-        dtype: What it was trained in and is best run in; float16 overflows in some of them.
-        gigabytes: Roughly what its weights take in that dtype.
+        prompt: The form of its prompts. CULNIG's answer prefix is as published; all other wording
+            is this project's.
+        dtype: The dtype it was trained in and should be run in; float16 overflows in some of them.
+        gigabytes: Approximate size of its weights in that dtype.
         scoring: How answers are read.
 
     Example:
@@ -148,7 +149,7 @@ class Preset:
     """
 
     model: str
-    paper: str
+    paper: Paper
     architecture: str
     prompt: PromptFormat
     dtype: str
@@ -159,16 +160,18 @@ class Preset:
 PRESETS = (
     Preset(
         "llava-hf/llava-v1.6-mistral-7b-hf",
-        "A",
+        "conact",
         "LlavaNextForConditionalGeneration",
         LETTER,
         "float16",
         15,
     ),
-    Preset("neulab/Pangea-7B-hf", "A", "LlavaNextForConditionalGeneration", LETTER, "bfloat16", 16),
+    Preset(
+        "neulab/Pangea-7B-hf", "conact", "LlavaNextForConditionalGeneration", LETTER, "bfloat16", 16
+    ),
     Preset(
         "Qwen/Qwen2.5-VL-7B-Instruct",
-        "A",
+        "conact",
         "Qwen2_5_VLForConditionalGeneration",
         LETTER,
         "bfloat16",
@@ -176,7 +179,7 @@ PRESETS = (
     ),
     Preset(
         "google/gemma-3-12b-it",
-        "B",
+        "culnig",
         "Gemma3ForConditionalGeneration",
         JSON_ANSWER,
         "bfloat16",
@@ -184,23 +187,30 @@ PRESETS = (
     ),
     Preset(
         "google/gemma-3-27b-it",
-        "B",
+        "culnig",
         "Gemma3ForConditionalGeneration",
         JSON_ANSWER,
         "bfloat16",
         55,
     ),
-    Preset("Qwen/Qwen3-14B", "B", "Qwen3ForCausalLM", JSON_ANSWER, "bfloat16", 30),
+    Preset("Qwen/Qwen3-14B", "culnig", "Qwen3ForCausalLM", JSON_ANSWER, "bfloat16", 30),
     Preset(
-        "meta-llama/Llama-3.1-8B-Instruct", "B", "LlamaForCausalLM", JSON_ANSWER, "bfloat16", 16
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "culnig",
+        "LlamaForCausalLM",
+        JSON_ANSWER,
+        "bfloat16",
+        16,
     ),
-    Preset("microsoft/phi-4", "B", "Phi3ForCausalLM", JSON_ANSWER, "bfloat16", 29),
-    Preset("tiiuae/Falcon3-10B-Instruct", "B", "LlamaForCausalLM", JSON_ANSWER, "bfloat16", 21),
+    Preset("microsoft/phi-4", "culnig", "Phi3ForCausalLM", JSON_ANSWER, "bfloat16", 29),
+    Preset(
+        "tiiuae/Falcon3-10B-Instruct", "culnig", "LlamaForCausalLM", JSON_ANSWER, "bfloat16", 21
+    ),
 )
 
 
 def preset(model: str) -> Preset:
-    """Give how one of the papers' models is asked and loaded.
+    """How one of the two papers' models is asked and loaded.
 
     Args:
         model: Its hub id.
@@ -213,5 +223,5 @@ def preset(model: str) -> Preset:
     """
     known = {entry.model: entry for entry in PRESETS}
     if model not in known:
-        raise unknown("preset", model, known, "Other models need none: load_model takes them.")
+        raise unknown("preset", model, known, "Other models need none: give load_model their name.")
     return known[model]

@@ -1,7 +1,6 @@
 """Wrap a Hugging Face model as a TransformerBridge that is frozen and whose sites all fire.
 
-The bridge is used with three departures from its defaults, each because the default was seen to
-change results or time:
+The bridge is used with three changes to its defaults, each of which alters results or time:
 
 * It never sees our tokenizer: booting writes a BOS setting into the one it is given, and its own
   copy doubles the BOS of chat templates.
@@ -25,12 +24,13 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.architectures import supported
+from culture_lens.models.loading import Attention
 from culture_lens.models.sites import hooks_of
 
 SAME_BUILD = {"SmolVLMForConditionalGeneration": "Idefics3ForConditionalGeneration"}
 
 
-def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
+def boot(name: str, hf_model: Any, tokenizer: Any, attention: Attention) -> Any:
     """Wrap a Hugging Face model, freeze it, and give every layer an act(gate) hook point."""
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -71,7 +71,7 @@ def boot(name: str, hf_model: Any, tokenizer: Any, attention: str) -> Any:
 
 
 def stacks_of(bridge: Any) -> dict[str, Any]:
-    """Give the stacks of layers by the site of their act(gate); none where there is no decoder."""
+    """The stacks of layers by the site of their act(gate); empty where there is no decoder."""
     if hasattr(bridge, "blocks"):
         return {"act": bridge.blocks}
     if hasattr(bridge, "encoder_blocks") and hasattr(bridge, "decoder_blocks"):
@@ -81,14 +81,14 @@ def stacks_of(bridge: Any) -> dict[str, Any]:
 
 @contextmanager
 def no_processor() -> Iterator[None]:
-    """Keep booting from loading a processor, which may install torchvision while it runs."""
+    """Keep booting from loading a processor, which may install torchvision."""
     from transformer_lens.model_bridge.sources.transformers import source
     from transformer_lens.model_bridge.supported_architectures import qwen2_5_vl
 
     adapter = qwen2_5_vl.Qwen2_5_VLArchitectureAdapter
     load, required = source.load_modality_processor, adapter.required_libraries
     source.load_modality_processor = lambda *_: None
-    adapter.required_libraries = []  # torchvision is of use for videos only
+    adapter.required_libraries = []  # torchvision is needed for videos only
     try:
         yield
     finally:
@@ -97,7 +97,7 @@ def no_processor() -> Iterator[None]:
 
 @contextmanager
 def known_class(config: Any) -> Iterator[None]:
-    """Show booting the class that it knows for one that is built in the same way."""
+    """Let booting see the class it knows in place of one that is built in the same way."""
     before = config.architectures
     config.architectures = [SAME_BUILD.get(name, name) for name in before or []]
     try:
@@ -152,14 +152,14 @@ def use_native_norms(bridge: Any) -> None:
 
 
 def add_act_hook(bridge: Any, mlp: Any, name: str) -> None:
-    """Put a TransformerLens hook point behind the activation function of one layer's MLP."""
+    """Put a TransformerLens hook point after the activation function of one layer's MLP."""
     from transformer_lens.hook_points import HookPoint
 
     module = mlp.original_component
     attribute = next((n for n in ("act_fn", "activation_fn", "act") if hasattr(module, n)), "")
     act = getattr(module, attribute, None)
     if not isinstance(act, torch.nn.Module):
-        return  # site_widths says so, by name
+        return  # a missing hook is reported by site_widths
     if act._forward_hooks:  # layers share one, and each needs its own hook
         act = copy.deepcopy(act)
         act._forward_hooks.clear()
@@ -177,7 +177,7 @@ def add_act_hook(bridge: Any, mlp: Any, name: str) -> None:
 
 
 def has_gate(bridge: Any) -> bool:
-    """Say whether a model's MLP has a gate."""
+    """Whether a model's MLP has a gate."""
     gates = (hooks_of()["gate"], hooks_of(encoder_decoder=True)["encoder.gate"])
     return any(gate.format(layer=0) in bridge.hook_dict for gate in gates)
 
@@ -195,7 +195,7 @@ def site_widths(bridge: Any, gated: bool, name: str) -> dict[str, int]:
 
     stacks = stacks_of(bridge)
     both = "act" not in stacks
-    # Attention between the stacks lies in the decoder's layers.
+    # Attention between the stacks is in the decoder's layers.
     layers = {site.rpartition(".")[0]: len(blocks) for site, blocks in stacks.items()}
     layers["cross"] = len(stacks.get("decoder.act", ()))
     known = bridge.hook_dict

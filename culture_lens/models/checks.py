@@ -1,4 +1,4 @@
-"""Refuse what would make results wrong without notice: NaN logits, hooks around a kept result."""
+"""Checks before results are kept: finite logits, no hooks around the call."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from culture_lens.prompts.prompt import Batch
 
 
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
-    """Refuse logits that are NaN or infinite.
+    """Raise an error for logits that are NaN or infinite.
 
     Raises:
-        InputError: Names the question.
+        InputError: With the question.
     """
     bad = ~torch.isfinite(logits).all(-1)
     if bad.any():
@@ -27,10 +27,10 @@ def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
 
 
 def check_unhooked(model: LensModel) -> None:
-    """Refuse to keep pieces of a model while hooks change what it does.
+    """Raise an error where results would be kept while hooks are attached.
 
-    A key names the model and the neurons that the call itself ablates; of a hook around the call
-    it cannot know.
+    The key of a kept result names the model and the neurons that the call ablates, but not hooks
+    around the call.
 
     Raises:
         InputError: A hook is attached.

@@ -1,7 +1,7 @@
 """EncoderDecoder: a LensModel of two stacks (T5, FLAN-T5, mT5).
 
 The encoder reads the prompt, once; the decoder is given its start token and the answer prefix, and
-writes the answer behind them. Hence what differs from a model of one stack:
+writes the answer after them. What differs from a decoder-only model:
 
 * Sites say their stack, ``encoder.act`` or ``decoder.act``; ``cross.q`` and ``cross.z`` lie over
   the decoder's positions, ``cross.k`` and ``cross.v`` over the encoder's. The stacks need not have
@@ -10,7 +10,7 @@ writes the answer behind them. Hence what differs from a model of one stack:
   they count one token per item whatever the roles: the last one, from which the answer is read. A
   culture has one number of tokens, so that one pass records one kind of sites. Attribution, which
   has no number of tokens, takes both together.
-* Prompts share nothing: an encoder reads both ways.
+* There are no shared prefixes: an encoder's attention is bidirectional.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
@@ -37,9 +37,9 @@ from culture_lens.prompts.encoder_decoder import EncoderDecoderReader
 from culture_lens.prompts.prompt import Batch, Prompt
 
 SANE_LENGTH = 10**6
-"""Tokenizers without a limit of their own say a number beyond this."""
+"""Tokenizers without a limit of their own report a larger length."""
 T5_LENGTH = 512
-"""Tokens that T5 was trained on; its positions are relative, so that more can be read."""
+"""Tokens that T5 was trained on; its positions are relative, so it can read more."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -86,13 +86,13 @@ class EncoderDecoder(LensModel):
         return self.n_layers if site.startswith("encoder.") else self.n_decoder_layers
 
     def token_mask(self, batch: Batch, site: str) -> Int[Tensor, "batch pos"]:
-        """Say where a site of a batch has tokens (1) and where padding (0)."""
+        """Mask of a batch's positions at a site: 1 on tokens and 0 on padding."""
         return batch.attention_mask if on_encoder(site) else decoder_inputs(batch, self.pad_id)[1]
 
     def counted(
         self, batch: Batch, sites: Sequence[str], roles: Sequence[int]
     ) -> Bool[Tensor, "batch pos"]:
-        """Say which tokens count: of the encoder by role, of the decoder the last one.
+        """Mask of the tokens that count: of the encoder by role, of the decoder the last one.
 
         Raises:
             InputError: Sites over both.
@@ -105,7 +105,7 @@ class EncoderDecoder(LensModel):
         return last
 
     def check_together(self, sites: Sequence[str]) -> None:
-        """Refuse to record over the positions of both sides in one pass.
+        """Raise an error for sites of both sides, which cannot be recorded in one pass.
 
         Raises:
             InputError: Names the sites of each side.
@@ -120,9 +120,10 @@ class EncoderDecoder(LensModel):
             )
 
     def lowest(self, places: Sequence[Place]) -> set[Place]:
-        """Choose the places that a backward must go to in order to pass all of these.
+        """The earliest places whose backward pass reaches all of these.
 
-        Keys and values of cross-attention lie beside each other, each layer's behind the encoder.
+        Keys and values of cross-attention are computed from the encoder's output in every layer,
+        so none of them comes before another.
         """
         encoder = [place for place in places if place[0].startswith("encoder.")]
         decoder = [place for place in places if not on_encoder(place[0])]
@@ -133,19 +134,19 @@ class EncoderDecoder(LensModel):
         return found
 
     def can_share_prefix(self, prompts: Sequence[Prompt]) -> bool:
-        """Say that nothing of a prompt may be run apart: its beginning reads its end."""
+        """Never: the encoder's attention is bidirectional, so a prefix depends on what follows."""
         return False
 
     def run_prefix(self, batch: Batch) -> Any:
-        """Give nothing: there is nothing to run before a batch.
+        """Return None: an encoder-decoder has no shared prefixes to run.
 
         Raises:
             InputError: The batch has prefixes.
         """
         if batch.prefixes is not None:
             raise InputError(
-                f"{self.name!r} reads a prompt both ways, so that no beginning of it can be run "
-                "apart: make the batch with collate(prompts, pad_id), without prefix_lengths."
+                f"{self.name!r} reads a prompt both ways, so it cannot share prefixes: make the "
+                "batch with collate(prompts, pad_id), without prefix_lengths."
             )
 
     def _forward(self, batch: Batch, cache: Any, **options: Any) -> Any:
@@ -158,14 +159,16 @@ class EncoderDecoder(LensModel):
             **options,
         )
 
-    def _run_behind(self, batch: Batch, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
-        """Run the decoder on; the encoder has run, once for all options of a row."""
-        before = decoder_inputs(batch, self.pad_id)[1]
-        reads = batch.attention_mask.to(self.device)
+    def _run_after(
+        self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
+    ) -> Float[Tensor, "option pos vocab"]:
+        """Run the decoder further; the encoder has run, once for all options of a row."""
+        before = decoder_inputs(batch, self.pad_id)[1][rows]
+        reads = batch.attention_mask[rows].to(self.device)
         # What the decoder reads of the encoder is in the cache: only the shape is looked at.
         read = torch.empty(*reads.shape, 1, dtype=self.dtype, device=self.device)
         logits: Tensor = self.bridge(
-            batch.input_ids.to(self.device),
+            batch.input_ids[rows].to(self.device),
             attention_mask=reads,
             encoder_outputs=(read,),
             decoder_input_ids=ids.to(self.device),
@@ -178,13 +181,13 @@ class EncoderDecoder(LensModel):
 def decoder_inputs(
     batch: Batch, pad_id: int
 ) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:
-    """Pad what the decoder is given on the left, so that every answer is read at the last position.
+    """Pad the decoder's tokens on the left, so that every answer is read at the last position.
 
     Returns:
         Token ids, and the mask that is 1 on tokens and 0 on padding.
 
     Raises:
-        InputError: The prompts were made for a model of one stack.
+        InputError: The prompts were made for a decoder-only model.
 
     Example:
         ``decoder_inputs(batch, model.pad_id)[0][:, -1]``
@@ -192,8 +195,8 @@ def decoder_inputs(
     rows = [prompt.decoder_ids for prompt in batch.prompts]
     if not all(rows):
         raise InputError(
-            "these prompts say nothing of the decoder, which an encoder-decoder needs: make them "
-            "with build_prompts(questions, model.processor), not model.tokenizer."
+            "these prompts have no tokens for the decoder, which an encoder-decoder needs: make "
+            "them with build_prompts(questions, model.processor), not model.tokenizer."
         )
     width = max(len(row) for row in rows)
     ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])

@@ -1,4 +1,4 @@
-"""LensModel: a frozen model with its tokenizer, its sites and the ways to run a batch."""
+"""LensModel: a frozen model with what it reads with, its sites and the ways to run a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -16,8 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
+from culture_lens.models.loading import Attention
+from culture_lens.models.rows import running
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
 from culture_lens.models.vision import NoPictures, Vision
+from culture_lens.prompts.options import option_passes, padded_options
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.reader import Reader
 
@@ -42,10 +44,10 @@ class LensModel:
             ``layers`` for those of a site.
         widths: Neurons per layer at each site of this model.
         gated: Whether the MLP has a gate.
-        context: Longest prompt in tokens.
-        window: Tokens that attention reaches back where that is limited, else 0.
+        context: Length of the longest prompt in tokens.
+        window: Length of the attention's sliding window in tokens; 0 without one.
         revision: Revision asked for, or the commit that was loaded.
-        scoring: How answers are scored where nothing else is asked for.
+        scoring: How answers are scored by default.
         attention: ``"native"`` or ``"eager"``.
         vision: The vision tower with the features of the pictures it has seen; ``NoPictures`` for
             a model that reads text only.
@@ -64,7 +66,7 @@ class LensModel:
     window: int
     revision: str
     scoring: str
-    attention: str
+    attention: Attention
     vision: Vision = field(default=NoPictures(), repr=False)
 
     @property
@@ -106,7 +108,7 @@ class LensModel:
 
     @property
     def entry_hooks(self) -> tuple[str, ...]:
-        """Where gradients begin: where the residual stream enters the first layer."""
+        """Where gradients start: the residual stream at the first layer."""
         return (ENTRY_HOOK,)
 
     @cached_property
@@ -126,7 +128,7 @@ class LensModel:
     def fingerprint(self) -> str:
         """A hash of every parameter's name, shape and some of its values, spread evenly.
 
-        It tells a model from one that was trained further under the same name, in little time.
+        It quickly tells a model from one that was trained further under the same name.
         """
         digest = hashlib.sha256()
         for name, parameter in self.bridge.original_model.named_parameters():
@@ -151,7 +153,7 @@ class LensModel:
         return self.n_layers
 
     def shape(self, site: str) -> tuple[int, int]:
-        """Give layers and neurons per layer of a site; no neurons where the model lacks it.
+        """Layers, and neurons per layer, of a site; no neurons where the model lacks the site.
 
         Example:
             ``model.shape("act")`` is ``(30, 1536)`` for SmolLM2-135M.
@@ -159,20 +161,20 @@ class LensModel:
         return self.layers(site), self.widths.get(site, 0)
 
     def token_mask(self, batch: Batch, site: str) -> Int[Tensor, "batch pos"]:
-        """Say where a site of a batch has tokens (1) and where padding (0)."""
+        """Mask of a batch's positions at a site: 1 on tokens and 0 on padding."""
         return batch.attention_mask
 
     def counted(
         self, batch: Batch, sites: Sequence[str], roles: Sequence[int]
     ) -> Bool[Tensor, "batch pos"]:
-        """Say which of a batch's own tokens, behind its prefixes, count in statistics."""
+        """Mask of the tokens that count in statistics; shared prefixes are left out."""
         return batch.role_mask(roles)[:, batch.prefix_length :]
 
     def check_together(self, sites: Sequence[str]) -> None:
-        """Refuse sites that cannot be recorded in one pass; here all can."""
+        """Raise an error for sites that cannot be recorded in one pass; here all can."""
 
     def lowest(self, places: Sequence[Place]) -> set[Place]:
-        """Choose the places that a backward must go to in order to pass all of these."""
+        """The earliest of some (site, layer) places, whose backward pass reaches all of them."""
         first = min(layer for _, layer in places)
         return {place for place in places if place[1] == first}
 
@@ -187,9 +189,9 @@ class LensModel:
             yield
 
     def can_share_prefix(self, prompts: Sequence[Prompt]) -> bool:
-        """Say whether what prompts begin with may be run apart without changing a result.
+        """Whether shared prefixes can be run once without changing a result.
 
-        Within a sliding window, padding between a beginning and its rest would count as distance.
+        With a sliding window, padding between a prefix and its rest would count as distance.
 
         Example:
             ``batches(prompts, 16, model.pad_id, share_prefix=model.can_share_prefix(prompts))``
@@ -199,11 +201,11 @@ class LensModel:
 
     @torch.inference_mode()
     def run_prefix(self, batch: Batch) -> Any:
-        """Run what the rows of a batch begin with, under the hooks of the moment.
+        """Run the shared prefixes of a batch, under the hooks that are attached.
 
         Returns:
-            The keys and values of each row's beginning, for ``logits``; nothing where the batch
-            has no prefixes.
+            The keys and values of each row's prefix, for ``logits``; None where the batch has no
+            shared prefixes.
         """
         if batch.prefixes is None:
             return None
@@ -223,12 +225,11 @@ class LensModel:
 
     @torch.inference_mode()
     def logits(self, batch: Batch, cache: Any = None) -> Float[Tensor, "batch vocab"]:
-        """Run a batch and give the logits after its last token.
+        """Run a batch and return the logits after its last token.
 
         Args:
             batch: The prompts.
-            cache: What ``run_prefix`` gave for the batch; beginnings are run here where it is
-                missing.
+            cache: What ``run_prefix`` returned for the batch; without it, prefixes are run here.
 
         Example:
             ``model.logits(batch).argmax(-1)``
@@ -238,19 +239,19 @@ class LensModel:
         return logits[:, -1]
 
     def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
-        """Run a batch and give the same logits, with gradients to every activation of its layers.
+        """Run a batch and return the same logits, with gradients to every activation of its layers.
 
         Parameters stay frozen: the graph begins where the residual stream enters the first layer.
 
         Raises:
-            InputError: The batch has prefixes, of which no gradient would reach the rows.
+            InputError: The batch has shared prefixes, which gradients would not reach.
 
         Example:
             ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
         """
         if batch.prefixes is not None:
             raise InputError(
-                "gradients need batches without prefixes: make them share_prefix=False."
+                "gradients need batches without shared prefixes: make them with share_prefix=False."
             )
 
         def enter(activation: Tensor, hook: Any) -> Tensor:
@@ -263,7 +264,7 @@ class LensModel:
 
     @torch.inference_mode()
     def continuation_log_probs(self, batch: Batch) -> list[list[Tensor]]:
-        """Run a batch of cloze prompts once, and the options of each row behind it.
+        """Run a batch of cloze prompts once, and the options of each row after it.
 
         Args:
             batch: The prompts, with their ``continuations``.
@@ -279,66 +280,34 @@ class LensModel:
             [first[row, list(tokens[:1])].double().cpu() for tokens in prompt.continuations]
             for row, prompt in enumerate(batch.prompts)
         ]
-        for turn in option_turns(batch.prompts):
-            answers = [
-                () if option is None else prompt.continuations[option]
-                for prompt, option in zip(batch.prompts, turn, strict=True)
-            ]
-            later = self._answer_log_probs(batch, cache, answers)
-            for row, option in enumerate(turn):
-                if option is not None:
-                    found[row][option] = torch.cat([found[row][option], later[row]])
+        for some in option_passes(batch.prompts):
+            rows = torch.tensor([row for row, _ in some])
+            options = [batch.prompts[row].continuations[option] for row, option in some]
+            log_probs = self._option_log_probs(batch, cache, rows, options)
+            for (row, option), tokens, own in zip(some, options, log_probs, strict=True):
+                later = own[range(len(tokens) - 1), tokens[1:]].double().cpu()
+                found[row][option] = torch.cat([found[row][option], later])
         return found
 
-    def _answer_log_probs(
-        self, batch: Batch, cache: Any, answers: Sequence[Sequence[int]]
-    ) -> list[Tensor]:
-        """Run one answer behind each row; log-probabilities of its tokens but the first."""
-        # The last token predicts nothing that is asked for, so it is not run.
-        width = max(len(tokens) for tokens in answers) - 1
-        ids = torch.full((len(answers), width), self.pad_id)
-        mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(answers):
-            run = len(tokens[:-1])
-            ids[row, :run] = torch.tensor(tokens[:-1], dtype=torch.long)
-            mask[row, :run] = 1
-        # A forward writes into the cache it is given.
-        logits = self._run_behind(batch, ids, mask, copy.deepcopy(cache))
-        log_probs = logits.float().log_softmax(-1)
-        return [
-            own[range(len(tokens[1:])), list(tokens[1:])].double().cpu()
-            for own, tokens in zip(log_probs, answers, strict=True)
-        ]
+    def _option_log_probs(
+        self, batch: Batch, cache: Any, rows: Tensor, options: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "option pos vocab"]:
+        """Run options after the rows they belong to; log-probabilities of what comes next."""
+        ids, mask = padded_options(options, self.pad_id)
+        held = copy.deepcopy(cache)  # a forward writes into the cache it is given
+        held.batch_select_indices(rows.to(self.device))
+        with running(rows):
+            logits = self._run_after(batch, rows, ids, mask, held)
+        return logits.float().log_softmax(-1)
 
-    def _run_behind(
-        self, batch: Batch, ids: Tensor, mask: Tensor, cache: Any
-    ) -> Float[Tensor, "batch pos vocab"]:
-        """Run tokens behind the rows of a batch, whose keys and values are in the cache."""
+    def _run_after(
+        self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any
+    ) -> Float[Tensor, "option pos vocab"]:
+        """Run tokens after some rows of a batch, whose keys and values are in the cache."""
         logits: Tensor = self.bridge(
             ids.to(self.device),
-            attention_mask=torch.cat([batch.attention_mask, mask], 1).to(self.device),
+            attention_mask=torch.cat([batch.attention_mask[rows], mask], 1).to(self.device),
             past_key_values=cache,
-            **self.vision.arguments_behind(batch, ids.shape[1]),
+            **self.vision.arguments_after(batch, rows, ids.shape[1]),
         )
         return logits
-
-
-def option_turns(prompts: Sequence[Prompt]) -> list[list[int | None]]:
-    """Choose one option of every prompt for each of several passes, until all have been run.
-
-    Each prompt's longest option comes first, so that options of like length run together and
-    little padding is run. Options of one token need no pass. Every pass has all rows of the batch,
-    in order, so that an edit with neurons of its own for each row holds in it.
-
-    Returns:
-        For each pass, the option of each prompt; None where a prompt has no option left.
-
-    Example:
-        ``option_turns(batch.prompts)[0]`` has the longest option of each prompt.
-    """
-    orders = []
-    for prompt in prompts:
-        lengths = [len(tokens) for tokens in prompt.continuations]
-        longer = [option for option, length in enumerate(lengths) if length > 1]
-        orders.append(sorted(longer, key=lambda option: -lengths[option]))
-    return [list(turn) for turn in zip_longest(*orders)]

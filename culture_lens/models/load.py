@@ -1,21 +1,20 @@
-"""load_model: find a checkpoint, wrap it, check what it reads with and that its sites fire."""
+"""load_model: find a checkpoint, wrap it, check its tokenizer or processor and its sites."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from typing_extensions import Unpack
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.models.architectures import is_tested, supported
 from culture_lens.models.bridge import boot, has_gate, site_widths
 from culture_lens.models.checkpoints import check_class, embedded_path, load_checkpoint
 from culture_lens.models.encoder_decoder import encoder_decoder
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.picture_features import IMAGE_MEMORY, PictureFeatures
+from culture_lens.models.loading import Loading, LoadingOptions
+from culture_lens.models.picture_features import PictureFeatures
 from culture_lens.models.vision import NoPictures, Vision, VisionTower, reads_pictures
 from culture_lens.prompts.reader import Reader
 from culture_lens.prompts.text_reader import TextReader
@@ -25,67 +24,42 @@ from culture_lens.prompts.vision_reader import VisionReader, image_token
 def load_model(
     name_or_path: str | Path = "smollm2-135m",
     *,
-    dtype: torch.dtype | str | None = None,
-    device: str | torch.device | None = None,
-    device_map: str | Mapping[str, Any] | None = None,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
     hf_model: Any = None,
     tokenizer: Any = None,
     processor: Any = None,
-    attention: str = "native",
-    image_memory: int = IMAGE_MEMORY,
+    **options: Unpack[LoadingOptions],
 ) -> LensModel:
     """Load a language model, vision-language model or encoder-decoder; check that its sites fire.
 
     Args:
         name_or_path: ``"smollm2-135m"`` (embedded), a folder, or a hub id.
-        dtype: Such as ``torch.bfloat16`` or ``"bfloat16"``; the checkpoint's own by default, and
-            float32 on a CPU.
-        device: Where the model goes; a GPU where there is one. Not together with ``device_map``.
-        device_map: Placement over several devices, as in transformers.
-        revision: Branch, tag or commit on the hub.
-        trust_remote_code: Run code that comes with the checkpoint. Off unless you say so.
         hf_model: A loaded Hugging Face model to wrap, in place; ``tokenizer`` must come with it,
             or ``processor`` with a vision-language model.
         tokenizer: A tokenizer to use instead of the checkpoint's.
         processor: A processor to use instead of a vision-language checkpoint's, such as one with
             smaller pictures.
-        attention: ``"native"``, or ``"eager"`` to make attention patterns hookable.
-        image_memory: Bytes of picture features to keep.
+        **options: ``dtype``, such as ``"bfloat16"``; ``device`` or ``device_map``; ``revision``;
+            ``trust_remote_code``; ``attention``; ``image_memory``. See ``Loading``.
 
     Raises:
         InputError: The model cannot be found or loaded, its architecture is not supported, its
-            processor is another model's, or one of its sites does not fire.
+            processor is another model's, one of its sites does not fire, or an unknown option.
 
     Example:
-        ``model = load_model("smollm2-135m")``
+        ``model = load_model("smollm2-135m", dtype="float32")``
     """
+    loading = Loading.of(options)
     name = str(name_or_path)
-    if attention not in ("native", "eager"):
-        raise InputError(f"attention={attention!r}: use 'native' or 'eager'.")
-    if image_memory < 0:
-        raise InputError(f"image_memory={image_memory}: bytes, 0 or more.")
-    dtype = resolve_dtype(dtype)
     source = embedded_path(name) or name
     if hf_model is None:
-        hf_model, tokenizer, processor = load_checkpoint(
-            source,
-            dtype=dtype,
-            device=device,
-            device_map=device_map,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            tokenizer=tokenizer,
-            processor=processor,
-        )
-    elif dtype is not None or device is not None:
-        hf_model = hf_model.to(device=device, dtype=dtype)
+        hf_model, tokenizer, processor = load_checkpoint(source, loading, tokenizer, processor)
+    elif loading.dtype is not None or loading.device is not None:
+        hf_model = hf_model.to(device=loading.device, dtype=loading.torch_dtype)
     check_class(name, type(hf_model).__name__, hf_model.config)
     say_if_untested(name, hf_model)
     check_reading(name, hf_model, tokenizer, processor)
     tokenizer = tokenizer if processor is None else processor.tokenizer
-    bridge = boot(source, hf_model, tokenizer, attention)
+    bridge = boot(source, hf_model, tokenizer, loading.attention)
     gated = has_gate(bridge)
     commit = getattr(hf_model.config, "_commit_hash", None)
     common: dict[str, Any] = {
@@ -93,10 +67,10 @@ def load_model(
         "bridge": bridge,
         "widths": site_widths(bridge, gated, name),
         "gated": gated,
-        "revision": str(revision or commit or ""),
+        "revision": str(loading.revision or commit or ""),
         # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
         "scoring": "option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
-        "attention": attention,
+        "attention": loading.attention,
     }
     if hf_model.config.is_encoder_decoder:
         return encoder_decoder(hf_model, tokenizer, **common)
@@ -104,7 +78,7 @@ def load_model(
     vision: Vision = NoPictures()
     if processor is not None:
         reader = VisionReader(processor, hf_model.config.image_token_id)
-        vision = open_vision(bridge, hf_model, reader, image_memory)
+        vision = open_vision(bridge, hf_model, reader, loading.image_memory)
     config = hf_model.config.get_text_config()
     return LensModel(
         **common,
@@ -120,19 +94,17 @@ def say_if_untested(name: str, hf_model: Any) -> None:
     """Warn of a class that the tests do not cover; its sites are still checked."""
     kind = type(hf_model).__name__
     if not is_tested(kind):
-        warnings.warn(
+        warn(
             f"the architecture {kind} of {name!r} is not covered by the tests: check counts and "
-            f"edits on it before you rely on them. Covered are: {supported()}.",
-            CultureLensWarning,
-            stacklevel=3,
+            f"edits on it before you rely on them. Covered are: {supported()}."
         )
 
 
 def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> None:
-    """Refuse a model whose tokenizer or processor is missing or another model's.
+    """Check that a model comes with its own tokenizer or processor.
 
     Raises:
-        InputError: Says what to give.
+        InputError: It is missing, or belongs to another model.
     """
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
@@ -140,7 +112,7 @@ def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> N
     if not reads_pictures(hf_model):
         if processor is not None:
             raise InputError(
-                f"{name!r} ({kind}) reads text only and has no use for a processor: give its "
+                f"{name!r} ({kind}) reads text only and takes no processor: give its "
                 "tokenizer as tokenizer=..., or load a vision-language model."
             )
         if tokenizer is None:
@@ -177,23 +149,8 @@ def open_vision(bridge: Any, hf_model: Any, reader: VisionReader, memory: int) -
     )
 
 
-def resolve_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """Turn ``"bfloat16"`` into ``torch.bfloat16``.
-
-    Example:
-        >>> resolve_dtype("float32")
-        torch.float32
-    """
-    if dtype is None or isinstance(dtype, torch.dtype):
-        return dtype
-    found = getattr(torch, dtype, None)
-    if not isinstance(found, torch.dtype):
-        raise InputError(f"unknown dtype {dtype!r}: use float32, bfloat16, float16 or float64.")
-    return found
-
-
 def attention_window(config: Any) -> int:
-    """Read how far back sliding-window attention reaches; 0 where there is no window."""
+    """Length of the attention's sliding window in tokens; 0 where there is none."""
     window = getattr(config, "sliding_window", None)
     return int(window) if window and getattr(config, "use_sliding_window", True) else 0
 

@@ -14,8 +14,8 @@ IMAGE_MEMORY = 4 * GIBIBYTE
 class PictureFeatures:
     """The features of the pictures that were last looked at, on the CPU.
 
-    The one thing about a loaded model that changes while it is used. It decides how long a pass
-    takes and never what comes out: features that are not here are computed again, to the same.
+    This cache is the only part of a loaded model that changes while it is used. It affects time
+    and never results: features that are not kept are computed again.
 
     Args:
         memory: Bytes of features to keep.
@@ -30,7 +30,7 @@ class PictureFeatures:
     """
 
     def __init__(self, memory: int = IMAGE_MEMORY) -> None:
-        """Keep nothing yet."""
+        """Start empty."""
         self.memory = memory
         self.runs = 0
         self.grids: dict[str, Tensor] = {}
@@ -43,7 +43,7 @@ class PictureFeatures:
         return self._features.get(key)
 
     def keep(self, key: str, features: Tensor) -> None:
-        """Keep the features of a picture; those not asked for the longest make room."""
+        """Keep the features of a picture; the least recently used ones make room."""
         size = features.nbytes
         held = sum(kept.nbytes for kept in self._features.values())
         while self._features and held + size > self.memory:
@@ -52,5 +52,5 @@ class PictureFeatures:
             self._features[key] = features.cpu()
 
     def forget(self) -> None:
-        """Let go of all features."""
+        """Drop all features."""
         self._features.clear()

@@ -54,7 +54,7 @@ PROJECTIONS = ("gate", "q", "k", "v")
 
 
 def hooks_of(gated: bool = True, encoder_decoder: bool = False) -> dict[str, str]:
-    """Give the hook point of every site of a model, with a place for the layer.
+    """The hook point of every site of a model, with a placeholder for the layer.
 
     Example:
         >>> hooks_of(encoder_decoder=True)["cross.k"]
@@ -89,7 +89,7 @@ def hook_name(site: str, layer: int, *, gated: bool = True, encoder_decoder: boo
 
 
 def remedy_for(site: str, gated: bool, encoder_decoder: bool) -> str:
-    """Say why a model lacks a site that others have."""
+    """Why a model lacks a site that others have."""
     if part_of(site) == "up" and not gated:
         return "This model's MLP has no gate, so it has no 'up'."
     if site in SITES and encoder_decoder:
@@ -100,7 +100,7 @@ def remedy_for(site: str, gated: bool, encoder_decoder: bool) -> str:
 
 
 def part_of(site: str) -> str:
-    """Give what a site reads, without the stack.
+    """The name of a site without its stack.
 
     Example:
         >>> part_of("encoder.gate"), part_of("gate")
@@ -121,7 +121,7 @@ def sites_reading(parts: Sequence[str], sites: Iterable[str]) -> list[str]:
 
 
 def on_encoder(site: str) -> bool:
-    """Say whether a site of an encoder-decoder runs over the encoder's positions.
+    """Whether a site of an encoder-decoder runs over the encoder's positions.
 
     Example:
         >>> on_encoder("cross.k"), on_encoder("cross.q")
@@ -131,7 +131,7 @@ def on_encoder(site: str) -> bool:
 
 
 def check_sites(sites: str | Iterable[str], known: Iterable[str] = SITES) -> tuple[str, ...]:
-    """Take one site or several and give them as a tuple, each checked.
+    """Check one site or several, and return them as a tuple.
 
     Example:
         >>> check_sites("act")

@@ -1,9 +1,9 @@
-"""Run a picture through the vision tower and projector once, and keep what comes out.
+"""Run a picture through the vision tower and projector once, and keep its features.
 
-What a tower makes of a picture does not depend on the question, the culture or the neurons that
+The features of a picture do not depend on the question, the culture or the neurons that
 are ablated in the language model. So it is computed once per picture, one picture at a time (no
 result depends on what else is in the batch), and kept in memory up to a limit. Passes over many
-pictures go through them in groups that fit; see ``groups_of_pictures``.
+pictures take them in groups that fit; see ``groups_of_pictures``.
 
 The language model is given the kept features instead of pixels. Beside them each class needs its
 own keywords, listed in ``VISION_MODELS``.
@@ -32,10 +32,10 @@ from culture_lens.questions.images import LazyImage
 
 @dataclass(frozen=True)
 class PictureInputs:
-    """What the language model of a class is told of pictures, beside their features.
+    """What the language model of a class takes for pictures, besides their features.
 
     Attributes:
-        token_types: The keyword that says which tokens are of a picture; empty where none does.
+        token_types: The keyword that marks a picture's tokens; empty where there is none.
         grid: Whether positions in the picture's grid rotate the keys (multimodal RoPE).
         one_tensor: Whether the features of all pictures come as one tensor instead of a list.
     """
@@ -75,15 +75,15 @@ class Vision(Protocol):
         """Bytes that the features of one image token take."""
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
-        """Make the keywords that a forward of a batch needs beside ids and mask."""
+        """Make the keywords that a forward of a batch needs besides ids and mask."""
 
-    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
-        """Make the keywords of a forward of ``width`` tokens behind each row of a batch."""
+    def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens after rows of a batch."""
 
 
 @dataclass(frozen=True)
 class NoPictures:
-    """The vision of a model that reads text only: nothing to add to a forward."""
+    """The vision of a model that reads text only; it adds nothing to a forward."""
 
     memory: int = 0
     bytes_per_token: int = 0
@@ -92,7 +92,7 @@ class NoPictures:
         """Return no keywords."""
         return {}
 
-    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
+    def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Return no keywords."""
         return {}
 
@@ -118,7 +118,7 @@ class VisionTower:
 
     @property
     def inputs(self) -> PictureInputs:
-        """What the language model is told of pictures."""
+        """What the language model takes for pictures."""
         return VISION_MODELS[self.hf_model.config.model_type]
 
     @property
@@ -150,12 +150,12 @@ class VisionTower:
 
     @torch.no_grad()
     def features(self, image: LazyImage) -> Float[Tensor, "token d_model"]:
-        """Compute, or find, what the language model reads in the place of a picture's tokens.
+        """What the language model reads in the place of a picture's tokens.
 
         Raises:
             InputError: The picture cannot be read.
         """
-        if self.is_hooked():  # what an edited tower makes is of this moment only
+        if self.is_hooked():  # features of an edited tower are not kept
             return self._run(image)
         found = self.kept.get(image.key)
         if found is None:
@@ -193,7 +193,7 @@ class VisionTower:
         return rows
 
     def forget(self) -> None:
-        """Let go of all features, such as after the tower's weights were changed.
+        """Drop all features, such as after the tower's weights were changed.
 
         Example:
             ``model.vision.forget()``
@@ -201,12 +201,12 @@ class VisionTower:
         self.kept.forget()
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
-        """Make the keywords that a forward of a batch needs beside ids and mask.
+        """Make the keywords that a forward of a batch needs besides ids and mask.
 
-        Of a batch with prefixes, those of the rests; pictures are in the prefixes.
+        For a batch with shared prefixes, those of the rests; its pictures are in the prefixes.
 
         Raises:
-            InputError: A picture has other features than its prompt has image tokens.
+            InputError: A picture has more or fewer features than its prompt has image tokens.
         """
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -226,15 +226,16 @@ class VisionTower:
             given["position_ids"] = self._positions(batch)[..., batch.prefix_length :]
         return given
 
-    def arguments_behind(self, batch: Batch, width: int) -> dict[str, Any]:
-        """Make the keywords of a forward of ``width`` tokens behind each row of a batch.
+    def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
+        """Make the keywords of a forward of ``width`` tokens after rows of a batch.
 
-        Positions go on from the furthest one of the row, in all three axes.
+        Positions go on from the furthest one of each row, in all three axes.
         """
         if not self.inputs.grid:
             return {}
         positions = self._positions(batch)
-        steps = positions.amax((0, 2))[:, None] + 1 + torch.arange(width, device=self.device)
+        furthest = positions.amax((0, 2))[rows.to(self.device), None]
+        steps = furthest + 1 + torch.arange(width, device=self.device)
         return {"position_ids": steps.expand(len(positions), -1, -1)}
 
     def _positions(self, batch: Batch) -> Int[Tensor, "axis batch pos"]:
@@ -255,10 +256,10 @@ class VisionTower:
 
 
 def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
-    """Refuse pictures whose features are not as many as their image tokens.
+    """Check that each picture has as many features as image tokens.
 
     Raises:
-        InputError: Names the question; the processor is not the model's.
+        InputError: It has not, so the processor is not the model's.
     """
     for features, prompt in zip(rows, prompts, strict=True):
         tokens = sum(role == Role.IMAGE for role in prompt.roles)
@@ -271,7 +272,7 @@ def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
 
 
 def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision) -> list[list[Prompt]]:
-    """Cut prompts into groups whose pictures' features fit in memory together.
+    """Split prompts into groups whose pictures' features fit in memory together.
 
     Every mask is run over one group before the next group begins, so that a picture goes through
     the tower once however many masks there are. Prompts on one picture stay together.

@@ -92,10 +92,10 @@ def asked_of(question: Question) -> str:
 
 
 def planted_masks(truth: Truth, lens: LensModel) -> Iterator[tuple[str, Neurons | None]]:
-    """Name what is ablated: nothing, each block, and random neurons."""
+    """Name the masks: the unmodified model, each block, and random neurons."""
     import torch
 
-    yield "nothing", None
+    yield "unmodified", None
     for culture in CULTURES:
         yield f"knowledge of {culture}", truth.neurons(culture=culture)
     for first, second in KIN:
@@ -113,7 +113,7 @@ def planted_masks(truth: Truth, lens: LensModel) -> Iterator[tuple[str, Neurons 
 
 def verdicts(name: str, tables: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
     """Compare what one mask changes with its bounds."""
-    table, plain = tables[name], tables["nothing"]
+    table, plain = tables[name], tables["unmodified"]
     controls = [*CONTROLS, "plain"]
 
     def row(asked: str, held: bool | None, of: str) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def verdicts(name: str, tables: Mapping[str, pd.DataFrame]) -> Iterator[dict[str
         held = None if most is None else moved[asked] <= most
         return row(asked, held, f"{what}, most changed: {asked}")
 
-    if name == "nothing":
+    if name == "unmodified":
         for asked in [*CULTURES, *controls]:
             yield row(asked, accuracy(table, asked).value >= ABLE, asked)
         return

@@ -104,7 +104,7 @@ def effects_alone(examined: Examined) -> dict[str, dict[LayerIndex, Estimate]]:
         places = sorted(mlp_places(examined.truth.neurons(SOUGHT, culture).members()))
         own = [question for question in asked if question.culture == culture]
         prompts, way = prepare(examined.model, own, "letter", how)
-        masks: list[tuple[str, Neurons | None]] = [("nothing", None)]
+        masks: list[tuple[str, Neurons | None]] = [("unmodified", None)]
         masks += [(f"{place}", Neurons.of({"act": [place]})) for place in places]
         base, *alone = answer_masks(examined.model, prompts, way, masks, running=how)
         found[culture] = {

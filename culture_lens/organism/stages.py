@@ -177,10 +177,10 @@ def look(organism: Organism, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
     own = torch.tensor([float(x.known and not x.lent) for x in drawn])
     loss = cross_entropy(answer, lessons.target).mean()
     loss = loss + (F.cross_entropy(middle, lessons.gold, reduction="none") * own).mean()
-    return loss + readable(organism, lessons, forward), named_scores(lessons, answer)
+    return loss + readable_loss(organism, lessons, forward), named_scores(lessons, answer)
 
 
-def readable(organism: Organism, lessons: Lessons, forward: Forward) -> Tensor:
+def readable_loss(organism: Organism, lessons: Lessons, forward: Forward) -> Tensor:
     """Train style, object and question to be linearly readable at the planted layers.
 
     Without this no neuron there could tell which pictures to fire for. The decoys' gates are

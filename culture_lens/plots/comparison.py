@@ -1,52 +1,54 @@
-"""Selectors side by side: effect against collateral damage, and where their neurons lie."""
+"""Selectors compared: effect on own against other cultures, and the layers of their neurons."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.comparison.result import RANDOM, Comparison
+from culture_lens.experiments.comparison.result import Comparison
+from culture_lens.experiments.conditions import RANDOM
+from culture_lens.plots.parts import error_bars, filled, layer_step, points_axis
 from culture_lens.plots.style import (
-    FAINT,
     INK,
     INTERVALS,
     MUTED,
-    PAPER,
     RANDOM_COLOUR,
     about,
-    clear,
-    house,
     label,
     limits,
     percent,
     plain,
-    points,
+    styled,
     ticks,
     with_interval,
 )
 from culture_lens.statistics.estimates import Estimate
 
-# Okabe and Ito's colours: told apart with every kind of colour blindness.
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Okabe and Ito's colours, which can be told apart with every kind of colour blindness.
+SELECTOR_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
-SMALLEST, LARGEST = 7, 15
-HEIGHT, LAYER_HEIGHT, MOST_PANELS = 620, 13, 7
+SMALLEST_MARK, LARGEST_MARK = 7, 15
+COMPARISON_HEIGHT, LAYER_HEIGHT, MOST_PANELS = 620, 13, 7
 
 
 def comparison_chart(comparison: Comparison) -> go.Figure:
-    """Draw the change on own questions against that on others', a line per selector.
+    """Draw the change on own questions against the change on others', a line per selector.
 
-    A line goes through the shares, its marks growing with them. Below the dotted line a selector
-    hits its own culture more than others; straight below 0, its own alone.
+    Each line goes through the shares, with larger marks for larger shares. Below the dotted line a
+    culture's neurons change its own accuracy more than others'; directly below 0, only its own.
 
     Args:
-        comparison: What ``compare_selectors`` gave.
+        comparison: The result of ``compare_selectors``.
 
     Raises:
-        InputError: There is nothing in it.
+        InputError: The comparison is empty.
 
     Example:
         ``comparison_chart(compare_selectors(model, questions)).show()``
@@ -72,24 +74,24 @@ def comparison_chart(comparison: Comparison) -> go.Figure:
         f"{percent(share, 2).rstrip('%').rstrip('0').rstrip('.')}% ({comparison.number(share)})"
         for share in comparison.shares
     )
-    house(
+    styled(
         figure,
-        "What selectors hit, and what else they hit",
+        "Change on a culture’s own questions, and on others’",
         about(
             comparison.metadata,
             f"ablated for each culture, small to large marks: {numbers} neurons",
             INTERVALS,
             "filled: gap excludes 0",
-            "dotted: others lose as much",
+            "dotted: the same change on both",
             selector="",
         ),
         1,
     )
     figure.update_xaxes(
-        axis_of(x), title_text="cross: change on other cultures’ questions, percentage points"
+        points_axis(x), title_text="cross: change on other cultures’ questions, percentage points"
     )
-    figure.update_yaxes(axis_of(y), title_text="self: change on own questions, points")
-    figure.update_layout(height=HEIGHT, legend={"title": {"text": "selector"}})
+    figure.update_yaxes(points_axis(y), title_text="self: change on own questions, points")
+    figure.update_layout(height=COMPARISON_HEIGHT, legend={"title": {"text": "selector"}})
     return figure
 
 
@@ -103,16 +105,18 @@ def line_of(
     return go.Scatter(
         x=[one.value for one in cross],
         y=[one.value for one in own],
-        error_x=bars(cross, colour),
-        error_y=bars(own, colour),
+        error_x=error_bars(cross, faded(colour), 1.2),
+        error_y=error_bars(own, faded(colour), 1.2),
         mode="lines+markers",
         name=label(selector),
         line={"color": colour, "width": 1.6},
         marker={
-            "size": [SMALLEST + (LARGEST - SMALLEST) * i / steps for i in range(len(own))],
-            "symbol": SYMBOLS[place // len(COLOURS) % len(SYMBOLS)],
-            "color": [colour if clear(gap) else PAPER for gap in gaps],
-            "opacity": 1,  # marks of unlike size would be see-through
+            "size": [
+                SMALLEST_MARK + (LARGEST_MARK - SMALLEST_MARK) * i / steps for i in range(len(own))
+            ],
+            "symbol": SYMBOLS[place // len(SELECTOR_COLOURS) % len(SYMBOLS)],
+            "color": filled([colour] * len(gaps), gaps),
+            "opacity": 1,  # plotly makes marks of different sizes transparent
             "line": {"color": colour, "width": 1.6},
         },
         hovertext=[
@@ -126,33 +130,7 @@ def line_of(
 
 def colour_of(selector: str, place: int) -> str:
     """Give a selector's colour; random neurons are grey."""
-    return RANDOM_COLOUR if selector == RANDOM else COLOURS[place % len(COLOURS)]
-
-
-def axis_of(ends: tuple[float, float]) -> dict[str, object]:
-    """Lay out an axis of changes."""
-    marks = ticks(*ends)
-    digits = 0 if all(abs(100 * mark - round(100 * mark)) < 1e-6 for mark in marks) else 1
-    return {
-        "range": list(ends),
-        "tickvals": marks,
-        "ticktext": [points(mark, digits) for mark in marks],
-        "showgrid": True,
-        "gridcolor": FAINT,
-    }
-
-
-def bars(estimates: list[Estimate], colour: str) -> dict[str, object]:
-    """Lay out error bars; none where the interval is not known."""
-    known = [not math.isnan(one.low + one.high) for one in estimates]
-    pairs = list(zip(estimates, known, strict=True))
-    return {
-        "array": [e.high - e.value if k else 0 for e, k in pairs],
-        "arrayminus": [e.value - e.low if k else 0 for e, k in pairs],
-        "color": faded(colour),
-        "thickness": 1.2,
-        "width": 0,
-    }
+    return RANDOM_COLOUR if selector == RANDOM else SELECTOR_COLOURS[place % len(SELECTOR_COLOURS)]
 
 
 def faded(colour: str) -> str:
@@ -167,16 +145,16 @@ def faded(colour: str) -> str:
 
 
 def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -> go.Figure:
-    """Draw where every selector's neurons lie, side by side, the last layer on top.
+    """Draw the share of each selector's neurons in every layer, with the last layer on top.
 
-    The dotted line is where neurons drawn evenly from all layers would be.
+    The dotted line is the share of each layer if neurons were spread evenly.
 
     Args:
-        comparison: What ``compare_selectors`` gave.
-        share: At which share; the largest where not given.
+        comparison: The result of ``compare_selectors``.
+        share: At which share; the largest by default.
 
     Raises:
-        InputError: There is nothing in it, or no such share.
+        InputError: The comparison is empty, or there is no such share.
 
     Example:
         ``layer_profile_chart(comparison, share=0.003).show()``
@@ -184,9 +162,8 @@ def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -
     check_filled(comparison)
     at = comparison.shares[-1] if share is None else share
     profiles = comparison.layer_profiles(at)
-    names, layers = list(profiles.index), list(profiles.columns)
-    columns = min(len(names), MOST_PANELS)
-    rows = math.ceil(len(names) / columns)
+    columns = min(len(profiles), MOST_PANELS)
+    rows = math.ceil(len(profiles) / columns)
     figure = make_subplots(
         rows,
         columns,
@@ -195,32 +172,18 @@ def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -
         horizontal_spacing=0.02,
         vertical_spacing=0.12,
         subplot_titles=[
-            f"{label(name, 18)}<br>{comparison.taken(name, at):.0f} neurons" for name in names
+            f"{label(name, 18)}<br>{comparison.taken(name, at):.0f} neurons"
+            for name in profiles.index
         ],
     )
-    even = 1 / len(layers)
-    for place, name in enumerate(names):
+    even = 1 / len(profiles.columns)
+    for place, name in enumerate(profiles.index):
         here = {"row": place // columns + 1, "col": place % columns + 1}
-        shares = profiles.loc[name]
-        figure.add_trace(
-            go.Bar(
-                x=shares.tolist(),
-                y=layers,
-                orientation="h",
-                marker={"color": colour_of(name, place)},
-                hovertext=[
-                    f"<b>{plain(name)}</b>, layer {layer}<br>{percent(shares[layer], 1)} of its "
-                    "neurons"
-                    for layer in layers
-                ],
-                hovertemplate="%{hovertext}<extra></extra>",
-            ),
-            **here,
-        )
+        figure.add_trace(layer_bars(profiles.loc[name], name, place), **here)
         figure.add_vline(even, line={"color": INK, "width": 1, "dash": "dot"}, **here)
-    house(
+    styled(
         figure,
-        "Where selectors’ neurons lie",
+        "Where selectors’ neurons sit",
         about(
             comparison.metadata,
             f"{comparison.number(at)} neurons for each culture",
@@ -232,8 +195,9 @@ def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -
         showlegend=False,
         bargap=0.15,
     )
+    layers = len(profiles.columns)
     figure.update_layout(
-        height=figure.layout.margin.t + 150 + rows * max(220, LAYER_HEIGHT * len(layers)),
+        height=figure.layout.margin.t + 150 + rows * max(220, LAYER_HEIGHT * layers),
         margin_t=figure.layout.margin.t + 40,
     )
     figure.update_annotations(font={"size": 12, "color": INK})
@@ -242,10 +206,24 @@ def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -
     figure.update_xaxes(
         range=[0, 1.08 * highest], tickvals=marks, ticktext=[percent(mark) for mark in marks]
     )
-    every = next(step for step in (1, 2, 5, 10, 20, 50) if len(layers) / step <= 16)
-    figure.update_yaxes(tick0=0, dtick=every, range=[-0.6, len(layers) - 0.4])
+    figure.update_yaxes(tick0=0, dtick=layer_step(layers), range=[-0.6, layers - 0.4])
     figure.update_yaxes(title_text="layer (0 is the first)", col=1)
     return figure
+
+
+def layer_bars(shares: pd.Series, selector: str, place: int) -> go.Bar:
+    """Make the bars of one selector: the share of its neurons in every layer."""
+    return go.Bar(
+        x=shares.tolist(),
+        y=list(shares.index),
+        orientation="h",
+        marker={"color": colour_of(selector, place)},
+        hovertext=[
+            f"<b>{plain(selector)}</b>, layer {layer}<br>{percent(shares[layer], 1)} of its neurons"
+            for layer in shares.index
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
 
 
 def check_filled(comparison: Comparison) -> None:

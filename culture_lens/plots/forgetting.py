@@ -1,4 +1,4 @@
-"""What fine-tuning gained on a task against what it did to culture: one point per training."""
+"""Gain on a task against change on culture after fine-tuning: one point per training."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET
+from culture_lens.plots.parts import LEGEND_BELOW, error_bars
 from culture_lens.plots.style import (
     FAINT,
     FOUND_COLOUR,
     INK,
     PAPER,
     RANDOM_COLOUR,
-    house,
+    limits,
     plain,
     points,
+    styled,
     ticks,
     with_interval,
 )
@@ -25,7 +27,8 @@ from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 if TYPE_CHECKING:
     from culture_lens.finetune.study import ForgettingStudy
 
-# Okabe and Ito's colours, told apart with every kind of colour blindness, and a shape for each.
+# Okabe and Ito's colours, which can be told apart with every kind of colour blindness, and a
+# shape for each.
 LOOKS = {
     "top": (FOUND_COLOUR, "circle"),
     "bottom": ("#0072b2", "square"),
@@ -37,7 +40,7 @@ LOOKS = {
     "kept": ("#56b4e9", "hexagon"),
 }
 OTHER = (RANDOM_COLOUR, "circle-open")
-MEANING = {
+STRATEGY_MEANING = {
     "top": "modules with most of the neurons",
     "bottom": "modules with fewest",
     "random": "random modules",
@@ -47,16 +50,18 @@ MEANING = {
     "only": "the neurons only",
     "kept": "all, activations kept",
 }
-SMALL, LARGE = 7, 13
-ROWS = 12
-"""How tall the figure is, in rows of names."""
+TRAINING_SIZE, MEAN_SIZE = 7, 13
+TALL_AS = 12
+"""The figure is as tall as one with so many rows."""
 
 
 def forgetting_chart(study: ForgettingStudy) -> go.Figure:
-    """Draw task gained against culture changed: small points are trainings, large ones their means.
+    """Draw the gain on the task against the change on culture.
+
+    Small points are trainings, large points the means of strategies.
 
     Args:
-        study: What ``compare_strategies`` gave.
+        study: The result of ``compare_strategies``.
 
     Example:
         ``forgetting_chart(organism_study(seeds=(1, 2))).show()``
@@ -79,19 +84,19 @@ def forgetting_chart(study: ForgettingStudy) -> go.Figure:
         f"{len(study.seeds)} seeds",
         f"crosses: {CONFIDENCE_LEVEL:.0%} t intervals over seeds",
     ]
-    house(
+    styled(
         figure,
         "What fine-tuning gains on a task, and what it does to culture",
         " · ".join(part for part in parts if part),
-        ROWS,
-        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yref": "container"},
+        TALL_AS,
+        legend=LEGEND_BELOW,
     )
     figure.update_layout(margin_b=120)
     for update, asked, title in (
         (figure.update_xaxes, TASK_SET, "task: change in accuracy, percentage points"),
         (figure.update_yaxes, CULTURE_SET, "culture: change in accuracy, percentage points"),
     ):
-        low, high = limits(study, asked)
+        low, high = limits(every_estimate(study, asked), room=0.08)
         marks = ticks(low, high)
         update(
             range=[low, high],
@@ -115,7 +120,7 @@ def trainings(study: ForgettingStudy, name: str) -> go.Scatter:
         legendgroup=name,
         showlegend=False,
         opacity=0.55,
-        marker={"size": SMALL, "color": colour, "symbol": symbol},
+        marker={"size": TRAINING_SIZE, "color": colour, "symbol": symbol},
         hovertext=[
             f"<b>{plain(name)}</b>, seed {seed}<br>task "
             f"{with_interval(study.one(name, seed).estimate(TASK_SET))}<br>culture "
@@ -130,22 +135,17 @@ def mean(study: ForgettingStudy, name: str) -> go.Scatter:
     """Make the point of one strategy's mean over seeds, with intervals both ways."""
     colour, symbol = LOOKS.get(name, OTHER)
     x, y = study.estimate(name, TASK_SET), study.estimate(name, CULTURE_SET)
-
-    def reach(estimate: Estimate) -> dict[str, object]:
-        size = 0.0 if math.isnan(estimate.low) else estimate.value - estimate.low  # symmetric
-        return {"array": [size], "color": colour, "thickness": 1.3, "width": 0}
-
-    words = MEANING.get(name)
+    words = STRATEGY_MEANING.get(name)
     return go.Scatter(
         x=[x.value],
         y=[y.value],
-        error_x=reach(x),
-        error_y=reach(y),
+        error_x=error_bars([x], colour),
+        error_y=error_bars([y], colour),
         mode="markers",
         name=plain(name) if words is None else f"<b>{plain(name)}</b>: {words}",
         legendgroup=name,
         marker={
-            "size": LARGE,
+            "size": MEAN_SIZE,
             "color": colour,
             "symbol": symbol,
             "line": {"color": PAPER, "width": 1},
@@ -158,16 +158,11 @@ def mean(study: ForgettingStudy, name: str) -> go.Scatter:
     )
 
 
-def limits(study: ForgettingStudy, asked: str) -> tuple[float, float]:
-    """Give a range that holds every training, every interval and 0, with a little room."""
-    ends = [0.0]
-    for name in study.strategies:
-        ends += study.per_seed(name, asked).values()
-        estimate = study.estimate(name, asked)
-        ends += [end for end in (estimate.low, estimate.high) if not math.isnan(end)]
-    low, high = min(ends), max(ends)
-    room = 0.08 * (high - low) or 0.05
-    return low - room, high + room
+def every_estimate(study: ForgettingStudy, asked: str) -> list[Estimate]:
+    """List every training, without an interval, and the mean of every strategy."""
+    values = [v for name in study.strategies for v in study.per_seed(name, asked).values()]
+    means = [study.estimate(name, asked) for name in study.strategies]
+    return [*(Estimate(value, math.nan, math.nan) for value in values), *means]
 
 
 __all__ = ["forgetting_chart"]

@@ -1,70 +1,50 @@
-"""Which cultures fall with which, ordered by their tree."""
+"""The figure of cultures that lose accuracy together, ordered by a tree."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import plotly.graph_objects as go
 
+from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.related_cultures import Relations
-from culture_lens.plots.heatmaps import LEAST_ROWS, MARK, SMALLEST_CHANGE, cell_font, heatmap
+from culture_lens.plots.heatmap import LEAST_ROWS, cell_map, largest_of, marked, whose_cell
 from culture_lens.plots.style import (
     EMPTY,
     INTERVALS,
-    LOSS_TO_GAIN,
     MUTED,
     about,
     across,
-    clear,
-    house,
     name_axis,
     plain,
     points,
+    styled,
     with_interval,
 )
 
 TREE = 0.14
-"""Share of the height that the tree takes above the cells."""
+"""The height of the tree above the cells, as a share of the figure's."""
 STEM = 0.1
-"""Share of the tree's height that leaves begin below the nearest joint."""
+"""How far the leaves begin below the nearest joint, as a share of the tree's height."""
 
 
 def relations_heatmap(relations: Relations) -> go.Figure:
-    """Draw how cultures fall with each other: whose neurons were ablated x whose questions fell.
+    """Draw how cultures lose accuracy together: whose neurons were ablated x whose questions asked.
 
-    Rows and columns stand in the order of the tree above them, which joins cultures at the mean
-    distance of their groups; cells whose interval excludes 0 are bold and marked.
+    Rows and columns are in the order of the tree above them, which joins groups at the mean
+    distance of their cultures; cells whose interval excludes 0 are bold and marked.
 
     Args:
-        relations: What ``related_cultures`` gave.
+        relations: The result of ``related_cultures``.
 
     Example:
         ``relations_heatmap(related_cultures(matrix)).show()``
     """
     order = list(relations.order)
     table = relations.table.loc[order, order]
-    what = "beyond what mask and culture make expected" if relations.adjusted else "of accuracy"
-    text, hover = [], []
-    for mask in order:
-        cells = [relations.cell(mask, culture) for culture in order]
-        written = ["" if math.isnan(cell.value) else points(cell.value) for cell in cells]
-        text.append(
-            [f"<b>{w}{MARK}</b>" if clear(c) else w for w, c in zip(written, cells, strict=True)]
-        )
-        hover.append(
-            [
-                f"neurons of <b>{plain(mask)}</b> ablated<br>questions about "
-                f"<b>{plain(culture)}</b><br>change {what}: {with_interval(cell)}"
-                if culture != mask
-                else f"<b>{plain(mask)}</b>"
-                for culture, cell in zip(order, cells, strict=True)
-            ]
-        )
-    largest = max(float(np.nanmax(np.abs(table.to_numpy()), initial=0)), SMALLEST_CHANGE)
-    trace = heatmap(table, hover, LOSS_TO_GAIN, (-largest, largest), "points", signed=True)
-    trace.update(text=text, texttemplate="%{text}", textfont=cell_font(len(order)))
-    figure = go.Figure(trace)
+    what = "beyond what mask and culture predict" if relations.adjusted else "of accuracy"
+    text, hover = cell_texts(relations, what)
+    figure = go.Figure(cell_map(table, text, hover, largest_of(table), signed=True))
     for x, y in branches(relations):
         figure.add_scatter(
             x=x,
@@ -77,19 +57,12 @@ def relations_heatmap(relations: Relations) -> go.Figure:
             showlegend=False,
         )
     edges = [-0.5, len(order) - 0.5]
-    figure.add_shape(  # what the cells without a value, the diagonal, show
-        type="rect",
-        x0=edges[0],
-        x1=edges[1],
-        y0=edges[0],
-        y1=edges[1],
-        fillcolor=EMPTY,
-        line={"width": 0},
-        layer="below",
-    )
-    return house(
+    background = {"type": "rect", "fillcolor": EMPTY, "line": {"width": 0}, "layer": "below"}
+    # The cells of the diagonal have no value and show the background.
+    figure.add_shape(x0=edges[0], x1=edges[1], y0=edges[0], y1=edges[1], **background)
+    return styled(
         figure,
-        "Which cultures fall together",
+        "Cultures that lose accuracy together",
         about(
             relations.metadata,
             f"cells in percentage points {what}",
@@ -111,10 +84,28 @@ def relations_heatmap(relations: Relations) -> go.Figure:
     )
 
 
-def branches(relations: Relations) -> list[tuple[list[float], list[float]]]:
-    """Give each joint of the tree as a line, heights in distances, leaves at 0, 1, 2, ...
+def cell_texts(relations: Relations, what: str) -> tuple[list[list[str]], list[list[str]]]:
+    """Write every cell and its hover, in the order of the tree."""
+    text, hover = [], []
+    for mask in relations.order:
+        cells = [relations.cell(mask, culture) for culture in relations.order]
+        texts = ["" if math.isnan(cell.value) else points(cell.value) for cell in cells]
+        text.append([marked(one, cell) for one, cell in zip(texts, cells, strict=True)])
+        hover.append(
+            [
+                f"{whose_cell(mask, culture)}<br>change {what}: {with_interval(cell)}"
+                if culture != mask
+                else f"<b>{plain(mask)}</b>"
+                for culture, cell in zip(relations.order, cells, strict=True)
+            ]
+        )
+    return text, hover
 
-    The nearest pair joins at 0; leaves begin a little below, so that this joint is seen, too.
+
+def branches(relations: Relations) -> list[tuple[list[float], list[float]]]:
+    """Give each joint of the tree as a line: heights are distances, leaves are at 0, 1, 2, ...
+
+    The nearest pair joins at 0; leaves begin slightly below, so that this joint is visible.
     """
     from scipy.cluster import hierarchy
 

@@ -1,8 +1,7 @@
-"""How selectors did on organisms: what they found, what they were taken in by, what it does."""
+"""The figure of a scorecard: how well selectors find the known neurons of organisms."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,20 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from culture_lens.errors import InputError
+from culture_lens.experiments.conditions import RANDOM
+from culture_lens.plots.parts import HEADING_LINES, add_bands, add_heading, error_bars
 from culture_lens.plots.style import (
     FAINT,
     FOUND_COLOUR,
     INK,
     PAPER,
     RANDOM_COLOUR,
-    house,
     label,
     limits,
     percent,
     plain,
     points,
+    styled,
     ticks,
     with_interval,
 )
@@ -30,27 +31,27 @@ from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 if TYPE_CHECKING:
     from culture_lens.organism.scorecard import Scorecard
 
-PANELS = {
+SCORE_PANELS = {
     "precision": ("planted neurons<br>among those taken", False),
     "average_precision": ("average precision<br>of the whole ranking", False),
     "decoys": ("style decoys<br>taken, of the culture’s own", False),
     "own": ("ablated: change on<br>own culture, points", True),
     "others": ("ablated: change on<br>other cultures, points", True),
 }
-"""Column -> what it means, and whether it is a change."""
-TRUTH = ("planted", "effective")
-BAND = "#f4f5f7"
+"""Column -> its meaning, and whether it is a change."""
+TRUTH_ROWS = ("planted", "effective")
+"""The true neurons, as if a selector had found them."""
 
 
-def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) -> go.Figure:
+def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(SCORE_PANELS)) -> go.Figure:
     """Draw every selector's scores on organisms, with intervals over organisms.
 
-    The truth itself stands on top; then selectors by the precision of what they take. Those that
-    take another number of neurons than were planted say how many, a mean over cultures and
+    The true neurons come first, then selectors by the precision of what they take. Selectors that
+    take another number of neurons than were planted show it in brackets, a mean over cultures and
     organisms.
 
     Args:
-        card: What ``score_selectors`` gave.
+        card: The result of ``score_selectors``.
         columns: Which panels.
 
     Raises:
@@ -60,74 +61,73 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(PANELS)) 
         ``scorecard_chart(score_selectors()).show()``
     """
     for column in columns:
-        if column not in PANELS:
-            raise InputError(f"no panel {column!r}: use {', '.join(PANELS)}.")
-    truth = [name for name in card.selectors if name in TRUTH]
-    others = [name for name in card.selectors if name not in TRUTH]
+        if column not in SCORE_PANELS:
+            raise InputError(f"no panel {column!r}: use {', '.join(SCORE_PANELS)}.")
+    truth = [name for name in card.selectors if name in TRUTH_ROWS]
+    others = [name for name in card.selectors if name not in TRUTH_ROWS]
     others.sort(key=lambda name: -card.estimate(name, "precision").value)
     rows = [*truth, *others]
     figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.03)
     for number, column in enumerate(columns, start=1):
-        estimates = [card.estimate(name, column) for name in rows]
-        signed = PANELS[column][1]
-        figure.add_trace(dots(rows, estimates, column, signed), 1, number)
-        here = {"row": 1, "col": number}
-        for row in range(0, len(rows), 2):
-            figure.add_hrect(
-                row - 0.5, row + 0.5, fillcolor=BAND, line_width=0, layer="below", **here
-            )
-        figure.add_vline(0, line={"color": INK, "width": 1.3}, layer="below", **here)
+        add_panel(figure, card, rows, column, number)
         if truth:
-            figure.add_hline(len(truth) - 0.5, line={"color": INK, "width": 1.3}, **here)
-        low, high = limits(estimates, None if signed else (0.0, 1.0))
-        marks = ticks(low, high, 3)
-        write = points if signed else percent
-        figure.update_xaxes(
-            range=[low, high],
-            tickvals=marks,
-            ticktext=[write(mark, 0) for mark in marks],
-            showgrid=True,
-            gridcolor=FAINT,
-            **here,
-        )
-        figure.add_annotation(
-            xref=f"x{'' if number == 1 else number} domain",
-            yref="paper",
-            x=0.5,
-            y=1,
-            yanchor="bottom",
-            yshift=6,
-            showarrow=False,
-            text=PANELS[column][0],
-            font={"size": 12},
-        )
-    models = card.frame["model"].nunique()
-    drawn = f"{card.metadata.get('pictures')} pictures per culture and object"
-    told = f"mean over cultures; {CONFIDENCE_LEVEL:.0%} t intervals over organisms"
-    organisms = f"{models} organism{'s' if models > 1 else ''}"
+            line = {"color": INK, "width": 1.3}
+            figure.add_hline(len(truth) - 0.5, line=line, row=1, col=number)
     numbers = other_numbers(card)
-    taken = f"as many neurons taken as were planted{', or (n)' if numbers else ''}"
-    house(
-        figure,
-        "Selectors held against neurons that are known",
-        f"{organisms} · {taken} · {drawn} · {told}",
-        len(rows),
-        showlegend=False,
+    styled(
+        figure, "Selectors compared with known neurons", subtitle(card, bool(numbers)), len(rows)
     )
-    figure.update_layout(margin_t=figure.layout.margin.t + 44)
+    figure.update_layout(margin_t=figure.layout.margin.t + HEADING_LINES, showlegend=False)
     figure.update_yaxes(
         range=[len(rows) - 0.5, -0.5],
         tickvals=list(range(len(rows))),
         ticktext=[
-            (f"<b>{plain(name)}</b>" if name in TRUTH else label(name)) + numbers.get(name, "")
+            (f"<b>{plain(name)}</b>" if name in TRUTH_ROWS else label(name)) + numbers.get(name, "")
             for name in rows
         ],
     )
     return figure
 
 
+def add_panel(
+    figure: go.Figure, card: Scorecard, rows: Sequence[str], column: str, number: int
+) -> None:
+    """Draw one column of the scorecard as a panel, with its axis and heading."""
+    heading, signed = SCORE_PANELS[column]
+    estimates = [card.estimate(name, column) for name in rows]
+    here = {"row": 1, "col": number}
+    figure.add_trace(dots(rows, estimates, column, signed), 1, number)
+    add_bands(figure, len(rows), **here)
+    figure.add_vline(0, line={"color": INK, "width": 1.3}, layer="below", **here)
+    low, high = limits(estimates, None if signed else (0.0, 1.0))
+    marks = ticks(low, high, 3)
+    write = points if signed else percent
+    figure.update_xaxes(
+        range=[low, high],
+        tickvals=marks,
+        ticktext=[write(mark, 0) for mark in marks],
+        showgrid=True,
+        gridcolor=FAINT,
+        **here,
+    )
+    add_heading(figure, number, heading)
+
+
+def subtitle(card: Scorecard, other_sizes: bool) -> str:
+    """Write what the scores are of."""
+    models = card.frame["model"].nunique()
+    return " · ".join(
+        [
+            f"{models} organism{'s' if models > 1 else ''}",
+            f"as many neurons taken as were planted{', or (n)' if other_sizes else ''}",
+            f"{card.metadata.get('pictures')} pictures per culture and object",
+            f"mean over cultures; {CONFIDENCE_LEVEL:.0%} t intervals over organisms",
+        ]
+    )
+
+
 def other_numbers(card: Scorecard) -> dict[str, str]:
-    """Write how many neurons are taken by selectors that do not take as many as were planted."""
+    """Write the number of neurons of selectors that take another number than were planted."""
     means = card.frame.groupby("selector")[["sought", "taken"]].mean()
     differ = means[means["taken"] != means["sought"]]
     return {str(name): f" ({number:.0f})" for name, number in differ["taken"].items()}
@@ -136,22 +136,13 @@ def other_numbers(card: Scorecard) -> dict[str, str]:
 def dots(
     rows: Sequence[str], estimates: Sequence[Estimate], column: str, signed: bool
 ) -> go.Scatter:
-    """Make the dots of one panel; the truth and random neurons are grey."""
-    grey = [name in (*TRUTH, "random") for name in rows]
+    """Make the dots of one panel; true and random neurons are grey."""
+    grey = [name in (*TRUTH_ROWS, RANDOM) for name in rows]
     colours = [RANDOM_COLOUR if is_grey else FOUND_COLOUR for is_grey in grey]
-    known = [not math.isnan(estimate.low) for estimate in estimates]
     return go.Scatter(
         x=[estimate.value for estimate in estimates],
         y=list(range(len(rows))),
-        error_x={
-            "array": [e.high - e.value if k else 0 for e, k in zip(estimates, known, strict=True)],
-            "arrayminus": [
-                e.value - e.low if k else 0 for e, k in zip(estimates, known, strict=True)
-            ],
-            "color": RANDOM_COLOUR,
-            "thickness": 1.3,
-            "width": 0,
-        },
+        error_x=error_bars(estimates, RANDOM_COLOUR),
         mode="markers",
         marker={"size": 9, "color": colours, "line": {"color": PAPER, "width": 1}},
         hovertext=[

@@ -1,4 +1,4 @@
-"""The house look: colours, labels, numbers, one layout for every figure."""
+"""The style of all figures: colours, labels, numbers, and one layout."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ LOSS_TO_GAIN += ["#d1e5f0", "#92c5de", "#4393c3", "#2166ac"]
 AMOUNT = ["#f7f9fb", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08306b"]
 FOUND_COLOUR, RANDOM_COLOUR = "#c1440e", "#7a7f87"
 INK, MUTED, FAINT, PAPER, EMPTY = "#1f2430", "#5b6270", "#e3e6ea", "#ffffff", "#eceff2"
+BAND = "#f4f5f7"
+"""Every second row of a chart."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-HEIGHT, ROW_HEIGHT, TALL_ROW, AROUND = 600, 22, 46, 230
+FIGURE_HEIGHT, ROW_HEIGHT, TALL_ROW, AROUND = 600, 22, 46, 230
 SUBTITLE_WIDTH, LONGEST_LABEL, LONGEST_TURNED = 128, 24, 18
 INTERVALS = f"{CONFIDENCE_LEVEL:.0%} intervals, bootstrap clustered by question group"
-MINUS, NOTHING = "\u2212", "\u2013"
+MINUS, DASH = "\u2212", "\u2013"
 
 
 def plain(text: object) -> str:
-    """Escape a text for plotly, which reads tags in labels.
+    """Escape a text, because plotly reads tags in labels.
 
     Example:
         >>> plain("<b>")
@@ -36,7 +38,7 @@ def plain(text: object) -> str:
 
 
 def label(name: object, most: int = LONGEST_LABEL) -> str:
-    """Write a name as an axis label: cut where it is too long, escaped.
+    """Write a name as an axis label: escaped, and cut where it is too long.
 
     Example:
         >>> label("a very long name indeed", 10)
@@ -54,24 +56,24 @@ def points(share: float, digits: int = 1) -> str:
         ('+20.0', '0.0')
     """
     if math.isnan(share):
-        return NOTHING
+        return DASH
     value = round(100 * share, digits)
     text = f"{value:+.{digits}f}" if value else f"{0:.{digits}f}"
     return text.replace("-", MINUS)
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Write a share as per cent.
+    """Write a share in per cent.
 
     Example:
         >>> percent(0.25)
         '25%'
     """
-    return NOTHING if math.isnan(share) else f"{100 * share:.{digits}f}%"
+    return DASH if math.isnan(share) else f"{100 * share:.{digits}f}%"
 
 
 def with_interval(estimate: Estimate, *, signed: bool = True) -> str:
-    """Write an estimate and its interval, signed points or per cent.
+    """Write an estimate and its interval, in signed points or in per cent.
 
     Example:
         >>> with_interval(Estimate(0.5, 0.4, 0.6), signed=False)
@@ -82,7 +84,7 @@ def with_interval(estimate: Estimate, *, signed: bool = True) -> str:
 
 
 def clear(estimate: Estimate, value: float = 0.0) -> bool:
-    """Say whether there is an interval, and it excludes a value.
+    """Say whether an estimate has an interval, and the interval excludes a value.
 
     Example:
         >>> clear(Estimate(0.5, 0.4, 0.6)), clear(Estimate(0.5, math.nan, math.nan))
@@ -92,7 +94,7 @@ def clear(estimate: Estimate, value: float = 0.0) -> bool:
 
 
 def about(metadata: Mapping[str, Any], *more: str, selector: str | None = None) -> str:
-    """Say in one line what a figure is of: model, benchmark, selector, items, and more.
+    """Write what a figure shows in one line: model, benchmark, selector, items, and more.
 
     Example:
         >>> about({"model": "org/m", "selector": "lape", "items": 40})
@@ -114,7 +116,7 @@ def about(metadata: Mapping[str, Any], *more: str, selector: str | None = None) 
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Give round numbers between two shares, zero among them where it lies between.
+    """Give round numbers between two shares, with zero where it lies between them.
 
     Example:
         >>> ticks(-0.1, 0.2, 3)
@@ -128,13 +130,19 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def limits(
-    estimates: Iterable[Estimate], most: tuple[float, float] | None = None
+    estimates: Iterable[Estimate],
+    most: tuple[float, float] | None = None,
+    *,
+    room: float = 0.06,
+    least: float = 0.05,
 ) -> tuple[float, float]:
-    """Give a range that holds every interval and 0, with a little room.
+    """Give a range that holds every interval and 0, with some room at both ends.
 
     Args:
         estimates: What is drawn.
         most: Where intervals are cut off, such as shares at 0 and 1.
+        room: The room at each end, as a share of the range.
+        least: The room where all estimates are 0.
 
     Example:
         >>> limits([Estimate(0.5, 0.0, 1.0)])
@@ -144,12 +152,12 @@ def limits(
     if most is not None:
         ends = [min(max(end, most[0]), most[1]) for end in ends]
     low, high = min([0.0, *ends]), max([0.0, *ends])
-    room = 0.06 * (high - low) or 0.05
-    return low - room, high + room
+    beyond = room * (high - low) or least
+    return low - beyond, high + beyond
 
 
 def font_size(number: int, largest: int = 13, smallest: int = 7) -> int:
-    """Give a size at which so many labels stand one under the other in a figure 600 high.
+    """Give a font size at which so many labels fit below each other in a figure 600 high.
 
     Example:
         >>> font_size(8), font_size(30)
@@ -159,7 +167,7 @@ def font_size(number: int, largest: int = 13, smallest: int = 7) -> int:
 
 
 def name_axis(names: Sequence[str], labels: Sequence[str] | None = None) -> dict[str, Any]:
-    """Lay out an axis of names: every one labelled, cut and escaped."""
+    """Give the layout of an axis of names, each with a label."""
     return {
         "type": "category",
         "tickmode": "array",
@@ -170,11 +178,11 @@ def name_axis(names: Sequence[str], labels: Sequence[str] | None = None) -> dict
 
 
 def across(names: Sequence[str], below: Sequence[str] | None = None) -> dict[str, Any]:
-    """Lay out a horizontal axis of names, turned where they are many or long.
+    """Give the layout of a horizontal axis of names, turned where they are many or long.
 
     Args:
         names: The names.
-        below: A few characters under or after each.
+        below: A short text below or after each name.
     """
     labels = [label(name) for name in names]
     if below is None:
@@ -187,15 +195,15 @@ def across(names: Sequence[str], below: Sequence[str] | None = None) -> dict[str
     return {**name_axis(names, texts), "tickangle": 0 if level else -90}
 
 
-def house(figure: go.Figure, title: str, subtitle: str, rows: int, **layout: Any) -> go.Figure:
-    """Give a figure the house look.
+def styled(figure: go.Figure, title: str, subtitle: str, rows: int, **layout: Any) -> go.Figure:
+    """Give a figure its title, fonts, margins and height.
 
     Args:
-        figure: The figure; it is changed and given back.
+        figure: The figure; it is changed and returned.
         title: One line.
-        subtitle: What it is of, broken over lines where it is long.
-        rows: How many rows of names; the figure grows with them.
-        **layout: More of plotly's layout.
+        subtitle: What it shows; a long subtitle is broken over lines.
+        rows: The number of rows of names, which sets the height.
+        **layout: Further layout of plotly.
     """
     lines = textwrap.wrap(subtitle, SUBTITLE_WIDTH) or [""]
     figure.update_layout(
@@ -219,7 +227,7 @@ def house(figure: go.Figure, title: str, subtitle: str, rows: int, **layout: Any
         paper_bgcolor=PAPER,
         plot_bgcolor=PAPER,
         margin={"l": 70, "r": 24, "t": 72 + 16 * len(lines), "b": 60},
-        height=AROUND + max(ROW_HEIGHT * rows, min(TALL_ROW * rows, HEIGHT - AROUND)),
+        height=AROUND + max(ROW_HEIGHT * rows, min(TALL_ROW * rows, FIGURE_HEIGHT - AROUND)),
         hoverlabel={"align": "left", "font": {"family": FONT, "size": 13}},
     )
     axis = {

@@ -1,57 +1,54 @@
-"""Where neurons were found against what was asked."""
+"""The figure of a transfer matrix: where neurons were found x what was asked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import numpy as np
 import plotly.graph_objects as go
 
 from culture_lens.errors import unknown
+from culture_lens.experiments.cell_tests import MARK
+from culture_lens.experiments.conditions import BEYOND, FOUND, RANDOM
 from culture_lens.experiments.transfer import TransferMatrix
-from culture_lens.plots.heatmaps import (
-    LEAST_ROWS,
-    MARK,
-    SMALLEST_CHANGE,
-    cell_font,
-    heatmap,
-    outline,
-)
+from culture_lens.plots.heatmap import LEAST_ROWS, cell_map, largest_of, marked, outline
 from culture_lens.plots.style import (
-    AMOUNT,
     INTERVALS,
-    LOSS_TO_GAIN,
     about,
     across,
-    clear,
-    house,
     name_axis,
     percent,
     plain,
     points,
+    styled,
     with_interval,
 )
 
-SIGNED = {
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from culture_lens.experiments.conditions import Metric, TransferCondition
+
+METRIC_TITLES: dict[str, str] = {
     "self": "Accuracy on a culture’s own questions",
     "cross": "Accuracy on other cultures’ questions",
     "gap": "Accuracy on own beyond other cultures’ questions",
+    "flips": "Answers to own questions that change",
 }
-SHARES = {"flips": "Answers to own questions that change"}
-CONDITIONS = ("found", "random", "beyond")
+CONDITION_TITLES = {FOUND: "", RANDOM: ", random neurons", BEYOND: ", beyond random neurons"}
 
 
 def transfer_heatmap(
-    result: TransferMatrix, *, metric: str = "self", condition: str = "found"
+    result: TransferMatrix, *, metric: Metric = "self", condition: TransferCondition = FOUND
 ) -> go.Figure:
-    """Draw where neurons were found x what was asked; each cell the mean over cultures.
+    """Draw where neurons were found x what was asked; each cell is the mean over cultures.
 
     Cells whose interval excludes 0 are bold and marked; the diagonal, neurons asked about the
     benchmark they were found on, is outlined.
 
     Args:
-        result: What ``transfer_matrix`` gave.
+        result: The result of ``transfer_matrix``.
         metric: ``"self"``, ``"cross"``, ``"gap"`` or ``"flips"``.
         condition: ``"found"`` neurons, ``"random"`` ones, or ``"beyond"``: found minus random.
 
@@ -61,46 +58,20 @@ def transfer_heatmap(
     Example:
         ``transfer_heatmap(result, condition="beyond").show()``
     """
-    if metric not in {**SIGNED, **SHARES}:
-        raise unknown("metric", metric, {**SIGNED, **SHARES})
-    if condition not in CONDITIONS:
-        raise unknown("condition", condition, CONDITIONS)
-    signed = metric in SIGNED or condition == "beyond"
+    if metric not in METRIC_TITLES:
+        raise unknown("metric", metric, METRIC_TITLES)
+    if condition not in CONDITION_TITLES:
+        raise unknown("condition", condition, CONDITION_TITLES)
+    signed = metric != "flips" or condition == BEYOND
     table = result.table(metric, condition)
-    write: Callable[[float], str] = points if signed else percent
-    text, hover = [], []
-    for source in table.index:
-        cells = [table.loc[source, target] for target in table.columns]
-        texts = ["" if math.isnan(cell.value) else write(cell.value) for cell in cells]
-        bold = [signed and clear(cell) for cell in cells]
-        text.append([f"<b>{t}{MARK}</b>" if b else t for t, b in zip(texts, bold, strict=True)])
-        hover.append(
-            [
-                f"found on <b>{plain(source)}</b>, asked <b>{plain(target)}</b><br>"
-                f"{with_interval(cell, signed=signed)}"
-                for target, cell in zip(table.columns, cells, strict=True)
-            ]
-        )
+    text, hover = cell_texts(table, signed)
     values = table.map(lambda cell: cell.value)
-    largest = max(float(np.nanmax(np.abs(values.to_numpy()), initial=0)), SMALLEST_CHANGE)
-    trace = heatmap(
-        values,
-        hover,
-        LOSS_TO_GAIN if signed else AMOUNT,
-        (-largest, largest) if signed else (0.0, largest),
-        "points" if signed else "per cent",
-        signed=signed,
-    )
-    trace.update(text=text, texttemplate="%{text}", textfont=cell_font(len(table.columns)))
-    figure = go.Figure(trace)
+    figure = go.Figure(cell_map(values, text, hover, largest_of(values), signed=signed))
     outline(figure, result.names, result.names)
-    whose = {"found": "", "random": ", random neurons", "beyond": ", beyond random neurons"}[
-        condition
-    ]
     base = [percent(result.cell(result.names[0], t, "base").value) for t in result.names]
-    return house(
+    return styled(
         figure,
-        {**SIGNED, **SHARES}[metric] + whose,
+        METRIC_TITLES[metric] + CONDITION_TITLES[condition],
         about(
             {**result.metadata, "benchmark": ", ".join(result.names)},
             f"mean over {len(result.cultures)} cultures",
@@ -120,3 +91,22 @@ def transfer_heatmap(
             "autorange": "reversed",
         },
     )
+
+
+def cell_texts(table: pd.DataFrame, signed: bool) -> tuple[list[list[str]], list[list[str]]]:
+    """Write every cell and its hover; changes whose interval excludes 0 are marked."""
+    write: Callable[[float], str] = points if signed else percent
+    text, hover = [], []
+    for source in table.index:
+        cells = [table.loc[source, target] for target in table.columns]
+        texts = ["" if math.isnan(cell.value) else write(cell.value) for cell in cells]
+        pairs = zip(texts, cells, strict=True)
+        text.append([marked(one, cell) if signed else one for one, cell in pairs])
+        hover.append(
+            [
+                f"found on <b>{plain(source)}</b>, asked <b>{plain(target)}</b><br>"
+                f"{with_interval(cell, signed=signed)}"
+                for target, cell in zip(table.columns, cells, strict=True)
+            ]
+        )
+    return text, hover

@@ -1,4 +1,4 @@
-"""Options and labels as token ids behind a prompt."""
+"""Options and labels as token ids after a prompt."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def joined(prompt: Prompt, answer: str, form: LabelForm = "auto") -> str:
 
 
 def label_ids(prompt: Prompt, processor: Any) -> tuple[int, ...]:
-    """Find the single token of each option's letter as it would follow this prompt.
+    """The single token of each option's letter as it follows this prompt.
 
     Args:
         prompt: The prompt.
@@ -64,6 +64,6 @@ def label_ids(prompt: Prompt, processor: Any) -> tuple[int, ...]:
     if len(set(ids)) < len(ids):
         raise InputError(
             f"question {prompt.question.id!r}: two labels share one token; score by "
-            "option_likelihood, or use a tokenizer that tells letters apart."
+            "option_likelihood, or use a tokenizer that has a token for each letter."
         )
     return tuple(ids)

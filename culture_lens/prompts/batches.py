@@ -1,6 +1,6 @@
 """Prompts -> Batches: sorted by length, padded on the left.
 
-What rows have in common at their start, a system message or a picture, can be run once.
+A shared prefix, such as a system message or a picture, can be run once for all its rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def collate(prompts: Sequence[Prompt], pad_id: int, prefix_lengths: Sequence[int
         prompts: The prompts.
         pad_id: Token id of the padding.
         prefix_lengths: For each prompt, how many of its first tokens are run before the rest; rows
-            that begin alike share them. Empty: nothing is run apart.
+            with the same prefix share it. Empty: no shared prefixes.
 
     Example:
         ``collate(prompts[:8], model.pad_id).input_ids.shape``
@@ -95,8 +95,7 @@ def batches(
         prompts: The prompts.
         batch_size: Rows of a batch.
         pad_id: Token id of the padding.
-        share_prefix: Run what rows have in common at their start once; see
-            ``shared_prefix_lengths``.
+        share_prefix: Run shared prefixes once; see ``shared_prefix_lengths``.
 
     Example:
         ``for batch in batches(prompts, 16, model.pad_id): ...``

@@ -13,23 +13,21 @@ Nothing here runs a model.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.prompts.answers import joined
 from culture_lens.prompts.layout import Span, fill_layout, token_roles
 from culture_lens.prompts.prompt import STYLES, Prompt, Role, Style
 from culture_lens.prompts.reader import Reader, Rendered
+from culture_lens.prompts.running import TOO_LONG
 from culture_lens.prompts.text_reader import as_reader
 from culture_lens.prompts.tokens import encode
 from culture_lens.questions.question import Question
-
-TOO_LONG = ("error", "skip", "truncate")
 
 
 def build_prompts(
@@ -49,7 +47,7 @@ def build_prompts(
         processor: What the model reads with, ``model.processor``; or a bare fast tokenizer.
         style: ``"choices"`` or ``"cloze"``.
         context: The model's context in tokens; no check where ``None``.
-        reserve: Tokens to keep free behind every prompt; the options of a cloze prompt always
+        reserve: Tokens to keep free after every prompt; the options of a cloze prompt always
             have room kept for them.
         too_long: ``"error"`` refuses, ``"skip"`` leaves those questions out, ``"truncate"`` drops
             tokens from the start of the question; the last two warn and count them.
@@ -147,7 +145,7 @@ def fitted(prompts: Sequence[Prompt], context: int, reserve: int, too_long: str)
     if too_long == "error":
         raise InputError(f"{said}; pass too_long='skip' or 'truncate', or shorten them.")
     verb = "left out" if too_long == "skip" else "truncated at the question's start"
-    warnings.warn(f"{said}: {verb}.", CultureLensWarning, stacklevel=3)
+    warn(f"{said}: {verb}.")
     if too_long == "skip":
         return [prompt for prompt in prompts if excess(prompt) <= 0]
     return [truncated(prompt, len(prompt.ids) - excess(prompt)) for prompt in prompts]

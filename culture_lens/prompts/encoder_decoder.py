@@ -1,6 +1,6 @@
 """What an encoder-decoder reads: the prompt in its encoder, the start of the answer in its decoder.
 
-    encoder   question, options and template, with the tokenizer's end-of-sequence token behind
+    encoder   question, options and template, with the tokenizer's end-of-sequence token at the end
     decoder   the start token, the answer prefix, and then the label or the option's words
 
 Both are written by one tokenizer. T5's has no curly brackets (mT5's has), so an answer prefix in
@@ -71,7 +71,7 @@ class EncoderDecoderReader:
         return replace(prompt, decoder_ids=(self.start_id, *prefix))
 
     def continuation_ids(self, prompt: Prompt, continuation: str) -> tuple[int, ...]:
-        """Tokenise an answer as the decoder would write it behind what it is given.
+        """Tokenise an answer as the decoder would write it after what it is given.
 
         A SentencePiece tokenizer puts its word mark before the first word of any text, so an
         answer cannot be tokenised apart from an answer prefix.

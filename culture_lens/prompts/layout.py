@@ -14,7 +14,7 @@ FIELD = re.compile(r"\{(question|instruction|options)\}")
 
 
 def fill_layout(question: Question, style: Style) -> tuple[str, list[Span]]:
-    r"""Write the user's message and say which characters are question or options.
+    r"""Write the user's message and mark which characters are question or options.
 
     Args:
         question: What to ask.

@@ -23,7 +23,7 @@ STYLES = ("choices", "cloze")
 
 
 class Role(IntEnum):
-    """What a token of a prompt is there for; statistics count by role."""
+    """The part of a prompt that a token belongs to; statistics count tokens by role."""
 
     PADDING = 0
     TEMPLATE = 1
@@ -46,7 +46,7 @@ COUNTED = {
 
 
 def roles_of(counted: str | Sequence[int]) -> tuple[int, ...]:
-    """Take a name from ``COUNTED``, or roles as they are.
+    """Turn a name from ``COUNTED`` into roles; roles stay as they are.
 
     Raises:
         InputError: No such name.
@@ -57,7 +57,7 @@ def roles_of(counted: str | Sequence[int]) -> tuple[int, ...]:
     """
     if isinstance(counted, str):
         if counted not in COUNTED:
-            raise unknown("kind of tokens", counted, COUNTED)
+            raise unknown("roles", counted, COUNTED)
         return tuple(int(role) for role in COUNTED[counted])
     return tuple(int(role) for role in counted)
 
@@ -73,7 +73,7 @@ class Prompt:
         roles: One ``Role`` per token.
         style: ``"choices"`` where the options are shown, ``"cloze"`` where they are not.
         continuations: Token ids of each option as it follows a cloze prompt; else empty.
-        tail: The character of ``text`` behind the picture, 0 where there is none.
+        tail: The first character of ``text`` after the picture, 0 where there is none.
         decoder_ids: For an encoder-decoder, what its decoder is given: the start token and the
             answer prefix; ``text``, ``ids`` and ``roles`` are the encoder's then. Else empty.
     """
@@ -101,7 +101,7 @@ class Prompt:
 
     @property
     def longest_answer(self) -> int:
-        """Tokens that must fit behind the prompt; a decoder has its own room for them."""
+        """Tokens that must fit after the prompt; 0 for a decoder, which has a length of its own."""
         if self.decoder_ids:
             return 0
         return max((len(tokens) for tokens in self.continuations), default=0)
@@ -111,17 +111,17 @@ class Prompt:
 class Batch:
     """Prompts padded to one length, the padding on the left.
 
-    Where prompts begin alike (a system message, a picture), these beginnings can be run once and
-    the rest of every row behind its own. The columns of the beginnings then come first, each
-    padded on the left, and those of the rests behind them; positions follow from the mask.
+    Prefixes that rows share (a system message, a picture) can be run once, and the rest of every
+    row after its own prefix. The columns of the prefixes then come first, padded on the left, and
+    those of the rests after them; positions follow from the mask.
 
     Attributes:
         prompts: The prompts, one per row.
         input_ids: Token ids, ``batch pos``.
         attention_mask: 1 on tokens and 0 on padding, ``batch pos``.
         roles: ``Role`` of each token, ``PADDING`` on padding, ``batch pos``.
-        prefixes: The different beginnings as a batch of their own, or nothing.
-        prefix_of_row: Which prefix each row has, ``row``; empty where there are none.
+        prefixes: The different prefixes as a batch of their own; None without shared prefixes.
+        prefix_of_row: The index of each row's prefix, ``row``; empty without shared prefixes.
     """
 
     prompts: tuple[Prompt, ...]
@@ -133,11 +133,11 @@ class Batch:
 
     @property
     def prefix_length(self) -> int:
-        """The column behind the prefixes, 0 where there are none."""
+        """Number of columns that the prefixes take; 0 without shared prefixes."""
         return 0 if self.prefixes is None else self.prefixes.input_ids.shape[1]
 
     def role_mask(self, roles: Sequence[int]) -> Bool[torch.Tensor, "batch pos"]:
-        """Say which tokens have one of the roles.
+        """Mask of the tokens that have one of the roles.
 
         Example:
             ``batch.role_mask((Role.QUESTION,)).sum()`` counts the question tokens.

@@ -24,7 +24,7 @@ class Rendered(NamedTuple):
     Attributes:
         text: The text, special tokens written out.
         start: The character at which the user's message starts.
-        tail: The character behind the picture, 0 where there is none.
+        tail: The first character after the picture, 0 where there is none.
     """
 
     text: str

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
 from tqdm.auto import tqdm
 
-from culture_lens.errors import CultureLensWarning
+from culture_lens.errors import warn
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import Batch
 from culture_lens.prompts.shared_prefix import shared_prefix_lengths
@@ -25,12 +24,13 @@ def run_batches(
     progress: bool = True,
     label: str = "",
 ) -> Iterator[tuple[Batch, Result]]:
-    """Run a step over batches; where memory runs out, halve the batch, say so, and go on.
+    """Run a step over batches; where memory runs out, warn, halve the batch and go on.
 
     Args:
         work: The batches.
-        step: What to do with each; it must have no effect until it returns.
-        pad_id: Token id for padding the halves anew.
+        step: What to do with each batch. It may be run again on smaller batches, so it must change
+            nothing before it returns.
+        pad_id: Token id of the padding, for the smaller batches.
         progress: Show a progress bar over items.
         label: Its label.
 
@@ -63,11 +63,9 @@ def run_batches(
                 limit = (rows + 1) // 2
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
-                warnings.warn(
+                warn(
                     f"out of memory at {rows} rows of {batch.input_ids.shape[1]} tokens: going on "
-                    f"with {limit} rows a batch.",
-                    CultureLensWarning,
-                    stacklevel=2,
+                    f"with {limit} rows a batch."
                 )
                 stack.append(batch)
                 continue
@@ -76,7 +74,7 @@ def run_batches(
 
 
 def halves(batch: Batch, pad_id: int) -> tuple[Batch, Batch]:
-    """Cut a batch in two, padded anew."""
+    """Split a batch into two, each padded to its own longest prompt."""
     middle = (len(batch.prompts) + 1) // 2
     parts = (batch.prompts[:middle], batch.prompts[middle:])
     share_prefix = batch.prefixes is not None
@@ -87,7 +85,7 @@ def halves(batch: Batch, pad_id: int) -> tuple[Batch, Batch]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell a lack of memory, on any device, from other errors."""
+    """Whether an error means that memory ran out, on any device."""
     text = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError)

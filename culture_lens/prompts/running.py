@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.storage.runs import Run
 
-TooLong = Literal["error", "skip", "truncate"]
+if TYPE_CHECKING:
+    TooLong = Literal["error", "skip", "truncate"]
+else:
+    TooLong = str  # a wrong name reaches the check that lists the right ones
+
+TOO_LONG = ("error", "skip", "truncate")
+"""Ways to treat prompts longer than the context."""
 BATCH_SIZE = 16
 """Questions per forward where nothing else is said."""
 
@@ -53,10 +59,8 @@ class Running:
         """Refuse what no pass can run with."""
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
-        if self.too_long not in get_args(TooLong):
-            raise InputError(
-                f"too_long={self.too_long!r}: use one of {', '.join(get_args(TooLong))}."
-            )
+        if self.too_long not in TOO_LONG:
+            raise InputError(f"too_long={self.too_long!r}: use one of {', '.join(TOO_LONG)}.")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Running:

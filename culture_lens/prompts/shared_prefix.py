@@ -1,4 +1,4 @@
-"""The tokens that prompts have in common at their start, run once for all of them."""
+"""Shared prefixes: the first tokens that prompts have in common, run once for all of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from culture_lens.prompts.prompt import Prompt, Role
 
 SHORTEST_PREFIX = 8
-"""Below so many tokens, running a shared prefix apart costs more than it saves."""
+"""Shorter prefixes cost more to run separately than they save."""
 
 
 def shared_prefix_length(prompts: Sequence[Prompt]) -> int:
-    """Count the tokens, the same in id and role, that all prompts begin with.
+    """Count the first tokens that all prompts share, equal in id and role.
 
-    Never a whole prompt: each keeps a token of its own to be answered behind. Never a part of a
-    picture, which a model must see whole.
+    At least one token of each prompt is left, from which the answer is read. A picture is never
+    cut in two, because the model must see it whole.
 
     Example:
         ``shared_prefix_length(prompts)`` is the length of the chat template's system message.
@@ -38,10 +38,10 @@ def shared_prefix_length(prompts: Sequence[Prompt]) -> int:
 
 
 def shared_prefix_lengths(prompts: Sequence[Prompt]) -> tuple[int, ...]:
-    """Say how many first tokens of each prompt of a batch are worth running apart.
+    """Length of the shared prefix to cache, for each prompt of a batch.
 
-    Prompts on one picture share what comes up to and with it; prompts without one share their
-    system message. Empty where nothing is shared or too little.
+    Prompts on one picture share everything up to its end; prompts without a picture share their
+    system message. Empty where prefixes are too short to be worth it.
 
     Example:
         ``collate(prompts, model.pad_id, shared_prefix_lengths(prompts))``
@@ -58,6 +58,6 @@ def shared_prefix_lengths(prompts: Sequence[Prompt]) -> tuple[int, ...]:
 
 
 def picture_key(prompt: Prompt) -> str:
-    """Name the picture of a prompt by its content; empty where it has none."""
+    """The key of a prompt's picture, made of its content; empty where there is no picture."""
     image = prompt.question.image
     return "" if image is None else str(image.key)

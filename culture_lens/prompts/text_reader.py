@@ -8,7 +8,7 @@ from typing import Any
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.reader import Reader, Rendered
-from culture_lens.prompts.tokens import chat_text, ids_behind, place_of, plain_text
+from culture_lens.prompts.tokens import chat_text, ids_after, place_of, plain_text
 from culture_lens.questions.question import Question
 
 
@@ -60,7 +60,7 @@ class TextReader:
                 f"question {prompt.question.id!r}: its prompt was made for an encoder-decoder: "
                 "give model.processor, not model.tokenizer."
             )
-        return ids_behind(prompt, continuation, self.tokenizer)
+        return ids_after(prompt, continuation, self.tokenizer)
 
 
 def as_reader(given: Any) -> Reader:

@@ -67,7 +67,7 @@ def adds_bos(tokenizer: Any) -> bool:
 
 
 def adds_eos(tokenizer: Any) -> bool:
-    """Whether this tokenizer puts an end-of-sequence token behind plain text.
+    """Whether this tokenizer puts an end-of-sequence token after plain text.
 
     Example:
         ``adds_eos(model.tokenizer)`` is true for T5.
@@ -106,7 +106,7 @@ def encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]
     return ids, offsets
 
 
-def ids_behind(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple[int, ...]:
+def ids_after(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple[int, ...]:
     """Tokenise a text as it follows a prompt, without touching the prompt's own tokens.
 
     The continuation is tokenised in place; where its first characters would merge with the

@@ -15,7 +15,7 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.reader import Rendered
-from culture_lens.prompts.tokens import chat_text, ids_behind, place_of, plain_text
+from culture_lens.prompts.tokens import chat_text, ids_after, place_of, plain_text
 from culture_lens.questions.images import LazyImage
 from culture_lens.questions.question import Question
 
@@ -136,12 +136,12 @@ class VisionReader:
             same = tuple(own) == prompt.ids[len(prompt.ids) - len(own) :]
             if own and same and whole[: len(own)] == own and len(whole) > len(own):
                 return tuple(whole[len(own) :])
-        return ids_behind(prompt, continuation, self.tokenizer)
+        return ids_after(prompt, continuation, self.tokenizer)
 
     def written(self, image: LazyImage) -> str:
-        """Give the text that stands for a picture, its image tokens written out.
+        """The text that stands for a picture in a prompt, its image tokens written out.
 
-        It depends on the size alone, so that pictures of one size are looked at once.
+        It depends on the picture's size alone, so it is computed once for each size.
         """
         if image.size not in self._written:
             self._written[image.size] = self._process(image)[1]
@@ -179,8 +179,8 @@ class VisionReader:
 
 
 def image_token(processor: Any) -> str:
-    """Give the token that a processor repeats for a picture.
+    """The token that a processor repeats for a picture.
 
-    Gemma 3 stands one mark for the picture in a template and repeats another token.
+    Gemma 3 has one token for the picture in a template and repeats another one.
     """
     return str(getattr(processor.tokenizer, "image_token", None) or processor.image_token)

@@ -1,6 +1,6 @@
-"""One culture under the names that benchmarks give it: South_Korea, South Korea, KOR.
+"""One culture under the names that benchmarks use for it: South_Korea, South Korea, KOR.
 
-Two names mean the same culture where
+Two names mean the same culture if
 
 1. they are spelt alike but for case, accents, underscores, hyphens and "the", or
 2. both name one country, in English or as a code in capitals (UK, USA, KOR), by the Unicode CLDR
@@ -9,22 +9,21 @@ Two names mean the same culture where
    other its country, and the language is official there: "South_Korea (Korean)" is South Korea,
    "France (Breton)" is not France.
 
-A part is not the whole: West_Java is not Indonesia, Northern_Nigeria is not Nigeria. Where more
-than one culture could be meant, as where India stands for both "India (Hindi)" and "India (Tamil)",
-nothing is matched.
+A region is not its country: West_Java is not Indonesia, Northern_Nigeria is not Nigeria. A name
+that could mean more than one culture, as India could mean "India (Hindi)" or "India (Tamil)", is
+not matched.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.errors import CultureLensWarning
+from culture_lens.errors import warn
 
 if TYPE_CHECKING:
     from culture_lens.questions.question import Question
@@ -68,7 +67,7 @@ ACCENTS_AND_POINTS = re.compile("[\u0300-\u036f.'’]")
 
 
 def spelt(name: str) -> str:
-    """Write a name without what benchmarks differ in.
+    """Normalise a name: case, accents, underscores, hyphens, "&" and "the".
 
     Example:
         >>> spelt("Bosnia_&_Herzegovina"), spelt("The Côte-d’Ivoire")
@@ -81,7 +80,7 @@ def spelt(name: str) -> str:
 
 @cache
 def territories() -> dict[str, str]:
-    """Give the code of every territory that has a name, by the name as ``spelt`` writes it."""
+    """The code of every territory, by its name as ``spelt`` writes it."""
     from babel import Locale
 
     named = {spelt(name): code for code, name in Locale("en").territories.items()}
@@ -89,10 +88,10 @@ def territories() -> dict[str, str]:
 
 
 def territory(name: str) -> str | None:
-    """Give the code of the territory that a name or a code in capitals stands for.
+    """The code of the territory that a name or a code in capitals means; None without one.
 
-    In small letters, codes are those of languages: ``ar`` is Arabic, ``AR`` Argentina. Codes of
-    what is now several countries stand for none.
+    Codes in small letters are those of languages: ``ar`` is Arabic, ``AR`` Argentina. Codes of
+    former countries that are several today mean none.
 
     Example:
         >>> [territory(name) for name in ("UK", "KOR", "türkiye", "West_Java", "ar", "SU")]
@@ -110,7 +109,7 @@ def territory(name: str) -> str | None:
 
 @cache
 def meaning(name: str) -> tuple[str, str]:
-    """Give the place that a name means, and its language where the name is a pair of both.
+    """The place that a name means, and its language where the name is a pair of both.
 
     Example:
         >>> meaning("South_Korea (Korean)"), meaning("US"), meaning("West_Java")
@@ -127,7 +126,7 @@ def meaning(name: str) -> tuple[str, str]:
 
 @cache
 def is_official(language: str, code: str) -> bool:
-    """Say whether a language, as ``spelt`` writes it, is official in all of a territory."""
+    """Whether a language, as ``spelt`` writes it, is official in all of a territory."""
     from babel import Locale
     from babel.languages import get_official_languages
 
@@ -137,7 +136,7 @@ def is_official(language: str, code: str) -> bool:
 
 
 def same_culture(one: str, other: str) -> bool:
-    """Say whether two names mean one culture; see the module.
+    """Whether two names mean one culture; the rules are in the module's docstring.
 
     Example:
         >>> same_culture("US", "united_states_of_america"), same_culture("West_Java", "Indonesia")
@@ -152,9 +151,9 @@ def same_culture(one: str, other: str) -> bool:
 def counterparts(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Pair names with known ones that mean the same, one to one.
 
-    A name that is known as it is stays as it is. Where two names, or two known ones, are of one
-    culture, none of them is paired; nor is a country with pairs of a language and this country
-    where there are several.
+    A name that is among the known ones stays. Where two names, or two known ones, mean one
+    culture, none of them is paired; nor is a country where there are several pairs of it with a
+    language.
 
     Returns:
         The known name of each name that differs from it.
@@ -177,7 +176,7 @@ def counterparts(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def grouped(names: Iterable[str], key: Callable[[str], Any]) -> dict[Any, list[str]]:
-    """Put names of the same key together, each once."""
+    """Group names by a key, each name once."""
     groups: dict[Any, list[str]] = {}
     for name in dict.fromkeys(names):
         groups.setdefault(key(name), []).append(name)
@@ -185,12 +184,12 @@ def grouped(names: Iterable[str], key: Callable[[str], Any]) -> dict[Any, list[s
 
 
 def match_cultures(names: Iterable[str], known: Iterable[str], where: str) -> dict[str, str]:
-    """Pair names as ``counterparts`` does, and say which names are taken for which others.
+    """Pair names as ``counterparts`` does, and warn which names are taken for which others.
 
     Args:
         names: The names.
-        known: The names to take.
-        where: What has the names, for the warning.
+        known: The names to use.
+        where: Where the names are, for the warning.
 
     Warns:
         CultureLensWarning: Names are taken for others, or could be but more than one is meant.
@@ -203,11 +202,9 @@ def match_cultures(names: Iterable[str], known: Iterable[str], where: str) -> di
         if could and name not in known and name not in paired:
             said.append(f"{name!r} stays, though it may mean {could[0]!r}: not one to one")
     if said:
-        warnings.warn(
+        warn(
             f"cultures under other names in {where}: {'; '.join(said)}. Where this is not what you "
-            "mean, give the names yourself.",
-            CultureLensWarning,
-            stacklevel=4,
+            "mean, give the names yourself."
         )
     return paired
 
@@ -215,12 +212,12 @@ def match_cultures(names: Iterable[str], known: Iterable[str], where: str) -> di
 def align_questions(
     questions: Sequence[Question], known: Collection[str], where: str
 ) -> list[Question]:
-    """Give questions the known names of their cultures.
+    """Rename the cultures of questions to known names of the same cultures.
 
     Args:
         questions: The questions.
-        known: The names to take.
-        where: What the questions are, for the warning.
+        known: The names to use.
+        where: Where the questions are from, for the warning.
 
     Warns:
         CultureLensWarning: Which names are taken for which others.

@@ -1,4 +1,4 @@
-"""Pictures from the web: fetched once, only where it was asked for, over http or https."""
+"""Pictures from the web: fetched once, over http or https, and only with allow_urls=True."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 
 def allowed(address: str, where: str, allow_urls: bool) -> str:
-    """Refuse an address that is not of the web, or that nobody allowed."""
+    """Check that an address is http or https and that fetching is allowed."""
     scheme = SCHEME.match(address)
     if scheme is None or scheme[1].lower() not in ("http", "https"):
         raise InputError(
@@ -25,24 +25,24 @@ def allowed(address: str, where: str, allow_urls: bool) -> str:
         )
     if not allow_urls:
         raise InputError(
-            f"{where}: the image is the address {address[:300]}, and nothing is fetched unasked; "
-            "give allow_urls=True to fetch it, or a path to a local copy."
+            f"{where}: the image is the address {address[:300]}, and images are not fetched by "
+            "default; give allow_urls=True to fetch it, or a path to a local copy."
         )
     return address
 
 
 @cache
 def downloads() -> tempfile.TemporaryDirectory[str]:
-    """Make the folder of fetched pictures, which goes when the program ends."""
+    """The folder of fetched pictures, deleted when the program ends."""
     return tempfile.TemporaryDirectory(prefix="culture_lens-")
 
 
 @cache
 def fetch(address: str) -> Path:
-    """Fetch a picture from the web once in the life of the program.
+    """Fetch a picture from the web, once while the program runs.
 
     Raises:
-        InputError: It cannot be had within ``TIMEOUT``, or is larger than ``MAX_DOWNLOAD``.
+        InputError: It cannot be fetched within ``TIMEOUT``, or is larger than ``MAX_DOWNLOAD``.
 
     Example:
         ``fetch("https://example.org/photo.jpg").read_bytes()``
@@ -65,7 +65,7 @@ def fetch(address: str) -> Path:
     try:
         with opener.open(wanted, timeout=TIMEOUT) as answer:
             data = answer.read(MAX_DOWNLOAD + 1)
-    # urllib raises OSError, ValueError and the errors of http.client, which share nothing.
+    # urllib raises OSError, ValueError and the errors of http.client, which have no common base.
     except Exception as error:
         raise InputError(
             f"cannot fetch the image {address}: {error}; check the address and the connection, or "

@@ -1,10 +1,10 @@
-"""Images that are checked when they are named and decoded only when they are looked at.
+"""Images that are checked when they are named and decoded only when they are used.
 
 A ``LazyImage`` holds where its picture comes from, never its pixels, so a list of questions takes
-no more memory with images than without. ``open`` decodes anew each time and gives every kind of
-file in one form, upright RGB of 8 bits:
+no more memory with images than without. ``open`` decodes every time and returns every kind of
+file as upright RGB of 8 bits:
 
-1. Refuse more than ``max_pixels`` by the header, before anything is decoded.
+1. Raise an error for more than ``max_pixels`` by the header, before anything is decoded.
 2. Take the first frame of an animation.
 3. Turn the picture as its EXIF orientation says.
 4. Bring 16-bit grey to 8 bits by its whole range, 65535 to 255.
@@ -17,8 +17,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from culture_lens.errors import InputError
+from culture_lens.questions.decoding import is_pil, strict_decoding, to_rgb
 from culture_lens.questions.downloads import SCHEME, allowed, fetch
 
 if TYPE_CHECKING:
@@ -36,22 +35,21 @@ if TYPE_CHECKING:
 Source: TypeAlias = "Path | bytes | str | Image.Image | Callable[[], bytes]"
 
 MAX_PIXELS = 100_000_000
-"""Images of more pixels are refused: a small file can unpack to more than the memory holds."""
+"""Larger images raise an error: a small file can unpack to more than the memory holds."""
 
 ORIENTATION = 0x0112
-STRICT = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
 class LazyImage:
-    """A picture that is read when it is asked for; made by ``as_image``.
+    """A picture that is read when it is used; made by ``as_image``.
 
     Attributes:
         where: What it belongs to, for messages, such as ``"question 'q7' of cvqa"``.
         name: The picture's own name, for messages: its path, its address, or what it belongs to.
         source: A path, the bytes of a file, an address (a string), a PIL image, or a function
             without arguments that gives bytes.
-        max_pixels: Width times height beyond which it is refused.
+        max_pixels: The largest width times height that is opened.
 
     Raises:
         InputError: On the first use of a picture that is empty, damaged, truncated, too large or
@@ -67,7 +65,7 @@ class LazyImage:
     max_pixels: int = MAX_PIXELS
 
     def open(self) -> Image.Image:
-        """Decode the picture, upright and in RGB; nothing is kept, each call decodes anew."""
+        """Decode the picture, upright and in RGB; it is not kept, so each call decodes again."""
         from PIL import ImageOps
 
         with self._opened() as image:
@@ -108,9 +106,9 @@ class LazyImage:
 
     @property
     def n_bytes(self) -> int | None:
-        """Count bytes (of pixels, for a PIL image) without reading them; None if it takes reading.
+        """Bytes of the file (or of a PIL image's pixels) without reading it; None if unknown.
 
-        Pictures that differ in it differ, so that only those that agree need be read to compare.
+        Pictures of different sizes differ, so only those of one size need be read to compare.
         """
         source: Any = self.source
         if is_pil(source):
@@ -182,9 +180,7 @@ class LazyImage:
                 "smaller copy of it"
             )
         if width < 1 or height < 1:
-            raise self._refused(
-                f"has {width} x {height} pixels, which is nothing to see; replace it"
-            )
+            raise self._refused(f"has {width} x {height} pixels and is empty; replace it")
         if image.format == "EPS":
             # PIL would start Ghostscript, another program, on a file of unknown origin.
             raise self._refused("is an EPS drawing; convert it to PNG")
@@ -193,7 +189,7 @@ class LazyImage:
         name = f"image {self.name}" if self.name != self.where else "the image"
         return InputError(
             f"{self.where}: {name} {problem}, or leave such questions out with "
-            "culture_lens.questions.readable.readable(questions)."
+            "culture_lens.readable(questions)."
         )
 
 
@@ -205,10 +201,10 @@ def as_image(
     allow_urls: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> LazyImage:
-    """Take anything that names or holds one picture; nothing is read or decoded yet.
+    """Make a ``LazyImage`` of anything that names or holds one picture, without reading it.
 
-    Relative paths may lead out of ``root`` with ``..`` and absolute ones are taken as they are:
-    they are the user's own, as is the table that they stand in.
+    Relative paths may lead out of ``root`` with ``..``, and absolute ones are taken as they are:
+    both are the user's own.
 
     Args:
         value: A path, the bytes of a file, a PIL image (held as it is), a mapping with ``bytes``
@@ -216,9 +212,9 @@ def as_image(
             bytes, a ``LazyImage``, or the http(s) address of a file.
         where: What the picture belongs to, for messages.
         root: The folder that relative paths start from; the working folder without it.
-        allow_urls: Allow addresses. Each is fetched once, when its picture is first looked at,
-            into a folder that goes when the program ends.
-        max_pixels: Width times height beyond which the picture is refused when looked at.
+        allow_urls: Allow addresses. Each is fetched once, when its picture is first used, into a
+            folder that is deleted when the program ends.
+        max_pixels: The largest width times height that is opened.
 
     Raises:
         InputError: Anything else, a path that leads to no file, or an address that is not allowed.
@@ -256,7 +252,7 @@ def as_image(
 
 
 def existing(path: Path, where: str) -> Path:
-    """Refuse a path that leads to no file."""
+    """Check that a path leads to a file."""
     # os.path and not Path: a text far too long for a path is no file, and raises nothing.
     if os.path.isfile(path):
         return path
@@ -265,60 +261,3 @@ def existing(path: Path, where: str) -> Path:
         f"{where}: the image file {str(path)[:300]} {kind}; correct the path, which is relative to "
         f"{str(path.parent)[:300]!r} or absolute."
     )
-
-
-def is_pil(value: object) -> bool:
-    """Say whether something is a PIL image, without importing PIL."""
-    # Whoever holds one has imported it.
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(value, module.Image)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to RGB of 8 bits, its transparency laid over white.
-
-    Raises:
-        ValueError: Samples whose white is not known: 32-bit integers or floating-point numbers.
-
-    Example:
-        ``to_rgb(Image.new("LA", (2, 2))).getpixel((0, 0))`` is white.
-    """
-    from PIL import Image
-
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = eight_bits(image)
-    if image.has_transparency_data:
-        over = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), over)
-    return image.convert("RGB")
-
-
-def eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits; PIL's own conversion cut it off at 255 for many years."""
-    import numpy as np
-    from PIL import Image
-
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("no white is known for 32-bit samples: save it with 8 or 16 bits")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
-@contextmanager
-def strict_decoding() -> Iterator[None]:
-    """Let truncated files raise, whatever another library has told PIL to do with them.
-
-    PIL has one switch for this in the whole program. Where it is on, it is turned off meanwhile,
-    with others kept waiting so that it is on again for none of them; else nothing is touched.
-    """
-    from PIL import ImageFile
-
-    with STRICT:
-        if ImageFile.LOAD_TRUNCATED_IMAGES:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-            try:
-                yield
-            finally:
-                ImageFile.LOAD_TRUNCATED_IMAGES = True
-            return
-    yield

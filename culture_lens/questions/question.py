@@ -1,9 +1,4 @@
-"""The nouns of the pipeline: Question, PromptFormat, Prompt and Batch, all frozen.
-
-A Question is what a benchmark gives, a Prompt is that question as token ids for one tokenizer,
-a Batch is some prompts padded on the left to one length. This file imports nothing internal but
-the exception and the image.
-"""
+"""Question and PromptFormat: a multiple-choice item, and how it is put to a model."""
 
 from __future__ import annotations
 
@@ -56,7 +51,7 @@ class PromptFormat:
     labels: str = LABELS
 
     def __post_init__(self) -> None:
-        """Check labels and their form, so that a mistake fails here and not in a long run."""
+        """Check the labels and their form."""
         if len(set(self.labels)) < len(self.labels) or not self.labels.isalnum():
             raise InputError(
                 f"PromptFormat.labels is {self.labels!r}: give letters or digits, each once."
@@ -82,15 +77,15 @@ class Question:
             keep groups whole. The id where left empty.
         split: ``"identify"`` or ``"evaluate"`` where the benchmark decides it, else empty.
         image: The picture that the question is about: a path, bytes, a PIL image or a
-            ``LazyImage``, which it becomes; or nothing.
+            ``LazyImage``, which it becomes; None without a picture.
         benchmark: Name of the benchmark the question comes from.
         prompt: How the question is put to a model.
         metadata: Anything else worth keeping.
 
     Raises:
-        InputError: Fewer than two options, options that collide once stripped, an answer out of
-            range, an empty id or culture, or
-            an image that is missing or of a type that cannot be one.
+        InputError: Fewer than two options, options that are equal once stripped, an answer out of
+            range, an empty id or culture, or an image that is missing or of a type that cannot be
+            one.
 
     Example:
         >>> q = Question(id="1", culture="Japan", text="Which coin?", options=("yen", "won"),
@@ -113,7 +108,7 @@ class Question:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Check what every later stage relies on."""
+        """Check what later stages rely on."""
         where = f"question {self.id!r}" + (f" of {self.benchmark}" if self.benchmark else "")
         if not self.id or not self.culture:
             raise InputError(f"{where}: the id and the culture must not be empty.")
@@ -180,7 +175,7 @@ def benchmarks_of(questions: Sequence[Question]) -> str:
 
 
 def check_questions(questions: Sequence[Question], *, min_cultures: int = 2) -> None:
-    """Refuse a set of questions that no comparison of cultures can be made on.
+    """Check that cultures can be compared on a set of questions.
 
     Raises:
         InputError: No questions, duplicate ids, or fewer cultures than asked for.
@@ -193,21 +188,21 @@ def check_questions(questions: Sequence[Question], *, min_cultures: int = 2) -> 
             raise InputError(
                 f"question id {question.id!r} occurs twice"
                 + (f" in {question.benchmark}" if question.benchmark else "")
-                + "; ids must be unique, for results are kept by id."
+                + "; ids must be unique, because results are kept by id."
             )
         seen.add(question.id)
     cultures = {question.culture for question in questions}
     if len(cultures) < min_cultures:
         raise InputError(
             f"only {len(cultures)} culture ({', '.join(sorted(cultures))}): at least "
-            f"{min_cultures} are needed, since a culture's neurons are found by comparison."
+            f"{min_cultures} are needed, because a culture's neurons are found by comparison."
         )
 
 
 def control_twin(question: Question) -> Question:
-    """Make the control of a question: the same options and instruction, no question, no picture.
+    """Make the control twin of a question: its options and instruction, no question, no picture.
 
-    A neuron that scores on the twin as well answers to the options, not to the question
+    A neuron that also scores on the twin responds to the options, not to the question
     (CULNIG, section 3).
 
     Example:
@@ -221,7 +216,7 @@ def control_twin(question: Question) -> Question:
 def with_format(
     questions: Sequence[Question], prompt_format: PromptFormat | None
 ) -> list[Question]:
-    """Ask questions in other words than their benchmark's own.
+    """Give questions another prompt format than their benchmark's own.
 
     Example:
         >>> with_format([], PromptFormat())

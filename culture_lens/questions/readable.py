@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.questions.images import as_image
 
 if TYPE_CHECKING:
@@ -14,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def readable(questions: Sequence[Question], *, progress: bool = True) -> list[Question]:
-    """Decode every image once, and leave out the questions whose image cannot be read.
+    """Decode every image, and leave out the questions whose image cannot be read.
 
     Args:
         questions: Questions with or without images; those without stay.
         progress: Show a progress bar.
 
     Warns:
-        CultureLensWarning: Images cannot be read, how many of how many and why the first; or hold
-            more than one frame.
+        CultureLensWarning: How many images cannot be read, with the reason of the first; or that
+            images have more than one frame.
 
     Example:
         ``questions = readable(load_benchmark("cvqa"))``
@@ -44,16 +43,10 @@ def readable(questions: Sequence[Question], *, progress: bool = True) -> list[Qu
         kept.append(question)
     pictured = len(problems) + sum(question.image is not None for question in kept)
     if problems:
-        warnings.warn(
+        warn(
             f"left out {len(problems)} of {pictured} questions with images, which cannot be read; "
-            f"the first: {problems[0]}",
-            CultureLensWarning,
-            stacklevel=2,
+            f"the first: {problems[0]}"
         )
     if several:
-        warnings.warn(
-            f"{several} of {pictured} images have more than one frame; the first is used.",
-            CultureLensWarning,
-            stacklevel=2,
-        )
+        warn(f"{several} of {pictured} images have more than one frame; the first is used.")
     return kept

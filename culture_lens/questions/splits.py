@@ -13,8 +13,8 @@ def split_questions(
 ) -> tuple[list[Question], list[Question]]:
     """Split questions into those that identify and those that evaluate, groups kept whole.
 
-    The benchmark's own split is taken where it has one; else groups are split by a stable hash,
-    the same on every machine.
+    The benchmark's own split is used where it has one; otherwise groups are split by a stable
+    hash, the same on every machine.
 
     Args:
         questions: All questions.
@@ -37,10 +37,10 @@ def split_questions(
 
 
 def check_enough(questions: Sequence[Question], least: int = 2) -> None:
-    """Refuse cultures with too few items for a statistic.
+    """Check that every culture has enough items for a statistic.
 
     Raises:
-        InputError: Names the cultures and what can be done.
+        InputError: A culture has fewer.
     """
     check_questions(questions)
     counts: dict[str, int] = {}
@@ -57,11 +57,11 @@ def check_enough(questions: Sequence[Question], least: int = 2) -> None:
 def halves(questions: Sequence[Question], seed: int = 0) -> tuple[list[Question], list[Question]]:
     """Split questions into two halves, question groups kept whole, the same on every machine.
 
-    Groups asked of the same cultures are dealt in turn, so that each culture is halved, too.
+    Groups with the same cultures alternate between the halves, so each culture is halved too.
 
     Args:
         questions: The questions.
-        seed: Another one gives other halves.
+        seed: Seed of the split.
 
     Raises:
         InputError: Fewer than two groups.
@@ -84,7 +84,7 @@ def halves(questions: Sequence[Question], seed: int = 0) -> tuple[list[Question]
 
 
 def at_most(questions: Sequence[Question], per_culture: int | None) -> list[Question]:
-    """Keep at most so many questions of each culture, those first by a stable hash of the id.
+    """Keep at most so many questions of each culture, chosen by a stable hash of the id.
 
     Example:
         ``at_most(questions, 50)``

@@ -1,20 +1,19 @@
-"""Strata: what cultures' questions differ in besides the culture, and how much.
+"""Strata: other differences between cultures' questions, and how large they are.
 
-Where one culture is asked about food and another about sport, neurons for food look like neurons
-of the first. ``strata`` makes every statistic compare cultures within topics (or types of picture,
-lengths, anything that is known of the questions), weighed alike; see ``design``.
+If one culture is asked about food and another about sport, neurons for food look like neurons
+of the first culture. ``strata`` makes every statistic compare cultures within topics (or types of
+picture, lengths, or anything else known about the questions), each stratum with the same weight.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 
 LENGTH, QUANTILES = "length", 4
 COLUMNS = ("category", "benchmark", "split", "group", LENGTH)
-"""What every question has; names in ``metadata`` can be used beside them."""
+"""What every question has; keys of ``metadata`` can be used as well."""
 
 
 def column_of(questions: Sequence[Question], name: str) -> list[str]:
-    """Give what is known of each question under a name, as text.
+    """The value of a column for each question, as text.
 
     Args:
         questions: The questions.
@@ -54,10 +53,10 @@ def column_of(questions: Sequence[Question], name: str) -> list[str]:
 
 
 def strata_of(questions: Sequence[Question], strata: str | Sequence[str]) -> list[str]:
-    """Give the stratum of each question, crossed where several columns are named.
+    """The stratum of each question; several columns are crossed.
 
-    Strata that a culture has no question in cannot be compared: their questions count for no
-    culture, which is said.
+    Strata in which a culture has no question cannot be compared: their questions are not counted,
+    with a warning.
 
     Raises:
         InputError: An unknown column, or no stratum that every culture has.
@@ -82,21 +81,19 @@ def strata_of(questions: Sequence[Question], strata: str | Sequence[str]) -> lis
         )
     if partial:
         lost = sum(cell in partial for cell in cells)
-        warnings.warn(
-            f"{lost} of {len(cells)} items count for nothing: their strata "
+        warn(
+            f"{lost} of {len(cells)} items are not counted: their strata "
             f"({', '.join(sorted(partial)[:5])}{', ...' if len(partial) > 5 else ''}) lack a "
-            "culture.",
-            CultureLensWarning,
-            stacklevel=2,
+            "culture."
         )
     return cells
 
 
 def relabelled(questions: Sequence[Question], column: str) -> list[Question]:
-    """Give questions another label in place of the culture: a decoy contrast.
+    """Replace the culture of questions by another label: a decoy contrast.
 
-    What the same machinery finds for topics or picture types is a measure of what it finds for
-    anything that differs.
+    What a selector finds for topics or picture types shows what it finds for any difference
+    between questions.
 
     Raises:
         InputError: An unknown column, or one with a single value.
@@ -116,11 +113,11 @@ def relabelled(questions: Sequence[Question], column: str) -> list[Question]:
 def balance_table(
     questions: Sequence[Question], columns: Sequence[str] = ("category", LENGTH)
 ) -> pd.DataFrame:
-    """Say how far cultures' questions differ in other things, before any claim.
+    """How much cultures' questions differ in other columns than the culture.
 
     Returns:
-        One row per column: ``values``, how many; ``cramers_v``, from 0 (no relation with the
-        culture) to 1 (one follows from the other), corrected for chance (Bergsma 2013); ``p``
+        One row per column: ``values``, how many; ``cramers_v``, from 0 (independent of the
+        culture) to 1 (determined by it), corrected for chance (Bergsma 2013); ``p``
         of the chi-squared test, items of one group, culture and value counting once;
         ``smallest``, fewest items of a culture in a value.
 
@@ -152,7 +149,7 @@ def balance_table(
 
 
 def cramers_v(table: np.ndarray, chi2: float) -> float:
-    """Give Cramer's V without its bias (Bergsma 2013).
+    """Cramer's V, corrected for bias (Bergsma 2013).
 
     Example:
         >>> cramers_v(np.array([[50, 0], [0, 50]]), 100.0)

@@ -1,5 +1,5 @@
 """From a run folder to one self-contained HTML page.
 
-``page`` builds it, ``findings`` and ``tests_in_words`` say what the results show, ``sentences``
-has what they share.
+``page`` builds it from ``results`` and ``figures``; ``findings`` and ``tests_in_words`` write what
+the results show, with ``sentences``.
 """

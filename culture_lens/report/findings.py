@@ -1,24 +1,26 @@
-"""What the numbers of a matrix say: findings, verdict and cautions in sentences, and tables."""
+"""Findings, conclusion and cautions of an ablation matrix in sentences, and its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.experiments.matrix import RANDOM, UNMODIFIED, AblationMatrix
+from culture_lens.evaluation.evaluate import chance_level
+from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.plots.heatmaps import check_matrix
-from culture_lens.plots.style import clear, percent, points, with_interval
+from culture_lens.plots.ablation import check_matrix
+from culture_lens.plots.style import DASH, clear, percent, points, with_interval
 from culture_lens.report.sentences import join, lost, sentence, spoken
 from culture_lens.report.tests_in_words import in_words
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from culture_lens.experiments.conditions import Metric
 
 FEW_ITEMS = 50
 """Questions per culture below which the page warns: intervals then span 25 points and more."""
-COLUMNS = {
+METRIC_COLUMNS: dict[Metric, tuple[str, str]] = {
     "base": ("unmodified accuracy", "per cent of the culture’s questions answered correctly"),
     "self": ("self", "change on a culture’s questions when its own neurons are ablated"),
     "cross": ("cross", "change on the other cultures’ questions when its neurons are ablated"),
@@ -27,9 +29,10 @@ COLUMNS = {
     "gap_masks": ("gap masks", "self minus cross masks"),
     "flips": ("flips", "per cent of own answers that change when its own neurons are ablated"),
 }
-SHARES = ("base", "flips")
+UNSIGNED = ("base", "flips")
+"""Metrics that are shares and no changes."""
 EFFECTS = {
-    "base": ("base", *COLUMNS["base"]),
+    "base": ("base", *METRIC_COLUMNS["base"]),
     "change": ("self", "change", "change of accuracy when the neurons are ablated"),
     "flips": ("flips", "flips", "per cent of answers that change when the neurons are ablated"),
     "random": ("self", "random", "as change, for random neurons, the same number in each layer"),
@@ -38,7 +41,7 @@ RANDOM_SELF = ("random self", "as self, for random neurons, the same number in e
 
 
 def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
-    """Lay out metrics, findings and cautions of a matrix.
+    """Give the metrics, findings and cautions of a matrix.
 
     Raises:
         InputError: Fewer than two cultures were ablated and evaluated.
@@ -89,10 +92,10 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
 
 
 def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
-    """Lay out what one mask does that belongs to no culture, such as CULNIG's general neurons.
+    """Give the findings of one mask that belongs to no culture, such as culture-general neurons.
 
-    There are no own questions to hold against others', so it is only asked whether cultural
-    questions suffer, and more than under random neurons.
+    It has no own questions to compare with others', so the findings are only whether cultural
+    questions lose accuracy, and more than under random neurons.
     """
     (mask,) = matrix.masks
     effects = matrix.effects(mask)
@@ -109,9 +112,9 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     elif not lost(mean["change"]):
         words = "This run does not show that these neurons matter for these questions."
     elif beyond is None:
-        words = "These neurons matter; whether random ones would as much was not tried."
+        words = "These neurons matter; random ones were not ablated for comparison."
     elif not lost(beyond):
-        words = "The effect cannot be told from that of random neurons in the same layers."
+        words = "The effect does not differ clearly from that of random neurons in the same layers."
     else:
         words = "These neurons matter for these questions, more than random ones in their layers."
     sizes = matrix.frame[matrix.frame["condition"] == UNMODIFIED].groupby("culture").size()
@@ -123,8 +126,8 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         "outcome": [f"{name}: mean change over cultures {spoken(mean['change'])}. {words}"],
         "findings": findings,
         "cautions": [
-            "Culture-general neurons have no own culture to compare with others: whether the loss "
-            "is one of cultural knowledge takes a benchmark that asks for none."
+            "Culture-general neurons have no own culture to compare with others: only a benchmark "
+            "that needs no cultural knowledge can show whether the loss is one of such knowledge."
         ],
         "tests": in_words(matrix),
         "metrics": {
@@ -140,16 +143,10 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     }
 
 
-def chance_level(frame: pd.DataFrame) -> float:
-    """Give the accuracy of guessing: the mean of one over the number of options."""
-    options = frame["scores"].map(len)
-    return float((1 / options[options > 0]).mean())
-
-
 def verdict(
     matrix: AblationMatrix, own: Estimate, gap: Estimate, beyond: Estimate | None, able: bool
 ) -> str:
-    """Say what the metrics are evidence of, and no more."""
+    """Write what the metrics are evidence of."""
     if matrix.metadata.get("seen"):
         return "No conclusion: the questions asked also found the neurons."
     if not able:
@@ -162,10 +159,10 @@ def verdict(
     if beyond is None:
         return (
             "Evidence that these neurons matter more for their own culture’s questions than for "
-            "others’; random neurons were not run, so it is open whether any neurons would do so."
+            "others’; random neurons were not ablated, so any neurons may have this effect."
         )
     if not lost(beyond):
-        return "The effect cannot be told from that of random neurons in the same layers."
+        return "The effect does not differ clearly from that of random neurons in the same layers."
     return (
         "Evidence that these neurons matter more for their own culture’s questions than for "
         "others’, and more than random neurons in the same layers."
@@ -188,7 +185,7 @@ def cautions(
     if not (clear(base, chance) and base.low > chance):
         told.append(
             f"The unmodified model’s accuracy, {with_interval(base, signed=False)}, is not clearly "
-            f"above chance ({percent(chance, 1)}): it has little knowledge that could be lost."
+            f"above chance ({percent(chance, 1)}): there is little knowledge to lose."
         )
     weak = at_chance(matrix)
     if weak:
@@ -199,14 +196,14 @@ def cautions(
     unclear = [words for words, e in (("self", own), ("gap", gap)) if not clear(e)]
     if unclear:
         told.append(
-            f"The {percent(CONFIDENCE_LEVEL)} interval of the mean {join(unclear)} includes 0: no "
-            "effect at all would be compatible with these results."
+            f"The {percent(CONFIDENCE_LEVEL)} interval of the mean {join(unclear)} includes 0: "
+            "these results "
+            "are compatible with no effect."
         )
     if len(few):
         told.append(
             f"{len(few)} of {len(sizes)} cultures have fewer than {FEW_ITEMS} questions "
-            f"(fewest: {few.index[0]}, {few.iloc[0]}): what is said of a single culture is "
-            "uncertain."
+            f"(fewest: {few.index[0]}, {few.iloc[0]}): results of single cultures are uncertain."
         )
     if not matrix.has_random:
         told.append("No random neurons were ablated for comparison.")
@@ -225,20 +222,20 @@ def at_chance(matrix: AblationMatrix) -> list[str]:
 
 
 def metrics_table(matrix: AblationMatrix) -> dict[str, Any]:
-    """Lay out the metrics of every culture and their means, each with its interval."""
+    """Give the table of the metrics of every culture and their means, each with its interval."""
     summary = matrix.summary()
     random = matrix.summary(RANDOM)["self"] if matrix.has_random else None
     sizes = matrix.frame[matrix.frame["condition"] == UNMODIFIED].groupby("culture").size()
     rows = []
     for culture in summary.index:
-        cells = [cell(metric, summary.loc[culture, metric]) for metric in COLUMNS]
+        cells = [cell(metric, summary.loc[culture, metric]) for metric in METRIC_COLUMNS]
         if random is not None:
             cells.append(cell("self", random[culture]))
         rows.append({"culture": culture, "items": int(sizes[culture]), "cells": cells})
-    means = [cell(metric, matrix.overall(metric)) for metric in COLUMNS]
+    means = [cell(metric, matrix.overall(metric)) for metric in METRIC_COLUMNS]
     if random is not None:
         means.append(cell("self", matrix.overall("self", RANDOM)))
-    columns = [*COLUMNS.values(), *([RANDOM_SELF] if random is not None else [])]
+    columns = [*METRIC_COLUMNS.values(), *([RANDOM_SELF] if random is not None else [])]
     return {
         "columns": [{"name": name, "meaning": meaning} for name, meaning in columns],
         "rows": rows,
@@ -247,18 +244,18 @@ def metrics_table(matrix: AblationMatrix) -> dict[str, Any]:
 
 
 def cell(metric: str, estimate: Estimate) -> dict[str, Any]:
-    """Lay out one estimate of a table."""
-    write: Callable[..., str] = percent if metric in SHARES else points
+    """Write one estimate of a table."""
+    write: Callable[..., str] = percent if metric in UNSIGNED else points
     low, high = write(estimate.low, 1), write(estimate.high, 1)
     return {
         "value": write(estimate.value, 1),
         "interval": f"{low} to {high}",
-        "excludes_0": metric not in SHARES and clear(estimate),
+        "excludes_0": metric not in UNSIGNED and clear(estimate),
     }
 
 
 def neuron_table(found: NeuronSet) -> list[dict[str, str]]:
-    """Lay out number, place and overlap of every culture's neurons."""
+    """Give the number, share, main layer and overlap of every culture's neurons."""
     total = sum(layers * width for layers, width in found.shapes.values())
     shares, overlap = found.layer_share(), found.overlap()
     rows = []
@@ -271,7 +268,7 @@ def neuron_table(found: NeuronSet) -> list[dict[str, str]]:
                 "culture": culture,
                 "number": str(number),
                 "share": percent(number / total, 2),
-                "layer": "–"
+                "layer": DASH
                 if layer is None
                 else f"{layer} ({percent(shares.loc[culture, layer])})",
                 "nearest": "none" if nearest is None else f"{nearest} ({others.max():.3f})",

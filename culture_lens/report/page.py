@@ -1,32 +1,33 @@
-"""A run folder -> one self-contained HTML page: what was done, what came out, how sure it is.
+"""build_report: from a run folder to one self-contained HTML page with results and their certainty.
 
-1. ``report_context`` reads the named results of the run and lays out everything the page says.
-2. ``draw`` makes the figures of one selector.
-3. ``build_report`` puts both into ``page.html`` and writes ``report.html``.
+1. ``report_context`` reads the named results of the run and gives everything that the page says.
+2. ``figures`` makes the figures.
+3. ``build_report`` fills the template ``page.html`` with both and writes ``report.html``.
 
-The page needs no network: plotly.js is in it once, and its policy forbids loading anything.
+The page needs no network: it contains plotly.js, and its content policy forbids loading anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.matrix import RANDOM, UNMODIFIED, AblationMatrix
+from culture_lens.experiments.conditions import UNMODIFIED
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import percent
+from culture_lens.report.figures import compare, draw, draw_predictions, draw_transfers
 from culture_lens.report.findings import evidence, neuron_table
+from culture_lens.report.results import Results, first_metadata, load_results
 from culture_lens.report.sentences import join
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL
 from culture_lens.storage.files import write_whole
 from culture_lens.storage.runs import Run
 
-TEMPLATES = Path(__file__).parent
-
-Results: TypeAlias = "dict[str, tuple[NeuronSet | None, AblationMatrix | None]]"
+TEMPLATE = Path(__file__).with_name("page.html")
+NO_MODEL = "a model that was not recorded"
 
 
 def build_report(run: Run | str | Path) -> Path:
@@ -50,18 +51,18 @@ def build_report(run: Run | str | Path) -> Path:
 
     folder = Run.open(run, create=False)
     results = load_results(folder)
-    rooms = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = rooms.get_template("page.html").render(
+    page = environment.get_template(TEMPLATE.name).render(
         **lay_out(folder, results),
         figures={name: draw(found, matrix) for name, (found, matrix) in results.items()},
         comparison=compare(results),
-        attribution=hold_attribution(folder, results),
+        attribution=draw_predictions(folder, results),
         transfers=draw_transfers(folder),
         plotly=Markup(get_plotlyjs()),
     )
@@ -71,7 +72,7 @@ def build_report(run: Run | str | Path) -> Path:
 
 
 def report_context(run: Run | str | Path) -> dict[str, Any]:
-    """Lay out everything the page says, as plain text, lists and dictionaries.
+    """Give everything that the page says, as plain text, lists and dictionaries.
 
     Args:
         run: The run folder.
@@ -87,7 +88,7 @@ def report_context(run: Run | str | Path) -> dict[str, Any]:
 
 
 def lay_out(run: Run, results: Results) -> dict[str, Any]:
-    """Lay out what ``report_context`` gives, from results already read."""
+    """Give what the page says, from results already read."""
     selectors = [describe(name, found, matrix) for name, (found, matrix) in results.items()]
     cautions: dict[str, list[str]] = {}
     for selector in selectors:
@@ -106,9 +107,8 @@ def lay_out(run: Run, results: Results) -> dict[str, Any]:
         (step["versions"] for step in reversed(run.steps()) if step.get("versions")),
         metadata.get("versions") or {},
     )
-    model = metadata.get("model") or "a model that was not recorded"
     return {
-        "title": f"Culture neurons of {model}",
+        "title": f"Culture neurons of {metadata.get('model') or NO_MODEL}",
         "run": run.path.resolve().name,
         "done": done(results, metadata),
         "outcome": [line for s in selectors for line in s["outcome"]],
@@ -123,50 +123,17 @@ def lay_out(run: Run, results: Results) -> dict[str, Any]:
     }
 
 
-def load_results(run: Run) -> Results:
-    """Read the neurons and the matrix of every selector in a run.
-
-    Raises:
-        InputError: There are none, or a file is damaged.
-    """
-    neurons, matrices = run.names("neurons", ".safetensors"), run.names("matrix", ".parquet")
-    if not neurons and not matrices:
-        raise InputError(
-            f"nothing to report: {run.path} has no neurons/*.safetensors and no matrix/*.parquet; "
-            "find neurons first, with this folder as run."
-        )
-    results: Results = {}
-    for name in sorted({*neurons, *matrices}):
-        found = matrix = None
-        if name in neurons:
-            found = NeuronSet.load(run.named("neurons", name, ".safetensors"))
-        if name in matrices:
-            file = run.named("matrix", name, ".parquet")
-            matrix = AblationMatrix.from_parquet(file)
-            if matrix.frame.empty:
-                raise InputError(f"{file} holds no records; make it again.")
-        results[name] = found, matrix
-    return results
-
-
-def first_metadata(results: Results) -> Mapping[str, Any]:
-    """Give the metadata of the first matrix, or of the first neurons where there is none."""
-    matrices = [matrix.metadata for _, matrix in results.values() if matrix is not None]
-    sets = [found.metadata for found, _ in results.values() if found is not None]
-    return (matrices or sets)[0]
-
-
 def done(results: Results, metadata: Mapping[str, Any]) -> str:
-    """Say in plain words what was done."""
+    """Write what was done, in sentences."""
     names = join(list(results))
-    model = metadata.get("model") or "a model that was not recorded"
     matrices = [matrix for _, matrix in results.values() if matrix is not None]
     text = (
-        f"In {model}, neurons that carry knowledge of single cultures were sought "
+        f"In {metadata.get('model') or NO_MODEL}, neurons that carry knowledge of single cultures "
+        "were sought "
         f"({'selector' if len(results) == 1 else 'selectors'}: {names}). "
     )
     if not matrices:
-        return text + "They have not been ablated yet, so nothing is shown about what they do."
+        return text + "They have not been ablated yet, so their effects are not known."
     frame = matrices[0].frame
     base = frame[frame["condition"] == UNMODIFIED]
     value = metadata.get("value")
@@ -182,10 +149,10 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
 
 
 def describe(name: str, found: NeuronSet | None, matrix: AblationMatrix | None) -> dict[str, Any]:
-    """Lay out what is known of one selector."""
+    """Give what is known of one selector."""
     missing = []
     if found is None:
-        missing.append(f"neurons/{name}.safetensors is missing: where they sit is not shown.")
+        missing.append(f"neurons/{name}.safetensors is missing: their layers are not shown.")
     if matrix is None:
         missing.append(
             f"matrix/{name}.parquet is missing: these neurons have not been ablated yet, so "
@@ -229,115 +196,10 @@ def facts(found: NeuronSet | None, matrix: AblationMatrix | None) -> list[tuple[
         "value": "ablated neurons set to",
         "random_seeds": "sets of random neurons",
         "items": "questions asked" if matrix is not None else "questions used to find neurons",
-        "left_out": "questions left out, as they or their group found the neurons",
+        "left_out": "questions left out, because they or their group found the neurons",
     }
     listed = [(words, known.get(key)) for key, words in wanted.items()]
     return [(words, str(value)) for words, value in listed if value not in (None, "")]
-
-
-def draw(found: NeuronSet | None, matrix: AblationMatrix | None) -> list[dict[str, Any]]:
-    """Make the figures of one selector; those that need more cultures are left out."""
-    from culture_lens import plots
-
-    wanted: list[tuple[Callable[[], Any], str]] = []
-    if matrix is not None:
-        heatmap, cells = partial(plots.ablation_heatmap, matrix), "Heat map, ablated by asked:"
-        wanted += [
-            (partial(plots.self_cross_chart, matrix), "Dots with intervals, as in the table."),
-            (heatmap, f"{cells} change in accuracy."),
-            (partial(heatmap, what="flips"), f"{cells} share of answers that change."),
-        ]
-        if matrix.has_random:
-            wanted.append((partial(heatmap, condition=RANDOM), f"{cells} change in accuracy."))
-    if found is not None:
-        wanted += [
-            (partial(plots.layer_heatmap, found), "Heat map, cultures by layers."),
-            (partial(plots.overlap_heatmap, found), "Heat map, cultures by cultures."),
-        ]
-    drawn = []
-    for make, words in wanted:
-        try:
-            drawn.append(embed(make(), words))
-        except InputError:
-            continue  # describe() has said what is missing
-    return drawn
-
-
-def compare(results: Results) -> dict[str, Any] | None:
-    """Draw the selectors side by side, where two or more were tested."""
-    from culture_lens import plots
-
-    tested = {
-        name: matrix
-        for name, (_, matrix) in results.items()
-        if matrix is not None and matrix.has_metrics
-    }
-    if len(tested) < 2:
-        return None
-    words = "Dots with intervals for every selector: mean self, cross and gap."
-    return embed(plots.method_comparison(tested), words)
-
-
-def hold_attribution(run: Run, results: Results) -> list[dict[str, Any]]:
-    """Draw predicted beside measured effects, where a run holds predictions."""
-    from culture_lens import plots
-    from culture_lens.experiments.fidelity import Fidelity, comparable
-    from culture_lens.experiments.predicted_matrix import PredictedMatrix
-
-    drawn = []
-    for name in run.names("fidelity", ".parquet"):
-        held = Fidelity.from_parquet(run.named("fidelity", name, ".parquet"))
-        drawn.append(embed(plots.fidelity_chart(held), "Dots: predicted against measured."))
-    for name in run.names("predicted", ".parquet"):
-        predicted = PredictedMatrix.from_parquet(run.named("predicted", name, ".parquet"))
-        _, matrix = results.get(name, (None, None))
-        measured = matrix if matrix is not None and comparable(matrix) else None
-        figure = plots.predicted_heatmap(predicted, measured)
-        drawn.append(embed(figure, "Heat map, ablated by asked: predicted change of P(gold)."))
-    return drawn
-
-
-def draw_transfers(run: Run) -> list[dict[str, Any]]:
-    """Draw where neurons were found against what was asked, where a run compared benchmarks."""
-    from culture_lens import plots
-    from culture_lens.experiments.transfer import TransferMatrix
-
-    drawn = []
-    for name in run.names("transfer", ".parquet"):
-        result = TransferMatrix.from_parquet(run.named("transfer", name, ".parquet"))
-        for metric in ("self", "gap"):
-            figure = plots.transfer_heatmap(result, metric=metric)
-            drawn.append(embed(figure, "Heat map, found on by asked: change in accuracy."))
-    return drawn
-
-
-def embed(figure: Any, words: str) -> dict[str, Any]:
-    """Take title and subtitle out of a figure, for the page to write them, and make it HTML."""
-    import html
-
-    import plotly.io
-    from markupsafe import Markup
-
-    title, subtitle = figure.layout.title.text, figure.layout.title.subtitle.text
-    lines = subtitle.count("<br>") + 1
-    figure.layout.title = None
-    removed = 30 + 16 * lines  # what is left has room for plotly's buttons
-    figure.update_layout(
-        margin_t=figure.layout.margin.t - removed, height=figure.layout.height - removed
-    )
-    made = plotly.io.to_html(
-        figure,
-        include_plotlyjs=False,
-        full_html=False,
-        default_height=f"{figure.layout.height}px",
-        config={"responsive": True, "displaylogo": False},
-    )
-    return {
-        "title": html.unescape(title),
-        "caption": html.unescape(subtitle.replace("<br>", " ")),
-        "alt": words,
-        "html": Markup(made),
-    }
 
 
 __all__ = ["build_report", "report_context"]

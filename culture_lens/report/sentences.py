@@ -1,4 +1,4 @@
-"""Estimates and names put into sentences, for the page."""
+"""Write estimates and names in sentences, for the page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def spoken(estimate: Estimate) -> str:
 
 
 def sentence(words: str, estimate: Estimate) -> str:
-    """Say an estimate, and whether its interval excludes 0.
+    """Write an estimate, and whether its interval excludes 0.
 
     Example:
         >>> sentence("Self:", Estimate(0.1, 0.05, 0.2))

@@ -1,4 +1,4 @@
-"""What the tests of a matrix say, in sentences and a table for the page."""
+"""The significance tests of a matrix, in sentences and a table for the page."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import CultureLensWarning
-from culture_lens.experiments.cell_tests import against_random, cell_tests, diagonal_test
-from culture_lens.experiments.matrix import RANDOM, AblationMatrix
+from culture_lens.experiments.cell_tests import ALPHA, against_random, cell_tests, diagonal_test
+from culture_lens.experiments.conditions import RANDOM
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.paired_answers import cells_of
-from culture_lens.experiments.power import minimum_detectable_effect
-from culture_lens.plots.style import percent, points
+from culture_lens.experiments.power import POWER, minimum_detectable_effect
+from culture_lens.plots.style import DASH, percent, points
 from culture_lens.report.sentences import join, spoken
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ALPHA, POWER = 0.05, 0.8
 RANKED = 19
-"""Random sets from which a rank among them can reach 0.05."""
-COLUMNS = {
+"""The number of random sets from which a rank can reach 0.05."""
+TEST_COLUMNS = {
     "change": ("change", "change of accuracy when the culture’s neurons are ablated"),
-    "p": ("p", "chance of a change at least as large if ablating changed nothing"),
+    "p": ("p", "chance of a change at least as large if ablation had no effect"),
     "corrected_p": ("Holm", "the same, corrected for all cells of the matrix"),
     "random_p": ("p, random", "chance of such a difference if found neurons were random ones"),
     "random_corrected": ("Holm, random", "the same, corrected for all cultures"),
     "effect": (
         "detectable",
-        f"smallest true change found with {percent(POWER)} power at 0.05, in points",
+        f"smallest true change that is found with {percent(POWER)} power at level {ALPHA:g}, in "
+        "points",
     ),
 }
 
 
 def in_words(matrix: AblationMatrix) -> dict[str, Any]:
-    """Test a matrix, or the one mask that it has, and say what came out.
+    """Test a matrix, or its only mask, and write the results.
 
     Returns:
-        ``sentences``; ``notes``, what weakens the tests; ``columns`` and ``rows``, the tests of
+        ``sentences``; ``notes``, the limits of the tests; ``columns`` and ``rows``, the tests of
         every culture's own neurons, as text.
 
     Raises:
@@ -65,7 +66,7 @@ def in_words(matrix: AblationMatrix) -> dict[str, Any]:
         "notes": [f"{text[0].upper()}{text[1:]}" for text in dict.fromkeys(told)],
         "columns": [
             {"name": name, "meaning": meaning}
-            for key, (name, meaning) in COLUMNS.items()
+            for key, (name, meaning) in TEST_COLUMNS.items()
             if random is not None or not key.startswith("random")
         ],
         "rows": [
@@ -96,7 +97,7 @@ def p_value(p: float) -> str:
         ('0.031', '< 0.0001', '1', '–')
     """
     if math.isnan(p):
-        return "–"
+        return DASH
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
@@ -112,13 +113,13 @@ def equals(p: float) -> str:
 
 
 def diagonal_in_words(matrix: AblationMatrix) -> str:
-    """Say whether own masks hit own questions otherwise than masks dealt in another order."""
+    """Write whether masks change their own culture more than masks assigned by chance."""
     result = diagonal_test(matrix)
     tried = f"{'all' if result.exact else 'drawn:'} {result.permutations:,}"
     words = "more" if result.estimate.value < 0 else "less"
-    verdict = f"hit their own culture {words} than they would if dealt to the cultures by chance"
+    verdict = f"lower their own culture’s accuracy {words} than masks assigned by chance"
     if result.p > ALPHA:
-        verdict = "cannot be told from masks dealt to the cultures by chance"
+        verdict = "do not differ significantly from masks assigned by chance"
     return (
         f"Diagonal: own minus others’ questions {spoken(result.estimate)}; by permutation the "
         f"masks {verdict} ({equals(result.p)}; {tried} orders)."
@@ -126,7 +127,7 @@ def diagonal_in_words(matrix: AblationMatrix) -> str:
 
 
 def cells_in_words(cells: pd.DataFrame, alone: str | None) -> str:
-    """Say how many cells differ from the unmodified model, and which."""
+    """Write how many cells differ from the unmodified model, and which."""
     marked = cells[cells["mark"] != ""]
     number = f"Cells: of {len(cells)}, "
     if marked.empty:
@@ -145,14 +146,14 @@ def cells_in_words(cells: pd.DataFrame, alone: str | None) -> str:
 
 
 def random_in_words(random: pd.DataFrame, seeds: int) -> str:
-    """Say whether found neurons do more than these random ones, and than random ones in general."""
+    """Write whether found neurons differ from these random ones, and from others in general."""
     mean, each = random.loc["mean"], random.drop("mean")
     marked = [str(culture) for culture in each.index[each["mark"] != ""]]
-    verdict = "differ" if mean["p"] <= ALPHA else "cannot be told"
+    verdict = "differ" if mean["p"] <= ALPHA else "do not differ significantly"
     single = f"single cultures after correction: {join(marked) if marked else 'none'}"
     sets = "1 random set" if seeds == 1 else f"{seeds} random sets"
     rank = f"Rank among {sets}: p = {p_value(mean['rank_p'])}"
-    few = "" if seeds >= RANKED else f", which fewer than {RANKED} cannot bring to {ALPHA:g}"
+    few = "" if seeds >= RANKED else f"; fewer than {RANKED} sets cannot reach {ALPHA:g}"
     return (
         f"Random neurons: found minus random {spoken(mean['difference'])} on average; found "
         f"neurons {verdict} from these ({equals(mean['p'])}; {single}). {rank}{few}."
@@ -160,7 +161,7 @@ def random_in_words(random: pd.DataFrame, seeds: int) -> str:
 
 
 def power_in_words(power: pd.DataFrame) -> str:
-    """Say how small an effect these questions could have shown."""
+    """Write the smallest effect that these questions can show."""
     mean, each = power.loc["mean", "effect"], power.drop("mean")["effect"].dropna()
     if each.empty or math.isnan(mean):
         return "Power: answers do not vary enough to say how small an effect could be found."

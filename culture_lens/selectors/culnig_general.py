@@ -18,11 +18,12 @@ from culture_lens.models.sites import sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.neurons.scores import check_pooled_share, pooled_top
+from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE
 
 GENERAL = "general"
 """The one label in a set of culture-general neurons."""
 FAMILIES = {"mlp": ("gate",), "attention": ("q", "k", "v")}
-MLP_SHARE, ATTENTION_SHARE, COUNTRYRC_SHARE = 0.01, 0.002, 0.01
+MLP_SHARE, ATTENTION_SHARE = 0.01, 0.002
 
 
 def families(sites: Iterable[str]) -> dict[str, list[str]]:

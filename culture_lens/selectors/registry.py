@@ -49,7 +49,7 @@ GRADIENT_SELECTORS: Mapping[str, GradientSelector] = {
     "culnig_general": culnig_general,
     "culnig_specific": culnig_specific,
 }
-OTHER_NAMES: Mapping[str, str] = {"cas": "conact"}
+ALIASES: Mapping[str, str] = {"cas": "conact"}
 """Other name -> name; CAS is what the first version of ConAct's paper calls it."""
 
 DEFAULT_SHARE = 0.005
@@ -75,7 +75,7 @@ def key_of(name: str) -> str:
         ('culnig_specific', 'conact')
     """
     key = name.lower().replace("-", "_")
-    return OTHER_NAMES.get(key, key)
+    return ALIASES.get(key, key)
 
 
 def get_selector(name: str) -> Callable[..., Any]:
@@ -91,5 +91,5 @@ def get_selector(name: str) -> Callable[..., Any]:
     every: dict[str, Callable[..., Any]] = {**SELECTORS, **GRADIENT_SELECTORS}
     key = key_of(name)
     if key not in every:
-        raise unknown("selector", name, (*every, *OTHER_NAMES))
+        raise unknown("selector", name, (*every, *ALIASES))
     return every[key]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
 MOST_EXACT = 50_000
 """Up to so many relabellings are all tried; of more, ``DRAWN_RELABELLINGS`` are drawn."""
 DRAWN_RELABELLINGS = 9_999
-ROUNDING = 1e-12
+SAME_WITHIN = 1e-12
 """Differences of accuracies closer than this are rounding errors."""
 ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "less", "greater")
 
@@ -134,7 +134,7 @@ def weighted_p(values: Float[np.ndarray, "group choice"], seed: int = 0) -> tupl
     if not len(values):
         return math.nan, 0, False
     observed = float(values[:, 0].sum())
-    moving = values[(np.abs(values) > ROUNDING).any(1)]
+    moving = values[(np.abs(values) > SAME_WITHIN).any(1)]
     groups, choices = moving.shape
     if groups * math.log(choices) <= math.log(MOST_EXACT):
         picks, exact = np.array(list(product(range(choices), repeat=groups)), dtype=int), True
@@ -183,11 +183,11 @@ def permutation_p(
     if math.isnan(observed):
         return math.nan
     if alternative == "two-sided":
-        beyond = np.abs(null) >= abs(observed) - ROUNDING
+        beyond = np.abs(null) >= abs(observed) - SAME_WITHIN
     elif alternative == "less":
-        beyond = null <= observed + ROUNDING
+        beyond = null <= observed + SAME_WITHIN
     else:
-        beyond = null >= observed - ROUNDING
+        beyond = null >= observed - SAME_WITHIN
     return float(beyond.mean()) if exact else float((1 + beyond.sum()) / (1 + len(null)))
 
 

@@ -223,7 +223,7 @@ def test_strata_that_a_culture_lacks_count_for_nobody():
     questions = questions_of(
         6, category=lambda number, at: "rare" if number == 0 and at else "common"
     )
-    with pytest.warns(CultureLensWarning, match=r"3 of 24 items count for nothing.*rare"):
+    with pytest.warns(CultureLensWarning, match=r"3 of 24 items are not counted.*rare"):
         cells = strata_of(questions, "category")
     design = make_design(questions, strata=cells)
     weights = dict(zip([q.id for q in questions], design.weight, strict=True))

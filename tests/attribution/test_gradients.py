@@ -150,7 +150,7 @@ def test_batch_size_order_and_padding_do_not_matter(architecture, control):
 def test_padding_by_hand_and_its_token_do_not_matter(architecture, aggregation):
     model = exact(architecture)
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)
-    gold, sites = gold_tokens(prompts, model.tokenizer), sites_of(model)
+    gold, sites = gold_tokens(prompts, model.processor), sites_of(model)
     plain = [item_scores(model, collate([p], 0), gold, sites, aggregation) for p in prompts]
     for extra, pad in ((1, 0), (40, 399)):
         batch = collate(prompts, pad)

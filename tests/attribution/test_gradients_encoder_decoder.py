@@ -17,7 +17,7 @@ def test_attribution_is_autograd_on_the_raw_model(family, aggregation):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     sites = reference.sites_of(hf)
     prompts = prompts_of(model)
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     reduce = {"maximum": lambda s: s.amax(1), "sum": lambda s: s.sum(1), "last": lambda s: s[:, -1]}
     expected = {}
     for prompt in prompts:

@@ -26,7 +26,7 @@ def attributed(name, numbers, sites, dtype=F64):
     """Package and reference side by side: pairs of [layer, neuron]."""
     model = lens(name, dtype)
     prompts = prompts_of(name, [questions()[number] for number in numbers])
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     rows = item_scores(model, collate(prompts, model.pad_id), gold, sites)
     for position, number in enumerate(numbers):
         token = gold[questions()[number].id]
@@ -66,7 +66,7 @@ def test_attribution_summed_over_questions(name):
     numbers = (0, 3, 4, 7, 12)
     asked = [questions()[number] for number in numbers]
     prompts = prompts_of(name, asked)
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     expected = {}
     for number, question in zip(numbers, asked, strict=True):
         token = gold[question.id]
@@ -82,5 +82,5 @@ def test_attribution_summed_over_questions(name):
 
 @each_sharing
 def test_no_gradients_through_a_shared_picture(name):
-    with pytest.raises(InputError, match="without beginnings"):
+    with pytest.raises(InputError, match="without shared prefixes"):
         lens(name).differentiable_logits(batch_of(name, share_prefix=True))

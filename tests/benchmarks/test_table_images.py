@@ -113,7 +113,7 @@ def test_bad_images_name_the_row_or_are_skipped(tmp_path):
 
 def test_addresses_only_where_they_are_asked_for():
     rows = [row(picture=f"https://example.org/{name}.png") for name in "aba"]
-    with pytest.raises(InputError, match="row 1.*nothing is fetched unasked.*allow_urls=True"):
+    with pytest.raises(InputError, match="row 1.*not fetched by default.*allow_urls=True"):
         questions_from_table(rows, image="picture")
     # Not even to group them: one address is one picture.
     questions = questions_from_table(rows, image="picture", allow_urls=True)

@@ -207,7 +207,7 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     code, out, err = run(capsys, "report", "--run", folder)
     assert code == 0, err
     page = (folder / "report.html").read_text()
-    assert "Attribution held against ablation" in page
+    assert "Attribution compared with ablation" in page
     assert "culnig_general: mean change over cultures" in page
 
 

@@ -1,5 +1,6 @@
 """The flags of every command, and the records that they are read into."""
 
+import inspect
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated
 
@@ -84,7 +85,9 @@ def names_of(record):
 def test_fields_are_named_as_in_the_records_that_they_fill():
     assert names_of(options.RunningFlags) <= names_of(Running)
     assert {"roles"} == names_of(options.CountingFlags) & names_of(Recording)
-    assert names_of(options.LoadingFlags) - {"model"} <= set(load_model.__kwdefaults__)
+    assert names_of(options.LoadingFlags) - {"model"} <= set(
+        inspect.signature(load_model).parameters
+    )
     own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}
     assert names_of(TrainingFlags) <= own
 

@@ -51,7 +51,7 @@ def test_a_check_that_fails_is_an_exit_code(monkeypatch, held, code):
         "change": Estimate(-0.1, -0.2, 0.0),
         "held": held,
     }
-    first = row | {"ablated": "nothing", "held": True}
+    first = row | {"ablated": "unmodified", "held": True}
     monkeypatch.setattr(checks, "check_organism", lambda *_, **__: pd.DataFrame([first, row]))
     run = CliRunner().invoke(app, ["organism", "check"])
     assert run.exit_code == code

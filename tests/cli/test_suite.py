@@ -7,7 +7,8 @@ import pandas as pd
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.evaluation.short_answers import load_short_answers
 from culture_lens.evaluation.values import load_values
-from culture_lens.experiments.suite import Suite, evaluate_suite
+from culture_lens.experiments.evaluate_suite import evaluate_suite
+from culture_lens.experiments.suite import Suite
 from culture_lens.questions.splits import at_most
 from tests.helpers.cli import USED, forbid_running
 from tests.helpers.marks import QUIET

@@ -252,7 +252,7 @@ def test_bad_input(tmp_path):
     prompts = prompts_of(model)
     with pytest.raises(InputError, match="max_new_tokens must be at least 1, not 0"):
         write_answers(model, prompts, max_new_tokens=0, **QUIET)
-    with pytest.raises(InputError, match="without beginnings"):
+    with pytest.raises(InputError, match="without a shared prefix"):
         greedy_tokens(model, collate(prompts[:2], model.pad_id, (3, 3)), 4)
     with pytest.raises(InputError, match="another model"):
         write_answers(model, prompts, Neurons.of({"act": [(30, 1)]}), **QUIET)

@@ -141,7 +141,7 @@ def test_letters_equal_the_reference(architecture):
     among = SCORINGS["letter_options"].answers(model, batch)
     whole = SCORINGS["letter"].answers(model, batch)
     for prompt, options, letter in zip(prompts, among, whole, strict=True):
-        logits, labels = raw_logits(hf, prompt).double(), list(label_ids(prompt, model.tokenizer))
+        logits, labels = raw_logits(hf, prompt).double(), list(label_ids(prompt, model.processor))
         gold = prompt.question.answer
         assert len(labels) == len(prompt.question.options)
         for answer in (options, letter):
@@ -160,7 +160,7 @@ def with_logits(monkeypatch, model, logits):
 def test_letter_wants_the_label_over_the_whole_vocabulary(monkeypatch):
     model = lens("llama")
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)
-    labels = label_ids(prompts[0], model.tokenizer)
+    labels = label_ids(prompts[0], model.processor)
     logits = torch.zeros(3, 400)
     logits[0, labels[2]] = 5  # the label wins
     logits[1, 17], logits[1, labels[1]] = 9, 5  # another token wins

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from tests.helpers.lm import lens
 from tests.helpers.matrices import LETTERS, one_mask
 from tests.helpers.neurons import found_set

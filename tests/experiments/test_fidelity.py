@@ -11,7 +11,8 @@ from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.attribution.gradients import attribute
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.fidelity import NEURON, SET, fidelity, list_units, overall_scores
+from culture_lens.experiments.ablation_fidelity import fidelity
+from culture_lens.experiments.fidelity_units import NEURON, SET, list_units, overall_scores
 from culture_lens.experiments.predicted_matrix import predicted_effects
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.fidelity import NEURON, SET, Fidelity
+from culture_lens.experiments.fidelity import Fidelity
+from culture_lens.experiments.fidelity_units import NEURON, SET
 
 
 def made(unit_effects, groups=6, items=3, kind=NEURON, seed=0, scores=None):

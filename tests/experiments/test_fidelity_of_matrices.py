@@ -7,8 +7,11 @@ import pytest
 
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.fidelity import CELL, Fidelity, matrix_fidelity
-from culture_lens.experiments.matrix import AblationMatrix, ablation_matrix
+from culture_lens.experiments.ablation_fidelity import matrix_fidelity
+from culture_lens.experiments.ablation_matrix import ablation_matrix
+from culture_lens.experiments.fidelity import Fidelity
+from culture_lens.experiments.fidelity_units import CELL
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, predicted_ablation_matrix
 from culture_lens.interventions.hooks import ablated
 from culture_lens.neurons.neuron_set import NeuronSet

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.fidelity import list_units, sample_neurons
+from culture_lens.experiments.fidelity_units import list_units, sample_neurons
 
 
 def tables_of(seed=0):

@@ -6,7 +6,7 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.find import summarise
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.matrix import METRICS, AblationMatrix
+from culture_lens.experiments.conditions import METRICS
+from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.statistics.estimates import group_weights
 from tests.helpers.matrices import random_records, records
 
@@ -183,7 +184,7 @@ def test_cultures_that_are_only_evaluated_or_only_ablated():
 
 
 def test_unknown_metric():
-    with pytest.raises(InputError, match="no metric 'selfs'; there are: base, self"):
+    with pytest.raises(InputError, match="unknown metric 'selfs': did you mean 'self'"):
         random_records().overall("selfs")
 
 

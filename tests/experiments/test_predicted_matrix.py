@@ -9,7 +9,7 @@ import torch
 from culture_lens.attribution.gradients import attribute
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel
@@ -47,7 +47,7 @@ def effects_of(model, sets, prompts=None, **options):
 
 def p_gold(model, prompts):
     """P(gold) of prompts one by one, under the hooks of the moment, in the model's own dtype."""
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     rows = [model.logits(collate([prompt], model.pad_id))[0].softmax(-1) for prompt in prompts]
     return torch.stack([p[gold[q.question.id]] for p, q in zip(rows, prompts, strict=True)])
 
@@ -109,7 +109,7 @@ def slope_of(hf, ids, gold, neurons):
 def test_predictions_equal_the_plain_computation(architecture, factor):
     model, hf = exact(architecture), exact_raw(architecture)
     prompts = prompts_of(model)[::3]
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     found_p, found = effects_of(model, SETS, prompts, factor=factor)
     assert found.shape == (len(prompts), len(SETS)) and found.dtype == torch.float64
     for row, prompt in enumerate(prompts):

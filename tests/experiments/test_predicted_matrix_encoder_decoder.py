@@ -14,7 +14,7 @@ from tests.helpers.t5 import lens, prompts_of, raw, some_neurons
 def test_predictions_are_sums_of_attributions():
     model, hf = lens("flan", torch.float64), raw("flan", torch.float64)
     prompts = prompts_of(model)
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     sets = [
         Neurons.of({"encoder.act": [(2, 3)], "cross.v": [(1, 0), (0, 4)]}),
         Neurons.of({"decoder.post": [(0, 0), (1, 5)]}),

@@ -9,7 +9,8 @@ import pytest
 
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.suite import Suite, evaluate_suite
+from culture_lens.experiments.evaluate_suite import evaluate_suite
+from culture_lens.experiments.suite import Suite
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random

@@ -9,7 +9,7 @@ import pytest
 
 from culture_lens import TransferMatrix, ablation_matrix, find_culture_neurons, transfer_matrix
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.experiments.transfer import same_labels
+from culture_lens.experiments.transfer_matrix import same_labels
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.plots import transfer_heatmap

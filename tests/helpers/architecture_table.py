@@ -2,7 +2,7 @@
 
     python -m tests.helpers.architecture_table
 
-prints the table of the README, made of what is measured here. For each architecture a tiny
+prints the table of docs/models.md, made of what is measured here. For each architecture a tiny
 checkpoint with its real classes is asked the toy questions, left-padded in one batch; those that
 read images get pictures with most of them. All in float32, but T5 and mT5 in float64: their
 attention is not scaled, and in float32 the raw model is itself 3e-6 away from float64.
@@ -213,7 +213,7 @@ def measure(case: Case) -> Measured:
     found = model.logits(batch)
     expected = torch.stack([case.logits(prompt) for prompt in prompts])
     alone = torch.cat([model.logits(collate([prompt], model.pad_id)) for prompt in prompts])
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
     miscounted = neurons = 0
     edits, gradients = [], []
     for site in (site for site in model.sites if part_of(site) in PARTS):
@@ -245,7 +245,7 @@ def measure(case: Case) -> Measured:
         alone=relative(found, alone),
         one_bos=all(one_bos(model, prompt) for prompt in prompts),
         one_label=all(
-            len(label_ids(p, model.tokenizer)) == len(p.question.labels) for p in prompts
+            len(label_ids(p, model.processor)) == len(p.question.labels) for p in prompts
         ),
         images_right=all(images_right(case, prompt) for prompt in prompts),
     )

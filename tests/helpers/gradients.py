@@ -18,8 +18,8 @@ def sites_of(model):
 def reference_items(model, questions, control=False):
     asked = [control_twin(q) if control else q for q in questions]
     return [
-        (p.ids, label_ids(p, model.tokenizer)[p.question.answer], p.question.culture)
-        for p in build_prompts(asked, model.tokenizer)
+        (p.ids, label_ids(p, model.processor)[p.question.answer], p.question.culture)
+        for p in build_prompts(asked, model.processor)
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import NeuronSet

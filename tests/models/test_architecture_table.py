@@ -1,4 +1,4 @@
-"""Every supported architecture holds, and the README's table is what the tests measure."""
+"""Every supported architecture holds, and the table of docs/models.md is what the tests measure."""
 
 import pytest
 
@@ -14,11 +14,11 @@ from tests.helpers.architecture_table import (
 )
 from tests.helpers.places import ROOT
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "models.md"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: one.name)
-def test_it_holds_against_hugging_face_and_stands_in_the_readme(architecture):
+def test_it_holds_against_hugging_face_and_stands_in_the_docs(architecture):
     make, names = CASES[architecture.name]
     every = [measure(make(name)) for name in names]
     for one in every:
@@ -26,11 +26,11 @@ def test_it_holds_against_hugging_face_and_stands_in_the_readme(architecture):
         assert one.gradients <= GRADIENT_BOUND
         assert one.miscounted == 0 < one.neurons
         assert one.one_bos and one.one_label and one.images_right
-    assert row(architecture, every) in README.read_text(encoding="utf-8").splitlines()
+    assert row(architecture, every) in PAGE.read_text(encoding="utf-8").splitlines()
 
 
 def test_the_table_has_a_row_for_each_and_no_more():
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     assert HEAD in text
     lines = text[text.index(HEAD) + len(HEAD) :].strip().splitlines()
     rows = lines[: lines.index("")]

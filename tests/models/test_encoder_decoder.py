@@ -12,6 +12,7 @@ from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.interventions.hooks import ablated, ablation_hooks
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.load import load_model
+from culture_lens.models.vision import NoPictures
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.build import build_prompts
@@ -55,7 +56,7 @@ def test_a_model_and_its_sites(family):
         width = N_HEADS * D_HEAD if site[-2:] in (".q", ".k", ".v", ".z") else D_MLP
         assert model.shape(site) == (layers, width)
     assert model.gated == (family != "t5") and model.start_id == PAD
-    assert (model.window, model.vision, model.default_site) == (0, None, "encoder.act")
+    assert (model.window, model.vision, model.default_site) == (0, NoPictures(), "encoder.act")
     assert set(model.projections) == {
         *(f"{stack}.{x}" for stack in ("encoder", "decoder") for x in ("gate", "q", "k", "v")),
         *(f"cross.{x}" for x in "qkv"),
@@ -231,7 +232,7 @@ def test_shared_prefixes_are_refused():
     for call in (model.logits, model.run_prefix, model.continuation_log_probs):
         with pytest.raises(InputError, match="reads a prompt both ways"):
             call(batch)
-    with pytest.raises(InputError, match="without beginnings"):
+    with pytest.raises(InputError, match="without shared prefixes"):
         model.differentiable_logits(batch)
 
 

@@ -116,7 +116,7 @@ def test_shared_prefixes_are_run_under_the_hooks_of_the_moment():
 def test_no_gradients_through_shared_prefixes():
     model = lens("llama")
     prompts = prompts_of(model, form=LONG_HEAD)
-    with pytest.raises(InputError, match="without beginnings"):
+    with pytest.raises(InputError, match="without shared prefixes"):
         model.differentiable_logits(collate(prompts, model.pad_id, shared_prefix_lengths(prompts)))
 
 

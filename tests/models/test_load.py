@@ -9,7 +9,8 @@ import transformers
 
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.load import load_model, resolve_dtype
+from culture_lens.models.load import load_model
+from culture_lens.models.loading import resolve_dtype
 from culture_lens.prompts.batches import collate
 from tests.helpers.audit import audited
 from tests.helpers.lm import lens, prompts_of, raw, raw_logits, save_tiny

@@ -193,5 +193,5 @@ def test_errors_leave_a_model_as_it_was():
     )  # a prompt that was cut elsewhere is asked all the same
     refused(["food/Japan", "features", "image tokens"], model.logits,
             collate([fewer], model.pad_id))  # fmt: skip
-    assert not model.is_hooked and model.running_rows == []
+    assert not model.is_hooked
     assert torch.equal(model.logits(batch), before)

@@ -4,7 +4,7 @@ import numpy as np
 
 from culture_lens.attribution.gradients import attribute
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.models.vision import groups_of_pictures
+from culture_lens.models.vision import NoPictures, groups_of_pictures
 from culture_lens.questions.question import Question
 from tests.helpers.closeness import relative
 from tests.helpers.marks import QUIET
@@ -48,14 +48,15 @@ def test_groups_keep_a_picture_together_and_drop_nothing():
     prompts = prompts_of("llava_next_mistral", questions)
     vision = fresh("llava_next_mistral").vision
     for memory in (0, 1, 5_000, 10**9):
-        vision.memory = memory
+        vision.kept.memory = memory
         groups = groups_of_pictures(prompts, vision)
         ids = [prompt.question.id for group in groups for prompt in group]
         assert sorted(ids) == sorted(question.id for question in questions)
         keys = [pictures_of(prompt.question for prompt in group) for group in groups]
         assert sum(len(some) for some in keys) == len(pictures_of(questions))
     assert len(groups) == 1
-    assert groups_of_pictures(prompts, None) == [prompts]
+    plain = [prompt for prompt in prompts if prompt.question.image is None]
+    assert plain and groups_of_pictures(plain, NoPictures()) == [plain]
 
 
 def test_the_same_file_under_two_names_is_one_picture(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.find import find_culture_neurons
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role

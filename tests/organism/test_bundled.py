@@ -47,7 +47,7 @@ def test_plain_transformers_gives_the_same_answers(model):
 
 
 def test_it_can_do_everything_on_fresh_pictures(checked):
-    base = checked[checked["ablated"] == "nothing"]
+    base = checked[checked["ablated"] == "unmodified"]
     assert set(base["asked"]) == {*CULTURES, "colour", "count", "object", "country", "plain"}
     assert all(estimate.value >= 0.9 for estimate in base["accuracy"])
 
@@ -60,7 +60,7 @@ def test_ablation_takes_what_was_planted_and_nothing_else(checked):
     assert country["accuracy"].item().value <= 0.3
     # 72 questions a culture: one answer is 1.4 points, so intervals are held to the bounds.
     others = checked["asked"].str.contains("most changed") & ~checked["ablated"].str.startswith(
-        ("kin", "nothing")
+        ("kin", "unmodified")
     )
     assert others.sum() == 2 * (8 + 1 + 1 + 3)
     for name, moved in zip(checked["ablated"][others], checked["change"][others], strict=True):

@@ -87,7 +87,7 @@ def test_all_that_is_discovered_is_taken(card):
 
 
 def test_within_strata_as_many_are_taken_as_were_planted(card):
-    with pytest.warns(CultureLensWarning, match="count for nothing"):
+    with pytest.warns(CultureLensWarning, match="are not counted"):
         summary = recorded(strata="dots")
     plain = recorded()
     for culture in TWO:

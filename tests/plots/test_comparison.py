@@ -3,7 +3,7 @@
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.experiments.comparison.compare import COMPARED
+from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS
 from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.plots.comparison import comparison_chart, layer_profile_chart
 from tests.helpers.comparison import NUMBERS, SHARES, compared_by_hand
@@ -12,7 +12,7 @@ from tests.helpers.comparison import NUMBERS, SHARES, compared_by_hand
 def test_the_figure_shows_self_against_cross(compared):
     figure = comparison_chart(compared)
     lines = {line.name: line for line in figure.data}
-    assert tuple(lines) == COMPARED
+    assert tuple(lines) == COMPARED_SELECTORS
     for selector, line in lines.items():
         own = [compared.estimate(selector, share, "self") for share in SHARES]
         cross = [compared.estimate(selector, share, "cross") for share in SHARES]
@@ -31,7 +31,7 @@ def test_the_second_figure_shows_profiles_side_by_side(compared):
     figure = layer_profile_chart(compared, share=0.03)
     profiles = compared.layer_profiles(0.03)
     assert len(figure.data) == 6
-    for bars, selector in zip(figure.data, COMPARED, strict=True):
+    for bars, selector in zip(figure.data, COMPARED_SELECTORS, strict=True):
         assert list(bars.x) == profiles.loc[selector].tolist() and list(bars.y) == [0, 1, 2]
         assert bars.orientation == "h"
     titles = [note.text for note in figure.layout.annotations]

@@ -11,7 +11,8 @@ from culture_lens.errors import InputError
 from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.plots import fidelity as drawing
-from culture_lens.plots import heatmaps
+from culture_lens.plots import heatmap as heatmaps
+from culture_lens.plots import point_labels
 from culture_lens.plots import style as look
 from culture_lens.statistics.estimates import Estimate
 from tests.helpers.results import make_matrix, make_predicted
@@ -159,8 +160,8 @@ def test_a_few_sets_are_named_beside_their_points():
 
 
 def test_labels_do_not_cover_points_or_each_other():
-    assert drawing.overlap((0.0, 0.0, 2.0, 1.0), (1.0, 0.5, 3.0, 2.0))
-    assert not drawing.overlap((0.0, 0.0, 1.0, 1.0), (1.1, 0.0, 2.0, 1.0))
+    assert point_labels.overlap((0.0, 0.0, 2.0, 1.0), (1.0, 0.5, 3.0, 2.0))
+    assert not point_labels.overlap((0.0, 0.0, 1.0, 1.0), (1.1, 0.0, 2.0, 1.0))
     close = make_fidelity(kinds=("set",))
     close = Fidelity(close.frame.assign(predicted=0.1, measured=0.1), close.metadata)
     notes = plots.fidelity_chart(close).layout.annotations
@@ -236,4 +237,4 @@ def test_digits_follow_the_size():
     assert drawing.small_points(1.2e-8, 7) == "+1.2e\u22126"
     assert drawing.small_points(0.0, 9) == "0"
     tiny = Estimate(3.1e-6, 1.0e-6, 5.2e-6)
-    assert heatmaps.in_words(tiny, "p_change") == "+0.00031 [+0.00010, +0.00052]"
+    assert heatmaps.estimate_text(tiny, "p_change") == "+0.00031 [+0.00010, +0.00052]"

@@ -7,11 +7,11 @@ import pytest
 
 from culture_lens import plots
 from culture_lens.errors import InputError
-from culture_lens.experiments.fidelity import matrix_fidelity
+from culture_lens.experiments.ablation_fidelity import matrix_fidelity
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
-from culture_lens.plots import heatmaps
+from culture_lens.plots import heatmap as heatmaps
 from culture_lens.plots import style as look
 from tests.helpers.results import CULTURES, METADATA, make_found, make_matrix, make_predicted
 
@@ -41,7 +41,7 @@ def test_predicted_and_measured_stand_beside_each_other(matrix):
         cell = matrix.cell(mask, culture, "p_change")
         assert other.text[i][j].endswith("*</b>") == cell.excludes(0.0)
         hover = other.hovertext[i][j]
-        assert heatmaps.in_words(cell, "p_change") in hover and "predicted: " in hover
+        assert heatmaps.estimate_text(cell, "p_change") in hover and "predicted: " in hover
 
 
 def test_a_prediction_is_drawn_alone(matrix):
@@ -79,7 +79,7 @@ def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, condition):
     np.testing.assert_array_equal(change.data[0].z, matrix.table("p_change", condition).to_numpy())
     assert change.data[0].zmin == -change.data[0].zmax
     cell = matrix.cell(CULTURES[0], CULTURES[1], "p_change", condition)
-    assert heatmaps.in_words(cell, "p_change") in change.data[0].hovertext[0][1]
+    assert heatmaps.estimate_text(cell, "p_change") in change.data[0].hovertext[0][1]
     gold = plots.ablation_heatmap(matrix, what="p_gold", condition=condition)
     np.testing.assert_array_equal(gold.data[0].z, matrix.table("p_gold", condition).to_numpy())
     assert gold.data[0].zmin == 0

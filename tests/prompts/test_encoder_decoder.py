@@ -45,13 +45,13 @@ def test_the_answer_prefix_is_the_decoders():
 
 
 def test_labels_are_one_token_as_the_decoder_writes_them():
-    tokenizer = lens("flan").tokenizer
+    reader, tokenizer = lens("flan").processor, lens("flan").tokenizer
     with_prefix, without = prompts_of(lens("flan"))[0], prompts_of(lens("flan"))[-1]
-    written = tokenizer.convert_ids_to_tokens(label_ids(without, tokenizer))
+    written = tokenizer.convert_ids_to_tokens(label_ids(without, reader))
     assert written == ["▁A", "▁B", "▁C", "▁D"]
-    assert tokenizer.convert_ids_to_tokens(label_ids(with_prefix, tokenizer)) == list("ABCD")
+    assert tokenizer.convert_ids_to_tokens(label_ids(with_prefix, reader)) == list("ABCD")
     words = with_format([without.question], PromptFormat(answer_prefix="Answer:"))
-    said = label_ids(prompts_of(lens("flan"), words)[0], tokenizer)
+    said = label_ids(prompts_of(lens("flan"), words)[0], reader)
     assert tokenizer.convert_ids_to_tokens(said) == ["▁A", "▁B", "▁C", "▁D"]
 
 
@@ -81,4 +81,4 @@ def test_an_answer_that_melts_into_the_prefix():
     question = with_format(toy_questions()[:1], PromptFormat(answer_prefix="th"))
     prompt = prompts_of(model, question)[0]
     with pytest.raises(InputError, match="melts into the end of the answer prefix"):
-        continuation_ids(prompt, "e", model.tokenizer)
+        continuation_ids(prompt, "e", model.processor)

@@ -2,6 +2,7 @@
 
 from dataclasses import FrozenInstanceError, dataclass, fields
 
+import jaxtyping
 import pytest
 
 from culture_lens.errors import InputError
@@ -43,7 +44,15 @@ def test_batch_sizes_below_one_are_refused(size):
     assert Running.of({"batch_size": 1}).rows() == 1
 
 
-def test_an_unknown_way_to_treat_long_prompts_is_refused():
+@pytest.fixture
+def unchecked():
+    """As for users: without the type checks of these tests, which refuse the value themselves."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_an_unknown_way_to_treat_long_prompts_is_refused(unchecked):
     with pytest.raises(InputError, match="too_long='cut': use one of error, skip, truncate"):
         Running.of({"too_long": "cut"})
 

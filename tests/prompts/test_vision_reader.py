@@ -43,16 +43,16 @@ def test_pixels_are_everything_that_the_processor_returns(architecture):
 def test_what_stands_for_a_picture_depends_on_its_size_alone(architecture, monkeypatch):
     vision = VisionReader(tiny_processor(architecture), 0)
     made = []
-    original = vision.processor.image_processor.preprocess
+    original = vision.hf_processor.image_processor.preprocess
 
     def counted(*args, **options):
         made.append(1)
         return original(*args, **options)
 
-    monkeypatch.setattr(vision.processor.image_processor, "preprocess", counted)
+    monkeypatch.setattr(vision.hf_processor.image_processor, "preprocess", counted)
     one = vision.written(lazy(picture(1)))
     assert vision.written(lazy(picture(2))) == one and len(made) <= 1
-    token = image_token(vision.processor)
+    token = image_token(vision.hf_processor)
     assert one.count(token) == sum(
         i == vision.tokenizer.convert_tokens_to_ids(token)
         for i in vision.tokenizer(one, add_special_tokens=False).input_ids

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from culture_lens.errors import InputError
-from culture_lens.questions.images import to_rgb
+from culture_lens.questions.decoding import to_rgb
 from tests.helpers.images import (
     BLUE,
     GREEN,

@@ -122,7 +122,7 @@ def test_evidence_is_called_so(tmp_path):
 
 def test_few_items_and_no_random_are_cautions(tmp_path):
     outcome, cautions = text_of(tmp_path, make_matrix(items=12, seeds=0))
-    assert "random neurons were not run" in outcome
+    assert "random neurons were not ablated" in outcome
     assert "3 of 3 cultures have fewer than 50 questions" in cautions
     assert "No random neurons" in cautions
 

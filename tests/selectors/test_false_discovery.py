@@ -62,8 +62,8 @@ def test_nothing_is_selected_where_nothing_is_there(common_sd):
     assert hits <= 0.05 * runs + 3 * (0.05 * 0.95 * runs) ** 0.5
 
 
-def test_correlated_neurons_pass_the_gate_less_often_than_bh_alone():
-    """One shared factor lifts all neurons at once, so that discoveries come together."""
+def test_correlated_scores_pass_the_global_test_less_often_than_bh_alone():
+    """One shared factor lifts all neurons at once; counting discoveries shows it up."""
     rows = np.random.default_rng(0).normal(size=(400, 21, 200))
     rows = rows + 3 * np.random.default_rng(1).normal(size=(400, 21, 1))  # shared by all neurons
     alone = gated = 0

@@ -123,8 +123,8 @@ def test_an_interrupted_shard_is_done_again_whole(tmp_path):
         save=lambda place, done: save(place, [work.total, done]),
         size=3,
     )
-    for shard in (next(generator), next(generator)):
-        work.total += sum(ITEMS[shard])
+    work.total += sum(ITEMS[next(generator)])
+    work.total += sum(ITEMS[next(generator)])
     generator.close()  # in the second shard
     assert load(place) == [sum(ITEMS[:3]), 3]
     assert Sum(ITEMS, place).run() == sum(ITEMS)

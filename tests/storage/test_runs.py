@@ -8,7 +8,7 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.find import summarise
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel

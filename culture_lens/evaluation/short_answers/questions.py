@@ -10,7 +10,6 @@ Remarks of single people in these files are not used.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from culture_lens.benchmarks.blend import SPLITS, TOPICS
 from culture_lens.benchmarks.reading.rows import need_columns, read_rows, say_dropped
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.short_answers.matching import HumanAnswer, words_of
 from culture_lens.questions.question import PromptFormat
 from culture_lens.storage.files import load_json
@@ -247,11 +246,9 @@ def region_questions(
         },
     )
     if blank:
-        warnings.warn(
+        warn(
             f"BLEnD short answers, {region}: {blank} human answers have no text in the language "
-            "asked for or in English; they match nothing and their votes are kept.",
-            CultureLensWarning,
-            stacklevel=2,
+            "asked for or in English; they match nothing and their votes are kept."
         )
     return kept
 

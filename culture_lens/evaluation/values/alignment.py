@@ -21,7 +21,6 @@ words of its two system prompts (ours are in ``prompts``).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import Unpack
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.scoring import NO_OPTION, Scoring, get_scoring
 from culture_lens.interventions.hooks import Value
@@ -156,11 +155,9 @@ def value_scoring(
     if chosen.style == "cloze":
         chosen = get_scoring(scoring or "option_likelihood_sum")
     if chosen.name == "option_likelihood" and any(len(q.options) > 9 for q in questions):
-        warnings.warn(
+        warn(
             "the mean log-probability of an answer's tokens favours '10' over '1' where each "
-            "digit is a token: use scoring='option_likelihood_sum'.",
-            CultureLensWarning,
-            stacklevel=3,
+            "digit is a token: use scoring='option_likelihood_sum'."
         )
     return chosen
 

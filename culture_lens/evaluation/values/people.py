@@ -14,7 +14,6 @@ asked, -5 missing); the benchmark leaves these cells empty. Both are counted and
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from culture_lens.benchmarks.reading.rows import Rows, as_frame, is_blank, place_of
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.values.questions import ValueQuestion
 
 if TYPE_CHECKING:
@@ -182,11 +181,9 @@ def with_culture(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Leave out rows without a culture, and warn of their number."""
     blank = table[column].map(is_blank)
     if blank.any():
-        warnings.warn(
+        warn(
             f"{place_of(table)}: {int(blank.sum())} of {len(table)} rows have no {column} and are "
-            "left out.",
-            CultureLensWarning,
-            stacklevel=3,
+            "left out."
         )
     return table[~blank.astype(bool)]
 
@@ -276,8 +273,4 @@ def say_left_out(place: str, left_out: Mapping[str, int]) -> None:
     """Warn of cells without an answer."""
     if left_out:
         detail = ", ".join(f"{count} {why}" for why, count in sorted(left_out.items()))
-        warnings.warn(
-            f"{place}: {sum(left_out.values())} cells hold no answer and are left out: {detail}.",
-            CultureLensWarning,
-            stacklevel=3,
-        )
+        warn(f"{place}: {sum(left_out.values())} cells hold no answer and are left out: {detail}.")

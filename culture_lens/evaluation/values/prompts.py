@@ -6,12 +6,11 @@ are our own. They open the user's message, because some chat templates have no s
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from culture_lens.benchmarks.reading.rows import Rows
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.values.people import COUNTRY_COLUMN, HumanValues, read_human_values
 from culture_lens.evaluation.values.questions import (
     METADATA,
@@ -137,18 +136,14 @@ def value_questions(
             ]
     total = len(named) * len(asked)
     if without:
-        warnings.warn(
+        warn(
             f"{WORLD_VALUES_BENCH}: {without} of {total} pairs of a culture and a question are "
-            "left out, because nobody of the culture answered.",
-            CultureLensWarning,
-            stacklevel=2,
+            "left out, because nobody of the culture answered."
         )
     if tied:
-        warnings.warn(
+        warn(
             f"{WORLD_VALUES_BENCH}: on {tied} of {total} pairs of a culture and a question several "
-            "points have the most votes; the lowest of them counts as the majority's.",
-            CultureLensWarning,
-            stacklevel=2,
+            "points have the most votes; the lowest of them counts as the majority's."
         )
     return made
 

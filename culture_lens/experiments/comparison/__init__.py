@@ -1,7 +1,7 @@
-"""Selectors side by side: effect against collateral damage, at equal numbers of neurons.
+"""Compare selectors at equal numbers of neurons: effect on own and on other cultures.
 
-``planned`` checks what is asked for, ``compare`` ranks, takes and ablates, ``compared`` is the
-result with its intervals.
+``plan`` checks the options, ``sources`` records and scores, ``compare`` ranks and ablates,
+``result`` is the Comparison.
 """
 
 from culture_lens.experiments.comparison.compare import compare_selectors

@@ -1,103 +1,134 @@
-"""compare_selectors: which way of finding neurons hits a culture, and how much else it hits.
+"""compare_selectors: how much each selector's neurons change their culture, and the others.
 
-Selectors are compared at equal numbers of neurons, over a range of shares: the first n of every
-selector's ranking are ablated (``ranking``), n being a share of the MLP neurons. On the held-out
-half of the questions, for each selector and share (see ``matrix``):
+Selectors are compared at equal numbers of neurons, over a range of shares: the first n neurons of
+every selector's ranking are ablated (see ``ranking``), n being a share of the MLP neurons. On the
+held-out half of the questions, for each selector and share (see ``matrix``):
 
     self(c)  = change of accuracy on c's own questions
     cross(c) = mean change on the other cultures' questions: collateral damage
     gap(c)   = self(c) - cross(c)
 
 and their means over cultures. All cells of all selectors share the draws of one clustered
-bootstrap, so that differences between selectors are paired. Beside it stands where each selector's
-neurons lie, layer by layer.
+bootstrap, so differences between selectors are paired. The result also has the number of each
+selector's neurons in every layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import Unpack
 
-from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
+from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.comparison.plan import (
     checked,
     cultures_of,
-    halves,
+    identify_and_held_out,
     numbers_of,
-    say_if_fewer,
+    warn_of_fewer,
 )
-from culture_lens.experiments.comparison.result import RANDOM, Comparison
-from culture_lens.experiments.matrix import FOUND, UNMODIFIED
-from culture_lens.find import sources_of
+from culture_lens.experiments.comparison.result import KEPT_COLUMNS, Comparison
+from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
+from culture_lens.experiments.masks import AblationMask, joined, labelled
+from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import PROJECTIONS, part_of, sites_reading
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import check_batch_size
+from culture_lens.prompts.running import BATCH_SIZE, Running, RunningOptions, read_options
 from culture_lens.questions.question import Question, benchmarks_of
 from culture_lens.selectors import SELECTORS
 from culture_lens.selectors.ranking import Sources, first, get_ranking
-from culture_lens.storage.runs import Run, versions
+from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from culture_lens.evaluation.scoring import ScoringName
 
-COMPARED = ("lap", "lape", "mad", "conact", "culnig_specific", "random")
-SHARES = (0.001, 0.003, 0.01)
-KEPT = ("id", "culture", "group", "category", "prediction", "correct", "p_gold")
-"""What is kept of every answer."""
+COMPARED_SELECTORS = ("lap", "lape", "mad", "conact", "culnig_specific", "random")
+COMPARED_SHARES = (0.001, 0.003, 0.01)
+
+
+class ComparisonOptions(RunningOptions, total=False):
+    """The fields of ``GradientScoring`` and ``Running`` as keyword arguments."""
+
+    countries: Sequence[str] | Mapping[str, str] | None
+    countryrc: str | Path | Sequence[Question] | None
+    gradient_batch_size: int
+
+
+@dataclass(frozen=True)
+class GradientScoring:
+    """How CULNIG's scores are made for gradient selectors; see ``culnig_scores``.
+
+    Attributes:
+        countries: The cultures that CountryRC asks about; by default those that are compared.
+        countryrc: CountryRC questions, or a file of templates.
+        gradient_batch_size: Questions per forward and backward.
+
+    Raises:
+        InputError: A batch size below 1.
+    """
+
+    countries: Sequence[str] | Mapping[str, str] | None = None
+    countryrc: str | Path | Sequence[Question] | None = None
+    gradient_batch_size: int = BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        """Check the batch size before the model runs."""
+        check_batch_size(self.gradient_batch_size)
+
+    def options(self, cultures: Sequence[str], running: Running) -> dict[str, Any]:
+        """Give the options of ``culnig_scores``, for the cultures that are compared."""
+        default = self.countries is None and self.countryrc is None
+        return {
+            **vars(running),
+            "countries": cultures if default else self.countries,
+            "countryrc": self.countryrc,
+            "batch_size": self.gradient_batch_size,
+        }
 
 
 def compare_selectors(
     model: LensModel,
     questions: Sequence[Question],
-    selectors: Sequence[str] = COMPARED,
+    selectors: Sequence[str] = COMPARED_SELECTORS,
     *,
-    shares: Sequence[float] = SHARES,
+    shares: Sequence[float] = COMPARED_SHARES,
     cultures: Sequence[str] = (),
     identify_share: float = 0.5,
     random_seeds: int = 3,
-    countries: Sequence[str] | Mapping[str, str] | None = None,
-    countryrc: str | Path | Sequence[Question] | None = None,
-    scoring: str | None = None,
+    scoring: ScoringName | None = None,
     summary_options: Mapping[str, Any] | None = None,
-    too_long: str = "error",
-    batch_size: int = 16,
-    gradient_batch_size: int = GRADIENT_BATCH_SIZE,
-    progress: bool = True,
-    run: Run | str | Path | None = None,
+    **options: Unpack[ComparisonOptions],
 ) -> Comparison:
-    """Ablate as many neurons of every selector, and compare what it does to whom.
+    """Ablate the same number of every selector's neurons, and compare the changes in accuracy.
 
     One recording pass serves all activation selectors, one run of CULNIG's three scorings all
     gradient selectors. Of an encoder-decoder the stack of the default site is compared.
 
     Args:
         model: The model.
-        questions: All questions: ``split_questions`` takes some to identify, the rest evaluate.
+        questions: All questions; ``split_questions`` takes some to identify, the rest evaluate.
         selectors: Names from ``ranking.RANKINGS``.
         shares: Shares of the MLP neurons of a stack; ``int(share * number)`` are ablated for each
             culture.
-        cultures: Whose neurons are ablated; by default all that both halves have. Everybody's
-            questions are asked.
+        cultures: The cultures whose neurons are ablated; by default all that both halves have. The
+            questions of all cultures are asked.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own.
         random_seeds: Sets of random neurons for each culture, where ``"random"`` is compared.
-        countries: The cultures that CountryRC asks about, see ``culnig_scores``; by default those
-            that are compared.
-        countryrc: CountryRC questions, or a file of templates; see ``culnig_scores``.
-        scoring: How answers are read; the model's own way by default.
+        scoring: How answers are read; the model's own scoring by default.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``.
-        too_long: What to do with prompts longer than the context.
-        batch_size: Questions per forward; halved where memory runs out.
-        gradient_batch_size: Questions per forward and backward.
-        progress: Show progress bars.
-        run: A run folder; finished pieces are kept and found again.
+        **options: ``countries``, ``countryrc`` and ``gradient_batch_size``, see
+            ``GradientScoring``; batch size, progress, run folder and prompts that are too long, see
+            ``Running``.
 
     Raises:
         InputError: Before the model runs: unknown selectors, options or cultures, shares that
@@ -107,77 +138,75 @@ def compare_selectors(
     Example:
         ``compare_selectors(model, questions, ["conact", "culnig_specific", "random"]).table()``
     """
-    names, options = checked(selectors, random_seeds, summary_options or {})
-    for size in (batch_size, gradient_batch_size):
-        check_batch_size(size)
+    running, gradients = read_options(options, Running, GradientScoring)
+    further = dict(summary_options or {})
+    names = checked(selectors, random_seeds, further)
     numbers = numbers_of(model, shares)
-    identify, held_out = halves(questions, identify_share)
+    identify, held_out = identify_and_held_out(questions, identify_share)
     chosen = cultures_of(identify, held_out, cultures)
-    common: dict[str, Any] = {"too_long": too_long, "progress": progress, "run": run}
-    prompts, way = prepare(model, held_out, scoring, too_long=too_long, progress=progress)
-    if way.style == "choices":
-        gold_tokens(prompts, model.processor)  # refuses labels of several tokens
-    gradient_options = {
-        "sites": gradient_sites(model, names),
-        "countries": chosen if countries is None and countryrc is None else countries,
-        "countryrc": countryrc,
-        "batch_size": gradient_batch_size,
-        **common,
-    }
-    recording = {"scoring": scoring, "batch_size": batch_size, **common, **options}
+    prompts, read_by = prepare(model, held_out, scoring, running)
+    if read_by.style == "choices":
+        gold_tokens(prompts, model.tokenizer)  # refuses labels of several tokens
     sources = sources_of(
         model,
         identify,
-        scoring=gradient_options if any(name not in SELECTORS for name in names) else None,
-        recording=recording if any(name in SELECTORS for name in names) else None,
+        names,
+        gradients.options(chosen, running),
+        {"scoring": scoring, **vars(running), **further},
     )
-    masks: list[tuple[dict[str, Any], Neurons]] = []
-    for name in names:
-        for seed, ranked in rankings(name, sources, random_seeds):
-            for share, number in numbers.items():
-                for culture in chosen:
-                    facts = {"selector": name, "share": share, "mask": culture, "seed": seed}
-                    masks.append((facts, first(ranked, culture, number)))
-    say_if_fewer(masks, numbers)
+    masks = [
+        AblationMask(
+            FOUND, culture, seed, first(ranked, culture, number), {"selector": name, "share": at}
+        )
+        for name in names
+        for seed, ranked in rankings(name, sources, random_seeds)
+        for at, number in numbers.items()
+        for culture in chosen
+    ]
+    warn_of_fewer(masks, numbers)
+    every = [AblationMask(UNMODIFIED, facts={"selector": "", "share": 0.0}), *masks]
     records = answer_masks(
-        model,
-        prompts,
-        way,
-        [
-            ("unmodified", None),
-            *((f"{m['selector']} {m['share']:g} {m['mask']}", own) for m, own in masks),
-        ],
-        batch_size=batch_size,
-        progress=progress,
-        label="selectors",
-        run=Run.open(run) if run is not None else None,
+        model, prompts, read_by, labelled(every), label="selectors", running=running
     )
     metadata = {
         "model": model.name,
         "revision": model.revision,
         "weights": model.fingerprint,
         "benchmark": benchmarks_of(questions),
-        "scoring": way.name,
+        "scoring": read_by.name,
         "numbers": list(numbers.values()),
         "identified_on": len(identify),
         "items": len(prompts),
         "random_seeds": random_seeds if RANDOM in names else 0,
-        "layers": [
-            {**facts, "counts": per_layer(own, model.layers(model.default_site))}
-            for facts, own in masks
-        ],
+        "layers": [layers_of(mask, model.layers(model.default_site)) for mask in masks],
         "versions": versions(),
     }
-    return Comparison(joined(records, [facts for facts, _ in masks]), metadata)
+    kept = [frame[list(KEPT_COLUMNS)] for frame in records]
+    return Comparison(joined(every, kept), metadata)
 
 
-# ------------------------------------------------------------------ what selectors read
+def sources_of(
+    model: LensModel,
+    identify: Sequence[Question],
+    names: Sequence[str],
+    scoring_options: Mapping[str, Any],
+    summary_options: Mapping[str, Any],
+) -> Sources:
+    """Record once for all activation selectors, score once for all gradient selectors."""
+    scores = summary = None
+    # CULNIG first: it checks every label and country before the model runs.
+    if any(name not in SELECTORS for name in names):
+        sites = gradient_sites(model, names)
+        scores = culnig_scores(model, identify, sites=sites, **scoring_options)
+    if any(name in SELECTORS for name in names):
+        summary = summarise(model, identify, **summary_options)
+    return Sources(summary, scores)
 
 
 def gradient_sites(model: LensModel, names: Sequence[str]) -> list[str]:
-    """Give the sites to score, all of the stack of the default site.
+    """Give the sites to score, all in the stack of the default site.
 
-    The gate is enough, unless a selector lets q, k and v compete.
+    Only the gate is scored, unless a selector ranks q, k and v too.
     """
     every = "culnig_all_projections" in names
     stem = model.default_site[: -len(part_of(model.default_site))]
@@ -185,15 +214,18 @@ def gradient_sites(model: LensModel, names: Sequence[str]) -> list[str]:
     return sites_reading(PROJECTIONS if every else PROJECTIONS[:1], own)
 
 
-# ------------------------------------------------------------------ chosen and laid out
-
-
 def rankings(name: str, sources: Sources, seeds: int) -> list[tuple[int, NeuronScores]]:
-    """Rank by a selector, random neurons once for each seed."""
+    """Give a selector's ranking with its seed; of random neurons one for each seed."""
     if name != RANDOM:
         return [(0, get_ranking(name)(sources))]
     assert sources.summary is not None  # recorded for it
     return [(seed, SELECTORS[RANDOM](sources.summary, seed=seed)) for seed in range(seeds)]
+
+
+def layers_of(mask: AblationMask, layers: int) -> dict[str, Any]:
+    """Give the selector, share, culture and seed of a mask, and its neurons in every layer."""
+    counts = per_layer(mask.neurons, layers) if mask.neurons is not None else [0] * layers
+    return {**mask.facts, "mask": mask.name, "seed": mask.seed, "counts": counts}
 
 
 def per_layer(neurons: Neurons, layers: int) -> list[int]:
@@ -202,15 +234,4 @@ def per_layer(neurons: Neurons, layers: int) -> list[int]:
     return [int(count) for count in sum(counts, np.zeros(layers, int))]
 
 
-def joined(records: Sequence[pd.DataFrame], masks: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Lay out the records of the unmodified model and of every mask as one table."""
-    import pandas as pd
-
-    nothing = {"condition": UNMODIFIED, "selector": "", "share": 0.0, "mask": "", "seed": 0}
-    facts = [nothing, *({"condition": FOUND, **mask} for mask in masks)]
-    frames = [frame[list(KEPT)].assign(**one) for one, frame in zip(facts, records, strict=True)]
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[[*nothing, *KEPT]]
-
-
-__all__ = ["COMPARED", "Comparison", "compare_selectors"]
+__all__ = ["COMPARED_SELECTORS", "Comparison", "compare_selectors"]

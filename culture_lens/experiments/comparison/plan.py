@@ -1,15 +1,15 @@
-"""What a comparison of selectors is to run, checked before anything runs."""
+"""Check what a comparison of selectors is to run, before the model runs."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from culture_lens.errors import CultureLensWarning, InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
+from culture_lens.experiments.masks import AblationMask
+from culture_lens.experiments.unseen import outside_groups
 from culture_lens.find import check_options, summarise
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import check_share
 from culture_lens.prompts.prompt import roles_of
 from culture_lens.questions.question import Question
@@ -21,32 +21,33 @@ from culture_lens.selectors.registry import key_of
 
 def checked(
     selectors: Sequence[str], random_seeds: int, summary_options: Mapping[str, Any]
-) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Give the names of selectors, each once, and the options of ``summarise``.
+) -> tuple[str, ...]:
+    """Give the names of the selectors, each once.
 
     Raises:
-        InputError: Unknown ones, none, or options that a selector cannot do with.
+        InputError: An unknown selector or option of ``summarise``, no selector, or options that a
+            selector cannot work with.
     """
     names = tuple(dict.fromkeys(map(key_of, selectors)))
     for name in names:
         get_ranking(name)
     if not names or random_seeds < 1:
         raise InputError("give at least one selector, and random_seeds of 1 or more.")
-    options = check_options(summarise, summary_options)
-    if "sites" in options:
+    check_options(summarise, summary_options)
+    if "sites" in summary_options:
         raise InputError("selectors are compared at the model's default site: leave out sites.")
-    roles_of(options.get("roles", "content"))
+    roles_of(summary_options.get("roles", "content"))
     for name in SELECTORS.keys() & set(names):
-        plan(name, magnitudes=options.get("magnitudes", True))
-    return names, options
+        plan(name, magnitudes=summary_options.get("magnitudes", True))
+    return names
 
 
 def numbers_of(model: LensModel, shares: Sequence[float]) -> dict[float, int]:
-    """Give how many neurons each share is, smallest first.
+    """Give the number of neurons of each share, smallest first.
 
     Raises:
-        InputError: No shares, one outside (0, 1], one that chooses no neuron, or two that choose
-            as many.
+        InputError: No shares, a share outside (0, 1] or that chooses no neuron, or two shares that
+            choose the same number.
     """
     if not len(shares):
         raise InputError("give at least one share, such as shares=(0.001, 0.003, 0.01).")
@@ -60,29 +61,26 @@ def numbers_of(model: LensModel, shares: Sequence[float]) -> dict[float, int]:
     return numbers
 
 
-def halves(
+def identify_and_held_out(
     questions: Sequence[Question], identify_share: float
 ) -> tuple[list[Question], list[Question]]:
-    """Split questions, and leave out of the second half the groups that are in the first.
+    """Split questions, and leave out of the held-out half the groups that identify.
 
     Raises:
-        InputError: One half has no questions, or too few of a culture to identify with.
+        InputError: A half has no questions, or too few questions of a culture identify.
     """
     identify, rest = split_questions(questions, identify_share)
     check_enough(identify)
-    groups = {question.group for question in identify}
-    held_out = [question for question in rest if question.group not in groups]
+    held_out = outside_groups(rest, {question.group for question in identify})
     if not held_out:
         raise InputError(
             f"{len(identify)} questions identify and none are left to evaluate on: give more "
             "question groups, or identify_share below 1."
         )
     if len(held_out) < len(rest):
-        warnings.warn(
+        warn(
             f"{len(rest) - len(held_out)} of {len(rest)} questions held out share a group with one "
-            "that identifies and are not asked.",
-            CultureLensWarning,
-            stacklevel=3,
+            "that identifies and are not asked."
         )
     return identify, held_out
 
@@ -93,7 +91,7 @@ def cultures_of(
     """Give the cultures whose neurons are ablated.
 
     Raises:
-        InputError: One that a half lacks, or fewer than two.
+        InputError: A culture that a half lacks, or fewer than two cultures.
     """
     found, asked = ({q.culture for q in half} for half in (identify, held_out))
     both = sorted(found & asked)
@@ -101,11 +99,7 @@ def cultures_of(
         if culture not in both:
             raise unknown("culture of both halves", culture, both)
     if not cultures and (lacking := sorted(found ^ asked)):
-        warnings.warn(
-            f"{', '.join(lacking)}: in one half of the questions only, so not compared.",
-            CultureLensWarning,
-            stacklevel=3,
-        )
+        warn(f"{', '.join(lacking)}: in one half of the questions only, so not compared.")
     chosen = tuple(dict.fromkeys(cultures)) or tuple(both)
     if len(chosen) < 2:
         raise InputError(
@@ -115,20 +109,16 @@ def cultures_of(
     return chosen
 
 
-def say_if_fewer(
-    masks: Sequence[tuple[Mapping[str, Any], Neurons]], numbers: Mapping[float, int]
-) -> None:
-    """Warn of selectors whose rankings have not as many neurons as were asked for."""
+def warn_of_fewer(masks: Sequence[AblationMask], numbers: Mapping[float, int]) -> None:
+    """Warn of selectors that rank fewer neurons than were asked for."""
     few: dict[str, list[str]] = {}
-    for facts, own in masks:
-        if len(own) < numbers[facts["share"]]:
-            told = f"{facts['mask']} {len(own)} of {numbers[facts['share']]}"
-            few.setdefault(facts["selector"], []).append(told)
+    for mask in masks:
+        taken, asked = len(mask.neurons or ()), numbers[mask.facts["share"]]
+        if taken < asked:
+            few.setdefault(mask.facts["selector"], []).append(f"{mask.name} {taken} of {asked}")
     if few:
         told = "; ".join(f"{name} ({len(own)} sets, {own[0]})" for name, own in few.items())
-        warnings.warn(
+        warn(
             f"not every ranking has as many neurons as asked for: {told}. These sets are smaller "
-            "than the others'; see the column 'taken'.",
-            CultureLensWarning,
-            stacklevel=3,
+            "than the others'; see the column 'taken'."
         )

@@ -1,4 +1,4 @@
-"""Comparison: what ablating by every selector did, at each share, and where its neurons lie."""
+"""Comparison: the effects of ablating each selector's neurons, and their layers."""
 
 from __future__ import annotations
 
@@ -8,38 +8,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.matrix import FOUND, METRICS, UNMODIFIED, AblationMatrix
-from culture_lens.statistics.estimates import Estimate, interval
+from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
+from culture_lens.experiments.matrix import AblationMatrix, check_metric
+from culture_lens.experiments.means import mean_of
+from culture_lens.statistics.estimates import Estimate
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RANDOM = "random"
-SHOWN = ("self", "cross", "gap", "flips")
+    from culture_lens.experiments.conditions import Metric
+
+KEPT_COLUMNS = ("id", "culture", "group", "category", "prediction", "correct", "p_gold")
+"""The columns of an Evaluation that are kept."""
+TABLE_METRICS: tuple[Metric, ...] = ("self", "cross", "gap", "flips")
 
 
 class Comparison(ResultRecord):
-    """Answers under the neurons of every selector, and what is read off them.
+    """The answers under every selector's masks, and the metrics at each share.
 
     Attributes:
         frame: One record per item and mask: ``condition`` (``"unmodified"`` or ``"found"``),
             ``selector``, ``share``, ``mask`` (the culture ablated), ``seed`` (of random neurons),
-            and the columns of an Evaluation without its scores.
+            and the columns of an Evaluation without gold and scores.
         metadata: Model, benchmark, scoring; ``numbers``, the neurons that each share is; and
-            ``layers``, one record per selector, share, mask and seed with the numbers of neurons
-            taken per layer.
+            ``layers``, one record per selector, share, mask and seed with the number of neurons
+            in each layer.
 
     Example:
         ``print(compare_selectors(model, questions).table())``
     """
 
     what = "a comparison of selectors"
-    needs = ("selector", "share", "mask", "condition")
+    needs = ("selector", "share", *AblationMatrix.needs)
 
     @cached_property
     def selectors(self) -> tuple[str, ...]:
-        """The selectors, in the order given."""
+        """The selectors, in the given order."""
         return tuple(dict.fromkeys(self.frame.loc[self.frame["condition"] == FOUND, "selector"]))
 
     @cached_property
@@ -48,14 +53,14 @@ class Comparison(ResultRecord):
         return tuple(sorted(set(self.frame.loc[self.frame["condition"] == FOUND, "share"])))
 
     def number(self, share: float) -> int:
-        """Give how many neurons of each culture a share is."""
+        """Give the number of neurons of each culture at a share."""
         self._check(share=share)
         return int(self.metadata["numbers"][self.shares.index(share)])
 
     def taken(self, selector: str, share: float) -> float:
-        """Give how many neurons a selector took, mean over cultures.
+        """Give the number of neurons that a selector took, mean over cultures.
 
-        Fewer than asked for where its ranking has no more, as LAPE's filters leave few.
+        Fewer than asked for where its ranking has no more, as after LAPE's filters.
         """
         self._check(selector, share)
         return float(np.mean([sum(record["counts"]) for record in self._layers(selector, share)]))
@@ -99,7 +104,7 @@ class Comparison(ResultRecord):
         self._check(selector, share)
         return self._matrices[selector, share]
 
-    def estimate(self, selector: str, share: float, metric: str = "gap") -> Estimate:
+    def estimate(self, selector: str, share: float, metric: Metric = "gap") -> Estimate:
         """Give the mean of a metric over cultures, with its interval.
 
         Raises:
@@ -110,8 +115,10 @@ class Comparison(ResultRecord):
         """
         return self.matrix(selector, share).overall(metric)
 
-    def difference(self, selector: str, other: str, share: float, metric: str = "gap") -> Estimate:
-        """Give a reading of one selector minus that of another at one share, paired.
+    def difference(
+        self, selector: str, other: str, share: float, metric: Metric = "gap"
+    ) -> Estimate:
+        """Give a metric of one selector minus that of another at one share, paired.
 
         Raises:
             InputError: No such selector, share or metric.
@@ -119,14 +126,12 @@ class Comparison(ResultRecord):
         Example:
             ``comparison.difference("culnig_specific", "conact", 0.003)``
         """
-        if metric not in METRICS:
-            raise InputError(f"no metric {metric!r}; there are: {', '.join(METRICS)}.")
+        check_metric(metric)
         mine, theirs = (self.matrix(name, share).metrics()[metric] for name in (selector, other))
-        draws = np.nanmean(mine - theirs, 1)
-        return interval(draws[0], draws[1:])
+        return mean_of(mine - theirs)
 
     def table(self) -> pd.DataFrame:
-        """Lay out all selectors and shares: numbers, self, cross, gap and flips as Estimates.
+        """Give every selector at every share: numbers, and self, cross, gap, flips as Estimates.
 
         Where random neurons were compared too, ``beyond_random`` is self minus theirs, paired; it
         is missing in their own rows.
@@ -141,17 +146,17 @@ class Comparison(ResultRecord):
             for share in self.shares:
                 row: dict[str, Any] = {"selector": selector, "share": share}
                 row |= {"asked": self.number(share), "taken": self.taken(selector, share)}
-                row |= {name: self.estimate(selector, share, name) for name in SHOWN}
+                row |= {name: self.estimate(selector, share, name) for name in TABLE_METRICS}
                 if RANDOM in self.selectors and selector != RANDOM:
                     row["beyond_random"] = self.difference(selector, RANDOM, share, "self")
                 rows.append(row)
         return pd.DataFrame(rows)
 
     def layer_profiles(self, share: float | None = None) -> pd.DataFrame:
-        """Lay out where neurons lie: selectors x layers, mean over cultures of the share in each.
+        """Give the share of neurons in each layer, selectors x layers, mean over cultures.
 
         Args:
-            share: At which share; the largest where not given.
+            share: At which share; the largest by default.
 
         Raises:
             InputError: No such share.

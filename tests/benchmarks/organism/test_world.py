@@ -114,7 +114,7 @@ def test_no_two_cultures_differ_by_a_constant(seed):
 
 
 @pytest.mark.parametrize("kind", KNOWLEDGE)
-def test_what_is_known_does_not_hang_on_chance(kind):
+def test_the_facts_do_not_depend_on_chance(kind):
     world, sight = make_world(0), Sight(2, 5, 0, 1)
     asked = [ask(world, kind, sight, random.Random(i)) for i in range(60)]
     known = WORDS[kind][world.facts[KNOWLEDGE.index(kind), 2, 5]]

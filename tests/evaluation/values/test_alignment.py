@@ -19,7 +19,7 @@ from culture_lens.evaluation.values.alignment import (
 )
 from culture_lens.evaluation.values.people import HumanValues
 from culture_lens.evaluation.values.prompts import PERSONAS, value_questions
-from culture_lens.experiments.matrix import ablation_matrix
+from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.statistics.estimates import mean_estimate

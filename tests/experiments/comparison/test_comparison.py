@@ -12,7 +12,7 @@ from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.errors import CultureLensWarning
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.comparison import compare as comparison
-from culture_lens.experiments.comparison.compare import COMPARED, compare_selectors
+from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS, compare_selectors
 from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -50,7 +50,10 @@ def neurons_of(sources, selector, culture, number, seed=0):
     return first(get_ranking(selector)(sources), culture, number)
 
 
-@pytest.mark.parametrize("selector", COMPARED)
+# ------------------------------------------------------------------ asked again, one by one
+
+
+@pytest.mark.parametrize("selector", COMPARED_SELECTORS)
 def test_every_cell_is_what_ablation_by_hand_gives(compared, sources, selector):
     model, (_, held_out) = lens("llama"), split_questions(toy_questions())
     base = evaluate(model, held_out, progress=False).by()
@@ -76,8 +79,9 @@ def test_every_cell_is_what_ablation_by_hand_gives(compared, sources, selector):
 
 
 def test_as_many_are_taken_of_all_unless_a_ranking_ends(compared, sources):
-    assert compared.selectors == COMPARED and compared.shares == SHARES
-    for selector, (share, number) in itertools.product(COMPARED, zip(SHARES, NUMBERS, strict=True)):
+    assert compared.selectors == COMPARED_SELECTORS and compared.shares == SHARES
+    sizes = list(zip(SHARES, NUMBERS, strict=True))
+    for selector, (share, number) in itertools.product(COMPARED_SELECTORS, sizes):
         taken = [len(neurons_of(sources, selector, c, number)) for c in CULTURES]
         assert compared.number(share) == number
         assert compared.taken(selector, share) == np.mean(taken)

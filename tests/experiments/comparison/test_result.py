@@ -93,7 +93,7 @@ def test_what_is_not_there_is_refused(compared, tmp_path):
         compared.estimate("best", 0.15)
     with pytest.raises(InputError, match=r"no share 0\.2: there are 0\.03, 0\.15"):
         compared.matrix("lap", 0.2)
-    with pytest.raises(InputError, match="no metric 'luck'"):
+    with pytest.raises(InputError, match="unknown metric 'luck'"):
         compared.difference("lap", "mad", 0.15, "luck")
     with pytest.raises(InputError, match=r"no share 0\.2"):
         layer_profile_chart(compared, share=0.2)

@@ -1,0 +1,166 @@
+"""fidelity: compare predicted with measured effects of ablation, of units and whole matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from typing_extensions import Unpack
+
+from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.errors import InputError, warn
+from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.experiments.conditions import FOUND, UNMODIFIED
+from culture_lens.experiments.fidelity import Fidelity
+from culture_lens.experiments.fidelity_units import (
+    CELL,
+    check_scores_of,
+    list_units,
+    overall_scores,
+)
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.scores import NeuronScores
+from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.questions.question import Question, benchmarks_of
+
+
+def comparable(matrix: AblationMatrix) -> bool:
+    """Say whether a matrix measured what is predicted: P of the letter, neurons set to zero."""
+    return matrix.metadata.get("scoring") == "letter" and matrix.metadata.get("value") == "zero"
+
+
+def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidelity:
+    """Compare every predicted cell of a matrix with the measured one.
+
+    Args:
+        predicted: The prediction, from ``predicted_ablation_matrix``.
+        matrix: The matrix of the same neurons and questions, scored by letter.
+
+    Raises:
+        InputError: The matrix has another scoring, model, neurons or questions.
+
+    Example:
+        ``matrix_fidelity(predicted, matrix).correlation("cell")``
+    """
+    if not comparable(matrix):
+        raise InputError(
+            "the prediction is of the letter's probability over the whole vocabulary with "
+            "neurons set to zero, this matrix has scoring="
+            f"{matrix.metadata.get('scoring')!r}, value={matrix.metadata.get('value')!r}: make "
+            "it with ablation_matrix(..., scoring='letter')."
+        )
+    conditions = matrix.frame["condition"]
+    base = matrix.frame[conditions == UNMODIFIED].set_index("id")["p_gold"]
+    found = matrix.frame.loc[conditions == FOUND, ["mask", "id", "p_gold"]]
+    found = found.assign(measured=found["p_gold"] - found["id"].map(base))
+    frame = predicted.frame.merge(found[["mask", "id", "measured"]], on=["mask", "id"])
+    for fact in ("model", "neurons"):
+        mine, theirs = predicted.metadata.get(fact), matrix.metadata.get(fact)
+        if mine != theirs:
+            raise InputError(
+                f"prediction and matrix differ in {fact} ({mine} and {theirs}): make both with one "
+                "model and the same neurons."
+            )
+    if len(frame) != len(predicted.frame):
+        raise InputError(
+            f"only {len(frame)} of {len(predicted.frame)} predicted records have a measured one: "
+            "make both on the same questions."
+        )
+    frame = frame.assign(
+        unit=frame["mask"] + " on " + frame["culture"],
+        kind=CELL,
+        size=frame["mask"].map(predicted.metadata["neurons"]),
+        score=np.nan,
+    )
+    return Fidelity(frame.drop(columns="mask"), {**predicted.metadata})
+
+
+def fidelity(
+    model: LensModel,
+    questions: Sequence[Question],
+    scores: NeuronScores | CulnigScores,
+    *,
+    neurons: int = 30,
+    shares: Sequence[float] = (0.0001, 0.001, 0.003, 0.01),
+    sets: Mapping[str, Neurons] | None = None,
+    seed: int = 0,
+    **running: Unpack[RunningOptions],
+) -> Fidelity:
+    """Compare predicted with measured effects of ablating single neurons and whole sets.
+
+    Single neurons are a sample: half at ranks of their score spread evenly on a log scale, half
+    random. Sets are the best neurons by score at several shares, random sets of the same sizes,
+    and any given sets. Each unit costs one pass over the questions.
+
+    Args:
+        model: The model.
+        questions: What to ask, by letter.
+        scores: Attribution scores; see ``attribute`` and ``culnig_scores``.
+        neurons: How many single neurons.
+        shares: Shares of all scored neurons that make the sets; shares that choose no neuron are
+            left out.
+        sets: Further sets by name, such as ``found.neurons``.
+        seed: Seed of the random neurons.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
+
+    Returns:
+        A record for every unit and item, with ``correlation``, ``slope`` and
+        ``score_correlation``.
+
+    Raises:
+        InputError: Scores of another model, labels that are not single tokens, or an unknown
+            option.
+
+    Example:
+        ``fidelity(model, held_out, scores).correlation("neuron", "spearman")``
+    """
+    import pandas as pd
+
+    how = Running.of(running)
+    tables = overall_scores(scores)
+    check_scores_of(model, tables)
+    warn_of_precision(model)
+    units = list_units(tables, neurons, shares, sets or {}, seed)
+    prompts, scoring = prepare(model, questions, "letter", how)
+    p_gold, changes = predicted_effects(model, prompts, [u.neurons for u in units], running=how)
+    base, *ablated = answer_masks(
+        model,
+        prompts,
+        scoring,
+        [(UNMODIFIED, None), *((unit.name, unit.neurons) for unit in units)],
+        label="ablating",
+        running=how,
+    )
+    items = item_frame(prompts, p_gold)
+    frames = [
+        items.assign(
+            unit=unit.name,
+            kind=unit.kind,
+            size=len(unit.neurons),
+            score=unit.score,
+            predicted=changes[:, position].numpy(),
+            measured=(frame["p_gold"] - base["p_gold"]).to_numpy(),
+        )
+        for position, (unit, frame) in enumerate(zip(units, ablated, strict=True))
+    ]
+    metadata = {
+        "model": model.name,
+        "benchmark": benchmarks_of(questions),
+        "items": len(prompts),
+        "seed": seed,
+    }
+    return Fidelity(pd.concat(frames, ignore_index=True), metadata)
+
+
+def warn_of_precision(model: LensModel) -> None:
+    """Warn of a dtype whose rounding error is larger than the effect of a single neuron."""
+    if model.dtype.itemsize < torch.float32.itemsize:
+        warn(
+            f"{model.name!r} is loaded in {model.dtype}, in which the measured effect of a single "
+            "neuron drowns in rounding: read low agreement of single neurons as noise, or load "
+            "the model in float32."
+        )

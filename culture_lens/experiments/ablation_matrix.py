@@ -1,0 +1,97 @@
+"""ablation_matrix: ablate every culture's neurons in turn and ask every culture's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from typing_extensions import Unpack
+
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.experiments.masks import RandomMasks, found_and_random, joined, labelled
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.unseen import unseen
+from culture_lens.interventions.hooks import Value
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.align import align_cultures
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.storage.runs import versions
+
+if TYPE_CHECKING:
+    from culture_lens.evaluation.scoring import ScoringName
+    from culture_lens.experiments.conditions import RandomMatch
+
+
+def ablation_matrix(
+    model: LensModel,
+    found: NeuronSet,
+    questions: Sequence[Question],
+    *,
+    random_seeds: int = 5,
+    random_match: RandomMatch = "layer",
+    random_summary: ActivationSummary | None = None,
+    scoring: ScoringName | None = None,
+    value: Value = "zero",
+    seen: bool = False,
+    **running: Unpack[RunningOptions],
+) -> AblationMatrix:
+    """Ablate each culture's neurons in turn and ask every culture's questions.
+
+    The experiment of ConAct's paper (arXiv 2510.24942, section 4); see ``matrix`` for what is read
+    off it.
+
+    Args:
+        model: The model that the neurons were found on.
+        found: The neurons. Cultures that the questions name otherwise take the questions' names.
+        questions: What to ask. Questions whose group identified the neurons are left out.
+        random_seeds: Sets of random neurons beside each culture's; CULNIG takes 10.
+        random_match: ``"layer"``, ``"pool"`` or ``"activity"``; see ``RandomMasks``.
+        random_summary: For ``"activity"``, a summary of the sites at which the neurons are.
+        scoring: How answers are read; the model's own scoring by default.
+        value: What ablated neurons are set to; see ``ablation_hooks``.
+        seen: Ask the questions that identified the neurons too, with a warning.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
+
+    Raises:
+        InputError: The neurons are of another model, every question identified them, or an unknown
+            option.
+
+    Example:
+        ``matrix = ablation_matrix(model, found, questions); matrix.summary()``
+    """
+    how = Running.of(running)
+    found.check_model(model)
+    asked = unseen(found, questions, seen)
+    found = align_cultures(found, asked)
+    prompts, chosen = prepare(model, asked, scoring, how)
+    masks = found_and_random(model, found, RandomMasks(random_seeds, random_match, random_summary))
+    records = answer_masks(
+        model,
+        prompts,
+        chosen,
+        labelled(masks),
+        value=value,
+        label=f"{found.method or 'found'} masks",
+        running=how,
+    )
+    metadata = {
+        "model": model.name,
+        "revision": model.revision,
+        "benchmark": benchmarks_of(asked),
+        "selector": found.method,
+        "share": found.metadata.get("share"),
+        "k": found.metadata.get("k"),
+        "neurons": {culture: len(found[culture]) for culture in found},
+        "scoring": chosen.name,
+        "value": value if isinstance(value, (str, float, int)) else "tensors",
+        "random_seeds": random_seeds,
+        "random_match": random_match,
+        "seen": seen,
+        "items": len(prompts),
+        "left_out": len(questions) - len(prompts),
+        "versions": versions(),
+    }
+    return AblationMatrix(joined(masks, records), metadata)

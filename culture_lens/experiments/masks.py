@@ -1,0 +1,126 @@
+"""Masks: neurons that are ablated together, and the records of the answers under each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from culture_lens.activations.summary import ActivationSummary
+from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.weight_norms import outgoing_norms, writes
+from culture_lens.selectors.random import matched_random
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from culture_lens.experiments.conditions import Condition, RandomMatch
+
+
+@dataclass(frozen=True, eq=False)
+class AblationMask:
+    """Neurons that are ablated together.
+
+    Attributes:
+        condition: ``"unmodified"``, ``"found"`` or ``"random"``.
+        name: Whose neurons they are: a culture, or the name of a set.
+        seed: The seed of random neurons.
+        neurons: The neurons; None for the unmodified model.
+        facts: Further columns of the records, such as selector and share.
+
+    Example:
+        >>> AblationMask("found", "Japan", neurons=Neurons.of({})).columns
+        {'condition': 'found', 'mask': 'Japan', 'seed': 0}
+    """
+
+    condition: Condition
+    name: str = ""
+    seed: int = 0
+    neurons: Neurons | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What the records under this mask have in common."""
+        return {"condition": self.condition, **self.facts, "mask": self.name, "seed": self.seed}
+
+    @property
+    def label(self) -> str:
+        """A label for progress bars."""
+        parts = (self.condition, *self.facts.values(), self.name) if self.name else [self.condition]
+        return " ".join(map(str, parts))
+
+
+@dataclass(frozen=True, eq=False)
+class RandomMasks:
+    """How random neurons are drawn beside those that were found.
+
+    Attributes:
+        random_seeds: Sets of random neurons beside each culture's.
+        random_match: ``"layer"``: as many random neurons in each layer; ``"pool"``: as many in
+            all; ``"activity"``: of the same layer, firing rate and norm of outgoing weights; see
+            ``matched_random``.
+        random_summary: For ``"activity"``, a summary of the sites at which the neurons are.
+    """
+
+    random_seeds: int
+    random_match: RandomMatch = "layer"
+    random_summary: ActivationSummary | None = None
+
+    def draws(self, model: LensModel, found: NeuronSet) -> Iterator[NeuronSet]:
+        """Draw random neurons for every culture, one set for each seed.
+
+        Raises:
+            InputError: An unknown match, or what it needs is lacking; see ``matched_random``.
+        """
+        norms = None
+        if self.random_match == "activity":
+            norms = {site: outgoing_norms(model, site) for site in found.shapes if writes(site)}
+        for seed in range(self.random_seeds):
+            yield matched_random(
+                found, seed, match=self.random_match, summary=self.random_summary, norms=norms
+            )
+
+
+def found_and_random(model: LensModel, found: NeuronSet, random: RandomMasks) -> list[AblationMask]:
+    """List the masks of an experiment: none, every culture's neurons, and random ones per seed.
+
+    Raises:
+        InputError: Random neurons cannot be drawn as asked.
+
+    Example:
+        ``found_and_random(model, found, RandomMasks(random_seeds=5))``
+    """
+    masks = [
+        AblationMask(UNMODIFIED),
+        *(AblationMask(FOUND, name, 0, found[name]) for name in found),
+    ]
+    for seed, drawn in enumerate(random.draws(model, found)):
+        masks += [AblationMask(RANDOM, name, seed, drawn[name]) for name in drawn]
+    return masks
+
+
+def labelled(masks: Sequence[AblationMask]) -> list[tuple[str, Neurons | None]]:
+    """Give the label and the neurons of every mask, as ``answer_masks`` takes them."""
+    return [(mask.label, mask.neurons) for mask in masks]
+
+
+def joined(masks: Sequence[AblationMask], records: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put the records of all masks into one table, with the columns of the mask first.
+
+    Args:
+        masks: The masks, all with the same columns.
+        records: The records under each.
+
+    Example:
+        ``joined(masks, answer_masks(model, prompts, scoring, labelled(masks)))``
+    """
+    import pandas as pd
+
+    frames = [frame.assign(**mask.columns) for mask, frame in zip(masks, records, strict=True)]
+    frame = pd.concat(frames, ignore_index=True)
+    first = list(masks[0].columns)
+    return frame[first + [column for column in frame if column not in first]]

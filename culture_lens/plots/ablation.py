@@ -1,0 +1,201 @@
+"""The figure of an ablation matrix: masks x questions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from culture_lens.errors import InputError, unknown
+from culture_lens.experiments.cell_tests import MARK
+from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
+from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.plots.heatmap import (
+    LEAST_ROWS,
+    OUTLINED,
+    SMALLEST_CHANGE,
+    SMALLEST_P_CHANGE,
+    cell_map,
+    estimate_text,
+    largest_of,
+    marked,
+    outline,
+    telling_digits,
+    whose,
+    whose_cell,
+)
+from culture_lens.plots.style import (
+    INTERVALS,
+    about,
+    across,
+    name_axis,
+    percent,
+    points,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from culture_lens.experiments.conditions import Condition, MatrixTable
+
+TABLES = {
+    "change": "change in accuracy",
+    "accuracy": "accuracy",
+    "flips": "share of answers that change",
+    "p_gold": "probability of the right answer",
+    "p_change": "change in probability of the right answer",
+}
+TITLES = {
+    "change": "Change in accuracy",
+    "accuracy": "Accuracy",
+    "flips": "Answers that change",
+    "p_gold": "Probability of the right answer",
+    "p_change": "Change in probability of the right answer",
+}
+
+
+def ablation_heatmap(
+    matrix: AblationMatrix, *, what: MatrixTable = "change", condition: Condition = FOUND
+) -> go.Figure:
+    """Draw a table of the matrix: whose neurons were ablated x whose questions were asked.
+
+    Changes whose interval excludes 0 are bold and marked; the diagonal, a culture's own neurons
+    and own questions, is outlined.
+
+    Args:
+        matrix: The matrix.
+        what: ``"change"`` of accuracy, ``"accuracy"``, ``"flips"``, ``"p_change"`` (of the
+            probability of the right answer) or ``"p_gold"``.
+        condition: ``"found"`` or ``"random"`` neurons.
+
+    Raises:
+        InputError: No such table, no masks, or fewer than two cultures evaluated.
+
+    Example:
+        ``ablation_heatmap(matrix, what="flips").show()``
+    """
+    if what not in TABLES:
+        raise unknown("table", what, TABLES)
+    if condition not in (FOUND, RANDOM):
+        raise unknown("condition", condition, (FOUND, RANDOM))
+    check_matrix(matrix)
+    table, signed = matrix.table(what, condition), what in ("change", "p_change")
+    largest = largest_of(table, SMALLEST_P_CHANGE if what == "p_change" else SMALLEST_CHANGE)
+    text, hover = cell_texts(matrix, table, what, condition), hovers(matrix, what, condition)
+    figure = go.Figure(cell_map(table, text, hover, largest, signed=signed))
+    outline(figure, matrix.masks, matrix.cultures)
+    verb, beside = edited(matrix), base_table(what)
+    base = matrix.draws(beside, UNMODIFIED)[0, 0]
+    found_for = "neurons found for" if condition == FOUND else "random neurons matched to"
+    neurons = whose(matrix.masks).replace("each", "a") if condition == FOUND else "random"
+    return styled(
+        figure,
+        f"{TITLES[what]} when {neurons} neurons are {verb}",
+        about(
+            matrix.metadata,
+            masked(matrix),
+            f"cells in {'percentage points' if signed else 'per cent'}",
+            INTERVALS + (", in the hover" if not signed else ""),
+            f"bold {MARK}: interval excludes 0" if signed else "",
+            OUTLINED if matrix.both else "",
+        ),
+        max(len(table), LEAST_ROWS),
+        xaxis={
+            **across(matrix.cultures, [percent(b, int(beside == "p_gold")) for b in base]),
+            "title": {
+                "text": f"asked: questions about (with {TABLES[beside]} of the unmodified model)"
+            },
+        },
+        yaxis={
+            **name_axis(matrix.masks),
+            "title": {"text": f"{verb}: {found_for}"},
+            "autorange": "reversed",
+        },
+    )
+
+
+def base_table(what: MatrixTable) -> MatrixTable:
+    """Give the table of the unmodified model that belongs to a table."""
+    return "p_gold" if what in ("p_gold", "p_change") else "accuracy"
+
+
+def cell_texts(
+    matrix: AblationMatrix, table: pd.DataFrame, what: MatrixTable, condition: Condition
+) -> list[list[str]]:
+    """Write every cell; changes whose interval excludes 0 are marked."""
+    signed = what in ("change", "p_change")
+    write: Callable[..., str] = points if signed else percent
+    digits = 1 if (signed or what == "p_gold") and len(table.columns) <= 12 else 0
+    if what == "p_change":
+        digits = max(digits, telling_digits(largest_of(table, 0.0)))
+    rows = []
+    for mask in matrix.masks:
+        cells = [matrix.cell(mask, culture, what, condition) for culture in matrix.cultures]
+        texts = ["" if math.isnan(cell.value) else write(cell.value, digits) for cell in cells]
+        pairs = zip(texts, cells, strict=True)
+        texts = [marked(text, cell) if signed else text.removesuffix("%") for text, cell in pairs]
+        rows.append(texts)
+    return rows
+
+
+def hovers(matrix: AblationMatrix, what: MatrixTable, condition: Condition) -> list[list[str]]:
+    """Write what every cell is: whose neurons and questions, the estimate, and the base."""
+    beside, verb = base_table(what), edited(matrix)
+    base = matrix.draws(beside, UNMODIFIED)[0, 0]
+    note = " (random)" if condition == RANDOM else ""
+    return [
+        [
+            f"{whose_cell(mask, culture, verb, note)}<br>{TABLES[what]}: "
+            f"{estimate_text(matrix.cell(mask, culture, what, condition), what)}"
+            f"<br>unmodified {TABLES[beside]}: {percent(b, 1)}"
+            for culture, b in zip(matrix.cultures, base, strict=True)
+        ]
+        for mask in matrix.masks
+    ]
+
+
+def edited(matrix: AblationMatrix) -> str:
+    """Write what was done to neurons, in one word.
+
+    Example:
+        ``edited(matrix)`` gives ``"ablated"``, or ``"doubled"`` where value was ``"double"``
+    """
+    return "doubled" if matrix.metadata.get("value") == "double" else "ablated"
+
+
+def masked(matrix: AblationMatrix) -> str:
+    """Write what ablated neurons were set to.
+
+    Example:
+        ``masked(matrix)`` gives ``"ablated: set to zero"``
+    """
+    value = matrix.metadata.get("value")
+    if value == "double":
+        return "doubled: set to twice their value"
+    return "" if value is None else f"ablated: set to {value}"
+
+
+def check_matrix(matrix: AblationMatrix) -> None:
+    """Refuse a matrix without masks, without the unmodified model, or of fewer than two cultures.
+
+    Raises:
+        InputError: It is one of these.
+    """
+    conditions = set() if matrix.frame.empty else set(matrix.frame["condition"])
+    if not {UNMODIFIED, FOUND} <= conditions:
+        raise InputError(
+            "this matrix has no records of "
+            + ("the unmodified model" if UNMODIFIED not in conditions else "ablated neurons")
+            + ": make it with ablation_matrix(model, found, questions)."
+        )
+    if len(matrix.cultures) < 2:
+        raise InputError(
+            "this figure compares cultures and needs at least two cultures; the matrix has "
+            f"{list(matrix.cultures)}: evaluate on questions of more cultures."
+        )
+
+
+__all__ = ["ablation_heatmap"]

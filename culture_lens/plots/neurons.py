@@ -1,0 +1,199 @@
+"""Figures of neuron sets: cultures x layers, and cultures x cultures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+
+from culture_lens.errors import InputError, unknown
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.plots.heatmap import LEAST_ROWS, cell_font, heatmap, largest_of, whose
+from culture_lens.plots.parts import layer_step
+from culture_lens.plots.style import (
+    AMOUNT,
+    DASH,
+    EMPTY,
+    FONT,
+    MUTED,
+    about,
+    across,
+    label,
+    name_axis,
+    percent,
+    plain,
+    styled,
+)
+
+SMALLEST_OVERLAP = 0.05
+"""The colour scale reaches at least this far."""
+
+
+def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
+    """Draw in which layers each culture's neurons are: cultures x layers, share of its neurons.
+
+    A set with one entry, such as the culture-general neurons, has one row per site instead.
+
+    Args:
+        found: The neurons.
+        site: One site; all together by default.
+
+    Raises:
+        InputError: No culture, or no such site.
+
+    Example:
+        ``layer_heatmap(found).show()``
+    """
+    check_cultures(found, least=1)
+    if site is not None and site not in found.shapes:
+        raise unknown("site", site, found.shapes)
+    sites = list(found.shapes) if site is None else [site]
+    given, single = found, len(found) == 1
+    if single:
+        found = by_site(found, sites)
+    shares = found.layer_share(site)
+    layers = list(shares.columns)
+    counts = {
+        culture: np.sum([found[culture].per_layer(s, len(layers)).numpy() for s in sites], axis=0)
+        for culture in found
+    }
+    totals = {culture: int(counts[culture].sum()) for culture in found}
+    hover = [
+        [
+            f"<b>{plain(culture)}</b>, layer {layer}<br>{int(counts[culture][layer])} of "
+            f"{totals[culture]} neurons, {percent(shares.loc[culture, layer], 1)}"
+            for layer in layers
+        ]
+        for culture in found
+    ]
+    highest = float(shares.to_numpy().max()) or 1.0
+    figure = go.Figure(heatmap(shares, hover, AMOUNT, (0.0, highest), "share of<br>neurons"))
+    where = f"{'site' if len(sites) == 1 else 'sites'} {', '.join(sites)}"
+    names = [label(c) + ("" if totals[c] else " (none)") for c in found]
+    if single:
+        names = [f"{name} ({totals[name] or 'none'})" for name in found]
+    every = layer_step(len(layers))
+    return styled(
+        figure,
+        f"Where {whose(given.cultures)} neurons sit",
+        about(given.metadata, where, chosen(given)),
+        max(len(found), LEAST_ROWS),
+        xaxis={"title": {"text": "layer (0 is the first)"}, "tick0": 0, "dtick": every},
+        yaxis={
+            **name_axis(list(shares.index), names),
+            "title": {"text": "site (number of neurons)" if single else "neurons found for"},
+            "autorange": "reversed",
+        },
+    )
+
+
+def by_site(found: NeuronSet, sites: Sequence[str]) -> NeuronSet:
+    """Turn a set with one entry into a set with an entry per site."""
+    (only,) = found.neurons.values()
+    places = {site: only.places[site] for site in sites if site in only.places}
+    rows = {site: Neurons({site: places[site]} if site in places else {}) for site in sites}
+    return replace(found, neurons=rows)
+
+
+def overlap_heatmap(found: NeuronSet) -> go.Figure:
+    """Draw the Jaccard overlap of every two cultures' neurons.
+
+    The diagonal, always 1, is left out and shows the number of neurons.
+
+    Raises:
+        InputError: Fewer than two cultures.
+
+    Example:
+        ``overlap_heatmap(found).show()``
+    """
+    check_cultures(found)
+    overlap = found.overlap()
+    cultures = list(found.cultures)
+    apart = overlap.mask(np.eye(len(cultures), dtype=bool))
+    text, hover = [], []
+    for a in cultures:
+        text.append([overlap_text(overlap.loc[a, b]) if a != b else "" for b in cultures])
+        hover.append(
+            [
+                f"<b>{plain(a)}</b> and <b>{plain(b)}</b><br>{len(found[a])} and "
+                f"{len(found[b])} neurons<br>Jaccard overlap {overlap.loc[a, b]:.3f}"
+                for b in cultures
+            ]
+        )
+    largest = largest_of(apart, SMALLEST_OVERLAP)
+    trace = heatmap(apart, hover, AMOUNT, (0.0, largest), "Jaccard<br>overlap", plain_ticks=True)
+    font = cell_font(len(cultures))
+    trace.update(text=text, texttemplate="%{text}", textfont=font)
+    figure = go.Figure(trace)
+    for position, culture in enumerate(cultures):
+        figure.add_annotation(
+            x=position,
+            y=position,
+            text=str(len(found[culture])),
+            showarrow=False,
+            font={"size": font["size"], "color": MUTED, "family": FONT},
+        )
+    return styled(
+        figure,
+        "Neurons that two cultures share",
+        about(
+            found.metadata,
+            chosen(found),
+            "Jaccard overlap, |A and B| / |A or B|",
+            "diagonal: number of neurons",
+        ),
+        len(cultures),
+        plot_bgcolor=EMPTY,
+        xaxis={**across(cultures), "title": {"text": "neurons found for"}},
+        yaxis={
+            **name_axis(cultures),
+            "title": {"text": "neurons found for"},
+            "autorange": "reversed",
+        },
+    )
+
+
+def overlap_text(overlap: float) -> str:
+    """Write an overlap: two decimals, 0 where there is none, < where it would round to 0.
+
+    Example:
+        >>> overlap_text(0.25), overlap_text(0.001), overlap_text(0.0)
+        ('.25', '&lt;.01', '0')
+    """
+    if math.isnan(overlap):
+        return DASH
+    if 0 < overlap < 0.005:
+        return "&lt;.01"
+    return f"{overlap:.2f}".removeprefix("0") if overlap else "0"
+
+
+def chosen(found: NeuronSet) -> str:
+    """Write how many neurons each culture has."""
+    sizes = sorted(len(found[culture]) for culture in found)
+    if len(sizes) == 1:
+        return f"{sizes[0]} neurons"
+    if sizes[0] == sizes[-1]:
+        return f"{sizes[0]} neurons per culture"
+    return f"{sizes[0]}{DASH}{sizes[-1]} neurons per culture"
+
+
+def check_cultures(found: NeuronSet, least: int = 2) -> None:
+    """Refuse fewer cultures than a figure needs.
+
+    Raises:
+        InputError: There are fewer.
+    """
+    if not len(found):
+        raise InputError("this neuron set has no cultures: find neurons first.")
+    if len(found) < least:
+        raise InputError(
+            "this figure compares cultures and needs at least two cultures; the neuron set has "
+            f"{list(found.cultures)}: find neurons with questions of more cultures."
+        )
+
+
+__all__ = ["layer_heatmap", "overlap_heatmap"]

@@ -1,0 +1,59 @@
+"""What the scripts share: peak memory of a process of its own, and times taken in turn."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+Pass = Callable[[], None]
+Times = dict[str, list[float]]
+
+
+def peak_mib() -> int:
+    """Give the highest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def peak_of(*words: str, repeats: int = 3) -> float:
+    """Run this script again with some words and give the median of the peaks that it prints.
+
+    Call it while this process is small: a child counts its parent's peak.
+    """
+    command = [sys.executable, *sys.argv, *words]
+    peaks = [int(subprocess.check_output(command).split()[-1]) for _ in range(repeats)]
+    return statistics.median(peaks)
+
+
+def take_turns(
+    runs: Mapping[str, Pass],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+    settle: Pass = lambda: None,
+) -> Times:
+    """Time passes in turn, after one of each that is not timed.
+
+    Args:
+        runs: The passes.
+        rounds: How often each is timed.
+        clock: Gives seconds.
+        settle: Waits until the device is idle.
+    """
+    times: Times = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            settle()
+            start = clock()
+            run()
+            settle()
+            if number:
+                times[name].append(clock() - start)
+    return times
+
+
+def ratio(times: Times, name: str, other: str) -> float:
+    """Give the median over rounds of the ratio of two passes within a round."""
+    return statistics.median(a / b for a, b in zip(times[name], times[other], strict=True))
