@@ -9,10 +9,10 @@ import pytest
 from culture_lens.benchmarks.organism.drawing import (
     COLOURS,
     FRAME,
+    FRAME_STYLES,
     N_DOTS,
     OBJECTS,
     SIDE,
-    FRAME_STYLES,
     draw_picture,
 )
 
