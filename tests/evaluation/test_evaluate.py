@@ -109,7 +109,7 @@ def test_the_default_scoring_is_the_models():
     assert evaluation.metadata["ablated"] == 7 and evaluation.metadata["model"] == "tiny-llama"
 
 
-def test_silencing_changes_answers_and_nothing_stays():
+def test_ablating_changes_answers_and_nothing_stays():
     model = lens("llama")
     base = evaluate(model, toy_questions(), **QUIET).frame
     many = Neurons.of({"act": [(layer, i) for layer in range(3) for i in range(40)]})

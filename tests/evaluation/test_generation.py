@@ -193,7 +193,7 @@ def test_texts_are_those_of_the_tokens():
         )
 
 
-def test_silencing_changes_what_is_written_and_nothing_stays():
+def test_ablating_changes_what_is_written_and_nothing_stays():
     model = lens("llama", torch.float64)
     prompts = prompts_of(model)
     base = write_answers(model, prompts, running=QUIET)

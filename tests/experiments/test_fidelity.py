@@ -269,7 +269,7 @@ def test_perfect_predictions_have_slope_and_correlation_one():
         assert values == pytest.approx((1.0, 1.0, 1.0))
 
 
-def test_scores_are_correlated_with_what_silencing_costs():
+def test_scores_are_correlated_with_what_ablating_costs():
     losses = [(0.0, -3.0), (0.0, -2.0), (0.0, -1.0), (0.0, 2.0)]
     found = made(losses, scores=[4.0, 3.0, 2.0, 1.0])
     assert found.score_correlation().value == pytest.approx(1.0)
@@ -388,7 +388,7 @@ def test_scores_over_cultures_are_sums_and_contrasts():
 # ------------------------------------------------------------------ run folders and errors
 
 
-def test_a_second_call_silences_nothing(tmp_path, monkeypatch):
+def test_a_second_call_ablates_nothing(tmp_path, monkeypatch):
     model = lens("llama")
     first = fidelity(model, toy_questions(), scores_of(model), run=tmp_path, **FEW)
 
@@ -479,7 +479,7 @@ def test_matrices_of_other_items_are_refused():
         matrix_fidelity(PredictedMatrix(frame, predicted.metadata), measured)
 
 
-def test_silenced_passes_are_those_of_ablated():
+def test_measured_passes_are_those_of_ablated():
     """The measured change of a matrix cell is what ``ablated`` does, item by item."""
     predicted, measured = two_matrices()
     model = faint(1e-2)

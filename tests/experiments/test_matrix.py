@@ -116,7 +116,7 @@ def average(values):
     return sum(held) / len(held) if held else math.nan
 
 
-def loop_readings(frame, condition, weights=None):
+def loop_metrics(frame, condition, weights=None):
     masks, cultures, accuracy, base, flips = loop_tables(frame, condition, weights)
     result = {name: {} for name in METRICS}
     for c in (c for c in masks if c in cultures):
@@ -138,14 +138,14 @@ def group_multiplicities(frame, draws):
 
 @pytest.mark.parametrize("condition", ["found", "random"])
 @pytest.mark.parametrize("which", ["real", "shared", "uneven"])
-def test_readings_equal_plain_loops(which, condition, real):
+def test_metrics_equal_plain_loops(which, condition, real):
     matrix = {
         "real": lambda: real,
         "shared": random_records,
         "uneven": lambda: random_records(1, cultures=("A", "B", "C", "D"), drop=0.3),
     }[which]()
     summary = matrix.summary(condition)
-    expected = loop_readings(matrix.frame, condition)
+    expected = loop_metrics(matrix.frame, condition)
     for name in METRICS:
         for culture, value in expected[name].items():
             assert summary.loc[culture, name].value == pytest.approx(value, abs=1e-12), name
@@ -170,7 +170,7 @@ def test_every_draw_equals_plain_loops(shared):
     metrics = matrix.metrics()
     missing = 0
     for draw, weights in enumerate(group_multiplicities(matrix.frame, 150), start=1):
-        expected = loop_readings(matrix.frame, "found", weights)
+        expected = loop_metrics(matrix.frame, "found", weights)
         for name in METRICS:
             found = metrics[name][draw].tolist()
             values = list(expected[name].values())
@@ -225,7 +225,7 @@ def test_by_hand():
 def test_beyond_random_is_paired():
     matrix = random_records(5)
     difference = matrix.beyond_random("self")
-    found, random = loop_readings(matrix.frame, "found"), loop_readings(matrix.frame, "random")
+    found, random = loop_metrics(matrix.frame, "found"), loop_metrics(matrix.frame, "random")
     expected = average(found["self"][c] - random["self"][c] for c in found["self"])
     assert difference.value == pytest.approx(expected)
     same = matrix.frame[matrix.frame["condition"] == "found"].assign(condition="random")
@@ -244,14 +244,14 @@ def test_cultures_that_are_only_evaluated_or_only_ablated():
     with pytest.raises(InputError, match="at least two cultures that are both ablated and"):
         part.metrics()
     wide = AblationMatrix(matrix.frame[matrix.frame["mask"] != "C"])  # C is evaluated only
-    expected = loop_readings(wide.frame, "found")
+    expected = loop_metrics(wide.frame, "found")
     for name in METRICS:
         assert wide.summary()[name].index.tolist() == ["A", "B"]
         for culture, value in expected[name].items():
             assert wide.summary().loc[culture, name].value == pytest.approx(value)
 
 
-def test_unknown_reading():
+def test_unknown_metric():
     with pytest.raises(InputError, match="unknown metric 'selfs': did you mean 'self'"):
         random_records().overall("selfs")
 
@@ -339,7 +339,7 @@ def test_one_question_group_has_no_interval():
     assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
 
 
-def test_what_cannot_be_silenced_is_refused_before_anything_is_asked(monkeypatch):
+def test_what_cannot_be_ablated_is_refused_before_anything_is_asked(monkeypatch):
     monkeypatch.setattr(LensModel, "logits", None)
     for value, words in (("halve", "halve"), ("mean", "mean")):
         with pytest.raises(InputError, match=words):

@@ -1,4 +1,4 @@
-"""The papers' main table: cells by hand, random neurons beside, wordings apart, real benchmarks."""
+"""A suite of benchmarks: cells by hand, random neurons beside, wordings apart, real benchmarks."""
 
 import itertools
 from dataclasses import replace

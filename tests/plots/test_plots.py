@@ -138,7 +138,7 @@ def test_overlap_heatmap_has_overlap_off_the_diagonal():
     assert [note.text for note in figure.layout.annotations] == ["2", "3", "4"]
 
 
-def test_method_comparison_has_overall_readings(matrix):
+def test_method_comparison_has_overall_metrics(matrix):
     other = make_matrix(seeds=0, items=6)
     figure = plots.method_comparison({"conact": matrix, "lape": other})
     (found,) = [t for t in figure.data if t.customdata and (t.xaxis, t.name[0]) == ("x3", "f")]

@@ -82,7 +82,7 @@ def neurons_of(sources, selector, culture, number, seed=0):
 
 
 @pytest.mark.parametrize("selector", COMPARED_SELECTORS)
-def test_every_cell_is_what_silencing_by_hand_gives(compared, sources, selector):
+def test_every_cell_is_what_ablating_by_hand_gives(compared, sources, selector):
     model, (_, held_out) = lens("llama"), split_questions(toy_questions())
     base = evaluate(model, held_out, progress=False).by()
     changes = {}
@@ -145,7 +145,7 @@ def test_a_selector_does_not_depend_on_those_beside_it(compared):
         assert mine == compared.estimate("conact", 0.15, metric)
 
 
-def test_fewer_cultures_are_silenced_and_all_are_asked(compared):
+def test_fewer_cultures_are_ablated_and_all_are_asked(compared):
     two = quietly(
         lens("llama"), toy_questions(), ["mad"], shares=(0.15,), cultures=("Japan", "France")
     )
@@ -245,7 +245,7 @@ def by_hand():
     return Comparison(pd.DataFrame(rows), {"numbers": [4], "layers": layers, "model": "m"})
 
 
-def test_readings_by_hand():
+def test_metrics_by_hand():
     hand = by_hand()
     # sharp: a loses 3 of 4, b 2 of 4, and neither anything of the other's.
     assert hand.estimate("sharp", 0.1, "self").value == pytest.approx((-3 / 4 - 2 / 4) / 2)
@@ -496,7 +496,7 @@ def test_what_is_not_there_is_refused(compared, tmp_path):
         Comparison.from_parquet(path)
 
 
-def test_neurons_are_silenced_where_they_were_found_and_all_the_same(sources):
+def test_neurons_are_ablated_where_they_were_found_and_all_the_same(sources):
     """A gate at 0 is an activation at 0, so that sites do not make a difference."""
     model, (_, held_out) = lens("llama"), split_questions(toy_questions())
     gates = neurons_of(sources, "culnig_specific", "Japan", 20)
