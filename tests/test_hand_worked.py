@@ -246,7 +246,7 @@ def test_silencing_one_destroys_exactly_its_culture(model, found, scoring):
         model, found, questions(), random_seeds=0, scoring=scoring, batch_size=4, progress=False
     )
     assert sorted(matrix.frame["group"].unique()) == ["evaluate-0", "evaluate-1", "evaluate-2"]
-    assert matrix.table("accuracy", "none").loc["none"].tolist() == [1.0, 1.0, 1.0]
+    assert matrix.table("accuracy", "unmodified").loc["unmodified"].tolist() == [1.0, 1.0, 1.0]
     for table, diagonal, elsewhere in (("accuracy", 0, 1), ("change", -1, 0), ("flips", 1, 0)):
         values = matrix.table(table)
         for mask in CULTURES:
