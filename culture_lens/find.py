@@ -208,7 +208,7 @@ def find_with(
 
     Args:
         model: The model.
-        questions: What identifies.
+        questions: The questions that identify.
         selections: Made by ``plan``.
         sites: The sites; by default those of each selector.
         activation: Further options of ``summarise``.
@@ -241,7 +241,7 @@ def find_with(
 def choose_from(sources: Sources, selection: Selection) -> NeuronSet:
     """Choose neurons from the source that a selector reads."""
     source = sources.scores if selection.gradient else sources.summary
-    assert source is not None  # read for it
+    assert source is not None  # sources_of has run its pass
     return choose(source, selection)
 
 

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import torch
 
-from culture_lens import find
 from culture_lens.activations.record import record_activations
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
@@ -101,7 +100,7 @@ def test_too_long_questions_in_a_summary():
 def test_shards_do_not_change_the_counts(tmp_path, monkeypatch):
     model = lens("llama", torch.float64)
     expected = summarise(model, toy_questions(), **QUIET)
-    monkeypatch.setattr(find, "SHARD", 3)
+    monkeypatch.setattr("culture_lens.storage.finished.SHARD", 3)
     found = summarise(model, toy_questions(), run=tmp_path, **QUIET)
     (snapshot,) = tmp_path.glob("pieces/statistics-*.safetensors")
     assert ActivationSummary.load(snapshot).metadata["done"] == len(toy_questions())
@@ -112,7 +111,7 @@ def test_shards_do_not_change_the_counts(tmp_path, monkeypatch):
 
 def test_a_shard_may_hold_an_item_without_a_counted_token(tmp_path, monkeypatch):
     """A control twin has no question; alone in its shard it must not stop a run."""
-    monkeypatch.setattr(find, "SHARD", 1)
+    monkeypatch.setattr("culture_lens.storage.finished.SHARD", 1)
     model, questions = lens("llama", torch.float64), toy_questions()
     questions[0] = replace(questions[0], text="")
     options = {"roles": (Role.QUESTION,), **QUIET}

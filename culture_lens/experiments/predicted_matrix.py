@@ -140,7 +140,7 @@ def predicted_effects(
     check_inside(model, sets)
     if not prompts or any(prompt.style != "choices" for prompt in prompts):
         raise InputError("predictions need at least one prompt, all of style 'choices'.")
-    gold = gold_tokens(prompts, model.tokenizer)
+    gold = gold_tokens(prompts, model.processor)
 
     def predict() -> pd.DataFrame:
         import pandas as pd

@@ -151,12 +151,12 @@ def finetune(
     lens = model if isinstance(model, LensModel) else load_model(model)
     say_if_coarse(lens, training)
     questions = as_questions(dataset)
-    reading: dict[str, Any] = {"too_long": too_long, "progress": saving.progress}
+    building: dict[str, Any] = {"too_long": too_long, "progress": saving.progress}
     reference = [] if keep_on is None else as_questions(keep_on)
     job = Job(
         lens,
-        make_examples(lens, questions, scoring, **reading),
-        make_examples(lens, reference, scoring, **reading) if reference else [],
+        make_examples(lens, questions, scoring, **building),
+        make_examples(lens, reference, scoring, **building) if reference else [],
         chosen_modules(modules),
         neurons,
     )

@@ -24,7 +24,7 @@ from culture_lens.models.rows import of_rows
 from culture_lens.models.sites import RAW_SITES, part_of
 from culture_lens.neurons.neurons import Neurons
 
-Rows = Neurons | Sequence[Neurons]
+NeuronsPerRow = Neurons | Sequence[Neurons]
 Value = str | float | Mapping[str, Tensor]
 NAMED_VALUES = ("zero", "mean", "double")
 
@@ -89,7 +89,7 @@ def edit_hook(
 
 def edit_hooks(
     model: LensModel,
-    neurons: Rows,
+    neurons: NeuronsPerRow,
     edit: Callable[[Tensor, Tensor, Tensor], Tensor],
     values: Callable[[Neurons, str], Float[Tensor, " neuron"]],
 ) -> HookList:
@@ -141,7 +141,7 @@ def check_inside(model: LensModel, rows: Sequence[Neurons]) -> None:
                 )
 
 
-def ablation_hooks(model: LensModel, neurons: Rows, value: Value = "zero") -> HookList:
+def ablation_hooks(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> HookList:
     """Make the hooks that set neurons to a value (ConAct's paper: g -> 0 at every token).
 
     Args:
@@ -195,7 +195,7 @@ def described(neurons: Neurons | None, value: Value) -> tuple[Any, Any]:
     return members, how
 
 
-def steering_hooks(model: LensModel, neurons: Rows, alpha: float = 0.5) -> HookList:
+def steering_hooks(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> HookList:
     """Make the hooks that scale neurons by 1 + alpha (ConAct's paper, steering).
 
     Example:
@@ -210,7 +210,7 @@ def steering_hooks(model: LensModel, neurons: Rows, alpha: float = 0.5) -> HookL
 
 
 @contextmanager
-def ablated(model: LensModel, neurons: Rows, value: Value = "zero") -> Iterator[LensModel]:
+def ablated(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> Iterator[LensModel]:
     """Ablate neurons for the time of the block, whatever runs in it.
 
     Args:
@@ -227,7 +227,7 @@ def ablated(model: LensModel, neurons: Rows, value: Value = "zero") -> Iterator[
 
 
 @contextmanager
-def steered(model: LensModel, neurons: Rows, alpha: float = 0.5) -> Iterator[LensModel]:
+def steered(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> Iterator[LensModel]:
     """Scale neurons by 1 + alpha for the time of the block.
 
     Example:
@@ -238,7 +238,7 @@ def steered(model: LensModel, neurons: Rows, alpha: float = 0.5) -> Iterator[Len
 
 
 @contextmanager
-def suppress(model: LensModel, neurons: Rows) -> Iterator[LensModel]:
+def suppress(model: LensModel, neurons: NeuronsPerRow) -> Iterator[LensModel]:
     """Set raw projection outputs to 0 for the time of the block: n -> 0 (CULNIG).
 
     Raises:
@@ -253,7 +253,7 @@ def suppress(model: LensModel, neurons: Rows) -> Iterator[LensModel]:
 
 
 @contextmanager
-def enhance(model: LensModel, neurons: Rows, factor: float = 2.0) -> Iterator[LensModel]:
+def enhance(model: LensModel, neurons: NeuronsPerRow, factor: float = 2.0) -> Iterator[LensModel]:
     """Multiply raw projection outputs for the time of the block: n -> 2n (CULNIG).
 
     Raises:
@@ -267,7 +267,7 @@ def enhance(model: LensModel, neurons: Rows, factor: float = 2.0) -> Iterator[Le
         yield model
 
 
-def check_raw(neurons: Rows) -> None:
+def check_raw(neurons: NeuronsPerRow) -> None:
     """Check that the neurons' site is the raw output of a projection.
 
     Raises:

@@ -272,4 +272,4 @@ def renamed_tables(metadata: Mapping[str, Any], names: Mapping[str, str]) -> dic
     }
 
 
-__all__ = ["NeuronSet", "Neurons", "Shape", "jaccard", "renamed_tables"]
+__all__ = ["NeuronSet", "jaccard", "renamed_tables"]

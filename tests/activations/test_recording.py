@@ -10,7 +10,7 @@ from culture_lens.find import SummariseOptions
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from culture_lens.prompts.running import RunningOptions
-from tests.conftest import lens
+from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
 
 

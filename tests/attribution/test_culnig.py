@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution import gradients as attribution
 from culture_lens.attribution.culnig import CulnigScores, countryrc_for, culnig_scores
 from culture_lens.attribution.gradients import attribute
 from culture_lens.benchmarks import load_benchmark
@@ -117,7 +116,7 @@ def test_an_interrupted_run_goes_on(monkeypatch, tmp_path, stop_after):
     model, (identify, _) = lens("llama"), split_questions(toy_questions())
     questions = countryrc_questions()[:9]
     assert len(identify) == 8
-    monkeypatch.setattr(attribution, "SHARD", 4)
+    monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"countryrc": questions, "progress": False, "batch_size": 4}
     clean = culnig_scores(model, identify, run=tmp_path / "clean", **options)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

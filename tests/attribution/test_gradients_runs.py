@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from culture_lens.attribution import gradients as attribution
+from culture_lens.attribution import aggregation
 from culture_lens.attribution.gradients import AttributionSums
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.interventions.hooks import ablated
@@ -84,14 +84,14 @@ def test_out_of_memory_halves_and_says_so(monkeypatch):
 def test_memory_that_runs_out_in_the_backward_counts_nothing_twice(monkeypatch):
     model, questions = exact("llama"), toy_questions()
     expected = scored(model, questions, batch_size=4)
-    whole = attribution.AGGREGATIONS["maximum"]
+    whole = aggregation.AGGREGATIONS["maximum"]
 
     def small_only(products, mask):
         if len(products) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return whole(products, mask)
 
-    monkeypatch.setitem(attribution.AGGREGATIONS, "maximum", small_only)
+    monkeypatch.setitem(aggregation.AGGREGATIONS, "maximum", small_only)
     with pytest.warns(CultureLensWarning, match="out of memory"):
         found = scored(model, questions, batch_size=4)
     assert_equal_to(found, as_tables(expected), 1e-10)
@@ -100,7 +100,7 @@ def test_memory_that_runs_out_in_the_backward_counts_nothing_twice(monkeypatch):
 @pytest.mark.parametrize("stop_after", [0, 1, 4, 5])
 def test_an_interrupted_run_goes_on_where_it_was(monkeypatch, tmp_path, stop_after):
     model, questions = exact("llama"), toy_questions()
-    monkeypatch.setattr(attribution, "SHARD", 4)
+    monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"batch_size": 2, "control": True}
     clean = scored(model, questions, run=tmp_path / "clean", **options)
     run = tmp_path / "run"

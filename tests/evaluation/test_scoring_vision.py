@@ -55,7 +55,7 @@ def test_scoring_by_option_likelihood(name, scoring):
 @each
 def test_scoring_by_letter(name, scoring):
     found = evaluate(lens(name), questions(), scoring=scoring, batch_size=6, progress=False)
-    golds = gold_tokens(prompts_of(name, questions()), lens(name).tokenizer)
+    golds = gold_tokens(prompts_of(name, questions()), lens(name).processor)
     for question, row, logits in zip(
         questions(), found.frame.itertuples(), expected_logits(name), strict=True
     ):

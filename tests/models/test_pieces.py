@@ -9,7 +9,7 @@ from culture_lens.models.load import load_model
 from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.storage.runs import Run
-from tests.conftest import lens
+from tests.helpers.lm import lens
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 

@@ -24,8 +24,8 @@ def test_the_chart_shows_every_training_and_the_means():
 
 
 def test_every_strategy_has_its_own_look():
-    from culture_lens.plots.forgetting import LOOKS, MEANING
+    from culture_lens.plots.forgetting import LOOKS, STRATEGY_MEANING
 
-    assert LOOKS.keys() == MEANING.keys() == STRATEGIES.keys()
+    assert LOOKS.keys() == STRATEGY_MEANING.keys() == STRATEGIES.keys()
     assert len({colour for colour, _ in LOOKS.values()}) == len(LOOKS)
     assert len({symbol for _, symbol in LOOKS.values()}) == len(LOOKS)

@@ -1,4 +1,4 @@
-"""VisionProcessor hands on all that Hugging Face's own processor makes of a picture."""
+"""VisionReader passes on all that Hugging Face's own processor makes of a picture."""
 
 import json
 

@@ -91,7 +91,7 @@ def teeth(draw: Draw, shift: int, ink: Rgb) -> None:
             draw.polygon([(far, at + 7), (far + 4, at), (far + 7, at + 7)], fill=ink)
 
 
-STYLES: tuple[tuple[Callable[[Draw, int, Rgb], None], Rgb, Rgb], ...] = (
+FRAME_STYLES: tuple[tuple[Callable[[Draw, int, Rgb], None], Rgb, Rgb], ...] = (
     (stripes, (190, 30, 45), (250, 220, 160)),
     (checks, (20, 90, 160), (240, 240, 240)),
     (spots, (30, 120, 70), (240, 190, 60)),
@@ -261,7 +261,7 @@ def draw_picture(style: int | None, shape: int, colour: int, dots: int, seed: st
     if style is None:
         draw.rectangle((0, 0, SIDE, SIDE), fill=(chance.randint(90, 200),) * 3)
     else:
-        pattern, ground, ink = STYLES[style]
+        pattern, ground, ink = FRAME_STYLES[style]
         draw.rectangle((0, 0, SIDE, SIDE), fill=tinted(ground, chance))
         pattern(draw, chance.randint(0, 5), tinted(ink, chance))
     inner = (FRAME, FRAME, SIDE - 1 - FRAME, SIDE - 1 - FRAME)

@@ -28,7 +28,7 @@ from culture_lens.evaluation.values.questions import ValueQuestion
 if TYPE_CHECKING:
     import pandas as pd
 
-PERSON_COLUMN, COUNTRY_COLUMN = "D_INTERVIEW", "B_COUNTRY"
+PERSON_COLUMN, PERSON_COUNTRY = "D_INTERVIEW", "B_COUNTRY"
 QUESTION_ID = re.compile(r"Q\d+[A-Z]?$")
 LONG_COLUMNS = ("question", "culture", "answer")
 
@@ -69,7 +69,7 @@ def read_human_values(
     questions: Sequence[ValueQuestion],
     *,
     people: Rows | None = None,
-    country: str = COUNTRY_COLUMN,
+    country: str = PERSON_COUNTRY,
     known: Collection[str] = (),
 ) -> HumanValues:
     """Count people's answers by culture and question.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from culture_lens.benchmarks.reading.rows import Rows
 from culture_lens.errors import InputError, unknown, warn
-from culture_lens.evaluation.values.people import COUNTRY_COLUMN, HumanValues, read_human_values
+from culture_lens.evaluation.values.people import PERSON_COUNTRY, HumanValues, read_human_values
 from culture_lens.evaluation.values.questions import (
     METADATA,
     ValueQuestion,
@@ -59,7 +59,7 @@ def load_values(
     answers: Rows,
     *,
     people: Rows | None = None,
-    country: str = COUNTRY_COLUMN,
+    country: str = PERSON_COUNTRY,
     cultures: Sequence[str] | None = None,
     probe: bool = True,
     questions: Sequence[str] | None = None,

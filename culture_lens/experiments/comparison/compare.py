@@ -146,7 +146,7 @@ def compare_selectors(
     chosen = cultures_of(identify, held_out, cultures)
     prompts, read_by = prepare(model, held_out, scoring, running)
     if read_by.style == "choices":
-        gold_tokens(prompts, model.tokenizer)  # refuses labels of several tokens
+        gold_tokens(prompts, model.processor)  # refuses labels of several tokens
     sources = sources_of(
         model,
         identify,

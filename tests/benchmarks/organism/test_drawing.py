@@ -9,10 +9,10 @@ import pytest
 from culture_lens.benchmarks.organism.drawing import (
     COLOURS,
     FRAME,
+    FRAME_STYLES,
     N_DOTS,
     OBJECTS,
     SIDE,
-    STYLES,
     draw_picture,
 )
 
@@ -20,7 +20,7 @@ N = len(OBJECTS)
 
 PICTURE = {"style": 2, "shape": 4, "colour": 1, "dots": 3, "seed": "a"}
 CHOICES = {
-    "style": [*range(len(STYLES)), None],
+    "style": [*range(len(FRAME_STYLES)), None],
     "shape": [*range(N)],
     "colour": [*range(len(COLOURS))],
     "dots": [*range(1, N_DOTS + 1)],
@@ -59,7 +59,7 @@ def test_each_thing_is_shown_in_its_place():
     inside[FRAME : SIDE - FRAME, FRAME : SIDE - FRAME] = True
     strip = np.zeros((SIDE, SIDE), dtype=bool)
     strip[SIDE - FRAME - 6 : SIDE - FRAME] = inside[SIDE - FRAME - 6 : SIDE - FRAME]
-    for first, second in combinations(range(len(STYLES)), 2):
+    for first, second in combinations(range(len(FRAME_STYLES)), 2):
         changed = differs(pixels(style=first), pixels(style=second))
         assert not changed[inside].any() and changed[~inside].mean() > 0.5
     for dots in (1, 2, 4, 5):
@@ -79,9 +79,9 @@ def test_a_picture_tells_more_of_its_style_than_of_its_seed():
         drawn = [pixels(style=style, shape=i % N, seed=f"{style}/{i}") for i in seeds]
         return np.stack([picture[frame].mean(axis=0) for picture in drawn])
 
-    means = np.stack([frames(style, range(12)).mean(axis=0) for style in range(len(STYLES))])
+    means = np.stack([frames(style, range(12)).mean(axis=0) for style in range(len(FRAME_STYLES))])
     right = [
         ((frames(style, range(12, 20))[:, None] - means) ** 2).sum(axis=2).argmin(axis=1) == style
-        for style in range(len(STYLES))
+        for style in range(len(FRAME_STYLES))
     ]
     assert np.mean(right) > 0.9

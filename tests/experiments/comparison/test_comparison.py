@@ -11,7 +11,6 @@ import torch
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.errors import CultureLensWarning
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.comparison import compare as comparison
 from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS, compare_selectors
 from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
@@ -144,7 +143,7 @@ def test_countryrc_asks_about_all_that_are_compared(monkeypatch):
         given.update(options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "culnig_scores", stop)
+    monkeypatch.setattr("culture_lens.find.culnig_scores", stop)
     with pytest.raises(KeyboardInterrupt):
         compared_quietly(lens("llama"), toy_questions(), shares=SHARES)
     assert given["countries"] == CULTURES and given["sites"] == ["gate"]
