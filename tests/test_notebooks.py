@@ -9,6 +9,7 @@ from tests.helpers.places import ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, smollm2, monkeypatch):
     # Two threads beside another test process wait for each other more than they work.

@@ -169,6 +169,7 @@ SHARES = (
 )
 
 
+@pytest.mark.slow
 def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     folder = tmp_path / "run"
     source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
@@ -254,6 +255,7 @@ def test_options_of_the_benchmark_are_passed_on_and_remembered(capsys, checkpoin
     assert set(matrix.frame["group"]) < {str(n) for n in range(6)}
 
 
+@pytest.mark.slow
 def test_fidelity_remembers_options_of_the_benchmark(capsys, checkpoint, table, tmp_path):
     folder, rows = tmp_path / "run", table.replace(".jsonl", ".csv")
     own = ["--benchmark-option", 'options=["a", "b", "c"]', "--benchmark-option", "group=group"]

@@ -65,6 +65,7 @@ def test_cvqa_from_find_to_the_page(checkpoint, shards, tmp_path, capsys):
     assert "cvqa" in (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_cvqa_by_language_and_in_the_native_language(checkpoint, shards, tmp_path, capsys):
     folder = tmp_path / "run"
     code, _, err = run(
@@ -84,6 +85,7 @@ def test_cvqa_by_language_and_in_the_native_language(checkpoint, shards, tmp_pat
     assert code == 2 and "grouping" in err
 
 
+@pytest.mark.slow
 def test_transfer_between_text_and_images(checkpoint, shards, tmp_path, capsys):
     rows = [
         {

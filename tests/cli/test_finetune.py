@@ -50,6 +50,7 @@ def test_modules_command(run_folder):
     assert isinstance(none.exception, InputError)
 
 
+@pytest.mark.slow
 def test_finetune_command(run_folder):
     table = run_folder / "task.csv"
     table.write_text("question,a,b,options,answer\n" + 'Sky?,,,"[""blue"", ""red""]",blue\n' * 4)

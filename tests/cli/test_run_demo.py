@@ -13,6 +13,7 @@ def shown(tmp_path_factory):
     return folder, *run_demo.run_organism_demo(folder, progress=False)
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_matrices(shown):
     folder, page, matrices, _ = shown
     assert page.exists() and page.parent == folder
@@ -21,6 +22,7 @@ def test_the_page_holds_the_matrices(shown):
     assert all(name in text for name in matrices) and "Avaria" in text
 
 
+@pytest.mark.slow
 def test_what_was_planted_is_proven_and_what_was_found_is_less(shown):
     *_, matrices, sets = shown
     own = {name: matrix.overall("self").value for name, matrix in matrices.items()}
@@ -35,6 +37,7 @@ def test_what_was_planted_is_proven_and_what_was_found_is_less(shown):
         assert 0.15 * taken < hits < 0.6 * taken
 
 
+@pytest.mark.slow
 def test_the_command_shows_both_models(shown, monkeypatch, tmp_path):
     folder, page, matrices, sets = shown
     places = {}

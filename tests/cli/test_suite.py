@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.evaluation.short_answers import load_short_answers
@@ -61,6 +62,7 @@ def test_suite_of_one_mask_leaves_out_what_identified_and_is_resumed(
     assert expected.table(correction="benjamini-hochberg").to_string() in out
 
 
+@pytest.mark.slow
 def test_suite_asks_tasks_without_cultures_whole(run, folder, tmp_path):
     lines = ["Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"]
     lines += [f"{n % 2}\t{n}\t{n + 9}\tOne thing {n}.\tAnother thing {n}." for n in range(4)]
@@ -73,6 +75,7 @@ def test_suite_asks_tasks_without_cultures_whole(run, folder, tmp_path):
     assert asked.to_dict() == {("everyday", "Japan"): 3, ("mrpc", "paraphrase"): 3}
 
 
+@pytest.mark.slow
 def test_suite_asks_values_and_short_answers_too(run, folder, place, model, found):
     asked = f"values={place / 'wvb'},answers={place / 'people.csv'},wordings=[1]"
     words = ["--benchmark", asked, "--benchmark", f"answers={place / 'blend'},asked=english"]
@@ -91,6 +94,7 @@ def test_suite_asks_values_and_short_answers_too(run, folder, place, model, foun
     pd.testing.assert_frame_equal(written, expected)
 
 
+@pytest.mark.slow
 def test_several_neuron_sets_are_all_evaluated_or_one_is_named(run, folder, place, found):
     found.save(folder.named("neurons", "lape", ".safetensors"))
     rows = place / "rows.jsonl"

@@ -165,6 +165,7 @@ def test_one_mask_of_no_culture():
 # ------------------------------------------------------------------ calibration
 
 
+@pytest.mark.slow
 def test_p_of_cells_is_uniform_under_the_null_and_mcnemar_is_not(null, null_table):
     answers, source = PairedAnswers.of(null), np.random.default_rng(0)
     runs = [("unmodified", "", 0), ("found", "m", 0)]
@@ -206,6 +207,7 @@ def test_p_of_the_diagonal_is_uniform_under_the_null(n):
     assert np.mean(found) > 0.9
 
 
+@pytest.mark.slow
 def test_intervals_of_cells_cover():
     for effect in (0.0, -0.2):
         matrix = one_mask(3, np.full(400, effect))
@@ -217,6 +219,7 @@ def test_intervals_of_cells_cover():
         assert 0.915 <= np.mean((low <= effect) & (effect <= high)) <= 0.985
 
 
+@pytest.mark.slow
 def test_intervals_of_the_diagonal_cover():
     source, cultures, covered = np.random.default_rng(4), ("A", "B", "C", "D"), 0
     truth, trials = -0.2, 100
@@ -230,6 +233,7 @@ def test_intervals_of_the_diagonal_cover():
     assert 0.89 <= covered / trials <= 0.99  # standard error 0.022
 
 
+@pytest.mark.slow
 def test_power_grows_with_the_effect():
     effects = np.repeat([0.0, -0.1, -0.2, -0.3], 60)
     table = cell_tests(one_mask(7, effects))

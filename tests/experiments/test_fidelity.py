@@ -45,6 +45,7 @@ def test_small_effects_are_predicted():
         assert found.correlation(kind).value > 0.9999
 
 
+@pytest.mark.slow
 def test_the_fainter_the_closer():
     """The error is of second order: a tenth of the edit has a tenth of the relative error."""
     questions, errors = toy_questions(), []
@@ -59,6 +60,7 @@ def test_the_fainter_the_closer():
     assert errors[1] < 0.3 * errors[0]
 
 
+@pytest.mark.slow
 def test_a_gate_bends_however_faint_it_is():
     """Ablating the raw gate turns act(g) to act(0); the prediction follows its tangent."""
     model = faint(1e-2)
@@ -69,6 +71,7 @@ def test_a_gate_bends_however_faint_it_is():
     assert np.abs(one - other).max() > 0.05 * np.abs(other).max()
 
 
+@pytest.mark.slow
 def test_ordinary_models_are_not_linear():
     found = compared(lens("llama"))
     frame = found.frame
@@ -76,6 +79,7 @@ def test_ordinary_models_are_not_linear():
     assert found.correlation(SET).value < 0.999
 
 
+@pytest.mark.slow
 def test_records_are_those_of_prediction_and_evaluation():
     model, questions = lens("llama"), toy_questions()
     tables = overall_scores(scores_of(model))
@@ -95,6 +99,7 @@ def test_records_are_those_of_prediction_and_evaluation():
         assert len(part) == 16 and len(set(part["id"])) == 16
 
 
+@pytest.mark.slow
 def test_given_sets_join_the_others_and_empty_ones_do_not():
     model = lens("llama")
     sets = {"mine": Neurons.of({"q": [(0, 1)]}), "empty": Neurons.of({})}
@@ -134,6 +139,7 @@ def test_top_and_random_sets_are_what_they_say():
     assert other["random 5%"].neurons != drawn and other["top 5%"].neurons == best
 
 
+@pytest.mark.slow
 def test_batch_size_does_not_matter():
     model = faint(0.1)
     one, other = (
@@ -167,6 +173,7 @@ def test_scores_over_cultures_are_sums_and_contrasts():
         torch.testing.assert_close(values, expected)
 
 
+@pytest.mark.slow
 def test_a_second_call_ablates_nothing(tmp_path, monkeypatch):
     model = lens("llama")
     first = fidelity(model, toy_questions(), scores_of(model), run=tmp_path, **FEW)
@@ -195,6 +202,7 @@ def test_no_questions_are_refused():
         fidelity(lens("llama"), [], scores_of(lens("llama")), progress=False)
 
 
+@pytest.mark.slow
 def test_p_gold_of_the_records_is_the_unmodified_one():
     model = lens("llama")
     found = compared(model).frame.drop_duplicates("id").set_index("id")["p_gold"]
@@ -204,6 +212,7 @@ def test_p_gold_of_the_records_is_the_unmodified_one():
         assert found[prompt.question.id] == pytest.approx(value, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_is_warned_of():
     model = lens("llama", torch.bfloat16)
     scores = attribute(model, toy_questions(2), progress=False)

@@ -17,6 +17,7 @@ from tests.helpers.neurons import CULTURES, found_set
 from tests.helpers.questions import toy_questions
 
 
+@pytest.mark.slow
 def test_each_mask_is_an_evaluation_of_its_own(real):
     model, found, questions = lens("llama"), found_set(), toy_questions()
     frame = real.frame
@@ -64,6 +65,7 @@ def test_random_masks_have_the_numbers_of_every_layer(monkeypatch):
     assert len({frozenset(n.members()) for _, n in random}) == 12
 
 
+@pytest.mark.slow
 def test_random_masks_of_the_same_activity():
     """The masks are those of ``matched_random``, given the same summary and model."""
     model, found = lens("llama"), found_set()
@@ -90,6 +92,7 @@ def test_what_cannot_be_ablated_is_refused_before_anything_is_asked(idle):
             ablation_matrix(idle, found_set(), toy_questions(), value=value, **LETTERS)
 
 
+@pytest.mark.slow
 def test_metadata(real):
     metadata = real.metadata
     assert metadata["selector"] == "conact" and metadata["model"] == "tiny-llama"
@@ -102,6 +105,7 @@ def test_neurons_of_another_model():
         ablation_matrix(lens("qwen2"), found_set(), toy_questions(), **LETTERS)
 
 
+@pytest.mark.slow
 def test_a_matrix_of_other_names_has_its_diagonal():
     """It is the matrix of the same neurons under the questions' names, random neurons too."""
     names = {"Ethiopia": "ETH", "France": "france", "Mexico": "West_Java"}

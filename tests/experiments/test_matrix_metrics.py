@@ -10,6 +10,7 @@ from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import METRICS
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.statistics.estimates import group_weights
+from tests.helpers.marks import mostly_slow
 from tests.helpers.matrices import random_records, records
 
 
@@ -69,10 +70,10 @@ def group_multiplicities(frame, draws):
 
 
 @pytest.mark.parametrize("condition", ["found", "random"])
-@pytest.mark.parametrize("which", ["real", "shared", "uneven"])
-def test_metrics_equal_plain_loops(which, condition, real):
+@pytest.mark.parametrize("which", mostly_slow(["real", "shared", "uneven"], fast=["uneven"]))
+def test_metrics_equal_plain_loops(which, condition, request):
     matrix = {
-        "real": lambda: real,
+        "real": lambda: request.getfixturevalue("real"),
         "shared": random_records,
         "uneven": lambda: random_records(1, cultures=("A", "B", "C", "D"), drop=0.3),
     }[which]()
@@ -201,6 +202,7 @@ def test_one_question_group_has_no_interval():
     assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
 
 
+@pytest.mark.slow
 def test_parquet_round_trip_and_damage(tmp_path, real):
     path = real.to_parquet(tmp_path / "m.parquet")
     loaded = AblationMatrix.from_parquet(path)

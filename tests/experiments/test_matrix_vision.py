@@ -40,6 +40,7 @@ def test_each_picture_goes_through_the_tower_once(architecture):
     assert len(runs) == model.vision.runs == 5
 
 
+@pytest.mark.slow
 @each_vlm
 def test_with_memory_for_one_picture_the_matrix_is_the_same(architecture):
     """One picture is looked at under all masks before the next one is."""

@@ -16,6 +16,7 @@ from culture_lens.statistics.permutation import (
 from tests.helpers.matrices import clustered, random_records
 
 
+@pytest.mark.slow
 def test_minimum_detectable_effect_is_found_with_its_power(null):
     for groups, wanted in ((40, 0.8), (40, 0.5), (20, 0.8)):
         part = null.frame[null.frame["group"].isin([f"g{g}" for g in range(groups)])]
@@ -51,6 +52,7 @@ def test_standard_error_by_hand_and_loop():
     assert table.loc["mean", "standard_error"] == pytest.approx(drawn, rel=0.1)
 
 
+@pytest.mark.slow
 def test_errors_match_the_spread_of_repeated_experiments(null):
     change = null.table("change").to_numpy()[0]
     error = minimum_detectable_effect(null, mask="m")["standard_error"][:-1]

@@ -20,6 +20,7 @@ from culture_lens.prompts.build import build_prompts
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
 from tests.helpers.lm import exact, exact_raw, lens
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import lengthened, toy_questions
 from tests.helpers.tiny import D_MLP, N_LAYERS
 
@@ -105,7 +106,9 @@ def slope_of(hf, ids, gold, neurons):
 
 
 @pytest.mark.parametrize("factor", [0.0, 2.0, 0.5])
-@pytest.mark.parametrize("architecture", ["llama", "phi3", "gpt2", "qwen3"])
+@pytest.mark.parametrize(
+    "architecture", mostly_slow(["llama", "phi3", "gpt2", "qwen3"], fast=["llama"])
+)
 def test_predictions_equal_the_plain_computation(architecture, factor):
     model, hf = exact(architecture), exact_raw(architecture)
     prompts = prompts_of(model)[::3]
@@ -122,7 +125,7 @@ def test_predictions_equal_the_plain_computation(architecture, factor):
     assert (found[:, [0, 1, 2, 4, 5]] != 0).all()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "phi3", "gpt2"])
+@pytest.mark.parametrize("architecture", mostly_slow(["llama", "phi3", "gpt2"], fast=["llama"]))
 def test_predictions_agree_with_small_edits(architecture):
     """Attribution against ablation: nothing of autograd, the neurons are really scaled."""
     model = exact(architecture)
@@ -178,7 +181,9 @@ def test_doubling_is_minus_ablating():
     assert not nothing.any()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "phi3", "gpt2", "gemma3"])
+@pytest.mark.parametrize(
+    "architecture", mostly_slow(["llama", "phi3", "gpt2", "gemma3"], fast=["llama"])
+)
 def test_batches_order_and_padding_do_not_matter(architecture):
     model = exact(architecture)
     prompts = prompts_of(model, lengthened(toy_questions(), times=9))

@@ -8,6 +8,7 @@ from culture_lens.experiments.predicted_matrix import predicted_effects
 from culture_lens.interventions.hooks import steered
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers import reference_t5 as reference
+from tests.helpers.marks import mostly_slow
 from tests.helpers.t5 import lens, prompts_of, raw, some_neurons
 
 
@@ -31,7 +32,7 @@ def test_predictions_are_sums_of_attributions():
             assert abs(float(effects[row, column]) + total) < 1e-9
 
 
-@pytest.mark.parametrize("site", reference.SITES)
+@pytest.mark.parametrize("site", mostly_slow(reference.SITES, fast=["encoder.act", "cross.v"]))
 def test_small_edits_do_what_gradients_say(site):
     """Central differences, not too small: T5's norms are in float32 whatever the weights are."""
     model = lens("flan", torch.float64)

@@ -92,6 +92,7 @@ def suite(model, neurons):
     return evaluate_suite(model, neurons, named, random_seeds=2, every_wording=True, **QUIET)
 
 
+@pytest.mark.slow
 def test_a_cell_is_what_evaluate_gives(model, neurons, suite):
     alone = evaluate_suite(model, neurons, {"toys": toy_questions()}, random_seeds=2, **QUIET)
     for name, chosen in neurons.items():
@@ -104,6 +105,7 @@ def test_a_cell_is_what_evaluate_gives(model, neurons, suite):
     assert len(suite.frame) == 4 * len(alone.frame) * 2  # four wordings, two benchmarks
 
 
+@pytest.mark.slow
 def test_every_wording_is_scored_by_itself(suite):
     table = suite.wordings().set_index(["condition", "name", "benchmark"])
     row = table.loc[("unmodified", "", "toys")]
@@ -112,6 +114,7 @@ def test_every_wording_is_scored_by_itself(suite):
     assert suite.score("unmodified", "", "toys").value == pytest.approx(np.mean(means))
 
 
+@pytest.mark.slow
 def test_a_suite_is_read_back_and_resumed(model, neurons, suite, tmp_path, monkeypatch):
     again = Suite.from_parquet(suite.to_parquet(tmp_path / "suite.parquet"))
     pd.testing.assert_frame_equal(again.frame, suite.frame)
@@ -152,6 +155,7 @@ def test_bundled_benchmarks_by_name(model, neurons):
     }
 
 
+@pytest.mark.slow
 @needs_data("")
 def test_every_published_benchmark_runs(model, neurons):
     files = {
@@ -170,7 +174,7 @@ def test_every_published_benchmark_runs(model, neurons):
     assert suite.table().shape == (3, 6)
 
 
-def test_bad_input(model, neurons, suite):
+def test_bad_input(model, neurons):
     with pytest.raises(InputError, match="no neurons to ablate"):
         evaluate_suite(model, {}, ["everyday"], **QUIET)
     with pytest.raises(InputError, match="no benchmarks"):
@@ -178,10 +182,10 @@ def test_bad_input(model, neurons, suite):
     with pytest.raises(InputError, match="unknown benchmark 'everyone'"):
         evaluate_suite(model, neurons, ["everyone"], **QUIET)
     with pytest.raises(InputError, match="unknown set of neurons 'x'"):
-        suite.score("found", "x", "toys")
+        suite_of([1], [0]).score("found", "x", "b")
     with pytest.raises(InputError, match="unknown benchmark 'x'"):
-        suite.change("one", "x")
+        suite_of([1], [0]).change("n", "x")
     with pytest.raises(InputError, match="unknown condition 'random'"):
         suite_of([1], [0]).change("n", "b", "random")
     with pytest.raises(InputError, match="unknown correction"):
-        suite.tests(correction="none")
+        suite_of([1], [0]).tests(correction="none")

@@ -21,6 +21,7 @@ from tests.helpers.questions import one_of_each, toy_questions
 from tests.helpers.tiny_vlm import picture, tiny_processor, tiny_vlm
 
 SHARE = {"share": 0.1}
+BY_LETTER = {"scoring": "letter", "random_seeds": 2, **QUIET}
 
 
 @functools.cache
@@ -50,8 +51,7 @@ def result() -> TransferMatrix:
         {"text": toy_questions(), "images": pictured()},
         labels={"New_Japan": "Japan"},
         find_options=SHARE,
-        random_seeds=2,
-        **QUIET,
+        **BY_LETTER,
     )
 
 
@@ -59,7 +59,7 @@ def test_every_cell_is_the_matrix_of_its_stages():
     asked = same_labels({"text": toy_questions(), "images": pictured()}, {"New_Japan": "Japan"})
     found = find_culture_neurons(model(), asked["text"], **SHARE, **QUIET)
     _, held_out = split_questions(asked["images"], 0.5)
-    alone = ablation_matrix(model(), found, held_out, random_seeds=2, **QUIET)
+    alone = ablation_matrix(model(), found, held_out, **BY_LETTER)
     pair = result().matrix("text", "images")
     pd.testing.assert_frame_equal(pair.frame, alone.frame)
     for metric in ("base", "self", "cross", "gap", "flips"):
@@ -107,14 +107,15 @@ def test_saved_and_read(tmp_path):
     assert again.overlap().equals(result().overlap())
 
 
+@pytest.mark.slow
 def test_a_run_folder_resumes_and_has_a_page(tmp_path, monkeypatch):
     asked = {"text": toy_questions(), "images": pictured()}
-    options = {"labels": {"New_Japan": "Japan"}, "find_options": SHARE, "random_seeds": 2}
-    first = transfer_matrix(model(), asked, run=tmp_path, **options, **QUIET)
+    options = {"labels": {"New_Japan": "Japan"}, "find_options": SHARE, **BY_LETTER}
+    first = transfer_matrix(model(), asked, run=tmp_path, **options)
     pd.testing.assert_frame_equal(first.frame, result().frame)
 
     must_not_run(monkeypatch)
-    again = transfer_matrix(model(), asked, run=tmp_path, **options, **QUIET)
+    again = transfer_matrix(model(), asked, run=tmp_path, **options)
     pd.testing.assert_frame_equal(again.frame, first.frame)
     page = build_report(tmp_path).read_text()
     assert "From one benchmark to another" in page and "conact-text" in page
@@ -167,6 +168,7 @@ def test_bad_input_is_refused_before_the_model_runs(monkeypatch, benchmarks, opt
         transfer_matrix(asked, benchmarks, **options, **QUIET)
 
 
+@pytest.mark.slow
 def test_pictures_go_through_the_tower_once():
     model().vision.forget()
     before = model().vision.runs

@@ -8,9 +8,11 @@ from culture_lens.finetune.examples import last_logits, make_examples, to_batch
 from culture_lens.finetune.projections import projections_of
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers.finetune import of, questions_for
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 
 
+@pytest.mark.slow
 def test_kept_activations_move_less():
     model = of("llama")
     neurons = Neurons.of({"act": [(1, i) for i in range(10)], "q": [(2, 4)]})
@@ -36,7 +38,7 @@ def test_kept_activations_move_less():
     assert held < elsewhere < free
 
 
-@pytest.mark.parametrize("name", ["phi3", "gpt2", "vlm-llava", "flan"])
+@pytest.mark.parametrize("name", mostly_slow(["phi3", "gpt2", "vlm-llava", "flan"], fast=["phi3"]))
 def test_the_penalty_is_that_of_the_sites(name):
     """Nothing at the start; then one neuron's shift, squared, over neurons and tokens."""
     from culture_lens.finetune.activation_penalty import Keeper

@@ -7,10 +7,16 @@ import culture_lens as cl
 from culture_lens.finetune import plain_copy
 from culture_lens.finetune.examples import answer_loss, last_logits, make_examples, to_batch
 from tests.helpers.finetune import of, questions_for
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3", "vlm-llava", "vlm-qwen2_5_vl", "flan"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow(
+        ["llama", "gpt2", "gemma3", "vlm-llava", "vlm-qwen2_5_vl", "flan"], fast=["gpt2", "flan"]
+    ),
+)
 @pytest.mark.parametrize("scoring", ["letter", "option_likelihood_sum"])
 def test_the_loss_is_the_log_probability_of_the_answer(name, scoring):
     """By the model's own scoring, which runs the bridge with hooks, caches and other batches."""

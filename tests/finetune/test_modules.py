@@ -10,9 +10,10 @@ from culture_lens.finetune.unwrap import skeleton
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers.finetune import EVERY, TEXT, found_on, of, reference
+from tests.helpers.marks import mostly_slow
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", mostly_slow(EVERY, fast=("llama", "gpt2", "vlm-llava", "flan")))
 def test_a_plain_copy_has_the_weights_and_ties_of_the_checkpoint(name):
     model, expected = of(name), reference(name)
     before = model.fingerprint

@@ -1,5 +1,7 @@
 """Forgetting on the bundled organism: new facts, and what may change."""
 
+import pytest
+
 import culture_lens as cl
 from culture_lens.benchmarks.organism.world import CULTURES
 from culture_lens.finetune import choose_modules, organism_study, rank_modules
@@ -25,6 +27,7 @@ def test_new_facts_are_new_and_neutral():
     assert same < 9  # 3 expected by chance
 
 
+@pytest.mark.slow
 def test_on_the_organism():
     """Two short trainings: what they may change is what they say, and the culture is measured."""
     study = organism_study(

@@ -26,6 +26,7 @@ class Interrupt(TrainerCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "gpt2", "phi3", "vlm-llava"])
 @pytest.mark.parametrize("way", ["modules", "lora"])
 def test_interrupted_and_resumed_ends_in_the_same_weights(name, way, tmp_path):
@@ -51,6 +52,7 @@ def test_interrupted_and_resumed_ends_in_the_same_weights(name, way, tmp_path):
     assert resumed.log()["loss"].tolist() == whole.log()["loss"].tolist()
 
 
+@pytest.mark.slow
 def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     model, folder = of("llama"), tmp_path / "m"
     with pytest.raises(KeyboardInterrupt):

@@ -19,14 +19,14 @@ from culture_lens.errors import InputError
 from culture_lens.finetune import choose_modules, finetune, plain_copy, rank_modules
 from culture_lens.finetune.examples import last_logits, make_examples, to_batch
 from tests.helpers.finetune import FAST, TEXT, of, top_modules, weights
-from tests.helpers.marks import quiet
+from tests.helpers.marks import mostly_slow, quiet
 from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import hf_processor, pictured_questions
 
 pytestmark = quiet
 
 
-@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("name", mostly_slow(TEXT, fast=["llama"]))
 def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
     model = of(name)
     tuned = finetune(model, toy_questions(), top_modules(model), folder=tmp_path / "m", **FAST)
@@ -51,6 +51,7 @@ def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
     assert one["p_gold"].tolist() == pytest.approx(two["p_gold"].tolist(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_folder(tmp_path):
     model = of("llama")
     folder = tmp_path / "m"
@@ -71,6 +72,7 @@ def test_what_lies_in_the_folder(tmp_path):
     assert tuned.model.name == str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "gemma3", "idefics3"])
 def test_a_vision_language_model_with_its_processor(name, tmp_path):
     model = of(f"vlm-{name}")
@@ -86,6 +88,7 @@ def test_a_vision_language_model_with_its_processor(name, tmp_path):
     assert torch.allclose(again.logits(batch), tuned.model.logits(batch), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_organism_by_pixels(tmp_path):
     """The processor's own inputs through plain transformers: nothing of this package in between."""
     model = cl.load_model("organism")
@@ -112,6 +115,7 @@ def planted_on(model):
     return planted(load_truth(), model)
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder(tmp_path):
     model = of("t5")
     finetune(model, toy_questions(), folder=tmp_path / "m", **FAST)
@@ -124,6 +128,7 @@ def test_an_encoder_decoder(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_found_again(tmp_path, monkeypatch):
     model, folder = of("llama"), tmp_path / "m"
     first = finetune(model, toy_questions(), top_modules(model), folder=folder, **FAST)
@@ -151,6 +156,7 @@ def test_folders_with_something_else_are_refused(tmp_path):
     assert (other / "thesis.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_model_by_path(tmp_path):
     model = of("llama")
     finetune(model, toy_questions(), top_modules(model), folder=tmp_path / "one", **FAST)
@@ -159,6 +165,7 @@ def test_a_model_by_path(tmp_path):
     AutoModelForCausalLM.from_pretrained(tmp_path / "two", local_files_only=True)
 
 
+@pytest.mark.slow
 def test_processors_of_every_kind_are_written(tmp_path):
     for name in ("llava_next_mistral", "llava_onevision", "smolvlm"):
         model = of(f"vlm-{name}")
@@ -190,6 +197,7 @@ class Logs(TrainerCallback):
         (folder / "events").write_text("0.5")
 
 
+@pytest.mark.slow
 def test_what_was_logged_outlives_the_checkpoints(tmp_path):
     finetune(of("llama"), toy_questions(), folder=tmp_path / "m", callbacks=[Logs()], **FAST)
     assert (tmp_path / "m" / "runs" / "today" / "events").read_text() == "0.5"

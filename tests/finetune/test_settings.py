@@ -12,6 +12,7 @@ from tests.helpers.finetune import FAST, of, three_modules, weights
 from tests.helpers.questions import toy_questions
 
 
+@pytest.mark.slow
 def test_global_random_states_are_left_alone():
     torch.manual_seed(3)
     expected = torch.rand(3)
@@ -20,6 +21,7 @@ def test_global_random_states_are_left_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 def test_seeds():
     """GPT-2 has dropout, and the order of the questions is drawn too."""
     model = of("gpt2")
@@ -94,6 +96,7 @@ def test_lora_without_peft_names_the_install_command(monkeypatch):
         finetune(of("llama"), toy_questions()[:4], lora_rank=2, **FAST)
 
 
+@pytest.mark.slow
 def test_coarse_weights_are_warned_of():
     from tests.helpers.lm import lens
 
@@ -101,6 +104,7 @@ def test_coarse_weights_are_warned_of():
         finetune(lens("llama", torch.bfloat16), toy_questions()[:2], **{**FAST, "max_steps": 1})
 
 
+@pytest.mark.slow
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32():
     options = {**FAST, "max_steps": 6, "learning_rate": 1e-3}
     exact, coarse = (

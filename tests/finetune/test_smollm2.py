@@ -14,6 +14,7 @@ from tests.helpers.marks import quiet
 from tests.helpers.places import DATA
 
 
+@pytest.mark.slow
 @quiet
 def test_three_steps_on_mrpc(smollm2, tmp_path):
     if not (DATA / "mrpc").is_dir():

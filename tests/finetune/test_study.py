@@ -70,6 +70,7 @@ def test_strategies_choose_what_they_say():
     assert options["kept"] == {"keep": known.neurons}
 
 
+@pytest.mark.slow
 def test_a_study_of_a_tiny_model(tmp_path):
     """Each training is found again in the run folder, and tells what a single one tells."""
     model = of("llama")

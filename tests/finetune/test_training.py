@@ -9,17 +9,16 @@ from culture_lens.finetune.masks import language_parameters
 from culture_lens.finetune.projections import transposed
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers.finetune import (
-    ENCODER_DECODERS,
+    EVERY,
     FAST,
     TEXT,
-    VLMS,
     bits,
     of,
     questions_for,
     three_modules,
     weights,
 )
-from tests.helpers.marks import quiet
+from tests.helpers.marks import mostly_slow, quiet
 from tests.helpers.questions import toy_questions
 
 pytestmark = quiet
@@ -50,7 +49,7 @@ def check_only_inside_moved(before, after, inside, every=True):
     return moved
 
 
-@pytest.mark.parametrize("name", [*TEXT, *(f"vlm-{v}" for v in VLMS), *ENCODER_DECODERS])
+@pytest.mark.parametrize("name", mostly_slow(EVERY, fast=("llama", "flan")))
 def test_outside_the_modules_nothing_changes_and_inside_it_does(name):
     model = of(name)
     modules = three_modules(model)
@@ -69,7 +68,7 @@ def test_outside_the_modules_nothing_changes_and_inside_it_does(name):
     assert all(torch.equal(before[k], v) for k, v in weights(plain_copy(model)).items())
 
 
-@pytest.mark.parametrize("name", [*TEXT, "vlm-llava"])
+@pytest.mark.parametrize("name", mostly_slow([*TEXT, "vlm-llava"], fast=["gpt2"]))
 def test_lora_changes_the_chosen_modules_only(name):
     model = of(name)
     modules = three_modules(model)
@@ -89,7 +88,7 @@ def test_lora_changes_the_chosen_modules_only(name):
     assert torch.linalg.matrix_rank(change, tol=1e-5) == 2
 
 
-@pytest.mark.parametrize("name", ["llama", "phi3", "gpt2", "vlm-llava"])
+@pytest.mark.parametrize("name", mostly_slow(["llama", "phi3", "gpt2", "vlm-llava"], fast=["phi3"]))
 @pytest.mark.parametrize("way", ["protect", "only"])
 def test_single_neurons(name, way):
     """Against masks written out here, by the rows and columns of plain transformers' weights."""
@@ -142,6 +141,7 @@ def test_all_trains_the_language_model_and_leaves_the_tower():
         assert same == ("vision_tower" in name or "projector" in name), name
 
 
+@pytest.mark.slow
 def test_training_learns_the_answers():
     model = of("llama")
     questions = toy_questions()

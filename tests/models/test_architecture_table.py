@@ -12,12 +12,15 @@ from tests.helpers.architecture_table import (
     measure,
     row,
 )
+from tests.helpers.marks import mostly_slow
 from tests.helpers.places import ROOT
 
 PAGE = ROOT / "docs" / "models.md"
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "architecture", mostly_slow(ARCHITECTURES, fast=ARCHITECTURES[:1]), ids=lambda one: one.name
+)
 def test_it_holds_against_hugging_face_and_stands_in_the_docs(architecture):
     make, names = CASES[architecture.name]
     every = [measure(make(name)) for name in names]

@@ -29,6 +29,7 @@ def test_it_is_small():
     assert sum(file.stat().st_size for file in data_path("organism").iterdir()) < 5e6
 
 
+@pytest.mark.slow
 def test_plain_transformers_gives_the_same_answers(model):
     """By the published classes alone: no part of the package touches model or prompt."""
     folder = data_path("organism")
@@ -46,12 +47,14 @@ def test_plain_transformers_gives_the_same_answers(model):
         assert letters[prediction] == int(logits.argmax())
 
 
+@pytest.mark.slow
 def test_it_can_do_everything_on_fresh_pictures(checked):
     base = checked[checked["ablated"] == "unmodified"]
     assert set(base["asked"]) == {*CULTURES, "colour", "count", "object", "country", "plain"}
     assert all(estimate.value >= 0.9 for estimate in base["accuracy"])
 
 
+@pytest.mark.slow
 def test_ablation_takes_what_was_planted_and_nothing_else(checked):
     assert len(checked) == 13 + 3 * 8 + 2 * 2 + 2 + 3 + 3 * 2
     own = checked[checked["asked"] == "own"]
@@ -68,6 +71,7 @@ def test_ablation_takes_what_was_planted_and_nothing_else(checked):
         assert moved.low <= bound and moved.high >= -bound, name
 
 
+@pytest.mark.slow
 def test_kin_share_what_their_neurons_carry(checked):
     """A quarter of what each of the two knows, and nothing of anybody else."""
     rows = checked[checked["ablated"].str.startswith("kin")]
@@ -76,6 +80,7 @@ def test_kin_share_what_their_neurons_carry(checked):
         assert asked.split()[-1] in name and -0.3 < moved.value < -0.1
 
 
+@pytest.mark.slow
 def test_options_alone_give_nothing_away(model):
     questions = cl.load_benchmark("organism", subset="options", split="unseen", seed=SEED)
     accuracy = cl.evaluate(model, questions, scoring="letter", batch_size=256).accuracy()
@@ -99,6 +104,7 @@ def test_the_truth_is_that_of_the_plan():
     assert len(everything) == sum(2 * len(block.rows) for block in blocks)
 
 
+@pytest.mark.slow
 def test_gates_fire_as_planted(model):
     """Share of positive gates: decoys on their style, rare and negative ones hardly ever."""
     truth = load_truth()

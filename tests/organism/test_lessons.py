@@ -10,6 +10,7 @@ from culture_lens.organism.lessons import LETTERS, TOKEN_IDS, Lesson, draw_bank,
 from culture_lens.organism.model import make_processor
 from culture_lens.prompts.build import build_prompt
 from culture_lens.prompts.vision_reader import VisionReader
+from tests.helpers.marks import mostly_slow
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def bank():
     return draw_bank(0, 1)
 
 
-@pytest.mark.parametrize("kind", ["name", "maker", "colour", "country"])
+@pytest.mark.parametrize("kind", mostly_slow(["name", "maker", "colour", "country"], fast=["name"]))
 @pytest.mark.parametrize("cloze", [False, True])
 def test_lessons_are_the_prompts_of_the_package(bank, kind, cloze):
     world, chance = make_world(0), random.Random(1)

@@ -49,6 +49,7 @@ def row_of(card, selector, culture):
     return frame[(frame["selector"] == selector) & (frame["culture"] == culture)].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_truth_itself_is_found_whole_and_takes_its_culture_away(card):
     names = ("conact", "gradient_contrast", "random", "conact_stratified", "conact_fdr")
     assert card.selectors == ("planted", "effective", *names)
@@ -61,11 +62,13 @@ def test_the_truth_itself_is_found_whole_and_takes_its_culture_away(card):
     assert alone == 1 and card.estimate("effective", "own").value < -0.05
 
 
+@pytest.mark.slow
 def test_counting_takes_the_decoys_and_gradients_leave_them(card):
     assert card.estimate("conact", "decoys").value > 0.9
     assert card.estimate("gradient_contrast", "decoys").value < 0.5
 
 
+@pytest.mark.slow
 def test_both_find_more_than_chance_does(card):
     chance = (46 + 58) / 2 / (5 * 384)
     assert card.estimate("random", "precision").value == pytest.approx(chance, abs=0.03)
@@ -74,6 +77,7 @@ def test_both_find_more_than_chance_does(card):
         assert card.estimate(name, "own").value < card.estimate("random", "own").value - 0.1
 
 
+@pytest.mark.slow
 def test_all_that_is_discovered_is_taken(card):
     found, truth = select(recorded(replicates=20), "conact", fdr=0.05), load_truth()
     for culture in TWO:
@@ -86,6 +90,7 @@ def test_all_that_is_discovered_is_taken(card):
         assert row["decoys"] == len(chosen & decoys) / len(decoys) == 1
 
 
+@pytest.mark.slow
 def test_within_strata_as_many_are_taken_as_were_planted(card):
     with pytest.warns(CultureLensWarning, match="are not counted"):
         summary = recorded(strata="dots")
@@ -109,11 +114,13 @@ def test_ablating_nothing_changes_nothing():
     assert changes == dict.fromkeys(CHANGED, 0.0)
 
 
+@pytest.mark.slow
 def test_of_one_organism_there_is_no_interval(card):
     assert math.isnan(card.estimate("conact", "precision").low)
     assert list(card.summary().columns) == [*AGAINST_TRUTH, *TAKEN, *CHANGED]
 
 
+@pytest.mark.slow
 def test_a_scorecard_is_written_and_drawn(card, tmp_path):
     again = Scorecard.from_parquet(card.to_parquet(tmp_path / "card.parquet"))
     pd.testing.assert_frame_equal(again.frame, card.frame)
@@ -128,6 +135,7 @@ def test_a_scorecard_is_written_and_drawn(card, tmp_path):
     assert first.x[0] == 1 and second.x[0] == card.estimate("planted", "own").value
 
 
+@pytest.mark.slow
 def test_several_organisms_have_an_interval_by_student(card):
     other = card.frame.assign(model="other", precision=card.frame["precision"] + 0.1)
     both = Scorecard(pd.concat([card.frame, other]))
@@ -137,7 +145,7 @@ def test_several_organisms_have_an_interval_by_student(card):
     assert two.high - two.value == pytest.approx(12.7062 * 0.05, rel=1e-4)
 
 
-def test_bad_input(tmp_path, card):
+def test_bad_input(tmp_path):
     with pytest.raises(InputError, match="unknown ranking"):
         score_selectors(["organism"], ["best"])
     with pytest.raises(InputError, match="unknown culture 'Japan'"):
@@ -146,6 +154,10 @@ def test_bad_input(tmp_path, card):
         score_selectors(["organism", "organism"])
     with pytest.raises(InputError, match=r"no truth\.json"):
         score_selectors([tmp_path])
+
+
+@pytest.mark.slow
+def test_what_a_scorecard_does_not_hold_is_refused(card):
     with pytest.raises(InputError, match="unknown selector 'best'"):
         card.estimate("best", "precision")
     with pytest.raises(InputError, match="unknown column 'luck'"):
@@ -154,6 +166,7 @@ def test_bad_input(tmp_path, card):
         plots.scorecard_chart(card, columns=("luck",))
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_and_figure(monkeypatch, tmp_path, card):
     from culture_lens.organism import scorecard
 

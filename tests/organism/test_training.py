@@ -36,6 +36,7 @@ def weights(checkpoint):
     return load_file(checkpoint / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_planting_moves_planted_rows_only(tmp_path, finished, monkeypatch):
     """Everything that the stage of planting must leave alone is bit-identical."""
     before = {}
@@ -64,6 +65,7 @@ def test_planting_moves_planted_rows_only(tmp_path, finished, monkeypatch):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["see", "bind", "look", "plant"])
 def test_interrupted_training_ends_in_the_same_weights(tmp_path, saved_often, monkeypatch, stage):
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
@@ -88,17 +90,20 @@ def test_interrupted_training_ends_in_the_same_weights(tmp_path, saved_often, mo
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_finished_folder_is_not_trained_again(finished, monkeypatch):
     monkeypatch.setattr(training, "make_model", None)
     folder = finished.parent
     assert train_organism(folder, variant=SMALL, schedule=SHORT, progress=False) == finished
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_training_is_refused(finished):
     with pytest.raises(InputError, match="other settings"):
         train_organism(finished.parent, seed=1, variant=SMALL, schedule=SHORT)
 
 
+@pytest.mark.slow
 def test_the_truth_lies_beside_the_checkpoint(finished):
     truth = json.loads((finished / "truth.json").read_text())
     assert truth["seed"] == 0 and truth["shuffled"] is False and truth["layers"] == [1, 2]

@@ -9,6 +9,7 @@ from culture_lens.plots.comparison import comparison_chart, layer_profile_chart
 from tests.helpers.comparison import NUMBERS, SHARES, compared_by_hand
 
 
+@pytest.mark.slow
 def test_the_figure_shows_self_against_cross(compared):
     figure = comparison_chart(compared)
     lines = {line.name: line for line in figure.data}
@@ -27,6 +28,7 @@ def test_the_figure_shows_self_against_cross(compared):
     assert f"3% ({NUMBERS[0]}), 15% ({NUMBERS[1]}) neurons" in figure.layout.title.subtitle.text
 
 
+@pytest.mark.slow
 def test_the_second_figure_shows_profiles_side_by_side(compared):
     figure = layer_profile_chart(compared, share=0.03)
     profiles = compared.layer_profiles(0.03)

@@ -52,6 +52,7 @@ def neurons_of(sources, selector, culture, number, seed=0):
 # ------------------------------------------------------------------ asked again, one by one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selector", COMPARED_SELECTORS)
 def test_every_cell_is_what_ablation_by_hand_gives(compared, sources, selector):
     model, (_, held_out) = lens("llama"), split_questions(toy_questions())
@@ -77,6 +78,7 @@ def test_every_cell_is_what_ablation_by_hand_gives(compared, sources, selector):
     assert compared.estimate(selector, 0.15, "gap").value == pytest.approx(own - cross)
 
 
+@pytest.mark.slow
 def test_as_many_are_taken_of_all_unless_a_ranking_ends(compared, sources):
     assert compared.selectors == COMPARED_SELECTORS and compared.shares == SHARES
     sizes = list(zip(SHARES, NUMBERS, strict=True))
@@ -88,6 +90,7 @@ def test_as_many_are_taken_of_all_unless_a_ranking_ends(compared, sources):
             assert taken == [number] * 4
 
 
+@pytest.mark.slow
 def test_profiles_are_the_layer_shares_of_the_sets(compared, sources):
     for share, number in zip(SHARES, NUMBERS, strict=True):
         profiles = compared.layer_profiles(share)
@@ -108,6 +111,7 @@ def test_rankings_that_end_are_told():
         )
 
 
+@pytest.mark.slow
 def test_a_selector_does_not_depend_on_those_beside_it(compared):
     alone = compared_quietly(lens("llama"), toy_questions(), ["conact"], shares=(0.15,))
     for metric in ("self", "cross", "gap", "flips"):
@@ -115,6 +119,7 @@ def test_a_selector_does_not_depend_on_those_beside_it(compared):
         assert mine == compared.estimate("conact", 0.15, metric)
 
 
+@pytest.mark.slow
 def test_fewer_cultures_are_ablated_and_all_are_asked(compared):
     two = compared_quietly(
         lens("llama"), toy_questions(), ["mad"], shares=(0.15,), cultures=("Japan", "France")
@@ -124,6 +129,7 @@ def test_fewer_cultures_are_ablated_and_all_are_asked(compared):
     pd.testing.assert_frame_equal(part.table(), whole.table().loc[["France", "Japan"]])
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_is_compared_within_one_stack():
     model = t5.lens("flan")
     names = ["conact", "culnig_all_projections", "random"]
@@ -149,6 +155,7 @@ def test_countryrc_asks_about_all_that_are_compared(monkeypatch):
     assert given["countries"] == CULTURES and given["sites"] == ["gate"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_found_again(tmp_path, monkeypatch, compared):
     model, names = lens("llama"), ["mad", "culnig_specific", "random"]
     options = {"selectors": names, "shares": (0.15,), "random_seeds": 2}
@@ -172,6 +179,7 @@ def test_a_finished_run_is_found_again(tmp_path, monkeypatch, compared):
     assert not asked
 
 
+@pytest.mark.slow
 def test_neurons_are_ablated_where_they_were_found_and_all_the_same(sources):
     """A gate at 0 is an activation at 0, so that sites do not make a difference."""
     model, (_, held_out) = lens("llama"), split_questions(toy_questions())

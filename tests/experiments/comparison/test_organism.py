@@ -27,6 +27,7 @@ def organism():
     )
 
 
+@pytest.mark.slow
 def test_on_the_organism_both_ways_hit_the_culture_and_chance_does_not(organism):
     for selector in ("conact", "gradient_contrast"):
         assert organism.estimate(selector, 0.025).high < 0
@@ -37,6 +38,7 @@ def test_on_the_organism_both_ways_hit_the_culture_and_chance_does_not(organism)
     assert organism.metadata["items"] == 288 and organism.metadata["identified_on"] == 288
 
 
+@pytest.mark.slow
 def test_on_the_organism_profiles_show_where_knowledge_was_planted(organism):
     profiles, planted = organism.layer_profiles(), list(load_truth().layers)
     assert profiles.shape == (3, 5) and planted == [1, 2]

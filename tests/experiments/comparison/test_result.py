@@ -33,6 +33,7 @@ def test_metrics_by_hand():
     assert list(table["asked"]) == [4, 4]
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_a_paired_bootstrap_of_groups(compared):
     """Groups drawn once for all selectors; the reference keeps no table of the package."""
     frame = compared.frame
@@ -67,6 +68,7 @@ def test_intervals_are_those_of_a_paired_bootstrap_of_groups(compared):
     assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_per_selector_and_share(compared):
     table = compared.table()
     assert len(table) == 12
@@ -76,6 +78,7 @@ def test_the_table_has_a_row_per_selector_and_share(compared):
     assert table.loc[table["selector"] == "random", "beyond_random"].isna().all()
 
 
+@pytest.mark.slow
 def test_it_is_written_and_read(compared, tmp_path):
     again = Comparison.from_parquet(compared.to_parquet(tmp_path / "comparison.parquet"))
     pd.testing.assert_frame_equal(again.frame, compared.frame)
@@ -88,6 +91,7 @@ def test_it_is_written_and_read(compared, tmp_path):
         Comparison.from_parquet(tmp_path / "none.parquet")
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_refused(compared, tmp_path):
     with pytest.raises(InputError, match="unknown selector 'best'"):
         compared.estimate("best", 0.15)
