@@ -16,11 +16,10 @@ from culture_lens.prompts.prompt import Role
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select
 from tests.helpers import reference
-from tests.helpers.lm import lens, raw
+from tests.helpers.lm import each_architecture, lens, raw
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import many, toy_questions
 from tests.helpers.reference import reference_inputs
-from tests.helpers.tiny import ARCHITECTURES
 
 # ------------------------------------------------------------------ splits
 
@@ -125,7 +124,7 @@ def test_a_shard_may_hold_an_item_without_a_counted_token(tmp_path, monkeypatch)
 # ------------------------------------------------------------------ the whole way
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_find_equals_the_reference_from_end_to_end(architecture):
     model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
     questions = toy_questions()

@@ -18,7 +18,7 @@ from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
-from tests.helpers.lm import lens, raw, spoilt
+from tests.helpers.lm import each_architecture, lens, raw, spoilt
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference import reference_inputs
 from tests.helpers.smollm2 import needs_smollm2
@@ -59,7 +59,7 @@ def assert_same_counts(one, other):
 # ------------------------------------------------------------------ against the reference
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_counts_equal_the_reference_in_float32(architecture):
     """One sequence at a time on both sides: the arithmetic is the same, so are the signs."""
     model, hf = lens(architecture), raw(architecture)
@@ -75,7 +75,7 @@ def test_counts_equal_the_reference_in_float32(architecture):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_counts_equal_the_reference_in_float64(architecture, batch_size):
     """Padded, batched, with the common prefix run once."""
     model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
@@ -90,7 +90,7 @@ def test_counts_equal_the_reference_in_float64(architecture, batch_size):
     assert_counts_equal(summary, "act", *reference.mlp_gate_counts(hf, *inputs))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_sums_and_squares_equal_the_reference(architecture):
     model, hf = lens(architecture), raw(architecture)
     prompts = prompts_of(model)
@@ -128,7 +128,7 @@ def test_smollm2_counts_equal_the_reference():
 # ------------------------------------------------------------------ nothing but the tokens counts
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_batch_size_order_padding_and_split_do_not_matter(architecture):
     model = lens(architecture, torch.float64)
     prompts = prompts_of(model)

@@ -10,10 +10,10 @@ from culture_lens.prompts.prompt import Role
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
 from tests.helpers.questions import toy_questions
-from tests.helpers.t5 import SITE_CASES, lens, prompts_of, raw
+from tests.helpers.t5 import each_site, lens, prompts_of, raw
 
 
-@pytest.mark.parametrize(("family", "site"), SITE_CASES)
+@each_site
 def test_counts_and_sums_at_every_site(family, site):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     prompts = prompts_of(model)

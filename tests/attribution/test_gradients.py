@@ -15,9 +15,9 @@ from culture_lens.questions.question import PromptFormat, Question
 from tests.helpers import reference_culnig as reference
 from tests.helpers.forwards import must_not_run
 from tests.helpers.gradients import as_tables, assert_equal_to, reference_items, scored, sites_of
-from tests.helpers.lm import exact, exact_raw, lens, raw
+from tests.helpers.lm import each_architecture, exact, exact_raw, lens, raw
 from tests.helpers.questions import lengthened, toy_questions
-from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
+from tests.helpers.tiny import D_MLP, N_LAYERS
 
 TOKENS = ("maximum", "sum", "last")
 
@@ -25,7 +25,7 @@ TOKENS = ("maximum", "sum", "last")
 # ------------------------------------------------------------------ the reference itself
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_the_reference_is_right_about_small_nudges(architecture):
     """No autograd: the raw projection is nudged at one neuron and token, and P looked at."""
     hf, model = exact_raw(architecture), exact(architecture)
@@ -67,7 +67,7 @@ def test_the_reference_is_right_about_small_nudges(architecture):
 
 @pytest.mark.parametrize("aggregation", TOKENS)
 @pytest.mark.parametrize("control", [False, True])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_scores_equal_the_reference_in_float64(architecture, control, aggregation):
     model, questions = exact(architecture), toy_questions()
     found = scored(model, questions, control=control, aggregation=aggregation, batch_size=5)
@@ -81,7 +81,7 @@ def test_scores_equal_the_reference_in_float64(architecture, control, aggregatio
 
 
 @pytest.mark.parametrize("control", [False, True])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_scores_equal_the_reference_in_float32(architecture, control):
     model, questions = lens(architecture), toy_questions()
     found = scored(model, questions, control=control, batch_size=5)
@@ -91,7 +91,7 @@ def test_scores_equal_the_reference_in_float32(architecture, control):
     assert_equal_to(found, expected, 0, of_largest=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_every_item_by_itself_equals_the_reference(architecture):
     model, questions = exact(architecture), toy_questions()[3:7]
     for question, (ids, gold, culture) in zip(
@@ -131,7 +131,7 @@ def test_sites_alone_are_those_of_all_together():
 
 
 @pytest.mark.parametrize("control", [False, True])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_batch_size_order_and_padding_do_not_matter(architecture, control):
     model = exact(architecture)
     questions = lengthened(toy_questions())
@@ -146,7 +146,7 @@ def test_batch_size_order_and_padding_do_not_matter(architecture, control):
 
 
 @pytest.mark.parametrize("aggregation", TOKENS)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_padding_by_hand_and_its_token_do_not_matter(architecture, aggregation):
     model = exact(architecture)
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)

@@ -11,9 +11,8 @@ from culture_lens.interventions.hooks import ablated
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers import reference_culnig as reference
 from tests.helpers.gradients import assert_equal_to, assert_same, reference_items, scored, sites_of
-from tests.helpers.lm import exact, exact_raw, lens
+from tests.helpers.lm import each_architecture, exact, exact_raw, lens
 from tests.helpers.questions import toy_questions
-from tests.helpers.tiny import ARCHITECTURES
 
 
 def facts_of(model):
@@ -27,7 +26,7 @@ def facts_of(model):
     )
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_the_model_is_left_as_it_was(architecture):
     model = lens(architecture)
     before, state = facts_of(model), torch.get_rng_state()

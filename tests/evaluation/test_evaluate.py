@@ -15,10 +15,9 @@ from culture_lens.questions.question import PromptFormat, Question, with_format
 from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
-from tests.helpers.lm import lens, raw
+from tests.helpers.lm import each_architecture, lens, raw
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import toy_questions
-from tests.helpers.tiny import ARCHITECTURES
 
 CHOSEN = {0: [1, 7, 40], 1: [3, 5], 2: [0, 47]}
 NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
@@ -38,7 +37,7 @@ def same(one: pd.DataFrame, other: pd.DataFrame, tolerance=1e-5):
 
 
 @pytest.mark.parametrize("neurons", [None, NEURONS])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_predictions_equal_the_reference(architecture, neurons):
     model, hf = lens(architecture), raw(architecture)
     questions, chosen = toy_questions(), CHOSEN if neurons else {}

@@ -19,10 +19,11 @@ from culture_lens.storage.runs import Run
 from tests.helpers import reference, tiny_t5
 from tests.helpers import vlm as vlm_helpers
 from tests.helpers.forwards import rows_refused_beyond
-from tests.helpers.lm import lens, raw
+from tests.helpers.lm import each_architecture, lens, raw
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import toy_questions
-from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
+from tests.helpers.t5 import each_family
+from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 CHOSEN = {layer: list(range(0, 48, 2)) for layer in range(3)}
 NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
@@ -60,7 +61,7 @@ def rerun(model, prompt, length=LENGTH):
 
 
 @pytest.mark.parametrize("neurons", [None, NEURONS])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_tokens_equal_those_of_the_reference(architecture, neurons):
     model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
     prompts, chosen = prompts_of(model), CHOSEN if neurons else {}
@@ -83,7 +84,7 @@ def test_tokens_equal_those_of_the_reference(architecture, neurons):
     assert max(lengths) == LENGTH
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_tokens_equal_those_of_transformers(architecture):
     model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
     prompts = prompts_of(model)
@@ -103,7 +104,7 @@ def test_tokens_equal_those_of_transformers(architecture):
         assert list(tokens) == whole[: first_end(whole, stop_ids(model))]
 
 
-@pytest.mark.parametrize("family", tiny_t5.FAMILIES)
+@each_family
 def test_encoder_decoders_write_behind_what_the_decoder_is_given(family):
     model = load_model(
         f"tiny-{family}",

@@ -16,9 +16,9 @@ from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import PromptFormat, Question, with_format
 from tests.helpers import reference
-from tests.helpers.lm import lens, raw, raw_logits, wide_gemma3
+from tests.helpers.lm import each_architecture, lens, raw, raw_logits, wide_gemma3
 from tests.helpers.questions import toy_questions
-from tests.helpers.tiny import ARCHITECTURES, tiny_tokenizer
+from tests.helpers.tiny import tiny_tokenizer
 
 LONG_HEAD = PromptFormat(cloze="People of many countries answer questions like this.\n{question}")
 
@@ -84,7 +84,7 @@ def ablated_log_likelihood(hf, context, option, chosen):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_likelihoods_equal_the_reference(architecture, batch_size):
     model, hf = lens(architecture), raw(architecture)
     prompts = build_prompts(mixed_questions(), model.tokenizer, style="cloze")
@@ -93,7 +93,7 @@ def test_likelihoods_equal_the_reference(architecture, batch_size):
     assert 1 in lengths and max(lengths) > 10
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_likelihoods_where_every_option_is_one_token(architecture):
     model, hf = lens(architecture), raw(architecture)
     asked = [
@@ -104,7 +104,7 @@ def test_likelihoods_where_every_option_is_one_token(architecture):
     assert check_likelihoods(model, hf, [collate(prompts, model.pad_id)]) == {1}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_likelihoods_behind_a_prefix_that_was_run_once(architecture):
     if architecture == "gemma3":
         from culture_lens.models.load import load_model
@@ -120,7 +120,7 @@ def test_likelihoods_behind_a_prefix_that_was_run_once(architecture):
     assert len(check_likelihoods(model, hf, work)) > 2
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_likelihoods_under_ablation(architecture):
     model, hf = lens(architecture), raw(architecture)
     chosen = {0: [1, 7], 1: [3, 5, 8], 2: [40]}
@@ -133,7 +133,7 @@ def test_likelihoods_under_ablation(architecture):
 # ------------------------------------------------------------------ letters
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_letters_equal_the_reference(architecture):
     model, hf = lens(architecture), raw(architecture)
     prompts = build_prompts(mixed_questions(), model.tokenizer)

@@ -21,10 +21,10 @@ from tests.helpers.vlm import (
     prompts_of,
     whole_matrix,
 )
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 
 
-@each_architecture
+@each_vlm
 def test_each_picture_goes_through_the_tower_once(architecture):
     """Under every mask and seed, in every later call, with several questions on a picture."""
     questions = pictured_questions()
@@ -40,7 +40,7 @@ def test_each_picture_goes_through_the_tower_once(architecture):
     assert len(runs) == model.vision.runs == 5
 
 
-@each_architecture
+@each_vlm
 def test_with_memory_for_one_picture_the_matrix_is_the_same(architecture):
     """One picture is looked at under all masks before the next one is."""
     questions = pictured_questions()

@@ -4,15 +4,21 @@ import functools
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
 from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, with_format
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference_culnig import norms_in_own_dtype
-from tests.helpers.tiny import tiny_model, tiny_tokenizer
+from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
+
+each_architecture = pytest.mark.parametrize(
+    "architecture", mostly_slow(ARCHITECTURES, fast=("llama", "gpt2"))
+)
 
 
 @functools.cache

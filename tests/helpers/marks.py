@@ -1,5 +1,7 @@
 """Marks and options that many test files give to tests and calls."""
 
+from collections.abc import Iterable, Sequence
+
 import pytest
 
 from tests.helpers.places import DATA
@@ -14,3 +16,13 @@ def needs_data(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         not place.exists(), reason=f"no published rows at {place} (set CULTURE_LENS_DATA)"
     )
+
+
+def mostly_slow(cases: Iterable, fast: Sequence) -> list:
+    """Mark every case slow but those that the fast tests cover; a tuple is several values."""
+    return [
+        case
+        if case in fast
+        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
+        for case in cases
+    ]

@@ -2,6 +2,7 @@
 
 import functools
 
+import pytest
 import torch
 
 from culture_lens.models.load import load_model
@@ -9,6 +10,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers import reference_t5 as reference
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny_t5 import FAMILIES, tiny_model, tiny_tokenizer
 
@@ -76,3 +78,10 @@ SITE_CASES = [
     for site in reference.SITES
     if not (family == "t5" and site.endswith(".up"))
 ]
+each_family = pytest.mark.parametrize("family", mostly_slow(FAMILIES, fast=("flan",)))
+each_site = pytest.mark.parametrize(
+    ("family", "site"),
+    mostly_slow(
+        SITE_CASES, fast=[("flan", "encoder.act"), ("flan", "cross.k"), ("t5", "decoder.q")]
+    ),
+)

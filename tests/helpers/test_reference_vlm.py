@@ -15,11 +15,11 @@ from tests.helpers.reference_vlm import (
 )
 from tests.helpers.tiny import D_MLP, N_HEADS, N_KV_HEADS, N_LAYERS
 from tests.helpers.tiny_vlm import tiny_vlm
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 from tests.helpers.vlm_made import WHERE, item
 
 
-@each_architecture
+@each_vlm
 def test_sites(architecture):
     hf, inputs = tiny_vlm(architecture), item(architecture)
     n_pos, d_head = inputs["input_ids"].shape[1], 16 if architecture == "gemma3" else 8
@@ -39,7 +39,7 @@ def test_sites(architecture):
     assert changed[:, where].all() and not changed[:, : where.argmax()].any()
 
 
-@each_architecture
+@each_vlm
 def test_edits(architecture):
     hf, inputs = tiny_vlm(architecture), item(architecture)
     plain = vlm_logits(hf, inputs)
@@ -69,7 +69,7 @@ def test_edits(architecture):
     assert torch.equal(vlm_edited_logits(hf, inputs, {}), plain)
 
 
-@each_architecture
+@each_vlm
 def test_image_tower_is_left_alone_by_edits(architecture):
     hf, inputs = tiny_vlm(architecture), item(architecture)
     stack, seen = hf.get_decoder(), []
@@ -82,7 +82,7 @@ def test_image_tower_is_left_alone_by_edits(architecture):
     assert torch.equal(*seen)
 
 
-@each_architecture
+@each_vlm
 def test_attribution_is_the_slope(architecture):
     hf, inputs, token = tiny_vlm(architecture).double(), item(architecture, WHERE), 300
     inputs = {n: v.double() if v.is_floating_point() else v for n, v in inputs.items()}

@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.helpers import reference
+from tests.helpers.lm import each_architecture
 from tests.helpers.tiny import (
     ARCHITECTURES,
     D_MLP,
@@ -39,7 +40,7 @@ def raw_logits(hf, ids, mask):
         return hf(input_ids=ids, attention_mask=mask, position_ids=positions).logits
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_bos_is_added_by_those_who_have_one(architecture):
     tokenizer = tiny_tokenizer(architecture)
     plain = tokenizer("Answer", add_special_tokens=False)["input_ids"]
@@ -48,7 +49,7 @@ def test_bos_is_added_by_those_who_have_one(architecture):
     assert tokenizer.pad_token_id is not None and tokenizer.eos_token_id is not None
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_template_and_careless_encoding(architecture):
     tokenizer = tiny_tokenizer(architecture)
     if architecture == "gpt2":
@@ -78,7 +79,7 @@ def test_peculiar_templates():
     assert qwen3.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_letters_are_single_tokens(architecture):
     tokenizer = tiny_tokenizer(architecture)
     assert len(tokenizer) == N_VOCAB
@@ -89,7 +90,7 @@ def test_letters_are_single_tokens(architecture):
     assert whole[:-1] == prefix and tokenizer.decode(whole[-1:]) == "B"
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_reload_from_folder(architecture, tmp_path):
     hf, tokenizer = tiny_model(architecture), tiny_tokenizer(architecture)
     hf.save_pretrained(tmp_path)
@@ -110,7 +111,7 @@ def test_reload_from_folder(architecture, tmp_path):
     assert torch.equal(raw_logits(hf_again, ids, mask), raw_logits(hf, ids, mask))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_model_depends_on_seed_and_tokens(architecture):
     hf = tiny_model(architecture)
     assert hf.dtype == torch.float32 and not hf.training
@@ -124,7 +125,7 @@ def test_model_depends_on_seed_and_tokens(architecture):
 
 
 @pytest.mark.parametrize("place", ["folder", "memory"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_bridge_boots_and_agrees(architecture, place, tmp_path):
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -161,7 +162,7 @@ def test_bridge_boots_and_agrees(architecture, place, tmp_path):
         assert np.abs(seen[name][row].flatten(1).numpy() - values).max() < 1e-5
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_counts(architecture):
     hf, tokenizer = tiny_model(architecture), tiny_tokenizer(architecture)
     sequences = [tokenizer(text)["input_ids"] for text in TEXTS]
@@ -184,7 +185,7 @@ def test_counts(architecture):
         assert 0 <= table.min() < table.max() <= totals["Japan"]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_ablation(architecture):
     hf, tokenizer = tiny_model(architecture), tiny_tokenizer(architecture)
     ids, mask = left_padded(tokenizer)
@@ -228,7 +229,7 @@ def test_window_of_gemma3_bites():
     assert difference[:GEMMA_WINDOW].max() < 1e-5 < 0.01 < difference[-1]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_left_padding_and_likelihood(architecture):
     hf, tokenizer = tiny_model(architecture), tiny_tokenizer(architecture)
     ids, mask = left_padded(tokenizer)

@@ -19,7 +19,7 @@ from tests.helpers.tiny_vlm import (
     tiny_vlm,
 )
 from tests.helpers.vlm_configs import N_VOCAB
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 from tests.helpers.vlm_made import FOOD, SQUARE, TALL, WHERE, WIDE, item, prompt
 
 COUNTS = {
@@ -56,7 +56,7 @@ def left_padded(processor, items):
     )
 
 
-@each_architecture
+@each_vlm
 def test_real_classes(architecture):
     hf, processor = tiny_vlm(architecture), tiny_processor(architecture)
     name = FAMILIES[architecture].name
@@ -71,14 +71,14 @@ def test_real_classes(architecture):
     assert len(text_layers(hf)) == N_LAYERS and len(processor.tokenizer) == N_VOCAB
 
 
-@each_architecture
+@each_vlm
 def test_letters_are_single_tokens(architecture):
     tokenizer = tiny_processor(architecture).tokenizer
     for text in (*"ABCDE", *(" " + letter for letter in "ABCDE")):
         assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) == 1
 
 
-@each_architecture
+@each_vlm
 def test_template_with_and_without_picture(architecture):
     processor = tiny_processor(architecture)
     pictured, plain = prompt(processor), prompt(processor, pictured=False)
@@ -94,7 +94,7 @@ def test_template_with_and_without_picture(architecture):
     assert ("You are a helpful" in plain) == (architecture in ("llava_next_qwen2", "qwen2_5_vl"))
 
 
-@each_architecture
+@each_vlm
 def test_bos_is_there_once(architecture):
     processor = tiny_processor(architecture)
     bos = processor.tokenizer.bos_token_id
@@ -103,7 +103,7 @@ def test_bos_is_there_once(architecture):
         assert ids["input_ids"][0].tolist().count(bos) == (bos is not None)
 
 
-@each_architecture
+@each_vlm
 def test_image_tokens_match_features(architecture):
     hf = tiny_vlm(architecture)
     counts = COUNTS[architecture.replace("_mistral", "").replace("_next_qwen2", "_next")]
@@ -116,7 +116,7 @@ def test_image_tokens_match_features(architecture):
         assert image_positions(hf, inputs).sum() == len(features) == count
 
 
-@each_architecture
+@each_vlm
 def test_pictures_of_every_mode_and_odd_size(architecture):
     hf, processor = tiny_vlm(architecture), tiny_processor(architecture)
     for image in (
@@ -128,7 +128,7 @@ def test_pictures_of_every_mode_and_odd_size(architecture):
         assert vlm_logits(hf, processed(processor, prompt(processor), image)).isfinite().all()
 
 
-@each_architecture
+@each_vlm
 def test_logits_depend_on_picture_and_question_and_seed(architecture):
     state = torch.get_rng_state()
     hf = tiny_vlm(architecture)
@@ -150,7 +150,7 @@ def test_pictures():
     assert picture(1, 30, 20, "L").size == (30, 20) and picture(1, mode="L").mode == "L"
 
 
-@each_architecture
+@each_vlm
 def test_round_trip_through_a_folder(architecture, tmp_path):
     save_vlm(architecture, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
@@ -175,7 +175,7 @@ def test_round_trip_through_a_folder(architecture, tmp_path):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@each_architecture
+@each_vlm
 def test_one_alone_equals_the_same_in_a_left_padded_batch(architecture, attention):
     hf, processor = tiny_vlm(architecture), tiny_processor(architecture)
     hf.set_attn_implementation(attention)

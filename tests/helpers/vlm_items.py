@@ -14,6 +14,7 @@ from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import Role
 from culture_lens.prompts.shared_prefix import shared_prefix_lengths
 from tests.helpers.closeness import relative
+from tests.helpers.marks import mostly_slow
 from tests.helpers.reference_vlm import at_site, vlm_logits
 from tests.helpers.tiny_vlm import VLM_ARCHITECTURES
 from tests.helpers.vlm import (
@@ -30,9 +31,11 @@ from tests.helpers.vlm import (
 )
 
 F64 = torch.float64
-each = pytest.mark.parametrize("name", NAMES)
-each_sharing = pytest.mark.parametrize("name", SHARING)
-each_architecture = pytest.mark.parametrize("architecture", VLM_ARCHITECTURES)
+FAST = ("llava", "qwen2_5_vl")
+"""The models that the fast tests cover."""
+each = pytest.mark.parametrize("name", mostly_slow(NAMES, FAST))
+each_sharing = pytest.mark.parametrize("name", mostly_slow(SHARING, FAST))
+each_vlm = pytest.mark.parametrize("architecture", mostly_slow(VLM_ARCHITECTURES, FAST))
 TEXT_ROLES = (Role.QUESTION, Role.OPTIONS)
 
 

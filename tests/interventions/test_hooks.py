@@ -19,14 +19,14 @@ from culture_lens.prompts.build import build_prompts
 from tests.helpers import reference
 from tests.helpers.closeness import assert_close, relative
 from tests.helpers.edits import batch_of, edited_raw, reference_logits
-from tests.helpers.lm import lens, raw
+from tests.helpers.lm import each_architecture, lens, raw
 from tests.helpers.neurons import CHOSEN, NEURONS, OTHERS
-from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
+from tests.helpers.tiny import D_MLP, N_LAYERS
 
 # ------------------------------------------------------------------ against the reference
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_ablated_neurons(architecture):
     model, hf = lens(architecture), raw(architecture)
     batch = batch_of(model)
@@ -41,7 +41,7 @@ def test_ablated_neurons(architecture):
 
 
 @pytest.mark.parametrize("alpha", [0.5, -0.5, 2.0])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_steered_neurons(architecture, alpha):
     model, hf = lens(architecture), raw(architecture)
     batch = batch_of(model)
@@ -66,7 +66,7 @@ def test_steering_by_minus_one_is_ablation_and_the_default_is_a_half():
 
 
 @pytest.mark.parametrize("site", ["gate", "up", "q", "k", "v"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_every_site_is_edited_where_the_raw_module_is(architecture, site):
     model, hf = lens(architecture), raw(architecture)
     if site not in model.widths:
@@ -87,7 +87,7 @@ def test_every_site_is_edited_where_the_raw_module_is(architecture, site):
     assert_close(found, edited_raw(hf, batch, site, 1, columns, lambda x: 2 * x))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_gate_post_and_act_at_zero_are_one(architecture):
     model = lens(architecture)
     batch = batch_of(model)
@@ -99,7 +99,7 @@ def test_gate_post_and_act_at_zero_are_one(architecture):
     assert_close(logits[2], logits[0])
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_fixed_values_and_means(architecture):
     model, hf = lens(architecture), raw(architecture)
     batch = batch_of(model)

@@ -10,10 +10,18 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
-from tests.helpers.t5 import ROUNDING, SITE_CASES, as_raw, lens, prompts_of, raw, some_neurons
+from tests.helpers.t5 import (
+    ROUNDING,
+    as_raw,
+    each_site,
+    lens,
+    prompts_of,
+    raw,
+    some_neurons,
+)
 
 
-@pytest.mark.parametrize(("family", "site"), SITE_CASES)
+@each_site
 def test_an_edit_is_the_same_edit_of_the_raw_module(family, site):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     prompts = prompts_of(model)[4:10]  # with and without an answer prefix

@@ -11,13 +11,12 @@ from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import Question
 from tests.helpers.closeness import assert_close
 from tests.helpers.edits import batch_of, reference_logits
-from tests.helpers.lm import lens, raw
+from tests.helpers.lm import each_architecture, lens, raw
 from tests.helpers.neurons import CHOSEN, NEURONS, OTHERS
 from tests.helpers.questions import toy_questions
-from tests.helpers.tiny import ARCHITECTURES
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_each_row_has_its_own_neurons(architecture):
     model, hf = lens(architecture), raw(architecture)
     batch = batch_of(model, 4)

@@ -8,12 +8,11 @@ from culture_lens.interventions.hooks import ablated, ablation_hooks, enhance, s
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers.closeness import assert_close, relative
 from tests.helpers.edits import batch_of, edited_raw
-from tests.helpers.lm import lens, raw
+from tests.helpers.lm import each_architecture, lens, raw
 from tests.helpers.neurons import NEURONS
-from tests.helpers.tiny import ARCHITECTURES
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 @pytest.mark.parametrize("site", ["gate", "up", "q", "k", "v"])
 def test_suppress_and_enhance_edit_raw_projections(architecture, site):
     model, hf = lens(architecture), raw(architecture)

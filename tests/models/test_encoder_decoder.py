@@ -20,11 +20,13 @@ from culture_lens.prompts.shared_prefix import shared_prefix_lengths
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
 from tests.helpers.lm import lens as decoder_only
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.t5 import (
     ROUNDING,
     SITE_CASES,
     as_raw,
+    each_family,
     lens,
     prompts_of,
     raw,
@@ -34,7 +36,6 @@ from tests.helpers.t5 import (
 from tests.helpers.tiny_t5 import (
     D_HEAD,
     D_MLP,
-    FAMILIES,
     LAYERS,
     N_HEADS,
     PAD,
@@ -45,7 +46,7 @@ from tests.helpers.tiny_t5 import (
 # ------------------------------------------------------------------ what is loaded
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each_family
 def test_a_model_and_its_sites(family):
     model = lens(family)
     assert isinstance(model, EncoderDecoder)
@@ -76,7 +77,7 @@ def test_context_comes_from_the_tokenizer_or_is_that_of_t5():
     assert load_model("t", hf_model=hf, tokenizer=tokenizer).context == 99
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each_family
 def test_folder_round_trip(family, tmp_path):
     save_t5(family, tmp_path)
     loaded, model = load_model(tmp_path), lens(family)
@@ -98,7 +99,7 @@ def test_models_of_one_stack_are_as_they_were():
 
 @pytest.mark.parametrize("attention", ["native", "eager"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("family", FAMILIES)
+@each_family
 def test_logits_are_those_of_hugging_face(family, dtype, attention):
     """A batch padded on both sides against one unpadded item at a time."""
     model, hf = lens(family, dtype, attention), raw(family, dtype)
@@ -148,7 +149,7 @@ def test_half_precision(dtype, attention, tmp_path):
 # ------------------------------------------------------------------ options
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each_family
 def test_option_likelihoods(family):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     prompts = prompts_of(model, toy_questions(), "cloze")
@@ -163,7 +164,10 @@ def test_option_likelihoods(family):
             assert_close(torch.tensor(answer.scores), torch.tensor(expected).double())
 
 
-@pytest.mark.parametrize(("family", "site"), [case for case in SITE_CASES if case[0] != "mt5"])
+@pytest.mark.parametrize(
+    ("family", "site"),
+    mostly_slow([case for case in SITE_CASES if case[0] != "mt5"], fast=[("flan", "cross.v")]),
+)
 def test_option_likelihoods_under_edits(family, site):
     """Rows with sets of their own, edited while the encoder runs and while every option runs."""
     model, hf = lens(family, torch.float64), raw(family, torch.float64)

@@ -11,6 +11,7 @@ from culture_lens.questions.question import PromptFormat
 from tests.helpers.lm import (
     LONG_HEAD,
     captured,
+    each_architecture,
     lens,
     live_hooks,
     prompts_of,
@@ -18,13 +19,13 @@ from tests.helpers.lm import (
     raw_logits,
     wide_gemma3,
 )
-from tests.helpers.tiny import ARCHITECTURES, N_LAYERS, tiny_model, tiny_tokenizer
+from tests.helpers.tiny import N_LAYERS, tiny_model, tiny_tokenizer
 
 # ------------------------------------------------------------------ the same model
 
 
 @pytest.mark.parametrize("attention", ["native", "eager"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_logits_are_those_of_hugging_face(architecture, attention):
     if attention == "native":
         model = lens(architecture)
@@ -42,7 +43,7 @@ def test_logits_are_those_of_hugging_face(architecture, attention):
     assert (found - expected).abs().max() < 2e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_padded_equals_unpadded(architecture):
     model = lens(architecture, torch.float64)
     prompts = prompts_of(model)
@@ -54,7 +55,7 @@ def test_padded_equals_unpadded(architecture):
     assert alone.std(0).mean() > 0.1
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_a_prefix_run_once_changes_nothing(architecture):
     if architecture == "gemma3":
         model = load_model(
@@ -158,7 +159,7 @@ def test_attention_patterns_fire_under_eager_only():
 # ------------------------------------------------------------------ hooks come off
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_nothing_stays_hooked_after_an_exception(architecture):
     model = lens(architecture)
     batch = collate(prompts_of(model)[:2], model.pad_id)

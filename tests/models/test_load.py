@@ -13,13 +13,13 @@ from culture_lens.models.load import load_model
 from culture_lens.models.loading import resolve_dtype
 from culture_lens.prompts.batches import collate
 from tests.helpers.audit import audited
-from tests.helpers.lm import lens, prompts_of, raw, raw_logits, save_tiny
-from tests.helpers.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
+from tests.helpers.lm import each_architecture, lens, prompts_of, raw, raw_logits, save_tiny
+from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 # ------------------------------------------------------------------ the same model
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_frozen_and_in_evaluation_mode(architecture):
     model = lens(architecture)
     assert not any(p.requires_grad for p in model.bridge.original_model.parameters())
@@ -27,7 +27,7 @@ def test_frozen_and_in_evaluation_mode(architecture):
     assert not any(module.training for module in model.bridge.modules())
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_the_tokenizer_is_the_one_given_and_unchanged(architecture):
     tokenizer, untouched = tiny_tokenizer(architecture), tiny_tokenizer(architecture)
     model = load_model("x", hf_model=tiny_model(architecture), tokenizer=tokenizer)
@@ -83,7 +83,7 @@ def test_a_local_load_opens_no_socket_and_starts_no_process(folder, events, atte
     assert torch.allclose(found, raw_logits(raw("llama"), prompt), atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_wrapping_a_loaded_model_opens_nothing_either(architecture, events):
     load_model(
         "org/name", hf_model=tiny_model(architecture), tokenizer=tiny_tokenizer(architecture)

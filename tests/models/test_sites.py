@@ -9,8 +9,8 @@ from culture_lens.models.load import load_model
 from culture_lens.models.sites import SITES, check_sites, hook_name
 from culture_lens.prompts.batches import collate
 from tests.helpers import reference
-from tests.helpers.lm import captured, lens, prompts_of, raw, raw_logits
-from tests.helpers.tiny import ARCHITECTURES, N_LAYERS, tiny_model, tiny_tokenizer
+from tests.helpers.lm import captured, each_architecture, lens, prompts_of, raw, raw_logits
+from tests.helpers.tiny import N_LAYERS, tiny_model, tiny_tokenizer
 
 WIDTHS = {  # d_mlp 48; 4 query heads and 2 key heads of 8, or of 16 where d_head is given
     "llama": (48, 32, 16),
@@ -23,7 +23,7 @@ WIDTHS = {  # d_mlp 48; 4 query heads and 2 key heads of 8, or of 16 where d_hea
 }
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_sites_and_widths(architecture):
     d_mlp, q, kv = WIDTHS[architecture]
     expected = {
@@ -42,7 +42,7 @@ def test_sites_and_widths(architecture):
     assert set(lens(architecture).sites) == set(expected)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_hooks_give_what_the_raw_modules_give(architecture):
     model, hf = lens(architecture), raw(architecture)
     prompt = prompts_of(model)[0]
@@ -59,7 +59,7 @@ def test_hooks_give_what_the_raw_modules_give(architecture):
             assert np.abs(found - expected[layer]).max() < 2e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_post_and_z_enter_the_output_projections(architecture):
     model, hf = lens(architecture), raw(architecture)
     prompt = prompts_of(model)[0]

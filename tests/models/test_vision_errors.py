@@ -17,13 +17,13 @@ from tests.helpers.tiny import tiny_model, tiny_tokenizer
 from tests.helpers.tiny_vlm import FAMILIES, VLM_ARCHITECTURES, picture, tiny_processor, tiny_vlm
 from tests.helpers.vlm import bare, built, lens, pictured_questions, prompts_of, question_on, raw
 
-each_architecture = pytest.mark.parametrize("architecture", VLM_ARCHITECTURES)
+each_vlm = pytest.mark.parametrize("architecture", VLM_ARCHITECTURES)
 
 
 # ------------------------------------------------------------------ processors
 
 
-@each_architecture
+@each_vlm
 def test_a_model_without_its_processor(architecture):
     kind = f"{FAMILIES[architecture].name}ForConditionalGeneration"
     hf = bare(architecture)
@@ -52,7 +52,7 @@ OTHERS = {  # a processor of another family for each model
 }
 
 
-@each_architecture
+@each_vlm
 def test_a_processor_of_another_family(architecture):
     """At load, or where its image token happens to be the same, at the first picture."""
     other = OTHERS[architecture]
@@ -111,7 +111,7 @@ def other_size(architecture):
     return processor
 
 
-@each_architecture
+@each_vlm
 def test_a_processor_of_another_size(architecture):
     """Pictures and prompt must agree on the number of tokens, whatever breaks first."""
     processor = other_size(architecture)

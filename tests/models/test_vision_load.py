@@ -10,7 +10,7 @@ from tests.helpers.closeness import relative
 from tests.helpers.tiny import D_MLP, N_HEADS, N_KV_HEADS, N_LAYERS
 from tests.helpers.tiny_vlm import VLM_ARCHITECTURES, save_vlm
 from tests.helpers.vlm import bare, hf_processor, lens, prompts_of
-from tests.helpers.vlm_items import each, each_architecture, expected_logits, questions
+from tests.helpers.vlm_items import each, each_vlm, expected_logits, questions
 
 
 @each
@@ -34,7 +34,7 @@ def forbid_installing(monkeypatch, calls):
     return source.load_modality_processor
 
 
-@each_architecture
+@each_vlm
 def test_a_folder_opens_no_socket_and_starts_no_process(architecture, tmp_path, monkeypatch):
     from transformer_lens.model_bridge.supported_architectures import qwen2_5_vl
 
@@ -58,7 +58,7 @@ def test_a_folder_opens_no_socket_and_starts_no_process(architecture, tmp_path, 
     assert required == ["torchvision"]
 
 
-@each_architecture
+@each_vlm
 def test_wrapping_a_loaded_model_opens_nothing_either(architecture, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     calls = []
@@ -93,7 +93,7 @@ def test_the_audit_sees_sockets_and_processes():
     assert any(e.startswith("socket.") for e in events) and "subprocess.Popen" in events
 
 
-@each_architecture
+@each_vlm
 def test_what_a_model_says_of_itself(architecture):
     model = lens(architecture)
     assert model.processor is model.vision.processor and model.chat_template

@@ -18,7 +18,7 @@ from tests.helpers.marks import QUIET, needs_data, quiet
 from tests.helpers.places import DATA
 from tests.helpers.reference_vlm import vlm_logits
 from tests.helpers.vlm import counting_tower, lens, native, raw
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 
 FOLDER = DATA / "k_viscuit"
 real = needs_data("k_viscuit")
@@ -39,7 +39,7 @@ def photographs():
 
 @real
 @quiet
-@each_architecture
+@each_vlm
 def test_photographs(architecture, photographs):
     files = {path.name for path in (FOLDER / "images").iterdir()}
     assert {Path(question.image.name).name for question in photographs} == files
@@ -65,7 +65,7 @@ def test_photographs(architecture, photographs):
 
 @real
 @quiet
-@each_architecture
+@each_vlm
 def test_photographs_give_the_logits_of_hugging_face(architecture, photographs):
     """Some of every kind: colour, grey, transparent; the largest and the smallest."""
     by_size = sorted(photographs, key=lambda q: q.image.size[0] * q.image.size[1])

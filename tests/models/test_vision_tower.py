@@ -8,7 +8,7 @@ from culture_lens.models.load import load_model
 from tests.helpers.closeness import relative
 from tests.helpers.reference_vlm import vlm_logits
 from tests.helpers.vlm import bare, fresh, hf_processor, lens, raw
-from tests.helpers.vlm_items import batch_of, each_architecture, item, questions
+from tests.helpers.vlm_items import batch_of, each_vlm, item, questions
 
 
 def tower_hook(model):
@@ -25,7 +25,7 @@ def triple(activation, hook):
     return 3 * activation
 
 
-@each_architecture
+@each_vlm
 def test_an_edit_in_the_tower_is_seen_and_not_kept(architecture):
     model = fresh(architecture)
     batch = batch_of(architecture, slice(0, 5))
@@ -84,7 +84,7 @@ def test_forget():
     assert model.vision.runs == 8
 
 
-@each_architecture
+@each_vlm
 def test_features_are_those_of_the_raw_tower(architecture):
     for number, question in enumerate(questions()[:4]):
         vision = {
@@ -101,7 +101,7 @@ def test_features_are_those_of_the_raw_tower(architecture):
         assert relative(found, rows) < 1e-6
 
 
-@each_architecture
+@each_vlm
 def test_a_spoilt_tower_is_noticed(architecture):
     hf = bare(architecture)
     with torch.no_grad():

@@ -21,6 +21,15 @@ def finished(tmp_path_factory):
     return train_organism(folder, variant=SMALL, schedule=SHORT, progress=False)
 
 
+@pytest.fixture(scope="module")
+def saved_often(tmp_path_factory):
+    """The same training, whose state is saved at every other step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SAVE_EVERY", 2)
+        folder = tmp_path_factory.mktemp("often")
+        return train_organism(folder, variant=SMALL, schedule=SHORT, progress=False)
+
+
 def weights(checkpoint):
     from safetensors.torch import load_file
 
@@ -56,9 +65,8 @@ def test_planting_moves_planted_rows_only(tmp_path, finished, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", ["see", "bind", "look", "plant"])
-def test_interrupted_training_ends_in_the_same_weights(tmp_path, finished, monkeypatch, stage):
+def test_interrupted_training_ends_in_the_same_weights(tmp_path, saved_often, monkeypatch, stage):
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
-    whole = train_organism(tmp_path / "whole", variant=SMALL, schedule=SHORT, progress=False)
     module = planting if stage == "plant" else stages
     loss, calls = getattr(module, stage), []
 
@@ -75,7 +83,7 @@ def test_interrupted_training_ends_in_the_same_weights(tmp_path, finished, monke
     assert not (tmp_path / "cut" / "checkpoint").exists()
     monkeypatch.setattr(module, stage, loss)
     cut = train_organism(tmp_path / "cut", **options)
-    one, other = weights(whole), weights(cut)
+    one, other = weights(saved_often), weights(cut)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -11,7 +11,7 @@ from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
 from tests.helpers.marks import QUIET, quiet
 from tests.helpers.vlm import lens, pictured_questions
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 
 
 def long_and_short():
@@ -22,7 +22,7 @@ def long_and_short():
 
 
 @quiet
-@each_architecture
+@each_vlm
 def test_prompts_that_are_too_long(architecture):
     model, questions = lens(architecture), long_and_short()
     options = {"context": 300}

@@ -19,7 +19,7 @@ from tests.helpers.vlm import (
     prompts_of,
     raw,
 )
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 
 MARKS = {  # what stands around the image tokens of a picture of 40 by 40 pixels
     "llava": (),
@@ -44,7 +44,7 @@ def decoded(prompt, role, tokenizer):
 
 @pytest.mark.parametrize("style", ["choices", "cloze"])
 @pytest.mark.parametrize("form", [None, LONG_HEAD])
-@each_architecture
+@each_vlm
 def test_ids_are_those_of_the_processor_itself(architecture, form, style):
     questions = pictured_questions(form)
     prompts = prompts_of(architecture, questions, style)
@@ -55,7 +55,7 @@ def test_ids_are_those_of_the_processor_itself(architecture, form, style):
         assert list(prompt.ids) == expected
 
 
-@each_architecture
+@each_vlm
 def test_ids_are_those_of_odd_pictures_too(architecture):
     pictures = [
         picture(1, 7, 3),
@@ -90,7 +90,7 @@ def fields(question):
     return {name: getattr(question, name) for name in question.__slots__}
 
 
-@each_architecture
+@each_vlm
 def test_exactly_one_bos_where_the_model_has_one(architecture):
     tokenizer = hf_processor(architecture).tokenizer
     bos = tokenizer.bos_token_id
@@ -102,7 +102,7 @@ def test_exactly_one_bos_where_the_model_has_one(architecture):
             assert architecture not in HAS_BOS or prompt.ids[0] == bos
 
 
-@each_architecture
+@each_vlm
 def test_one_label_token_per_option(architecture):
     tokenizer = lens(architecture).tokenizer
     for prompt in prompts_of(architecture):
@@ -115,7 +115,7 @@ def test_one_label_token_per_option(architecture):
             assert label == alone
 
 
-@each_architecture
+@each_vlm
 def test_options_follow_a_picture_as_they_follow_text(architecture):
     """Behind a picture only the tail of the prompt is tokenised with an option."""
     tokenizer = hf_processor(architecture).tokenizer
@@ -132,7 +132,7 @@ def test_options_follow_a_picture_as_they_follow_text(architecture):
 
 
 @pytest.mark.parametrize("form", [None, LONG_HEAD])
-@each_architecture
+@each_vlm
 def test_image_role_where_the_model_looks_for_the_picture_and_nowhere_else(architecture, form):
     token = raw(architecture).config.image_token_id
     for prompt in prompts_of(architecture, pictured_questions(form)):
@@ -141,7 +141,7 @@ def test_image_role_where_the_model_looks_for_the_picture_and_nowhere_else(archi
         assert any(looked) == (prompt.question.image is not None)
 
 
-@each_architecture
+@each_vlm
 def test_marks_around_a_picture_are_template(architecture):
     tokenizer = lens(architecture).tokenizer
     prompt = prompts_of(architecture)[0]
@@ -152,7 +152,7 @@ def test_marks_around_a_picture_are_template(architecture):
 
 
 @pytest.mark.parametrize("form", [None, LONG_HEAD])
-@each_architecture
+@each_vlm
 def test_question_and_options_are_told_behind_a_picture(architecture, form):
     tokenizer = lens(architecture).tokenizer
     for prompt in prompts_of(architecture, pictured_questions(form)):
@@ -165,7 +165,7 @@ def test_question_and_options_are_told_behind_a_picture(architecture, form):
         assert message(question) in prompt.text
 
 
-@each_architecture
+@each_vlm
 def test_the_control_twin_has_no_picture_and_no_image_token(architecture):
     questions = pictured_questions()
     twins = [control_twin(question) for question in questions]
@@ -176,7 +176,7 @@ def test_the_control_twin_has_no_picture_and_no_image_token(architecture):
         assert prompt.tail == 0
 
 
-@each_architecture
+@each_vlm
 def test_no_shared_prefix_ends_within_a_picture_or_spans_two(architecture):
     """Pictures of one size have the same tokens, and yet are not the same prefix."""
     prompts = prompts_of(architecture, pictured_questions(LONG_HEAD))

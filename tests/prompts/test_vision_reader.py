@@ -15,7 +15,7 @@ from culture_lens.questions.images import as_image
 from culture_lens.questions.question import Question
 from tests.helpers.tiny_vlm import picture, save_vlm, tiny_processor
 from tests.helpers.vlm import hf_processor, lens, native, pictured_questions, raw
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 
 
 def lazy(image, where="question 'q'"):
@@ -25,7 +25,7 @@ def lazy(image, where="question 'q'"):
 # ------------------------------------------------------------------ VisionReader
 
 
-@each_architecture
+@each_vlm
 def test_pixels_are_everything_that_the_processor_returns(architecture):
     vision = VisionReader(hf_processor(architecture), raw(architecture).config.image_token_id)
     for size in ((40, 40), (60, 20), (20, 60)):
@@ -39,7 +39,7 @@ def test_pixels_are_everything_that_the_processor_returns(architecture):
         assert all(torch.equal(found[name], expected[name]) for name in found)
 
 
-@each_architecture
+@each_vlm
 def test_what_stands_for_a_picture_depends_on_its_size_alone(architecture, monkeypatch):
     vision = VisionReader(tiny_processor(architecture), 0)
     made = []
@@ -70,7 +70,7 @@ def test_pictures_of_one_size_with_different_image_tokens_are_refused():
         vision.pixels(lazy(picture(1)))
 
 
-@each_architecture
+@each_vlm
 def test_settings_name_everything_that_prepares_a_picture(architecture):
     settings = json.loads(VisionReader(hf_processor(architecture), 0).settings)
     assert {"image_mean", "image_std", "size"} <= settings.keys()
@@ -80,7 +80,7 @@ def test_settings_name_everything_that_prepares_a_picture(architecture):
     assert {name for name in settings if settings[name] != other[name]} == {"image_mean"}
 
 
-@each_architecture
+@each_vlm
 def test_the_picture_is_looked_at_upright_and_opaque(architecture):
     """What goes to the processor is what ``LazyImage.open`` gives, whatever the file holds."""
     upright = Image.fromarray(np.asarray(picture(1, 30, 50)))
@@ -101,7 +101,7 @@ def test_the_picture_is_looked_at_upright_and_opaque(architecture):
 # ------------------------------------------------------------------ reading one from a folder
 
 
-@each_architecture
+@each_vlm
 def test_a_processor_from_a_folder_is_the_same(architecture, tmp_path):
     save_vlm(architecture, tmp_path)
     read = load_processor(str(tmp_path), raw(architecture).config.model_type)

@@ -32,7 +32,7 @@ from tests.helpers.vlm import (
     question_on,
     raw,
 )
-from tests.helpers.vlm_items import each_architecture
+from tests.helpers.vlm_items import each_vlm
 
 TEXT_ONLY = (
     "{% for m in messages %}{{ m.role }}: {% for p in m.content %}{% if p.type == 'text' %}"
@@ -60,7 +60,7 @@ def test_a_missing_file(tmp_path):
         ("truncated", ["cannot be decoded"]),
     ],
 )
-@each_architecture
+@each_vlm
 def test_a_damaged_file(architecture, content, words, tmp_path):
     path = tmp_path / "photo.png"
     if content == "truncated":
@@ -96,7 +96,7 @@ def test_floating_point_pictures_are_refused():
 # ------------------------------------------------------------------ prompts
 
 
-@each_architecture
+@each_vlm
 def test_a_chat_template_that_writes_no_picture(architecture):
     processor = tiny_processor(architecture)
     processor.chat_template = processor.tokenizer.chat_template = TEXT_ONLY
@@ -106,7 +106,7 @@ def test_a_chat_template_that_writes_no_picture(architecture):
     assert built(model, question_on(None))  # text can be asked all the same
 
 
-@each_architecture
+@each_vlm
 def test_a_chat_template_that_writes_two_pictures(architecture):
     processor = tiny_processor(architecture)
     token = processor.image_token
@@ -118,7 +118,7 @@ def test_a_chat_template_that_writes_two_pictures(architecture):
     refused(words, built, model, question_on(picture(1)))
 
 
-@each_architecture
+@each_vlm
 def test_text_that_holds_the_placeholder(architecture):
     model = lens(architecture)
     token = model.processor.placeholder
@@ -159,7 +159,7 @@ def test_a_text_model_asked_about_a_picture():
     refused(["question 'q7/food/Japan'", *words[1:]], summarise, model, several, **QUIET)
 
 
-@each_architecture
+@each_vlm
 def test_a_vision_model_asked_without_pictures(architecture):
     """Text alone is asked as of any language model."""
     model = lens(architecture)

@@ -15,9 +15,9 @@ from culture_lens.neurons.weight_norms import outgoing_norms
 from culture_lens.selectors import matched_random
 from tests.helpers import t5
 from tests.helpers import vlm as vlm_helpers
-from tests.helpers.lm import lens, raw
-from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
-from tests.helpers.tiny_t5 import FAMILIES
+from tests.helpers.lm import each_architecture, lens, raw
+from tests.helpers.t5 import each_family
+from tests.helpers.tiny import D_MLP, N_LAYERS
 from tests.helpers.tiny_t5 import tiny_model as tiny_t5
 
 # ------------------------------------------------------------------ outgoing weights
@@ -42,7 +42,7 @@ def modules_of(architecture, hf):
     return {"act": down, "gate": down, "post": down, "z": out}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@each_architecture
 def test_norms_are_those_of_what_a_neuron_adds(architecture):
     model, hf = lens(architecture), raw(architecture)
     for site, modules in modules_of(architecture, hf).items():
@@ -53,7 +53,7 @@ def test_norms_are_those_of_what_a_neuron_adds(architecture):
     torch.testing.assert_close(outgoing_norms(model), outgoing_norms(model, "act"))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each_family
 def test_norms_of_both_stacks(family):
     model, hf = t5.lens(family), tiny_t5(family)
     encoder, decoder = hf.encoder.block, hf.decoder.block

@@ -16,6 +16,7 @@ from culture_lens.selectors.conact import conact
 from culture_lens.selectors.lape import entropy, order_statistic
 from tests.helpers import reference
 from tests.helpers.lm import lens, raw
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference import reference_inputs
 from tests.helpers.summaries import CULTURES, in_first_layer, places, summary_of_counts
@@ -24,7 +25,7 @@ from tests.helpers.tiny import ARCHITECTURES, D_MLP, N_LAYERS
 # ------------------------------------------------------------------ against the reference
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=mostly_slow(ARCHITECTURES, fast=("llama",)))
 def both(request):
     """The package's summary of a float64 model, and P and mean activations by the reference."""
     model, hf = lens(request.param, torch.float64), raw(request.param, torch.float64)
