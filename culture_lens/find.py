@@ -10,59 +10,26 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
-from culture_lens.activations.resampling import PERMUTATIONS, Design, make_design
+from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.errors import unknown, warn
-from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.errors import unknown
+from culture_lens.evaluation.evaluate import answered_right, evaluate
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Style
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
-from culture_lens.questions.strata import strata_of
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
+from culture_lens.selectors.selection import default_sites, shapes_of
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
-    from culture_lens.evaluation.evaluate import Evaluation
     from culture_lens.evaluation.scoring import ScoringName
-
-
-def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
-    """Keep the questions that the model answered right, and warn how many they are.
-
-    Example:
-        ``answered_right(questions, evaluate(model, questions))``
-    """
-    frame = evaluation.frame
-    right = set(frame.loc[frame["correct"], "id"])
-    kept = [q for q in questions if q.id in right]
-    warn(
-        f"counting the {len(kept)} of {len(questions)} items that the model answers right "
-        f"({evaluation.metadata['scoring']})."
-    )
-    return kept
-
-
-def design_of(
-    questions: Sequence[Question],
-    replicates: int,
-    strata: str | Sequence[str] | None,
-    seed: int,
-) -> Design | None:
-    """Draw item weights and replicates of a pass; None where every item counts once and no more."""
-    if not replicates and not strata:
-        return None
-    cells = strata_of(questions, strata) if strata else None
-    return make_design(
-        questions, permutations=replicates, bootstraps=replicates, strata=cells, seed=seed
-    )
 
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
@@ -149,17 +116,6 @@ def summarise(
         "versions": versions(),
     }
     return statistics.summary(metadata)
-
-
-def shapes_of(model: LensModel, sites: str | Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Give layers and neurons per layer at some sites of a model."""
-    chosen = check_sites(sites, model.sites)
-    return {site: model.shape(site) for site in chosen}
-
-
-def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
-    """Give the sites that a selector chooses from on a model, where none are given."""
-    return model.projections if selection.gradient else (model.default_site,)
 
 
 def sources_of(

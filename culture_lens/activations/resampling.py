@@ -24,6 +24,7 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.questions.question import Question, stable_hash
+from culture_lens.questions.strata import strata_of
 from culture_lens.storage.runs import content_key
 
 PERMUTATIONS = BOOTSTRAPS = 20
@@ -215,3 +216,18 @@ def balancing_weights(
 
 
 __all__ = ["BOOTSTRAPS", "PERMUTATIONS", "Design", "balancing_weights", "make_design"]
+
+
+def design_of(
+    questions: Sequence[Question],
+    replicates: int,
+    strata: str | Sequence[str] | None,
+    seed: int,
+) -> Design | None:
+    """Draw item weights and replicates of a pass; None where every item counts once and no more."""
+    if not replicates and not strata:
+        return None
+    cells = strata_of(questions, strata) if strata else None
+    return make_design(
+        questions, permutations=replicates, bootstraps=replicates, strata=cells, seed=seed
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
 from culture_lens.interventions.hooks import Value, ablation_hooks, described
 from culture_lens.models.lens_model import LensModel
@@ -283,3 +283,19 @@ def evaluate(
         "ablated": len(neurons) if neurons is not None else 0,
     }
     return Evaluation(frame, metadata)
+
+
+def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:
+    """Keep the questions that the model answered right, and warn how many they are.
+
+    Example:
+        ``answered_right(questions, evaluate(model, questions))``
+    """
+    frame = evaluation.frame
+    right = set(frame.loc[frame["correct"], "id"])
+    kept = [q for q in questions if q.id in right]
+    warn(
+        f"counting the {len(kept)} of {len(questions)} items that the model answers right "
+        f"({evaluation.metadata['scoring']})."
+    )
+    return kept

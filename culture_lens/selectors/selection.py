@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import check_share, number_chosen
 from culture_lens.selectors.false_discovery import check_fdr, check_tested, infer_with
@@ -232,3 +234,14 @@ def with_means(found: NeuronSet, summary: ActivationSummary) -> NeuronSet:
         for culture, chosen in found.neurons.items()
     }
     return replace(found, neurons=neurons)
+
+
+def shapes_of(model: LensModel, sites: str | Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Give layers and neurons per layer at some sites of a model."""
+    chosen = check_sites(sites, model.sites)
+    return {site: model.shape(site) for site in chosen}
+
+
+def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
+    """Give the sites that a selector chooses from on a model, where none are given."""
+    return model.projections if selection.gradient else (model.default_site,)
