@@ -34,9 +34,10 @@ def run_folder(tmp_path, monkeypatch):
     run = Run.open(tmp_path / "run")
     found_on(model).save(run.named("neurons", "culnig-general", ".safetensors"))
     run.log("find", {"model": "tiny-llama"})
-    # The package's attribute of this name is the command, not the module.
-    module = importlib.import_module("culture_lens.cli.finetune")
-    monkeypatch.setattr(module, "open_model", lambda options: model)
+    # The package's attributes of these names are the commands, not the modules.
+    for name in ("finetune", "modules"):
+        module = importlib.import_module(f"culture_lens.cli.{name}")
+        monkeypatch.setattr(module, "open_model", lambda options: model)
     return tmp_path
 
 

@@ -18,6 +18,8 @@ import culture_lens as cl
 from culture_lens.errors import InputError
 from culture_lens.finetune import choose_modules, finetune, plain_copy, rank_modules
 from culture_lens.finetune.examples import last_logits, make_examples, to_batch
+from culture_lens.prompts.batches import collate
+from culture_lens.prompts.build import build_prompt
 from tests.helpers.finetune import FAST, TEXT, of, top_modules, weights
 from tests.helpers.marks import mostly_slow, quiet
 from tests.helpers.questions import toy_questions
@@ -35,11 +37,11 @@ def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
     own = weights(plain_copy(tuned.model))
     assert all(torch.equal(p, own[n]) for n, p in plain.named_parameters())
     for question in toy_questions()[:3]:
-        prompt = cl.prompts.build_prompt(question, model.tokenizer)
+        prompt = build_prompt(question, model.tokenizer)
         assert tokenizer(prompt.text, add_special_tokens=False).input_ids == (
             model.tokenizer(prompt.text, add_special_tokens=False).input_ids
         )
-        batch = cl.batches.collate([prompt], model.pad_id)
+        batch = collate([prompt], model.pad_id)
         with torch.no_grad():
             logits = plain(torch.tensor([prompt.ids])).logits[:, -1]
         assert torch.allclose(logits, tuned.model.logits(batch), atol=1e-4)

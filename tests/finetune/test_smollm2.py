@@ -8,6 +8,7 @@ import culture_lens as cl
 from culture_lens.finetune import choose_modules, finetune, forgetting, plain_copy, rank_modules
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompt
 from tests.helpers.finetune import weights
 from tests.helpers.marks import quiet
@@ -50,5 +51,5 @@ def test_three_steps_on_mrpc(smollm2, tmp_path):
     prompt = build_prompt(test[0], smollm2.tokenizer, "cloze")
     with torch.no_grad():
         logits = plain(torch.tensor([prompt.ids])).logits[:, -1]
-    batch = cl.batches.collate([prompt], smollm2.pad_id)
+    batch = collate([prompt], smollm2.pad_id)
     assert torch.allclose(logits, tuned.model.logits(batch), atol=1e-4)

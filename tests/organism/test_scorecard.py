@@ -12,9 +12,8 @@ from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.cli import app
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.find import summarise
-from culture_lens.interventions.hooks import ablated
 from culture_lens.models.load import load_model
-from culture_lens.organism.examination import Examined
+from culture_lens.organism.examination import Examined, after_ablation
 from culture_lens.organism.scorecard import (
     AGAINST_TRUTH,
     CHANGED,
@@ -24,6 +23,7 @@ from culture_lens.organism.scorecard import (
 )
 from culture_lens.organism.scores_against_truth import at_activations
 from culture_lens.organism.truth import load_truth
+from culture_lens.prompts.running import Running
 from culture_lens.selectors import select
 
 
@@ -107,10 +107,11 @@ def test_within_strata_as_many_are_taken_as_were_planted(card):
 
 
 def test_ablating_nothing_changes_nothing():
+    quiet = Running(progress=False)
     examined = Examined(
-        "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, None, False
+        "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, quiet
     )
-    (changes,) = ablated(examined, [("nothing", at_activations([]))], TWO[:1])
+    (changes,) = after_ablation(examined, [("nothing", at_activations([]))], TWO[:1])
     assert changes == dict.fromkeys(CHANGED, 0.0)
 
 
