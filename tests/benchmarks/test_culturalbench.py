@@ -46,7 +46,7 @@ def test_easy_rows():
         f"easy/{row['data_idx']}" for row in rows if row["data_idx"] not in gone
     ]
     assert said(caught) == [
-        "culturalbench: 16 of 1227 rows have an option that means the others, such as 'None of "
+        "culturalbench: 16 of 1227 rows have an option that refers to others, such as 'None of "
         "the above'; their options keep the published order.",
         "culturalbench: dropped 5 of 1227 rows: 2 with an option that refers to others by letter, "
         "2 whose options are empty or collide, 1 repeating an earlier one.",
@@ -223,7 +223,7 @@ def test_options_that_mean_the_others_stay_last(last):
     if last == "Options":
         assert len({q.options for q in questions_of(*rows)}) > 1
         return
-    with pytest.warns(CultureLensWarning, match="20 of 20 rows have an option that means"):
+    with pytest.warns(CultureLensWarning, match="20 of 20 rows have an option that refers to others"):
         questions = questions_of(*rows)
     assert {q.options for q in questions} == {("corn", "rice", "oats", last)}
     assert {q.answer for q in questions} == {1}

@@ -101,7 +101,7 @@ def test_a_dataset_in_another_order_keeps_rows_and_images_together(rows):
 
 
 def test_many_rows_are_more_than_one_batch(monkeypatch):
-    monkeypatch.setattr("culture_lens.benchmarks.reading.dataset_rows.BATCH", 4)
+    monkeypatch.setattr("culture_lens.benchmarks.reading.dataset_rows.ROWS_AT_ONCE", 4)
     rows = [made(n, picture=n) for n in range(11)]
     assert plain(cvqa_questions(as_frame(dataset(rows)))) == plain(questions_of(*rows))
 

@@ -15,16 +15,16 @@ from culture_lens.models.load import load_model
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
-from culture_lens.storage.runs import Run
+from culture_lens.prompts.running import Running
 from tests.helpers import reference, tiny_t5
 from tests.helpers import vlm as vlm_helpers
 from tests.helpers.forwards import rows_refused_beyond
 from tests.helpers.lm import each_architecture, lens, raw
-from tests.helpers.marks import QUIET
 from tests.helpers.questions import toy_questions
 from tests.helpers.t5 import each_family
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
+QUIET = Running(progress=False)
 CHOSEN = {layer: list(range(0, 48, 2)) for layer in range(3)}
 NEURONS = Neurons.of({"act": [(layer, i) for layer, row in CHOSEN.items() for i in row]})
 LENGTH = 10
@@ -176,17 +176,19 @@ def test_end_tokens_that_only_the_checkpoint_names_end_an_answer():
 def test_batch_size_and_order_do_not_matter():
     model = lens("qwen2", torch.float64)
     prompts = prompts_of(model, toy_questions())
-    expected = write_answers(model, prompts, NEURONS, batch_size=16, **QUIET)
+    expected = write_answers(model, prompts, NEURONS, running=replace(QUIET, batch_size=16))
     assert list(expected) == [prompt.question.id for prompt in prompts]
     for size in (1, 5):
-        found = write_answers(model, prompts[::-1], NEURONS, batch_size=size, **QUIET)
+        found = write_answers(
+            model, prompts[::-1], NEURONS, running=replace(QUIET, batch_size=size)
+        )
         assert found == expected and list(found) == list(expected)[::-1]
 
 
 def test_texts_are_those_of_the_tokens():
     model = lens("llama", torch.float64)
     prompts = prompts_of(model)
-    found = write_answers(model, prompts, max_new_tokens=4, batch_size=2, **QUIET)
+    found = write_answers(model, prompts, max_new_tokens=4, running=replace(QUIET, batch_size=2))
     for prompt in prompts:
         (tokens,) = greedy_tokens(model, collate([prompt], model.pad_id), 4)
         assert len(tokens) <= 4
@@ -198,18 +200,18 @@ def test_texts_are_those_of_the_tokens():
 def test_ablation_changes_what_is_written_and_nothing_stays():
     model = lens("llama", torch.float64)
     prompts = prompts_of(model)
-    base = write_answers(model, prompts, **QUIET)
-    assert write_answers(model, prompts, NEURONS, **QUIET) != base
-    assert write_answers(model, prompts, NEURONS, value=0.5, **QUIET) != write_answers(
-        model, prompts, NEURONS, **QUIET
+    base = write_answers(model, prompts, running=QUIET)
+    assert write_answers(model, prompts, NEURONS, running=QUIET) != base
+    assert write_answers(model, prompts, NEURONS, value=0.5, running=QUIET) != write_answers(
+        model, prompts, NEURONS, running=QUIET
     )
-    assert write_answers(model, prompts, **QUIET) == base and not model.is_hooked
+    assert write_answers(model, prompts, running=QUIET) == base and not model.is_hooked
 
 
 def test_out_of_memory_halves_and_says_so(monkeypatch):
     model = lens("llama", torch.float64)
     prompts = prompts_of(model, toy_questions()[:8])
-    expected = write_answers(model, prompts, batch_size=4, **QUIET)
+    expected = write_answers(model, prompts, running=replace(QUIET, batch_size=4))
     rows: list[int] = []
 
     def one(self, batch, length):
@@ -217,30 +219,30 @@ def test_out_of_memory_halves_and_says_so(monkeypatch):
 
     monkeypatch.setattr(generation, "greedy_tokens", rows_refused_beyond(2, one, rows))
     with pytest.warns(CultureLensWarning, match="out of memory at 4 rows"):
-        assert write_answers(model, prompts, batch_size=4, **QUIET) == expected
+        assert write_answers(model, prompts, running=replace(QUIET, batch_size=4)) == expected
     assert rows == [2] * 4
 
 
 def test_a_run_is_found_again_and_nothing_stale_is(tmp_path, monkeypatch):
-    model, run = lens("llama", torch.float64), Run.open(tmp_path)
+    model, kept = lens("llama", torch.float64), replace(QUIET, run=tmp_path)
     prompts = prompts_of(model)
-    base = write_answers(model, prompts, run=run, **QUIET)
-    after_ablation = write_answers(model, prompts, NEURONS, run=run, **QUIET)
+    base = write_answers(model, prompts, running=kept)
+    after_ablation = write_answers(model, prompts, NEURONS, running=kept)
     assert after_ablation != base
 
     def refuse(*_):
         raise AssertionError("it was written before")
 
     monkeypatch.setattr(generation, "greedy_tokens", refuse)
-    assert write_answers(model, prompts, run=run, **QUIET) == base
-    assert write_answers(model, prompts, NEURONS, run=run, **QUIET) == after_ablation
+    assert write_answers(model, prompts, running=kept) == base
+    assert write_answers(model, prompts, NEURONS, running=kept) == after_ablation
     for changed in (
         {"max_new_tokens": 3},
         {"neurons": NEURONS, "value": 0.5},
         {"prompts": prompts[1:]},
         {"model": lens("llama")},  # another dtype
     ):
-        given = {"model": model, "prompts": prompts, "run": run, **QUIET} | changed
+        given = {"model": model, "prompts": prompts, "running": kept} | changed
         with pytest.raises(AssertionError, match="written before"):
             write_answers(**given)
 
@@ -252,11 +254,11 @@ def test_bad_input(tmp_path):
     model = lens("llama")
     prompts = prompts_of(model)
     with pytest.raises(InputError, match="max_new_tokens must be at least 1, not 0"):
-        write_answers(model, prompts, max_new_tokens=0, **QUIET)
+        write_answers(model, prompts, max_new_tokens=0, running=QUIET)
     with pytest.raises(InputError, match="without a shared prefix"):
         greedy_tokens(model, collate(prompts[:2], model.pad_id, (3, 3)), 4)
     with pytest.raises(InputError, match="another model"):
-        write_answers(model, prompts, Neurons.of({"act": [(30, 1)]}), **QUIET)
+        write_answers(model, prompts, Neurons.of({"act": [(30, 1)]}), running=QUIET)
     with ablated(model, NEURONS), pytest.raises(InputError, match="hooks are attached"):
-        write_answers(model, prompts, run=Run.open(tmp_path), **QUIET)
+        write_answers(model, prompts, running=replace(QUIET, run=tmp_path))
     assert isinstance(model, LensModel) and not model.is_hooked

@@ -18,6 +18,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores, pooled_top
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.running import Running
 from tests.helpers.faint import faint
 from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
@@ -207,7 +208,9 @@ def test_p_gold_of_the_records_is_the_unmodified_one():
     model = lens("llama")
     found = compared(model).frame.drop_duplicates("id").set_index("id")["p_gold"]
     prompts = build_prompts(toy_questions(), model.tokenizer)
-    p, _ = predicted_effects(model, prompts, [Neurons.of({"gate": [(0, 0)]})], progress=False)
+    p, _ = predicted_effects(
+        model, prompts, [Neurons.of({"gate": [(0, 0)]})], running=Running(progress=False)
+    )
     for prompt, value in zip(prompts, p.tolist(), strict=True):
         assert found[prompt.question.id] == pytest.approx(value, rel=1e-5)
 

@@ -17,6 +17,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.running import Running
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
 from tests.helpers.lm import exact, exact_raw, lens
@@ -40,10 +41,10 @@ def prompts_of(model, questions=None):
     return build_prompts(questions or toy_questions(), model.tokenizer)
 
 
-def effects_of(model, sets, prompts=None, **options):
+def effects_of(model, sets, prompts=None, batch_size=None, **options):
     """P(gold) and predicted changes of each set, item x set."""
-    prompts = prompts or prompts_of(model)
-    return predicted_effects(model, prompts, sets, progress=False, **options)
+    prompts, running = prompts or prompts_of(model), Running(batch_size, progress=False)
+    return predicted_effects(model, prompts, sets, running=running, **options)
 
 
 def p_gold(model, prompts):
