@@ -223,7 +223,9 @@ def test_options_that_mean_the_others_stay_last(last):
     if last == "Options":
         assert len({q.options for q in questions_of(*rows)}) > 1
         return
-    with pytest.warns(CultureLensWarning, match="20 of 20 rows have an option that refers to others"):
+    with pytest.warns(
+        CultureLensWarning, match="20 of 20 rows have an option that refers to others"
+    ):
         questions = questions_of(*rows)
     assert {q.options for q in questions} == {("corn", "rice", "oats", last)}
     assert {q.answer for q in questions} == {1}

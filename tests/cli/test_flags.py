@@ -1,6 +1,5 @@
 """The flags of every command, and the records that they are read into."""
 
-import inspect
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from culture_lens.cli.flags import flags, given
 from culture_lens.errors import InputError
 from culture_lens.finetune.settings import Saving, Training
 from culture_lens.finetune.strategies import STRATEGIES
-from culture_lens.models.load import load_model
+from culture_lens.models.loading import Loading
 from culture_lens.prompts.running import Running
 
 LOADING = "--model --dtype --device --revision"
@@ -85,9 +84,7 @@ def names_of(record):
 def test_fields_are_named_as_in_the_records_that_they_fill():
     assert names_of(options.RunningFlags) <= names_of(Running)
     assert {"roles"} == names_of(options.CountingFlags) & names_of(Recording)
-    assert names_of(options.LoadingFlags) - {"model"} <= set(
-        inspect.signature(load_model).parameters
-    )
+    assert names_of(options.LoadingFlags) - {"model"} <= names_of(Loading)
     own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}
     assert names_of(TrainingFlags) <= own
 

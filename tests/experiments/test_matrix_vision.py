@@ -33,7 +33,7 @@ def test_each_picture_goes_through_the_tower_once(architecture):
     matrix = ablation_matrix(model, found, questions, batch_size=9, **MATRIX_OPTIONS)
     assert_nearly_same_records(matrix.frame, whole_matrix(architecture).frame)
     assert len(runs) == model.vision.runs == len(pictures_of(questions)) == 5
-    masks = matrix.frame.groupby(["kind", "mask", "seed"])
+    masks = matrix.frame.groupby(["condition", "mask", "seed"])
     assert masks.ngroups == 1 + 1 + 2 and set(masks.size()) == {16}
     summarise(model, questions, **QUIET)
     attribute(model, questions[:5], sites="gate", **QUIET)

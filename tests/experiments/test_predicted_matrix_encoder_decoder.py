@@ -7,9 +7,12 @@ from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.experiments.predicted_matrix import predicted_effects
 from culture_lens.interventions.hooks import steered
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.running import Running
 from tests.helpers import reference_t5 as reference
 from tests.helpers.marks import mostly_slow
 from tests.helpers.t5 import lens, prompts_of, raw, some_neurons
+
+QUIET_RUN = Running(progress=False)
 
 
 def test_predictions_are_sums_of_attributions():
@@ -20,7 +23,9 @@ def test_predictions_are_sums_of_attributions():
         Neurons.of({"encoder.act": [(2, 3)], "cross.v": [(1, 0), (0, 4)]}),
         Neurons.of({"decoder.post": [(0, 0), (1, 5)]}),
     ]
-    p_gold, effects = predicted_effects(model, prompts, sets, batch_size=5, progress=False)
+    p_gold, effects = predicted_effects(
+        model, prompts, sets, running=Running(batch_size=5, progress=False)
+    )
     for row, prompt in enumerate(prompts):
         sites = ("encoder.act", "cross.v", "decoder.post")
         products, p = reference.attribution(
@@ -37,10 +42,10 @@ def test_small_edits_do_what_gradients_say(site):
     """Central differences, not too small: T5's norms are in float32 whatever the weights are."""
     model = lens("flan", torch.float64)
     prompts, neurons = prompts_of(model), some_neurons(model, site)
-    _, changes = predicted_effects(model, prompts, [neurons], factor=1.003, progress=False)
+    _, changes = predicted_effects(model, prompts, [neurons], factor=1.003, running=QUIET_RUN)
     ends = []
     for alpha in (0.003, -0.003):
         with steered(model, neurons, alpha):
-            ends.append(predicted_effects(model, prompts, [neurons], progress=False)[0])
+            ends.append(predicted_effects(model, prompts, [neurons], running=QUIET_RUN)[0])
     assert ((ends[0] - ends[1]) / 2 - changes[:, 0]).abs().max() < 0.01 * changes.abs().max()
     assert changes.abs().max() > 1e-8

@@ -55,7 +55,7 @@ def test_photographs(architecture, photographs):
     one = replace(found, neurons={"Food": found["Food"]})
     matrix = ablation_matrix(model, one, photographs, random_seeds=0, scoring="letter", **QUIET)
     asked = [q for q in photographs if q.group not in found.metadata["groups"]]
-    per_mask = matrix.frame.groupby(["kind", "mask", "seed"])["id"]
+    per_mask = matrix.frame.groupby(["condition", "mask", "seed"])["id"]
     assert per_mask.ngroups == 1 + 1
     assert all(list(ids) == [q.id for q in asked] for _, ids in per_mask)
     assert matrix.metadata["items"] == len(asked) > 25

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import Unpack
 
-from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.comparison.plan import (
@@ -36,7 +35,7 @@ from culture_lens.experiments.comparison.plan import (
 from culture_lens.experiments.comparison.result import KEPT_COLUMNS, Comparison
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.masks import AblationMask, joined, labelled
-from culture_lens.find import summarise
+from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import PROJECTIONS, part_of, sites_reading
 from culture_lens.neurons.neurons import Neurons
@@ -147,12 +146,15 @@ def compare_selectors(
     prompts, read_by = prepare(model, held_out, scoring, running)
     if read_by.style == "choices":
         gold_tokens(prompts, model.processor)  # refuses labels of several tokens
+    by_gradient = any(name not in SELECTORS for name in names)
+    by_activation = any(name in SELECTORS for name in names)
+    scored = {"sites": gradient_sites(model, names), **gradients.options(chosen, running)}
+    recorded = {"scoring": scoring, **vars(running), **further}
     sources = sources_of(
         model,
         identify,
-        names,
-        gradients.options(chosen, running),
-        {"scoring": scoring, **vars(running), **further},
+        activation=recorded if by_activation else None,
+        gradient=scored if by_gradient else None,
     )
     masks = [
         AblationMask(
@@ -183,24 +185,6 @@ def compare_selectors(
     }
     kept = [frame[list(KEPT_COLUMNS)] for frame in records]
     return Comparison(joined(every, kept), metadata)
-
-
-def sources_of(
-    model: LensModel,
-    identify: Sequence[Question],
-    names: Sequence[str],
-    scoring_options: Mapping[str, Any],
-    summary_options: Mapping[str, Any],
-) -> Sources:
-    """Record once for all activation selectors, score once for all gradient selectors."""
-    scores = summary = None
-    # CULNIG first: it checks every label and country before the model runs.
-    if any(name not in SELECTORS for name in names):
-        sites = gradient_sites(model, names)
-        scores = culnig_scores(model, identify, sites=sites, **scoring_options)
-    if any(name in SELECTORS for name in names):
-        summary = summarise(model, identify, **summary_options)
-    return Sources(summary, scores)
 
 
 def gradient_sites(model: LensModel, names: Sequence[str]) -> list[str]:
