@@ -14,7 +14,7 @@ from culture_lens.experiments.masks import (
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
-from tests.conftest import lens
+from tests.helpers.lm import lens
 
 FOUND = NeuronSet(
     {"Iran": Neurons.of({"act": [(0, 1), (2, 3)]}), "Japan": Neurons.of({"act": [(1, 5)]})},

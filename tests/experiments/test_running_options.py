@@ -19,7 +19,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running
-from tests.conftest import lens
+from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
 
 SOME = {culture: Neurons.of({"act": [(0, 1)]}) for culture in ("Japan", "Mexico")}
