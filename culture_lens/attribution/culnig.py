@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from culture_lens.attribution.aggregation import Aggregation
 
 CONTRASTED = ("task", "control", "countryrc")
+ONE_TOKEN_SITES = ("decoder.q", "decoder.k")
+"""Where a decoder is given one token it attends to itself whatever q and k are: scores of 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ class CulnigScores:
             check_same_model(self.task, getattr(self, name), name)
         for name in CONTRASTED:
             for site, values in getattr(self, name).scores.items():
-                if not values.any():
+                if site not in ONE_TOKEN_SITES and not values.any():
                     raise InputError(
                         f"all {name} scores of site {site!r} are 0, so no neuron stands out: the "
                         "model gives the right labels no probability; see p_gold in the metadata, "

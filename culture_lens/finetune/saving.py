@@ -147,7 +147,7 @@ def table_cell(value: Any) -> str:
     """Write a value into a cell of a Markdown table.
 
     Example:
-        >>> table_cell(None), cell(0.00003), cell("a|b")
+        >>> table_cell(None), table_cell(0.00003), table_cell("a|b")
         ('none', '3e-05', 'a/b')
     """
     if value in (None, "", [], {}):
