@@ -15,7 +15,7 @@ demo: .venv/demo
 quick: lint
 	$(PYTEST)
 
-test: lint
+test: lint docs
 	$(PYTEST) --runslow
 
 lint: .venv/dev
