@@ -23,6 +23,7 @@ from tests.helpers.lm import exact, exact_raw, lens
 from tests.helpers.questions import toy_questions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "options"), METHODS)
 def test_finding_runs_the_three_scorings_and_equals_doing_it_by_hand(method, options):
     model = exact("llama")
@@ -55,6 +56,7 @@ def test_finding_runs_the_three_scorings_and_equals_doing_it_by_hand(method, opt
     assert not {q.group for q in rest} & set(found.metadata["groups"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "options"), METHODS)
 def test_a_run_keeps_the_three_files_and_is_not_run_again(monkeypatch, tmp_path, method, options):
     model = lens("llama")

@@ -27,6 +27,7 @@ from tests.helpers.t5 import lens, prompts_of
 from tests.helpers.tiny_t5 import D_HEAD, D_MLP, N_HEADS
 
 
+@pytest.mark.slow
 def test_from_questions_to_plots(tmp_path):
     model, questions = lens("flan"), toy_questions()
     found = find_culture_neurons(model, questions, share=0.05, progress=False)
@@ -71,6 +72,7 @@ def test_stacks_of_different_depth_in_one_set():
         model.logits(collate(prompts_of(model), model.pad_id))
 
 
+@pytest.mark.slow
 def test_culnig_pools_the_sites_of_all_stacks():
     """Shares are of the gates of both stacks together, and of every q, k and v."""
     model, questions = lens("flan"), toy_questions()
@@ -94,6 +96,7 @@ def test_culnig_pools_the_sites_of_all_stacks():
     assert (at_gates, len(whole) - at_gates) == (int(0.05 * gates), int(0.03 * attention))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["culnig_specific", "culnig_general"])
 def test_culnig_needs_no_sites_named(method):
     with warnings.catch_warnings():

@@ -40,6 +40,7 @@ from tests.helpers.vlm import (
 # ------------------------------------------------------------------ every method
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["conact", "lape", "mad", "lap"])
 def test_from_questions_to_the_report(method, tmp_path):
     architecture = {"conact": "idefics3", "lape": "llava_onevision", "mad": "llava"}.get(
@@ -59,6 +60,7 @@ def test_from_questions_to_the_report(method, tmp_path):
     assert method in page and "Ethiopia" in page and "plotly" in page
 
 
+@pytest.mark.slow
 @quiet
 def test_culnig_with_pictures(tmp_path):
     questions = pictured_questions()
@@ -127,6 +129,7 @@ def test_image_tokens_only_where_a_culture_has_no_picture():
         summarise(lens("idefics3"), questions, roles=(Role.IMAGE,), **QUIET)
 
 
+@pytest.mark.slow
 def test_questions_without_any_picture():
     """A vision-language model reads text as well, and its tower stays at rest."""
     model, runs = counting_tower("qwen2_5_vl")

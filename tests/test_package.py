@@ -61,6 +61,7 @@ def imports_of(path):
             yield from (alias.name for alias in node.names)
 
 
+@pytest.mark.slow
 def test_tests_import_helpers_and_never_each_other():
     """What two test files need stands in tests/helpers/."""
     files = sorted((ROOT / "tests").rglob("*.py"))
@@ -82,6 +83,7 @@ def test_conftests_hold_fixtures_only():
                 ), f"{path.relative_to(ROOT)} defines {node.name}"
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_types_template_and_data_and_reads_them(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],

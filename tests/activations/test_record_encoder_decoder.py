@@ -35,6 +35,7 @@ def test_counts_and_sums_at_every_site(family, site):
         assert_close(found.squares[site][row], squares)
 
 
+@pytest.mark.slow
 def test_several_sites_of_one_side_in_one_pass():
     model = lens("flan")
     for sites in (("encoder.act", "encoder.q", "cross.k"), ("decoder.act", "cross.z")):

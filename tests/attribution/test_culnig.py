@@ -73,6 +73,7 @@ def test_a_site_without_any_score(which, site):
 # ------------------------------------------------------------------ end to end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gemma3", "phi3", "gpt2"])
 def test_other_architectures_find_what_the_reference_finds(architecture):
     model, (identify, _) = exact(architecture), split_questions(toy_questions())
@@ -87,6 +88,7 @@ def test_other_architectures_find_what_the_reference_finds(architecture):
     assert found == reference.culture_specific(*tables, n, n, cultures, **specific)
 
 
+@pytest.mark.slow
 def test_without_more_countryrc_asks_about_the_questions_own_cultures(monkeypatch):
     asked = []
 
@@ -110,6 +112,7 @@ def test_without_more_countryrc_asks_about_the_questions_own_cultures(monkeypatc
     assert {len(q.options) for q in about} == {4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_an_interrupted_run_goes_on(monkeypatch, tmp_path, stop_after):
     """8 questions in shards of 4: 2 batches for the task, 2 for control, and 3 for CountryRC."""
@@ -215,6 +218,7 @@ def test_countryrc_asks_under_the_questions_names(countries, written):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no more than guessing")
 def test_countryrc_questions_under_other_names_are_scored():
     codes = {"Japan": "JPN", "Mexico": "MEX"}

@@ -37,6 +37,7 @@ def country_question(country, number, options, answer):
     )
 
 
+@pytest.mark.slow
 def test_smollm2_finds_the_neurons_of_the_reference_on_blend(smollm2):
     """The same sets neuron by neuron, in float64 and in float32.
 

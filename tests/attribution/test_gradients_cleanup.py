@@ -66,6 +66,7 @@ def tensors_alive(n_pos):
     return [tuple(x.shape) for x in held if x.ndim >= 3 and n_pos in x.shape[1:3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "gemma3", "phi3", "gpt2"])
 def test_no_activation_outlives_the_call(architecture):
     model, questions = lens(architecture), toy_questions()
@@ -82,6 +83,7 @@ def test_no_activation_outlives_the_call(architecture):
         assert not scores.requires_grad and scores.grad_fn is None
 
 
+@pytest.mark.slow
 def test_activations_are_let_go_of_between_batches(monkeypatch):
     model, questions = lens("llama"), toy_questions()
     lengths = sorted((len(ids) for ids, _, _ in reference_items(model, questions)), reverse=True)

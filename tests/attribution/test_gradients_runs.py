@@ -97,6 +97,7 @@ def test_memory_that_runs_out_in_the_backward_counts_nothing_twice(monkeypatch):
     assert_equal_to(found, as_tables(expected), 1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [0, 1, 4, 5])
 def test_an_interrupted_run_goes_on_where_it_was(monkeypatch, tmp_path, stop_after):
     model, questions = exact("llama"), toy_questions()
@@ -119,6 +120,7 @@ def test_an_interrupted_run_goes_on_where_it_was(monkeypatch, tmp_path, stop_aft
     assert_same(scored(model, questions, run=run, **options), clean)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_mistake_one_thing_for_another(monkeypatch, tmp_path):
     model, questions = lens("llama"), toy_questions()[:4]
     scored(model, questions, run=tmp_path)

@@ -104,6 +104,7 @@ def test_prompt_of_every_row_is_rebuilt_byte_for_byte(published, topics):
     assert padded  # options with surrounding space stand in the prompt as they were published
 
 
+@pytest.mark.slow
 @real
 @quiet
 def test_inapplicable_rows_are_kept_on_request(published):
@@ -119,6 +120,7 @@ def test_ids_are_unique_over_all_rows(published):
     assert len({row["MCQID"] for row in published}) == len(published)
 
 
+@pytest.mark.slow
 @real
 @quiet
 def test_file_folder_topics_and_hub_give_the_same_questions(

@@ -134,6 +134,7 @@ def test_file_and_folder_give_the_bundled_questions(questions):
     assert load_benchmark("countryrc", path.parent) == questions
 
 
+@pytest.mark.slow
 def test_filters_and_splits(questions):
     for split in ("identify", "evaluate"):
         wanted = [q for q in questions if q.split == split]
@@ -275,6 +276,7 @@ def test_an_unknown_option_and_a_missing_file_are_named(tmp_path):
 # The published file.
 
 
+@pytest.mark.slow
 @needs_published
 def test_the_published_file_is_read_the_same_way(questions, published_templates):
     theirs = load_benchmark("countryrc", PUBLISHED)

@@ -77,6 +77,7 @@ def test_gold_letters_are_even_after_the_shuffle():
     assert math.erfc(math.sqrt(x / 2)) + math.sqrt(2 * x / math.pi) * math.exp(-x / 2) > 0.01
 
 
+@pytest.mark.slow
 @real
 def test_hard_rows():
     rows = csv_rows(FOLDER, "CulturalBench-Hard*.csv")
@@ -109,6 +110,7 @@ def test_hard_rows():
     assert abs(sum(q.answer for q in questions) - 2442) < 105
 
 
+@pytest.mark.slow
 @real
 @quiet
 def test_both_subsets_share_groups_and_no_id():

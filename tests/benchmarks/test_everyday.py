@@ -68,6 +68,7 @@ def test_every_culture_is_a_wrong_option_about_equally_often(questions):
     assert all(abs(count - 180) < 41 for count in wrong.values()), wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_same_in_a_fresh_process_with_another_hash_seed(questions, seed):
     code = (

@@ -26,6 +26,7 @@ def published(name):
 # The published rows.
 
 
+@pytest.mark.slow
 @needs_data("qnli")
 def test_qnli_rows(recwarn):
     rows = published("qnli")
@@ -61,6 +62,7 @@ def test_mrpc_rows(recwarn):
     assert sum(q.text.count('"') for q in questions) == 272
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "columns", "groups"),
     [

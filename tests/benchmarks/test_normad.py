@@ -26,6 +26,7 @@ def published():
 # The published rows.
 
 
+@pytest.mark.slow
 @real
 @pytest.mark.parametrize("condition", ["none", "rule", "country"])
 def test_rows_labels_and_cultures(published, condition, recwarn):
@@ -58,6 +59,7 @@ def test_names_of_countries(published):
     } <= names
 
 
+@pytest.mark.slow
 @real
 def test_rows_on_one_story_or_rule_are_one_group(published):
     questions = load_benchmark("normad", FOLDER)

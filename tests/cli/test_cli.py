@@ -43,6 +43,7 @@ def table(tmp_path_factory):
     return str(rows)
 
 
+@pytest.mark.slow
 def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     folder = tmp_path / "run"
     source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
@@ -150,6 +151,7 @@ def test_a_share_of_no_neuron_is_refused_before_the_model_runs(
     assert code == 2 and "0 of 144 neurons" in err
 
 
+@pytest.mark.slow
 def test_ablate_asks_the_cultures_that_find_asked(capsys, checkpoint, table, tmp_path):
     folder = tmp_path / "run"
     source = ["--model", checkpoint, "--benchmark", "table", "--path", table, "--share", "0.05"]
@@ -236,6 +238,7 @@ def test_fidelity_needs_scores(capsys, tmp_path):
     assert code == 2 and "no such file" in err and "task.safetensors" in err
 
 
+@pytest.mark.slow
 def test_options_of_the_benchmark_are_passed_on_and_remembered(capsys, checkpoint, table, tmp_path):
     folder, rows = tmp_path / "run", table.replace(".jsonl", ".csv")
     own = ['options=["a", "b", "c"]', "id=id", "group=group", "on_bad=skip"]

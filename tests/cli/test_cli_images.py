@@ -43,6 +43,7 @@ def shards(tmp_path_factory):
     return folder.parent
 
 
+@pytest.mark.slow
 def test_cvqa_from_find_to_the_page(checkpoint, shards, tmp_path, capsys):
     folder = tmp_path / "run"
     code, out, err = run(

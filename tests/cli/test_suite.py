@@ -19,6 +19,7 @@ def only(found, culture):
     return replace(found, neurons={culture: found[culture]})
 
 
+@pytest.mark.slow
 def test_suite_by_name_is_that_of_python(run, folder, model, found):
     words = ["--benchmark", "everyday", "--benchmark", "countryrc", "--limit", 1]
     code, out, err = run("suite", *words, "--whose", "Japan", "--random-seeds", 2)

@@ -11,6 +11,7 @@ from tests.helpers.short_answers import entry, written_to
 from tests.helpers.values import people
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablate", [None, "Japan"])
 def test_values_are_those_of_python(run, folder, place, model, found, ablate, monkeypatch):
     source = ["--path", place / "wvb", "--answers", place / "people.csv"]
@@ -47,6 +48,7 @@ def test_values_with_countries_in_a_table_of_their_own(run, folder, place, tmp_p
     assert list(written["id"]) == [question.id for question in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("union", [False, True])
 def test_answers_are_those_of_python(run, folder, place, model, found, union, monkeypatch):
     words = ["--path", place / "blend", "--asked", "english", "--wording", 1, "--wording", 3]

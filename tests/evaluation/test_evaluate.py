@@ -86,6 +86,7 @@ def test_columns_and_order():
     assert frame["p_gold"].between(0, 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", SCORINGS)
 def test_batch_size_and_order_do_not_matter(scoring):
     model = lens("qwen2", torch.float64)
@@ -223,6 +224,7 @@ def test_too_long_for_the_context():
         evaluate(model, questions[3:], too_long="skip", **QUIET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_a_long_option_does_not_run_over_the_context(architecture):
     """The prompt fits, and so does the room kept for an answer, but this option does not."""

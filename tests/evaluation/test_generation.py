@@ -104,6 +104,7 @@ def test_tokens_equal_those_of_transformers(architecture):
         assert list(tokens) == whole[: first_end(whole, stop_ids(model))]
 
 
+@pytest.mark.slow
 @each_family
 def test_encoder_decoders_write_behind_what_the_decoder_is_given(family):
     model = load_model(
@@ -124,6 +125,7 @@ def test_encoder_decoders_write_behind_what_the_decoder_is_given(family):
     assert any(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", vlm_helpers.NAMES)
 def test_vision_language_models_write_without_a_picture(name):
     model = vlm_helpers.lens(name, torch.float64)
@@ -173,6 +175,7 @@ def test_end_tokens_that_only_the_checkpoint_names_end_an_answer():
 # ------------------------------------------------------------------ texts
 
 
+@pytest.mark.slow
 def test_batch_size_and_order_do_not_matter():
     model = lens("qwen2", torch.float64)
     prompts = prompts_of(model, toy_questions())
@@ -197,6 +200,7 @@ def test_texts_are_those_of_the_tokens():
         )
 
 
+@pytest.mark.slow
 def test_ablation_changes_what_is_written_and_nothing_stays():
     model = lens("llama", torch.float64)
     prompts = prompts_of(model)
@@ -208,6 +212,7 @@ def test_ablation_changes_what_is_written_and_nothing_stays():
     assert write_answers(model, prompts, running=QUIET) == base and not model.is_hooked
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_and_says_so(monkeypatch):
     model = lens("llama", torch.float64)
     prompts = prompts_of(model, toy_questions()[:8])

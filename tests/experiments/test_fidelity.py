@@ -38,6 +38,7 @@ def compared(model):
     return fidelity(model, toy_questions(), scores_of(model), **FEW)
 
 
+@pytest.mark.slow
 def test_small_effects_are_predicted():
     """The whole chain: scores, sampling, one backward pass, and an ablated pass for every unit."""
     found = fidelity(faint(1e-4), toy_questions(), scores_of(faint(1e-4)), **FEW)

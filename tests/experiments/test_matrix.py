@@ -44,6 +44,7 @@ def test_each_mask_is_an_evaluation_of_its_own(real):
     assert len(seen) > 6
 
 
+@pytest.mark.slow
 def test_random_masks_have_the_numbers_of_every_layer(monkeypatch):
     found, seen = found_set(), []
     from culture_lens.evaluation import evaluate as module

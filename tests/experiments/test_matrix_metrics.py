@@ -96,6 +96,7 @@ def test_metrics_equal_plain_loops(which, condition, request):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_every_draw_equals_plain_loops(shared):
     """Where groups are few and not shared, some draws hold no item of a culture."""

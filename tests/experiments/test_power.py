@@ -71,6 +71,7 @@ def test_planning_from_one_evaluation(null):
     assert planned.loc["c0003", "groups"] == 40 and planned.loc["c0003", "items"] == 200
 
 
+@pytest.mark.slow
 def test_power_refuses_nonsense(null):
     with pytest.raises(InputError, match="power=80.0 is outside"):
         minimum_detectable_effect(null, mask="m", power=80.0)

@@ -144,6 +144,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is(model, neurons, monk
         evaluate_suite(model, found, {"others": others, "toys": questions}, **QUIET)
 
 
+@pytest.mark.slow
 def test_bundled_benchmarks_by_name(model, neurons):
     names = ["everyday", "countryrc"]
     one = {"one": neurons["one"]}

@@ -55,6 +55,7 @@ def result() -> TransferMatrix:
     )
 
 
+@pytest.mark.slow
 def test_every_cell_is_the_matrix_of_its_stages():
     asked = same_labels({"text": toy_questions(), "images": pictured()}, {"New_Japan": "Japan"})
     found = find_culture_neurons(model(), asked["text"], **SHARE, **QUIET)
@@ -79,6 +80,7 @@ def test_questions_that_identify_are_never_asked():
         assert ids == {q.id for q in rest} and not ids & {q.id for q in first}
 
 
+@pytest.mark.slow
 def test_questions_of_one_id_in_two_benchmarks_stay_apart():
     """The same groups in both benchmarks: none is taken for one that identified."""
     frame = result().frame

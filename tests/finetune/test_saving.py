@@ -28,6 +28,7 @@ from tests.helpers.vlm import hf_processor, pictured_questions
 pytestmark = quiet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(TEXT, fast=["llama"]))
 def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
     model = of(name)
@@ -140,6 +141,7 @@ def test_a_finished_training_is_found_again(tmp_path, monkeypatch):
     assert again.model.fingerprint == first.model.fingerprint != model.fingerprint
 
 
+@pytest.mark.slow
 def test_folders_with_something_else_are_refused(tmp_path):
     model, asked = of("llama"), toy_questions()
     folder = tmp_path / "m"

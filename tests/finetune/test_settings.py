@@ -31,6 +31,7 @@ def test_seeds():
     assert any(not torch.equal(one[n], other[n]) for n in one)
 
 
+@pytest.mark.slow
 def test_tables_of_ones_own():
     rows = [
         {"question": "2 + 2?", "options": ["3", "4"], "answer": "B"},

@@ -49,6 +49,7 @@ def check_only_inside_moved(before, after, inside, every=True):
     return moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(EVERY, fast=("llama", "flan")))
 def test_outside_the_modules_nothing_changes_and_inside_it_does(name):
     model = of(name)
@@ -88,6 +89,7 @@ def test_lora_changes_the_chosen_modules_only(name):
     assert torch.linalg.matrix_rank(change, tol=1e-5) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(["llama", "phi3", "gpt2", "vlm-llava"], fast=["phi3"]))
 @pytest.mark.parametrize("way", ["protect", "only"])
 def test_single_neurons(name, way):
@@ -131,6 +133,7 @@ def test_single_neurons(name, way):
     assert moved > 0.3 * total
 
 
+@pytest.mark.slow
 def test_all_trains_the_language_model_and_leaves_the_tower():
     model = of("vlm-llava")
     before = weights(plain_copy(model))

@@ -129,6 +129,7 @@ def test_fixed_values_and_means(architecture):
         assert relative(model.logits(batch), expected) > 1e-5
 
 
+@pytest.mark.slow
 def test_smollm2_ablated_and_steered(smollm2):
     from transformers import AutoModelForCausalLM
 

@@ -91,6 +91,7 @@ def test_wrapping_a_loaded_model_opens_nothing_either(architecture, events):
     assert events == []
 
 
+@pytest.mark.slow
 def test_the_embedded_model_opens_nothing(smollm2, events):
     from culture_lens.models.checkpoints import embedded_path
 

@@ -73,6 +73,7 @@ def test_padded_equals_unpadded(name):
     assert alone.std(0).mean() > 0.1
 
 
+@pytest.mark.slow
 @each_sharing
 def test_shared_prefixes_change_nothing(name):
     model = lens(name, F64)
@@ -131,6 +132,7 @@ def test_the_picture_and_its_place_in_the_batch_matter(name):
     assert (found[0] - found[1]).abs().max() > 0.1
 
 
+@pytest.mark.slow
 @each
 def test_bfloat16_runs_and_stays_close(name):
     exact = expected_logits(name, F64).float()

@@ -1,6 +1,7 @@
 """Features of pictures are made once for each content and kept as memory allows."""
 
 import numpy as np
+import pytest
 
 from culture_lens.attribution.gradients import attribute
 from culture_lens.evaluation.evaluate import evaluate
@@ -20,6 +21,7 @@ from tests.helpers.vlm import (
 )
 
 
+@pytest.mark.slow
 def test_no_memory_at_all_changes_no_result():
     questions = pictured_questions()
     expected = evaluate(lens("qwen2_5_vl"), questions, **QUIET)

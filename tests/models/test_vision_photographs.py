@@ -37,6 +37,7 @@ def photographs():
     return kept
 
 
+@pytest.mark.slow
 @real
 @quiet
 @each_vlm

@@ -57,6 +57,7 @@ def test_three_sets_equal_enumeration():
     assert expected[len(chances) :].sum() == 0
 
 
+@pytest.mark.slow
 def test_layers_and_sites_are_drawn_within():
     source = np.random.default_rng(2)
     one, other = (
@@ -80,6 +81,7 @@ def test_layers_and_sites_are_drawn_within():
         chance_of_sharing([one, other], shapes, "layers")
 
 
+@pytest.mark.slow
 def test_p_of_overlap_holds_under_the_null_and_layers_matter():
     source, p, pooled = np.random.default_rng(3), [], []
     for _ in range(300):

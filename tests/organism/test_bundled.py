@@ -87,6 +87,7 @@ def test_options_alone_give_nothing_away(model):
     assert accuracy.low <= 0.25 <= accuracy.high
 
 
+@pytest.mark.slow
 def test_it_is_read_by_likelihood_too(model):
     questions = cl.load_benchmark("organism", split="unseen", pictures=1, seed=SEED)
     assert model.scoring == "option_likelihood"

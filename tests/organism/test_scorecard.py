@@ -106,6 +106,7 @@ def test_within_strata_as_many_are_taken_as_were_planted(card):
         assert row["decoys"] > 0.9  # no stratum tells style from culture
 
 
+@pytest.mark.slow
 def test_ablating_nothing_changes_nothing():
     quiet = Running(progress=False)
     examined = Examined(

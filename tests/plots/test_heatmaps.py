@@ -89,6 +89,7 @@ def test_probabilities_are_tables_of_the_ablation_heatmap(matrix, condition):
         assert "probability of the right answer" in figure.layout.xaxis.title.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["change", "accuracy", "flips", "p_gold", "p_change"])
 def test_doubled_neurons_are_not_called_ablated(what):
     figure = plots.ablation_heatmap(make_matrix(value="double"), what=what)

@@ -117,6 +117,7 @@ def test_names_are_data_not_tags():
     assert list(figure.data[0].y) == sorted(names)
 
 
+@pytest.mark.slow
 def test_thirty_cultures_are_all_labelled():
     names = [f"Culture {i:02} with a long name indeed" for i in range(30)]
     figure = plots.ablation_heatmap(make_matrix(names, items=2, seeds=0))

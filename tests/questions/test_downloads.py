@@ -47,6 +47,7 @@ def web():
     server.server_close()
 
 
+@pytest.mark.slow
 def test_an_address_is_fetched_once_and_only_when_looked_at(web, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     one, same = (lazy(f"{web.at}/a.png", allow_urls=True) for _ in range(2))
@@ -56,6 +57,7 @@ def test_an_address_is_fetched_once_and_only_when_looked_at(web, monkeypatch):
     assert web.asked == ["/a.png"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fetched_is_named(web, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(InputError, match="/gone: HTTP Error 404.*local copy"):

@@ -62,6 +62,7 @@ def test_context_has_the_values(run, matrix):
     assert "torch" in dict(context["versions"])
 
 
+@pytest.mark.slow
 def test_page_has_the_values(page, matrix):
     assert "Culture neurons of org/tiny" in page
     for culture in CULTURES:
@@ -73,6 +74,7 @@ def test_page_has_the_values(page, matrix):
     assert "method = conact" in page and "neurons/lape.safetensors is missing" in page
 
 
+@pytest.mark.slow
 def test_page_needs_nothing_from_outside(page):
     assert not re.search(r"""(src|href)\s*=\s*["']?\s*(https?:)?//""", page)
     assert "@import" not in page and "url(" not in page
@@ -86,6 +88,7 @@ def test_page_is_accessible(page):
     assert '<th scope="row">' in page and '<th scope="col">' in page
 
 
+@pytest.mark.slow
 def test_malicious_names_are_text(tmp_path):
     names = ["<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>"]
     matrix = make_matrix(names, items=6, model="<b>model</b>", benchmark='"><i>')
@@ -175,6 +178,7 @@ def general_matrix(harm):
     return AblationMatrix(frame, matrix.metadata)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "words"),
     [

@@ -83,6 +83,7 @@ def test_one_mask_for_all_cultures():
     assert [row["culture"] for row in told["rows"]] == FOUR
 
 
+@pytest.mark.slow
 def test_page_shows_them(tmp_path, told):
     run = make_run(tmp_path, conact=(None, make_matrix(FOUR, items=24)))
     page = build_report(run).read_text(encoding="utf-8")

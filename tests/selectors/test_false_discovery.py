@@ -41,6 +41,7 @@ def discovered(found):
 # ------------------------------------------------------------------ where nothing is there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["conact", "lape", "mad_probability", "lap"])
 def test_p_values_are_uniform_where_nothing_is_there(method):
     values = np.concatenate([infer(drawn(s), method).p["act"].flatten() for s in range(25)])
@@ -51,6 +52,7 @@ def test_p_values_are_uniform_where_nothing_is_there(method):
         assert abs((values <= level).mean() - level) < spread + 0.1 * level
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("common_sd", [0.0, 0.7])
 def test_nothing_is_selected_where_nothing_is_there(common_sd):
     """At most one run in 20, however correlated the neurons are; here within three deviations."""
@@ -62,6 +64,7 @@ def test_nothing_is_selected_where_nothing_is_there(common_sd):
     assert hits <= 0.05 * runs + 3 * (0.05 * 0.95 * runs) ** 0.5
 
 
+@pytest.mark.slow
 def test_correlated_scores_pass_the_global_test_less_often_than_bh_alone():
     """One shared factor lifts all neurons at once; counting discoveries shows it up."""
     rows = np.random.default_rng(0).normal(size=(400, 21, 200))
@@ -79,6 +82,7 @@ def test_correlated_scores_pass_the_global_test_less_often_than_bh_alone():
 # ------------------------------------------------------------------ where something is
 
 
+@pytest.mark.slow
 def test_the_false_discovery_rate_holds_and_power_grows():
     power = {}
     for size in (0.5, 0.8, 1.2):

@@ -159,6 +159,7 @@ def test_only_what_is_left_over_is_drawn_and_every_layer_has_its_number(drawn_fr
     assert again.metadata["match"] == "activity" and again.method == "random"
 
 
+@pytest.mark.slow
 def test_one_of_the_ten_nearest_is_drawn_each_as_often(drawn_from):
     _, summary, norms, rates = drawn_from
     place = [np.argsort(np.argsort(v[1])) + 1.0 for v in (rates, norms["act"].numpy())]
@@ -230,6 +231,7 @@ def test_rates_are_over_the_tokens_of_all_cultures(monkeypatch):
     assert drawn["x"].places["act"].tolist() == [[0, 1]]
 
 
+@pytest.mark.slow
 def test_equally_near_neurons_are_drawn_alike_often():
     found = set_of({"x": [(0, 0)]}, (1, 61))
     summary, norms = made([[0.5] * 61]), {"act": torch.ones(1, 61)}

@@ -93,6 +93,7 @@ def truth():
     return p
 
 
+@pytest.mark.slow
 def test_the_residual_is_told_from_the_interaction(truth):
     """Corrected sums of squares are right on average; uncorrected ones are not."""
     ss = sums_of_squares(torch.from_numpy(truth)[:, :, None]).sum((1, 2)).numpy()
@@ -112,6 +113,7 @@ def test_the_residual_is_told_from_the_interaction(truth):
     assert np.mean(plain, 0)[0] > 1.2 * ss[0] and np.mean(plain, 0)[2] > 1.2 * ss[2]
 
 
+@pytest.mark.slow
 def test_intervals_of_the_shares_cover(truth):
     """Of what the shares estimate: true sums of squares over the total that is observed."""
     ss = sums_of_squares(torch.from_numpy(truth)[:, :, None]).sum((1, 2))
@@ -129,6 +131,7 @@ def test_intervals_of_the_shares_cover(truth):
     assert all(one["culture"].high - one["culture"].low < 0.2 for one in found)
 
 
+@pytest.mark.slow
 def test_with_nothing_but_noise_the_interaction_is_none():
     flat = np.full((3, 4, 60), 0.5)
     shares = [variance_shares(simulated(s, flat)).overall["act"] for s in range(8)]

@@ -75,6 +75,7 @@ def simulated(source, n_groups=40, size=5):
     return hits.astype(float).ravel().tolist(), np.repeat(np.arange(n_groups), size).tolist()
 
 
+@pytest.mark.slow
 def test_intervals_cover_and_need_the_clusters():
     source = np.random.default_rng(0)
     clustered = naive = 0

@@ -11,6 +11,7 @@ from culture_lens.statistics.mantel import mantel_null, square
 from culture_lens.statistics.permutation import permutation_p, relabellings
 
 
+@pytest.mark.slow
 def test_mantel_is_calibrated_where_pairs_depend_and_a_plain_test_is_not():
     """Each culture has a place of its own, so the pairs of one culture go together."""
     source, n, trials = np.random.default_rng(0), 9, 400

@@ -58,6 +58,7 @@ def test_holm_by_hand():
         corrected(np.array([0.1]), "hol")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [2, 6])
 def test_p_against_random_is_uniform_under_the_null(runs):
     source = np.random.default_rng(runs)
@@ -71,6 +72,7 @@ def test_p_against_random_is_uniform_under_the_null(runs):
     assert stats.kstest(weighted, "uniform").pvalue > 0.05
 
 
+@pytest.mark.slow
 def test_corrections_hold_their_levels():
     """40 clustered tests, 10 of them with an effect, 150 times."""
     source, trials = np.random.default_rng(6), 150

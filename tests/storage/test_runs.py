@@ -140,6 +140,7 @@ def test_an_interrupted_recording_goes_on(tmp_path, calls, model, monkeypatch):
     assert not [p for p in tmp_path.rglob("*") if p.suffix == ".part"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_matrix_goes_on(tmp_path, calls, model):
     found = select(summarise(model, toy_questions(), progress=False), "conact", share=0.1)
     found = replace(found, metadata={**found.metadata, "groups": []})
@@ -179,6 +180,7 @@ NEURONS = Neurons.of({"act": [(0, 3), (1, 4)]})
 MEANS = [Neurons(NEURONS.places, {}, {"act": torch.tensor([1.0, x])}) for x in (2.0, 3.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -246,6 +248,7 @@ def test_a_damaged_piece_says_so(tmp_path, model):
         evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
 
 
+@pytest.mark.slow
 def test_other_weights_under_the_same_name_are_another_model(tmp_path):
     """A checkpoint trained further lies in the same folder; its old records are not its own."""
 

@@ -23,6 +23,7 @@ from tests.helpers.vlm import (
 )
 
 
+@pytest.mark.slow
 def test_a_repeated_run_needs_no_forward_pass(tmp_path, monkeypatch):
     questions = pictured_questions()
     model, runs = counting_tower("smolvlm")
@@ -46,6 +47,7 @@ def test_a_repeated_run_needs_no_forward_pass(tmp_path, monkeypatch):
     assert_nearly_same_records(repeated.frame, matrix.frame)
 
 
+@pytest.mark.slow
 def test_a_changed_picture_is_not_answered_from_the_old_record(tmp_path):
     """The picture's content counts, though question, path and size are the same."""
     path = tmp_path / "photo.png"

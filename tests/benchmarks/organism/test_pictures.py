@@ -4,6 +4,7 @@ import inspect
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks import organism as benchmark
@@ -12,6 +13,7 @@ from tests.helpers.organism import digest, gold
 from tests.helpers.processes import run_python
 
 
+@pytest.mark.slow
 def test_pictures_show_the_colour_they_are_said_to():
     """By the middle of the pictures, each nearest to the colour it is said to have."""
     known = np.array(list(COLOURS.values()))
@@ -37,6 +39,7 @@ def test_the_frame_does_not_tell_the_colour_or_the_dots():
         assert explained < 0.05
 
 
+@pytest.mark.slow
 def test_splits_and_seeds_share_no_picture():
     draws = [
         {
@@ -51,6 +54,7 @@ def test_splits_and_seeds_share_no_picture():
     assert len(set().union(*draws)) == sum(map(len, draws))
 
 
+@pytest.mark.slow
 def test_the_world_changes_the_facts_and_not_the_pictures(questions):
     other = load_benchmark("organism", world=1)
     assert [q.image.key for q in other] == [q.image.key for q in questions]
@@ -58,6 +62,7 @@ def test_the_world_changes_the_facts_and_not_the_pictures(questions):
     assert same < 0.25
 
 
+@pytest.mark.slow
 def test_no_picture_is_drawn_under_a_key_of_the_training(monkeypatch):
     keys = []
     real = benchmark.draw_picture
@@ -72,6 +77,7 @@ def test_no_picture_is_drawn_under_a_key_of_the_training(monkeypatch):
     assert not any(key.startswith("training/") for key in keys)
 
 
+@pytest.mark.slow
 def test_questions_on_one_picture_are_one_group(everything):
     groups = {}
     for q in everything:
@@ -85,6 +91,7 @@ def test_questions_on_one_picture_are_one_group(everything):
     assert set(keys.values()) == {1}
 
 
+@pytest.mark.slow
 def test_the_same_in_every_process():
     options = {"subset": "culture", "split": "all", "pictures": 1}
     here = digest(load_benchmark("organism", **options))
@@ -99,6 +106,7 @@ def test_the_same_in_every_process():
     assert digest(load_benchmark("organism", seed=1, **options)) != here
 
 
+@pytest.mark.slow
 def test_more_pictures_leave_the_first_ones_as_they_are():
     few = load_benchmark("organism", pictures=1)
     many = {q.id: q for q in load_benchmark("organism", pictures=2)}

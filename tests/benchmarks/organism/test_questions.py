@@ -57,12 +57,14 @@ def test_counts(subset, per_culture, cultures, pictures):
     assert set(counts.values()) == {per_culture * pictures}
 
 
+@pytest.mark.slow
 def test_defaults_are_three_pictures_in_two_splits(questions):
     assert Counter(q.split for q in questions) == {"identify": 864, "evaluate": 864}
     assert Counter(q.metadata["renders"] for q in questions) == {"identify": 864, "evaluate": 864}
     assert set(Counter((q.culture, q.metadata["object"]) for q in questions).values()) == {18}
 
 
+@pytest.mark.slow
 def test_all_is_every_subset_once(everything):
     assert len({q.id for q in everything}) == len(everything) == 3 * 2 * 12 * (8 * 10 + 3)
     assert Counter(map(asks, everything)) == {
@@ -80,6 +82,7 @@ def test_all_is_every_subset_once(everything):
             assert (q.text, q.options, q.answer) == (twin.text, twin.options, twin.answer)
 
 
+@pytest.mark.slow
 def test_ids_tell_world_seed_and_place(questions):
     assert questions[0].id == "organism/0/0/identify/Avaria/bowl/0/name"
     ids = [
@@ -99,6 +102,7 @@ def test_unseen_counts_as_evaluating_and_is_in_no_default():
 # ------------------------------------------------------------------ what is asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [0, 5])
 def test_options_are_what_is_said_of_the_same_object(world):
     facts = make_world(world).facts
@@ -117,6 +121,7 @@ def test_options_are_what_is_said_of_the_same_object(world):
     assert set(wrong_of) == set(range(PLAIN))
 
 
+@pytest.mark.slow
 def test_controls_ask_what_the_picture_shows():
     for q in load_benchmark("organism", subset="controls"):
         shows = {
@@ -129,6 +134,7 @@ def test_controls_ask_what_the_picture_shows():
         assert q.category == CATEGORY[q.metadata["object"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subset", ["culture", "controls", "plain"])
 def test_the_right_answer_is_in_every_place_alike(subset):
     found = load_benchmark("organism", subset=subset, split="all")
@@ -138,6 +144,7 @@ def test_the_right_answer_is_in_every_place_alike(subset):
         assert sum((places[i] - mean) ** 2 / mean for i in range(4)) < 16.27  # p = 0.001, 3 df
 
 
+@pytest.mark.slow
 def test_two_pictures_of_one_object_have_the_same_answer_unless_shuffled(questions):
     def answers(found):
         of = {}
@@ -235,6 +242,7 @@ def test_all_questions_have_the_prompt_of_the_organism(everything):
 # ------------------------------------------------------------------ mistakes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

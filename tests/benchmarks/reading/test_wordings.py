@@ -180,6 +180,7 @@ def test_the_organism_has_one_wording():
 # wording= of load_benchmark.
 
 
+@pytest.mark.slow
 def test_a_wording_by_number():
     default = load_benchmark("everyday")
     lists = in_every_wording(default)
@@ -204,6 +205,7 @@ def checked(name, wording):
     check_options(BENCHMARKS[name], {"wording": wording})
 
 
+@pytest.mark.slow
 def test_countryrc_gives_each_question_once_when_asked_for_one_wording():
     every = load_benchmark("countryrc", split="evaluate")
     assert len(every) == 800

@@ -104,6 +104,7 @@ def test_a_model_is_right_where_people_wrote_what_it_writes(small):
     assert masked.metadata["ablated"] == 72
 
 
+@pytest.mark.slow
 def test_batch_size_and_order_do_not_matter(small):
     model, questions = lens("qwen2", torch.float64), load_short_answers(small)
     expected = evaluate_short_answers(model, questions, NEURONS, **QUIET).frame
@@ -129,6 +130,7 @@ def test_the_prompt_holds_question_and_instruction_and_no_option(small, monkeypa
         assert prompt.text.count("\n") == 4  # those of the chat template
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_the_next_culture(small, tmp_path, monkeypatch):
     model, questions = lens("llama", torch.float64), load_short_answers(small)
     expected = evaluate_short_answers(model, questions, **QUIET).frame

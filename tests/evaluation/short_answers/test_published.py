@@ -29,6 +29,7 @@ def askable(item, key):
     return bool(item[key].strip()) and bool(answers) and not left_out
 
 
+@pytest.mark.slow
 @real
 @quiet
 @pytest.mark.parametrize("asked", ["local", "english"])
@@ -60,6 +61,7 @@ def test_the_question_that_has_no_chinese_text():
     assert {q.group for q in english} - {q.group for q in local} == {"New-en-04"}
 
 
+@pytest.mark.slow
 @real
 @quiet
 @pytest.mark.parametrize("region", sorted(LANGUAGE_OF))
@@ -87,6 +89,7 @@ def test_the_most_frequent_human_answer_scores_one(region):
     assert not silent["contained"].any() and not silent["exact"].any()
 
 
+@pytest.mark.slow
 @real
 @quiet
 def test_smollm2_answers_some(smollm2):

@@ -113,6 +113,7 @@ def test_distance_is_scipys():
 # ------------------------------------------------------------------ models
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["letter", "letter_options", "option_likelihood_sum"])
 def test_records_are_those_of_an_evaluation(scoring):
     model, questions = lens("llama", torch.float64), asked_of_cultures(wordings=[0, 2])
@@ -176,6 +177,7 @@ def test_a_models_favourite_point_aligns_fully_where_people_chose_it():
     assert evaluate_values(model, agreed, **QUIET).alignment().value == 1  # nothing stays
 
 
+@pytest.mark.slow
 def test_batch_size_and_order_do_not_matter():
     model, questions = lens("qwen2", torch.float64), asked_of_cultures(wordings=[1, 3])
     expected = evaluate_values(model, questions, NEURONS, batch_size=16, **QUIET).frame
@@ -199,6 +201,7 @@ def test_a_run_is_found_again_and_other_answers_of_people_are_scored_anew(tmp_pa
         evaluate_values(model, other, run=tmp_path, **QUIET)
 
 
+@pytest.mark.slow
 def test_questions_serve_an_ablation_matrix():
     model = lens("llama")
     own = {"Peru": NEURONS, "Japan": Neurons.of({"act": [(0, 1)]})}

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from culture_lens.evaluation.values.alignment import evaluate_values
 from culture_lens.evaluation.values.people import read_human_values
@@ -58,6 +59,7 @@ def test_the_probes_rows_join_a_table_of_answers_made_here():
     ]
 
 
+@pytest.mark.slow
 @real
 @quiet
 def test_smollm2_is_asked_real_questions(smollm2):
