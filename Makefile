@@ -4,8 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Threads of two test processes beside each other wait more than they work.
-PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+# Threads of two test processes beside each other wait more than they work. One process runs all
+# tests of a file: what they share, models and runs, is made once.
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 \
+	--dist loadfile --no-loadscope-reorder
 
 .PHONY: demo quick test lint docs clean
 

@@ -26,21 +26,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--runslow", action="store_true", help="also run the tests marked slow")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is slow unless it is asked for; let one process run all tests of a file.
+    """Skip what is slow unless it is asked for, and let files with slow tests come first.
 
-    With ``--dist loadgroup`` what a file's tests share, models and runs, is then made once. Files
-    with slow tests come first, so that no process is left alone with one of them at the end.
+    The longest stand at the top of the folder (notebooks, documentation): they begin, so that no
+    process is left alone with one of them at the end.
     """
     skip = pytest.mark.skip(reason="slow: run it with --runslow")
     slow = {item.path for item in items if "slow" in item.keywords}
     for item in items:
         if "slow" in item.keywords and not config.getoption("--runslow"):
             item.add_marker(skip)
-        if "xdist_group" not in item.keywords:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, len(item.path.parts)))
 
 
 @pytest.fixture(scope="session", autouse=True)

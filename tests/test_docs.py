@@ -9,6 +9,7 @@ import pytest
 import culture_lens
 from culture_lens import plots
 from tests.helpers.places import ROOT
+from tests.helpers.smollm2 import needs_smollm2
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -86,7 +87,8 @@ def test_files_that_are_named_are_there(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
-def test_python_blocks_run(page, smollm2, tmp_path, monkeypatch):
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    needs_smollm2()
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": name(page)}
     for code, run in blocks(page):

@@ -21,6 +21,7 @@ from culture_lens.prompts.batches import collate
 from culture_lens.questions.question import PromptFormat, with_format
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import matched_random, select
+from tests.helpers.culnig import countryrc_questions
 from tests.helpers.forwards import must_not_run
 from tests.helpers.questions import toy_questions
 from tests.helpers.t5 import lens, prompts_of
@@ -79,7 +80,7 @@ def test_culnig_pools_the_sites_of_all_stacks():
     gates, attention = D_MLP * (3 + 2), 3 * N_HEADS * D_HEAD * (3 + 2 + 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CultureLensWarning)
-        scores = culnig_scores(model, questions, progress=False)
+        scores = culnig_scores(model, questions, countryrc=countryrc_questions(), progress=False)
     assert set(scores.sites) == set(model.projections)
     found = select(scores, "culnig_specific", share=0.03, countryrc_share=0.0, z=None)
     assert set(found.shapes) == set(model.projections)
@@ -101,7 +102,13 @@ def test_culnig_pools_the_sites_of_all_stacks():
 def test_culnig_needs_no_sites_named(method):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CultureLensWarning)
-        found = find_culture_neurons(lens("t5"), toy_questions(), method=method, progress=False)
+        found = find_culture_neurons(
+            lens("t5"),
+            toy_questions(),
+            method=method,
+            summary_options={"countryrc": countryrc_questions()},
+            progress=False,
+        )
     assert set(found.shapes) == set(lens("t5").projections)
 
 

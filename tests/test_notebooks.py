@@ -5,13 +5,15 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.helpers.places import ROOT
+from tests.helpers.smollm2 import needs_smollm2
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path, smollm2, monkeypatch):
+def test_notebook_runs(path, monkeypatch):
+    needs_smollm2()
     # Two threads beside another test process wait for each other more than they work.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(path, as_version=4)

@@ -17,6 +17,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
@@ -116,8 +117,8 @@ def prepare(
         running: What to do with prompts that are too long; progress bars.
 
     Raises:
-        InputError: No questions, duplicate ids, an unknown scoring, or only questions that are
-            longer than the context.
+        InputError: No questions, duplicate ids, an unknown scoring, only questions that are
+            longer than the context, or a letter that is not one token after its prompt.
     """
     check_questions(questions, min_cultures=1)
     chosen = get_scoring(scoring or model.scoring)
@@ -131,6 +132,8 @@ def prepare(
     )
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
+    if chosen.style == "choices":  # once here, not once for each mask
+        prompts = [replace(p, labels=label_ids(p, model.processor)) for p in prompts]
     return prompts, chosen
 
 

@@ -48,6 +48,8 @@ def label_ids(prompt: Prompt, processor: Any) -> tuple[int, ...]:
     Example:
         ``label_ids(prompt, model.processor)`` gives four ids for four options.
     """
+    if prompt.labels:
+        return prompt.labels
     reader = as_reader(processor)
     form = prompt.question.prompt.label_form
     ids = []

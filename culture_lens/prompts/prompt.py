@@ -76,6 +76,7 @@ class Prompt:
         tail: The first character of ``text`` after the picture, 0 where there is none.
         decoder_ids: For an encoder-decoder, what its decoder is given: the start token and the
             answer prefix; ``text``, ``ids`` and ``roles`` are the encoder's then. Else empty.
+        labels: The token of each option's letter, where answers are read by letter; else empty.
     """
 
     question: Question
@@ -86,6 +87,7 @@ class Prompt:
     continuations: tuple[tuple[int, ...], ...] = ()
     tail: int = 0
     decoder_ids: tuple[int, ...] = ()
+    labels: tuple[int, ...] = ()
 
     @property
     def all_ids(self) -> tuple[int, ...]:

@@ -59,7 +59,6 @@ def assert_same_counts(one, other):
 # ------------------------------------------------------------------ against the reference
 
 
-@pytest.mark.slow
 @each_architecture
 def test_counts_equal_the_reference_in_float32(architecture):
     """One sequence at a time on both sides: the arithmetic is the same, so are the signs."""
@@ -75,7 +74,6 @@ def test_counts_equal_the_reference_in_float32(architecture):
         assert_counts_equal(summary, site, *reference.site_counts(hf, site, *inputs))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
 @each_architecture
 def test_counts_equal_the_reference_in_float64(architecture, batch_size):
@@ -131,7 +129,6 @@ def test_smollm2_counts_equal_the_reference():
 # ------------------------------------------------------------------ nothing but the tokens counts
 
 
-@pytest.mark.slow
 @each_architecture
 def test_batch_size_order_padding_and_split_do_not_matter(architecture):
     model = lens(architecture, torch.float64)

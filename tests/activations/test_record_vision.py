@@ -64,7 +64,6 @@ def assert_statistics(summary, tables, tokens):
             assert (error <= 1e-5 * squares).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("roles", [CONTENT_ROLES, TEXT_ROLES, (Role.IMAGE,)])
 @each
 def test_statistics_equal_the_reference(name, roles, monkeypatch):

@@ -25,6 +25,7 @@ from tests.helpers.culnig import (
 )
 from tests.helpers.forwards import counting
 from tests.helpers.lm import exact, exact_raw, lens
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import one_of_each, toy_questions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no more than guessing")
@@ -73,8 +74,7 @@ def test_a_site_without_any_score(which, site):
 # ------------------------------------------------------------------ end to end
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["gemma3", "phi3", "gpt2"])
+@pytest.mark.parametrize("architecture", mostly_slow(["gemma3", "phi3", "gpt2"], fast=["gpt2"]))
 def test_other_architectures_find_what_the_reference_finds(architecture):
     model, (identify, _) = exact(architecture), split_questions(toy_questions())
     scores = culnig_scores(model, identify, countryrc=countryrc_questions(), progress=False)
@@ -222,7 +222,7 @@ def test_countryrc_asks_under_the_questions_names(countries, written):
 @pytest.mark.filterwarnings("ignore:.*no more than guessing")
 def test_countryrc_questions_under_other_names_are_scored():
     codes = {"Japan": "JPN", "Mexico": "MEX"}
-    about = countryrc_for(toy_questions(1), list(codes))
+    about = countryrc_for(toy_questions(1), list(codes))[::15]
     about = [replace(q, culture=codes[q.culture]) for q in about]
     with pytest.warns(CultureLensWarning, match="CountryRC's questions"):
         scores = culnig_scores(lens("llama"), toy_questions(1), countryrc=about, progress=False)

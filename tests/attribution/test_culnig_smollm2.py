@@ -60,7 +60,7 @@ def test_smollm2_finds_the_neurons_of_the_reference_on_blend(smollm2):
     regions, identify = ("Ethiopia", "Iran", "Spain"), []
     for region in regions:
         own = [q for q in every if q.culture == region]
-        identify += sorted(own, key=lambda q: (len(q.text) + sum(map(len, q.options)), q.id))[:2]
+        identify += sorted(own, key=lambda q: (len(q.text) + sum(map(len, q.options)), q.id))[:1]
     questions = [
         country_question("Iran", 0, ("Spain", "Iran", "China", "Mexico"), 1),
         country_question("Spain", 1, ("China", "Mexico", "Iran", "Spain"), 3),

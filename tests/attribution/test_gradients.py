@@ -91,7 +91,6 @@ def test_scores_equal_the_reference_in_float32(architecture, control):
     assert_equal_to(found, expected, 0, of_largest=1e-5)
 
 
-@pytest.mark.slow
 @each_architecture
 def test_every_item_by_itself_equals_the_reference(architecture):
     model, questions = exact(architecture), toy_questions()[3:7]
@@ -131,7 +130,6 @@ def test_sites_alone_are_those_of_all_together():
 # ------------------------------------------------------------------ only the tokens count
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("control", [False, True])
 @each_architecture
 def test_batch_size_order_and_padding_do_not_matter(architecture, control):

@@ -12,6 +12,7 @@ from culture_lens.neurons.neurons import Neurons
 from tests.helpers import reference_culnig as reference
 from tests.helpers.gradients import assert_equal_to, assert_same, reference_items, scored, sites_of
 from tests.helpers.lm import each_architecture, exact, exact_raw, lens
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 
 
@@ -66,8 +67,9 @@ def tensors_alive(n_pos):
     return [tuple(x.shape) for x in held if x.ndim >= 3 and n_pos in x.shape[1:3]]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["llama", "gemma3", "phi3", "gpt2"])
+@pytest.mark.parametrize(
+    "architecture", mostly_slow(["llama", "gemma3", "phi3", "gpt2"], fast=["phi3"])
+)
 def test_no_activation_outlives_the_call(architecture):
     model, questions = lens(architecture), toy_questions()
     n_pos = max(len(ids) for ids, _, _ in reference_items(model, questions))

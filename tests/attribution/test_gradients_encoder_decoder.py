@@ -10,7 +10,6 @@ from tests.helpers.closeness import assert_close
 from tests.helpers.t5 import ROUNDING, each_family, lens, mixed_questions, prompts_of, raw
 
 
-@pytest.mark.slow
 @each_family
 @pytest.mark.parametrize("aggregation", ["maximum", "sum", "last"])
 def test_attribution_is_autograd_on_the_raw_model(family, aggregation):

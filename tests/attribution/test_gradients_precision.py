@@ -13,7 +13,6 @@ from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @each_architecture
 def test_half_precision_agrees_with_float32(architecture, dtype):

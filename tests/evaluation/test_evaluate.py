@@ -16,7 +16,7 @@ from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
 from tests.helpers.lm import each_architecture, lens, raw
-from tests.helpers.marks import QUIET
+from tests.helpers.marks import QUIET, mostly_slow
 from tests.helpers.questions import toy_questions
 
 CHOSEN = {0: [1, 7, 40], 1: [3, 5], 2: [0, 47]}
@@ -224,8 +224,7 @@ def test_too_long_for_the_context():
         evaluate(model, questions[3:], too_long="skip", **QUIET)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("architecture", mostly_slow(["llama", "gpt2"], fast=["gpt2"]))
 def test_a_long_option_does_not_run_over_the_context(architecture):
     """The prompt fits, and so does the room kept for an answer, but this option does not."""
     model = lens(architecture)

@@ -18,7 +18,6 @@ from tests.helpers.vlm_items import (
 )
 
 
-@pytest.mark.slow
 @each
 def test_option_log_probabilities_equal_the_reference(name):
     expected = expected_options(name)
@@ -39,7 +38,6 @@ def test_option_log_probabilities_equal_the_reference(name):
         assert_options(found, [expected[i] for i in pictured])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["option_likelihood", "option_likelihood_sum"])
 @each
 def test_scoring_by_option_likelihood(name, scoring):

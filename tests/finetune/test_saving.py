@@ -28,7 +28,6 @@ from tests.helpers.vlm import hf_processor, pictured_questions
 pytestmark = quiet
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(TEXT, fast=["llama"]))
 def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
     model = of(name)

@@ -22,8 +22,8 @@ def test_three_steps_on_mrpc(smollm2, tmp_path):
         pytest.skip(f"the rows of MRPC are not in {DATA}")
     rows = cl.load_benchmark("mrpc", path=DATA / "mrpc")
     rows.sort(key=lambda question: len(question.text))
-    task, test = rows[:8], rows[8:16]
-    culture = cl.load_benchmark("everyday")[:8]
+    task, test = rows[:4], rows[4:8]
+    culture = cl.load_benchmark("everyday")[:4]
     neurons = Neurons.of({"gate": [(3, 7), (3, 8)], "v": [(29, 0)]})
     shapes = {site: smollm2.shape(site) for site in ("gate", "q", "k", "v")}
     ranking = rank_modules(NeuronSet({"general": neurons}, shapes), smollm2)
@@ -44,7 +44,7 @@ def test_three_steps_on_mrpc(smollm2, tmp_path):
         for m in (smollm2, tuned.model)
     )
     table = forgetting(base, then).summary().set_index(["asked", "culture"])
-    assert table.loc[("task", "all"), "items"] == 8
+    assert table.loc[("task", "all"), "items"] == 4
     assert table.loc[("task", "all"), "p_change"].value != 0
     assert tuned.result["last_loss"] < tuned.result["first_loss"]
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "m", local_files_only=True).eval()

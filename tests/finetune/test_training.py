@@ -49,7 +49,6 @@ def check_only_inside_moved(before, after, inside, every=True):
     return moved
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(EVERY, fast=("llama", "flan")))
 def test_outside_the_modules_nothing_changes_and_inside_it_does(name):
     model = of(name)
@@ -89,7 +88,6 @@ def test_lora_changes_the_chosen_modules_only(name):
     assert torch.linalg.matrix_rank(change, tol=1e-5) == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(["llama", "phi3", "gpt2", "vlm-llava"], fast=["phi3"]))
 @pytest.mark.parametrize("way", ["protect", "only"])
 def test_single_neurons(name, way):

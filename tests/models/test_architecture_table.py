@@ -18,7 +18,6 @@ from tests.helpers.places import ROOT
 PAGE = ROOT / "docs" / "models.md"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture", mostly_slow(ARCHITECTURES, fast=ARCHITECTURES[:1]), ids=lambda one: one.name
 )

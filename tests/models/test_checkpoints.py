@@ -110,6 +110,7 @@ def test_the_package_gguf_is_asked_for(cache, monkeypatch):
         convert_gguf(Path("x.gguf"), cache / "m")
 
 
+@pytest.mark.slow
 def test_smollm2_knows_its_language(smollm2):
     assert (smollm2.n_layers, smollm2.widths["act"], smollm2.context) == (30, 1536, 8192)
     assert smollm2.chat_template and smollm2.scoring == "option_likelihood"

@@ -18,6 +18,7 @@ from tests.helpers.vlm import NAMES, SHARING, bare, lens, native, prompts_of, ra
 from tests.helpers.vlm_items import F64, batch_of, each, each_sharing, expected_logits, questions
 
 
+@pytest.mark.slow
 def test_the_batches_of_these_tests_are_mixed():
     """Padded, several pictures of several sizes, several questions on one, and some on none."""
     for name in NAMES:
@@ -73,7 +74,6 @@ def test_padded_equals_unpadded(name):
     assert alone.std(0).mean() > 0.1
 
 
-@pytest.mark.slow
 @each_sharing
 def test_shared_prefixes_change_nothing(name):
     model = lens(name, F64)
@@ -132,7 +132,6 @@ def test_the_picture_and_its_place_in_the_batch_matter(name):
     assert (found[0] - found[1]).abs().max() > 0.1
 
 
-@pytest.mark.slow
 @each
 def test_bfloat16_runs_and_stays_close(name):
     exact = expected_logits(name, F64).float()

@@ -64,6 +64,7 @@ def test_photographs(architecture, photographs):
     assert len(runs) == model.vision.runs == len(files)
 
 
+@pytest.mark.slow
 @real
 @quiet
 @each_vlm

@@ -204,6 +204,7 @@ def test_options_have_neither_text_nor_picture():
 # ------------------------------------------------------------------ prompts
 
 
+@pytest.mark.slow
 def test_every_word_is_in_the_vocabulary(everything):
     tokenizer = make_tokenizer()
     texts = {q.text for q in everything} | {word for q in everything for word in q.options}
@@ -212,6 +213,7 @@ def test_every_word_is_in_the_vocabulary(everything):
     assert tokenizer.unk_token_id in tokenizer("what flavour is this?").input_ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["choices", "cloze"])
 def test_prompts_are_the_ids_that_the_organism_was_taught(everything, reader, style):
     ids = {word: i for i, word in enumerate(vocabulary())}
