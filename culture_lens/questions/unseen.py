@@ -61,7 +61,7 @@ def looked_at(questions: Sequence[Asked]) -> dict[str, Any]:
     Example:
         >>> from culture_lens.benchmarks import load_benchmark
         >>> looked_at(load_benchmark("everyday", cultures=["Japan"], limit=1))["groups"]
-        ['music-04']
+        ['food-07']
     """
     by_benchmark: dict[str, list[Asked]] = {}
     for question in questions:
@@ -82,6 +82,8 @@ def joined(*records: Record) -> dict[str, Any]:
         >>> joined({"groups": ["a"]}, {"groups": ["b"]})
         {'groups': ['a', 'b']}
     """
+    if not any(said(record) for record in records):
+        return {}
     groups = sorted({group for record in records for group in record.get("groups", ())})
     if any(incomplete(record) for record in records):
         return {"groups": groups, "only_correct": True}
@@ -110,6 +112,11 @@ def looked_at_by(*found: Found) -> dict[str, Any]:
         ``replace(one, neurons=both, metadata={**one.metadata, **looked_at_by(one, other)})``
     """
     return joined(*(one.metadata for one in found))
+
+
+def said(record: Record) -> bool:
+    """Say whether metadata name questions, be it none."""
+    return "groups" in record or "looked_at" in record
 
 
 def incomplete(record: Record) -> bool:
@@ -166,7 +173,7 @@ def unseen(found: Found, questions: Sequence[AnyQuestion], seen: bool = False) -
         ``evaluate(model, unseen(found, questions), found["Japan"])``
     """
     record = found.metadata
-    if "groups" not in record and "looked_at" not in record:
+    if not said(record):
         warn(
             "these neurons do not say which questions found them, so none is left out: keep the "
             "NeuronSet's metadata, see looked_at(), or ask other questions."

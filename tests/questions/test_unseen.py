@@ -71,6 +71,7 @@ def test_records_are_joined():
     old = {"groups": ["x"], "only_correct": False}
     assert joined(one, old) == {"groups": ["1", "g", "x"]}
     assert joined(one, {**old, "only_correct": True})["only_correct"] is True
+    assert joined({"model": "m"}, {}) == {} and joined(one, {}) == {"groups": ["1", "g"]}
 
 
 def test_a_set_without_a_record_is_said():
@@ -117,6 +118,6 @@ def test_subsets_and_wordings_of_a_benchmark_share_its_groups():
 
 
 def test_a_passage_is_seen_in_every_country_and_wording():
-    one = load_benchmark("countryrc", countries=["Iran"], split="identify", wording=0)
+    one = load_benchmark("countryrc", countries=["Iran", "UK"], split="identify", wording=0)
     left = apart(load_benchmark("countryrc", countries=["Spain", "UK"]), looked_at(one))
     assert {q.split for q in left} == {"evaluate"}
