@@ -106,7 +106,7 @@ def summarise(
         "revision": model.revision,
         "weights": model.fingerprint,
         "dtype": str(model.dtype),
-        "benchmark": benchmarks_of(questions),
+        "benchmark": benchmarks_of(given),
         "style": style,
         "roles": list(roles),
         "only_correct": only_correct,
@@ -194,18 +194,17 @@ def find_each(
         shared["sites"] = sites
     failures: dict[str, Exception] = {}
     # Gradients first: labels and countries may be refused before anything runs.
-    for kind, own in (("gradient", gradient), ("activation", activation)):
-        selected = [one for one in selections if one.gradient == (kind == "gradient")]
-        names = [one.name for one in selected]
+    passes: list[tuple[Callable[..., Any], Mapping[str, Any] | None]]
+    passes = [(culnig_scores, gradient), (summarise, activation)]
+    for make, own in passes:
+        selected = [one for one in selections if one.gradient == (make is culnig_scores)]
         if not selected:
             continue
         try:
-            sources = sources_of(model, questions, **{kind: {**shared, **(own or {})}})
+            source = make(model, questions, **{**shared, **(own or {})})
         except Exception as error:
-            fail(failures, names, error, len(selections))
+            fail(failures, [one.name for one in selected], error, len(selections))
             continue
-        source = sources.scores if kind == "gradient" else sources.summary
-        assert source is not None  # sources_of has run its pass
         for selection in selected:
             try:
                 found = choose(source, selection)
