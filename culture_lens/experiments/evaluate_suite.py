@@ -153,7 +153,7 @@ def worded(
     found: NeuronSet, questions: SuiteQuestions, every_wording: bool, seen: bool
 ) -> Iterator[tuple[int, SuiteQuestions]]:
     """Give the questions that did not identify the neurons, wording by wording."""
-    fresh = unseen(found, questions, seen)
+    fresh: Any = unseen(found, questions, seen)  # of the same kind as the questions
     ordinary = [q for q in fresh if isinstance(q, Question) and "votes" not in q.metadata]
     # Value questions and short answers have their wordings already.
     if not every_wording or len(ordinary) < len(fresh):

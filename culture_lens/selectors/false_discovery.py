@@ -102,8 +102,8 @@ class Inference:
             if site in self.scores.ranking:
                 found = found & (self.scores.ranking[site] > NEVER)
             allowed[site] = found
-        found = self.scores.those(allowed)
-        return replace(found, metadata={**found.metadata, **self.metadata, "fdr": fdr})
+        chosen = self.scores.those(allowed)
+        return replace(chosen, metadata={**chosen.metadata, **self.metadata, "fdr": fdr})
 
 
 def infer(summary: ActivationSummary, method: str = "conact", **options: Any) -> Inference:

@@ -41,7 +41,8 @@ def test_find_keeps_what_is_done_when_a_selector_fails(
 
 
 def test_evaluate_leaves_out_what_found_the_neurons(run, folder, place):
-    words = ("--path", place / "rows.jsonl", "--benchmark", "table", "--ablate", "Japan")
+    words = ["--path", place / "rows.jsonl", "--benchmark", "table", "--limit", 6]
+    words += ["--benchmark-option", "group=group", "--ablate", "Japan"]
     neurons = ("--neurons", folder.named("neurons", "conact", ".safetensors"))
     code, _, err = run("evaluate", *words, *neurons)
     assert code == 0 and "6 of 18 questions were given to find the neurons" in err

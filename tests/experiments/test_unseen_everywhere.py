@@ -35,7 +35,7 @@ pytestmark = quiet
 
 HELD_OUT = {"city"}
 SHARE = {"share": 0.1}
-LETTER = {"scoring": "letter", **QUIET}
+LETTER = {"scoring": "letter_options", **QUIET}
 
 
 def right_on(model, *topics):
