@@ -23,7 +23,8 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.questions.splits import split_questions
 from culture_lens.questions.unseen import looked_at, unseen
-from culture_lens.selectors import conact, infer, matched_random, select
+from culture_lens.selectors import infer, matched_random, select
+from culture_lens.selectors.conact import conact
 from culture_lens.selectors.fusion import fuse
 from tests.helpers.culnig import countryrc_questions
 from tests.helpers.lm import lens
