@@ -221,6 +221,15 @@ from .questions.strata import (
 from .questions.strata import (
     strata_of as strata_of,
 )
+from .questions.unseen import (
+    looked_at as looked_at,
+)
+from .questions.unseen import (
+    looked_at_by as looked_at_by,
+)
+from .questions.unseen import (
+    unseen as unseen,
+)
 from .report.page import build_report as build_report
 from .selectors import (
     Inference as Inference,

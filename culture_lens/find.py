@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from typing_extensions import Unpack
 from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
 from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.errors import unknown
+from culture_lens.attribution.culnig import CulnigScores, culnig_scores
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.evaluate import answered_right, evaluate
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -22,6 +22,7 @@ from culture_lens.prompts.prompt import Style
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
+from culture_lens.questions.unseen import looked_at
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
@@ -82,7 +83,7 @@ def summarise(
     recording, running = read_options(options, Recording, Running)
     check_questions(questions)
     recording.chosen(model)
-    roles = recording.counted
+    roles, given = recording.counted, questions
     if only_correct:
         answered = evaluate(model, questions, scoring=scoring, **vars(running))
         questions = answered_right(questions, answered)
@@ -105,14 +106,14 @@ def summarise(
         "revision": model.revision,
         "weights": model.fingerprint,
         "dtype": str(model.dtype),
-        "benchmark": benchmarks_of(questions),
+        "benchmark": benchmarks_of(given),
         "style": style,
         "roles": list(roles),
         "only_correct": only_correct,
         "strata": [strata] if isinstance(strata, str) else list(strata or ()),
         "replicates": replicates,
         "items": len(prompts),
-        "groups": sorted({question.group for question in counted}),
+        **looked_at(given),
         "versions": versions(),
     }
     return statistics.summary(metadata)
@@ -150,7 +151,7 @@ def sources_of(
     return Sources(summary, scores, stratified)
 
 
-def find_with(
+def find_each(
     model: LensModel,
     questions: Sequence[Question],
     selections: Sequence[Selection],
@@ -159,8 +160,11 @@ def find_with(
     activation: Mapping[str, Any] | None = None,
     gradient: Mapping[str, Any] | None = None,
     **shared: Any,
-) -> tuple[Sources, list[NeuronSet]]:
+) -> Iterator[tuple[Selection, NeuronSet, ActivationSummary | CulnigScores]]:
     """Choose neurons by several selectors from one recording pass and one run of CULNIG.
+
+    Each set is given as soon as it is chosen. A selector that fails does not stop the others: its
+    failure is raised at the end, when all that can be found has been given.
 
     Args:
         model: The model.
@@ -171,34 +175,61 @@ def find_with(
         gradient: Further options of ``culnig_scores``.
         **shared: Options of both.
 
-    Returns:
-        What the selectors read, and a neuron set for each selection.
+    Yields:
+        The selection, its neurons, and what the selector read.
 
     Raises:
         InputError: Before the model runs, a share or number that chooses no neuron or too many.
+        Exception: At the end, what a selector failed with.
+
+    Warns:
+        CultureLensWarning: A selector failed, and the others go on.
 
     Example:
-        ``find_with(model, questions, [plan("conact"), plan("lape")])[1]``
+        ``{one.name: found for one, found, _ in find_each(model, questions, [plan("conact")])}``
     """
     for selection in selections:
         check_fits(selection, shapes_of(model, sites or default_sites(model, selection)))
     if sites is not None:
         shared["sites"] = sites
-    kinds = {selection.gradient for selection in selections}
-    sources = sources_of(
-        model,
-        questions,
-        activation={**shared, **(activation or {})} if False in kinds else None,
-        gradient={**shared, **(gradient or {})} if True in kinds else None,
-    )
-    return sources, [choose_from(sources, selection) for selection in selections]
+    failures: dict[str, Exception] = {}
+    # Gradients first: labels and countries may be refused before anything runs.
+    passes: list[tuple[Callable[..., Any], Mapping[str, Any] | None]]
+    passes = [(culnig_scores, gradient), (summarise, activation)]
+    for make, own in passes:
+        selected = [one for one in selections if one.gradient == (make is culnig_scores)]
+        if not selected:
+            continue
+        try:
+            source = make(model, questions, **{**shared, **(own or {})})
+        except Exception as error:
+            fail(failures, [one.name for one in selected], error, len(selections))
+            continue
+        for selection in selected:
+            try:
+                found = choose(source, selection)
+            except Exception as error:
+                fail(failures, [selection.name], error, len(selections))
+            else:
+                yield selection, found, source
+    raise_failures(failures)
 
 
-def choose_from(sources: Sources, selection: Selection) -> NeuronSet:
-    """Choose neurons from the source that a selector reads."""
-    source = sources.scores if selection.gradient else sources.summary
-    assert source is not None  # sources_of has run its pass
-    return choose(source, selection)
+def fail(failures: dict[str, Exception], names: Sequence[str], error: Exception, of: int) -> None:
+    """Note a failure, and say it at once where other selectors go on."""
+    failures |= dict.fromkeys(names, error)
+    if len(failures) < of:
+        warn(f"{', '.join(names)} failed ({error}); the other selectors go on.")
+
+
+def raise_failures(failures: Mapping[str, Exception]) -> None:
+    """Raise what selectors failed with: the failure itself, or an error that lists several."""
+    different = list(dict.fromkeys(failures.values()))
+    if len(different) == 1:
+        raise different[0]
+    if different:
+        told = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        raise InputError(f"{len(failures)} selectors failed: {told}") from different[0]
 
 
 def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -252,8 +283,8 @@ def find_culture_neurons(
             all others are options of the selector.
 
     Returns:
-        The neurons. Their metadata name model, benchmark and question groups; ``ablation_matrix``
-        leaves those groups out of its evaluation.
+        The neurons. Their metadata name model, benchmark and the questions that were looked at,
+        counted or not; whatever evaluates the neurons leaves those out, see ``unseen``.
 
     Raises:
         InputError: Anything unknown or unusable, before the model runs.
@@ -280,13 +311,6 @@ def find_culture_neurons(
     if sites is None:
         sites = default_sites(model, selection)
     identify, _ = split_questions(questions, identify_share)
-    _, (found,) = find_with(
-        model,
-        identify,
-        [selection],
-        sites=sites,
-        activation=further,
-        gradient=further,
-        **running,
-    )
+    both = {"activation": further, "gradient": further}
+    ((_, found, _),) = find_each(model, identify, [selection], sites=sites, **both, **running)
     return found

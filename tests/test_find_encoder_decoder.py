@@ -56,7 +56,9 @@ def test_fidelity_over_all_stacks():
     questions = toy_questions()
     scores = attribute(model, questions, sites=model.sites, aggregation="sum", progress=False)
     assert len(
-        fidelity(model, questions[:4], scores, neurons=3, shares=(0.01,), progress=False).frame
+        fidelity(
+            model, questions[:4], scores, neurons=3, shares=(0.01,), seen=True, progress=False
+        ).frame
     )
 
 

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Unpack
 
-from culture_lens.attribution.gradients import attribute
+from culture_lens.attribution.gradients import also_looked_at, attribute
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES
@@ -36,6 +36,7 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions, match_cultures
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.questions.splits import at_most
+from culture_lens.questions.unseen import looked_at_by
 
 if TYPE_CHECKING:
     from culture_lens.attribution.aggregation import Aggregation
@@ -114,8 +115,8 @@ class CulnigScores:
     def metadata(self) -> dict[str, Any]:
         """The metadata of a neuron set that is chosen from these scores."""
         kept = {name: value for name, value in self.task.metadata.items() if name != "ids"}
-        both = {*self.task.metadata.get("groups", ()), *self.countryrc.metadata.get("groups", ())}
-        return {**kept, "items": len(set(self.task.metadata["ids"])), "groups": sorted(both)}
+        both = looked_at_by(self.task, self.countryrc)
+        return {**kept, "items": len(set(self.task.metadata["ids"])), **both}
 
 
 def renamed(scores: NeuronScores, names: Mapping[str, str]) -> NeuronScores:
@@ -200,7 +201,7 @@ def culnig_scores(
     Example:
         ``select(culnig_scores(model, questions), "culnig_specific")``
     """
-    how = Running.of(running)
+    how, given = Running.of(running), questions
     questions = at_most(questions, per_culture)
     check_questions(questions)
     if countryrc is None or isinstance(countryrc, (str, Path)):
@@ -209,13 +210,14 @@ def culnig_scores(
         asked = {question.culture for question in questions}
         countryrc_questions = align_questions(countryrc, asked, "CountryRC's questions")
     check_countries(countryrc_questions, questions)
+    passages = countryrc_questions
     questions = answerable(model, questions, how)
     countryrc_questions = answerable(model, countryrc_questions, how)
     score = partial(attribute, model, sites=sites, aggregation=aggregation, **running)
     scores = CulnigScores(
-        task=score(questions),
-        control=score(questions, control=True),
-        countryrc=score(countryrc_questions),
+        task=also_looked_at(score(questions), given),
+        control=also_looked_at(score(questions, control=True), given),
+        countryrc=also_looked_at(score(countryrc_questions), passages),
     )
     warn_if_guessing("task", scores.task, questions)
     warn_if_guessing("CountryRC", scores.countryrc, countryrc_questions)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, benchmarks_of, check_questions, control_twin
+from culture_lens.questions.unseen import joined, looked_at
 from culture_lens.storage.finished import shards
 from culture_lens.storage.runs import Run, versions
 
@@ -51,7 +53,8 @@ class AttributionSums:
         self._totals: dict[str, dict[str, Tensor]] = {}
         self._facts: dict[str, dict[str, float]] = {"items": {}, "p_gold": {}, "right": {}}
         self.ids: list[str] = []
-        self.groups: set[str] = set()
+        self._asked: list[Question] = []
+        self._merged: list[Mapping[str, Any]] = []
 
     def update(self, rows: ItemScores, prompts: Sequence[Prompt]) -> None:
         """Add a batch."""
@@ -66,7 +69,7 @@ class AttributionSums:
         for culture, p, hit in zip(cultures, p_gold, right, strict=True):
             self._count(culture, {"items": 1, "p_gold": p, "right": int(hit)})
         self.ids += [prompt.question.id for prompt in prompts]
-        self.groups |= {prompt.question.group for prompt in prompts}
+        self._asked += [prompt.question for prompt in prompts]
 
     def _add(self, site: str, culture: str, values: Tensor) -> None:
         held = self._totals.setdefault(site, {})
@@ -93,7 +96,7 @@ class AttributionSums:
                 self._add(site, culture, values[position])
             self._count(culture, {name: other.metadata[name][culture] for name in self._facts})
         self.ids += other.metadata["ids"]
-        self.groups |= set(other.metadata["groups"])
+        self._merged.append(other.metadata)
         return len(self.ids)
 
     def scores(self, metadata: Mapping[str, Any]) -> NeuronScores:
@@ -109,7 +112,7 @@ class AttributionSums:
             site: torch.stack([held[culture].cpu() for culture in cultures])
             for site, held in self._totals.items()
         }
-        facts = {"ids": sorted(self.ids), "groups": sorted(self.groups)}
+        facts = {"ids": sorted(self.ids), **joined(looked_at(self._asked), *self._merged)}
         return NeuronScores(cultures, sums, metadata={**metadata, **self._facts, **facts})
 
 
@@ -136,8 +139,8 @@ def attribute(
 
     Returns:
         Sums over items, float64, ``culture layer neuron`` at each site. The metadata hold the
-        question ``ids`` and, per culture, the number of ``items``, the sum of ``p_gold``, and the
-        number of items answered ``right``.
+        ``ids`` of the questions that were scored, what was ``looked_at``, and, per culture, the
+        number of ``items``, the sum of ``p_gold``, and the number of items answered ``right``.
 
     Raises:
         InputError: An unknown site or aggregation, a label that is not a single token, or logits
@@ -191,7 +194,14 @@ def attribute(
         "benchmark": benchmarks_of(questions),
         "versions": versions(),
     }
-    return sums.scores(metadata)
+    return also_looked_at(sums.scores(metadata), questions)
+
+
+def also_looked_at(scores: NeuronScores, questions: Sequence[Question]) -> NeuronScores:
+    """Record questions that were given and not scored, such as those that were too long."""
+    return replace(
+        scores, metadata={**scores.metadata, **joined(scores.metadata, looked_at(questions))}
+    )
 
 
 def scores_place(

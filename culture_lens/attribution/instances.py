@@ -29,6 +29,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.unseen import unseen
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def instance_share(
     found: NeuronSet,
     *,
     aggregation: Aggregation = "maximum",
+    seen: bool = False,
     **running: Unpack[RunningOptions],
 ) -> InstanceShares:
     """Count the items on which each found neuron's attribution score is positive (CULNIG).
@@ -101,15 +103,17 @@ def instance_share(
 
     Args:
         model: The model that the neurons were found on; it must be able to answer by letter.
-        questions: What to ask; questions that found the neurons make shares too large.
+        questions: What to ask. Questions that were given to find the neurons are left out, with
+            their groups, since they make shares too large; see ``unseen``.
         found: The neurons, of every culture that has some.
         aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
             ``"last"``.
+        seen: Ask the questions that found the neurons too, with a warning.
         **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:
-        InputError: No neurons, neurons of another model, an unknown aggregation, or a label that
-            is not a single token.
+        InputError: No neurons, no question that did not find them, neurons of another model, an
+            unknown aggregation, or a label that is not a single token.
 
     Example:
         ``instance_share(model, held_out, found).summary()``
@@ -122,7 +126,7 @@ def instance_share(
     places = found.to_pandas().drop(columns="score").rename(columns={"culture": "neurons_of"})
     if not len(places):
         raise InputError("these sets hold no neurons, so none of them can score.")
-    prompts = asked(model, questions, how)
+    prompts = asked(model, unseen(found, questions, seen), how)
     step = partial(
         item_scores,
         model,

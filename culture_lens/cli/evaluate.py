@@ -9,6 +9,7 @@ import typer
 
 from culture_lens.cli.flags import flags, given
 from culture_lens.cli.loading import open_remembered
+from culture_lens.cli.neurons import left_to_ask
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     AblatedCulture,
@@ -18,6 +19,7 @@ from culture_lens.cli.options import (
     RunFolder,
     RunningFlags,
     ScoringFlag,
+    Seen,
 )
 from culture_lens.errors import InputError
 
@@ -31,12 +33,15 @@ def evaluate(
     ] = None,
     ablate: AblatedCulture = None,
     value: AblationValue = None,
+    seen: Seen = None,
     scoring: ScoringFlag = None,
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,
 ) -> None:
     """Ask a model the questions and write one record per item.
+
+    With neurons ablated, questions that were given to find them are left out.
 
     Example: `culture-lens evaluate --benchmark everyday --scoring option_likelihood`
     """
@@ -50,7 +55,9 @@ def evaluate(
     opened, questions, lens = open_remembered(folder, loading, asking)
     chosen = None
     if neurons is not None and ablate is not None:
-        chosen = NeuronSet.load(neurons, lens)[ablate]
+        found = NeuronSet.load(neurons, lens)
+        chosen = found[ablate]
+        questions = left_to_ask(found, questions, seen)
     options = given(running, value=value, scoring=scoring)
     folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate})
     result = run_evaluation(lens, questions, chosen, run=folder, **options)

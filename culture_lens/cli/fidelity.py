@@ -42,7 +42,6 @@ def fidelity(
     from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
     from culture_lens.experiments.ablation_fidelity import fidelity as run_fidelity
     from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
-    from culture_lens.experiments.unseen import unseen
     from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.neurons.scores import NeuronScores
     from culture_lens.storage.runs import Run
@@ -62,8 +61,9 @@ def fidelity(
         where = predicted.to_parquet(folder.named("predicted", name, ".parquet"))
         typer.echo(f"{name}, predicted change of P(gold): {where}\n{predicted.table().to_string()}")
         say_beside_measured(folder, name, predicted)
-    fresh = unseen(NeuronSet({}, {}, scores.metadata), questions, seen=False)
-    compared = run_fidelity(lens, fresh, scores, run=folder, **options, **given(neurons=neurons))
+    compared = run_fidelity(
+        lens, questions, scores, run=folder, **options, **given(neurons=neurons)
+    )
     where = compared.to_parquet(folder.named("fidelity", "scores", ".parquet"))
     typer.echo(f"single neurons and sets: {where}")
     say_agreement(compared)

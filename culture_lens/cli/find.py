@@ -79,12 +79,14 @@ def find(
     """Find the neurons of each culture, by any number of selectors.
 
     The activation selectors share one pass over the model; the CULNIG selectors share three
-    scorings, of the questions, their control twins, and CountryRC.
+    scorings, of the questions, their control twins, and CountryRC. Each set is kept as soon as it
+    is found; a selector that fails does not stop the others, and its error comes at the end.
 
     Example: `culture-lens find --model smollm2-135m --benchmark everyday --method conact
     --method culnig-specific --run runs/first`
     """
-    from culture_lens.find import find_with
+    from culture_lens.activations.summary import ActivationSummary
+    from culture_lens.find import find_each
     from culture_lens.questions.splits import split_questions
     from culture_lens.storage.runs import Run
 
@@ -102,7 +104,8 @@ def find(
     told |= {**given(sites=sites), **shared, **activation, **gradient}
     numbers = {**vars(choosing), "method": [selection.name for selection in selections]}
     folder.log("find", {**told, **numbers})
-    sources, found = find_with(
+    kept = None
+    for selection, one, source in find_each(
         lens,
         identify,
         selections,
@@ -111,10 +114,10 @@ def find(
         gradient=gradient,
         run=folder,
         **shared,
-    )
-    if sources.summary is not None:
-        sources.summary.save(folder.named("statistics", "summary", ".safetensors"))
-    for selection, one in zip(selections, found, strict=True):
+    ):
+        if isinstance(source, ActivationSummary) and source is not kept:
+            kept = source
+            source.save(folder.named("statistics", "summary", ".safetensors"))
         where = one.save(folder.named("neurons", selection.name, ".safetensors"))
         typer.echo(f"{selection.name}: {where}")
         for label, neurons in one.neurons.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.cli.loading import check_names, open_model, recalled
+from culture_lens.cli.loading import check_names, open_model, recalled, say
 from culture_lens.cli.options import LoadingFlags, OneMaskFlags
 from culture_lens.errors import InputError
 
@@ -142,6 +142,8 @@ def open_masked(
     check_names(wanted.value, scoring)
     mask = one_mask(Run(run), wanted)
     questions = read()
+    if mask is not None:
+        questions = left_to_ask(mask, questions, wanted.seen)
     lens = open_model(options)
     label, neurons = "unmodified", None
     if mask is not None:
@@ -149,6 +151,23 @@ def open_masked(
         (label,) = mask
         neurons = mask[label]
     return MaskedModel(Run.open(run), options, lens, questions, label, neurons)
+
+
+def left_to_ask(found: NeuronSet, questions: Sequence[Any], seen: bool | None) -> list[Any]:
+    """Leave out the questions that found the neurons, and say how many.
+
+    Raises:
+        InputError: Every question found them.
+    """
+    from culture_lens.questions.unseen import unseen
+
+    left: list[Any] = unseen(found, questions, bool(seen))
+    if lost := len(questions) - len(left):
+        say(
+            f"note: {lost} of {len(questions)} questions were given to find the neurons and are "
+            "left out (--seen asks them too): compare with the unmodified model on the others."
+        )
+    return left
 
 
 def check_means(found: NeuronSet, value: str | None) -> None:

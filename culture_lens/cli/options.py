@@ -55,7 +55,7 @@ RandomSeeds = Annotated[
     typer.Option("--random-seeds", help="Sets of random neurons beside each culture's."),
 ]
 Seen = Annotated[
-    bool | None, typer.Option("--seen", help="Evaluate on items used to identify too.")
+    bool | None, typer.Option("--seen", help="Ask the questions that found the neurons too.")
 ]
 AblatedCulture = Annotated[
     str | None, typer.Option("--ablate", help="The culture whose neurons to ablate.")
@@ -180,3 +180,4 @@ class OneMaskFlags:
     ablate: AblatedCulture = None
     union: UnionMask = None
     value: AblationValue = None
+    seen: Seen = None

@@ -19,6 +19,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.organism.scores_against_truth import planted
 from culture_lens.organism.truth import load_truth
 from culture_lens.questions.splits import split_questions
+from culture_lens.questions.unseen import looked_at_by
 from culture_lens.report.page import build_report
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
@@ -106,7 +107,7 @@ def run_organism_demo(
         progress=progress,
         run=run,
     )
-    made = {"model": model.name, "groups": summary.metadata["groups"]}
+    made = {"model": model.name, **looked_at_by(summary)}
     sets = {
         "planted": replace(known, metadata={**known.metadata, **made}),
         "conact": select(summary, "conact", share=share),

@@ -13,6 +13,6 @@ fidelity_units
 transfer, transfer_matrix                   neurons of one benchmark ablated on another
 suite, evaluate_suite                       several benchmarks in one table
 comparison/                                 selectors at equal numbers of neurons
-conditions, masks, unseen, means            what they share
+conditions, masks, means                    what they share
 ==========================================  =====================================================
 """

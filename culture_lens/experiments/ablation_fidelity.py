@@ -26,6 +26,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.unseen import unseen
 
 
 def comparable(matrix: AblationMatrix) -> bool:
@@ -88,6 +89,7 @@ def fidelity(
     shares: Sequence[float] = (0.0001, 0.001, 0.003, 0.01),
     sets: Mapping[str, Neurons] | None = None,
     seed: int = 0,
+    seen: bool = False,
     **running: Unpack[RunningOptions],
 ) -> Fidelity:
     """Compare predicted with measured effects of ablating single neurons and whole sets.
@@ -98,13 +100,15 @@ def fidelity(
 
     Args:
         model: The model.
-        questions: What to ask, by letter.
+        questions: What to ask, by letter. Questions that were given to make the scores are left
+            out, with their groups; see ``unseen``.
         scores: Attribution scores; see ``attribute`` and ``culnig_scores``.
         neurons: How many single neurons.
         shares: Shares of all scored neurons that make the sets; shares that choose no neuron are
             left out.
         sets: Further sets by name, such as ``found.neurons``.
         seed: Seed of the random neurons.
+        seen: Ask the questions that made the scores too, with a warning.
         **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Returns:
@@ -112,8 +116,8 @@ def fidelity(
         ``score_correlation``.
 
     Raises:
-        InputError: Scores of another model, labels that are not single tokens, or an unknown
-            option.
+        InputError: Scores of another model, every question made the scores, labels that are not
+            single tokens, or an unknown option.
 
     Example:
         ``fidelity(model, held_out, scores).correlation("neuron", "spearman")``
@@ -125,7 +129,8 @@ def fidelity(
     check_scores_of(model, tables)
     warn_of_precision(model)
     units = list_units(tables, neurons, shares, sets or {}, seed)
-    prompts, scoring = prepare(model, questions, "letter", how)
+    asked = unseen(scores, questions, seen)
+    prompts, scoring = prepare(model, asked, "letter", how)
     p_gold, changes = predicted_effects(model, prompts, [u.neurons for u in units], running=how)
     base, *ablated = answer_masks(
         model,
@@ -149,9 +154,10 @@ def fidelity(
     ]
     metadata = {
         "model": model.name,
-        "benchmark": benchmarks_of(questions),
+        "benchmark": benchmarks_of(asked),
         "items": len(prompts),
         "seed": seed,
+        "seen": seen,
     }
     return Fidelity(pd.concat(frames, ignore_index=True), metadata)
 

@@ -11,13 +11,13 @@ from culture_lens.activations.summary import ActivationSummary
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.masks import RandomMasks, found_and_random, joined, labelled
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.experiments.unseen import unseen
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.unseen import unseen
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
@@ -46,13 +46,14 @@ def ablation_matrix(
     Args:
         model: The model that the neurons were found on.
         found: The neurons. Cultures that the questions name otherwise take the questions' names.
-        questions: What to ask. Questions whose group identified the neurons are left out.
+        questions: What to ask. Questions that were given to find the neurons are left out, with
+            their groups; see ``unseen``.
         random_seeds: Sets of random neurons beside each culture's; CULNIG takes 10.
         random_match: ``"layer"``, ``"pool"`` or ``"activity"``; see ``RandomMasks``.
         random_summary: For ``"activity"``, a summary of the sites at which the neurons are.
         scoring: How answers are read; the model's own scoring by default.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        seen: Ask the questions that identified the neurons too, with a warning.
+        seen: Ask the questions that found the neurons too, with a warning.
         **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:

@@ -16,7 +16,6 @@ from culture_lens.evaluation.short_answers import ShortQuestion, evaluate_short_
 from culture_lens.evaluation.values import evaluate_values
 from culture_lens.experiments.masks import AblationMask, RandomMasks, found_and_random, labelled
 from culture_lens.experiments.suite import SUITE_COLUMNS, Suite
-from culture_lens.experiments.unseen import unseen
 from culture_lens.interventions.hooks import Value
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -24,6 +23,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import at_most
+from culture_lens.questions.unseen import unseen
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def evaluate_suite(
 
     Args:
         model: The model.
-        neurons: Name -> neurons to ablate; the questions that identified a NeuronSet are left out.
+        neurons: Name -> neurons to ablate. The questions that were given to find a NeuronSet are
+            left out of every benchmark, with their groups; see ``unseen``.
         benchmarks: Names for ``load_benchmark``, or name -> local copy, or name -> questions, also
             those of ``load_values`` and ``load_short_answers``. Where a benchmark has a held-out
             half, only that is asked.
@@ -68,7 +69,7 @@ def evaluate_suite(
         limit: The most questions of each culture, of benchmarks that are loaded by name.
         scoring: How answers are read; the model's own scoring by default.
         value: What ablated neurons are set to; see ``ablation_hooks``.
-        seen: Ask the questions that identified the neurons too, with a warning.
+        seen: Ask the questions that found the neurons too, with a warning.
         **options: ``random_seeds`` (10 by default, as in CULNIG; 0 for none) and ``random_match``,
             see ``RandomMasks``; batch size, progress, run folder and prompts that are too long, see
             ``Running``.
@@ -102,7 +103,7 @@ def evaluate_suite(
         "selector": found.method,
         "random_seeds": random.random_seeds,
         "random_match": random.random_match,
-        "items": {name: len(questions) for name, questions in asked.items()},
+        "items": {name: len(wordings[0][1]) for name, wordings in parts.items()},
         "versions": versions(),
     }
     return Suite(pd.concat(frames, ignore_index=True)[list(SUITE_COLUMNS)], metadata)
@@ -152,15 +153,13 @@ def worded(
     found: NeuronSet, questions: SuiteQuestions, every_wording: bool, seen: bool
 ) -> Iterator[tuple[int, SuiteQuestions]]:
     """Give the questions that did not identify the neurons, wording by wording."""
-    ordinary = [question for question in questions if isinstance(question, Question)]
-    if len(ordinary) < len(questions) or any("votes" in q.metadata for q in ordinary):
-        yield 0, questions  # value questions and short answers have their wordings already
-        return
-    fresh = unseen(found, ordinary, seen)
-    if not every_wording:
+    fresh: Any = unseen(found, questions, seen)  # of the same kind as the questions
+    ordinary = [q for q in fresh if isinstance(q, Question) and "votes" not in q.metadata]
+    # Value questions and short answers have their wordings already.
+    if not every_wording or len(ordinary) < len(fresh):
         yield 0, fresh
         return
-    yield from enumerate(in_every_wording(fresh))
+    yield from enumerate(in_every_wording(ordinary))
 
 
 def values_of(

@@ -23,7 +23,6 @@ from typing_extensions import Unpack
 from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import asked_of, prepare
-from culture_lens.experiments.unseen import unseen
 from culture_lens.interventions.hooks import check_inside, described
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
@@ -35,6 +34,7 @@ from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.unseen import unseen
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run
@@ -186,8 +186,9 @@ def predicted_ablation_matrix(
     Args:
         model: The model that the neurons were found on.
         found: The neurons.
-        questions: What to ask. Questions whose group identified the neurons are left out.
-        seen: Ask the questions that identified the neurons too, with a warning.
+        questions: What to ask. Questions that were given to find the neurons are left out, with
+            their groups; see ``unseen``.
+        seen: Ask the questions that found the neurons too, with a warning.
         **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
     Raises:

@@ -19,6 +19,7 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import split_questions
+from culture_lens.questions.unseen import joined, looked_at
 from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def same_labels(
     benchmarks: Mapping[str, Sequence[Question]], labels: Mapping[str, str]
 ) -> dict[str, list[Question]]:
     """Give all benchmarks the same culture labels, and question ids and groups of their own.
+
+    Ids become ``NAME/id``. Groups become ``BENCHMARK/group``: two languages or subsets of one
+    benchmark share its groups, so that a question that identifies in one is not asked in the other.
 
     Args:
         benchmarks: Questions by name.
@@ -64,7 +68,7 @@ def same_labels(
             question,
             culture=labels.get(question.culture, question.culture.replace("_", " ")),
             id=f"{name}/{question.id}",
-            group=f"{name}/{question.group}",
+            group=f"{question.benchmark}/{question.group}",
         )
 
     named = {name: [renamed(name, q) for q in asked] for name, asked in benchmarks.items()}
@@ -171,6 +175,8 @@ def transfer_matrix(
             frames.append(matrix.frame.assign(source=source, target=target))
             pairs[source][target] = dict(matrix.metadata)
             if folder is not None and source == target:
+                identify, _ = split_questions(asked[source], identify_share)
+                neurons = with_own_names(neurons, source, identify)
                 write_own(folder, f"{method}-{source}", matrix, neurons)
     frame = pd.concat(frames, ignore_index=True)
     first = ["source", "target"]
@@ -208,6 +214,19 @@ def held_out_of(
                 "lower identify_share, or give more."
             )
     return held_out
+
+
+def with_own_names(found: NeuronSet, name: str, identify: Sequence[Question]) -> NeuronSet:
+    """Record what was looked at by the names in the benchmark too, for later evaluations."""
+    own = [
+        replace(
+            question,
+            id=question.id.removeprefix(f"{name}/"),
+            group=question.group.removeprefix(f"{question.benchmark}/"),
+        )
+        for question in identify
+    ]
+    return replace(found, metadata={**found.metadata, **joined(found.metadata, looked_at(own))})
 
 
 def write_own(run: Run, name: str, matrix: AblationMatrix, neurons: NeuronSet) -> None:

@@ -19,6 +19,7 @@ from typing_extensions import Unpack
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
+from culture_lens.finetune.examples import as_questions, untrained
 from culture_lens.finetune.lora import LORA_RANK
 from culture_lens.finetune.modules import PARAMETER_SHARE, ModuleRanking, rank_modules
 from culture_lens.finetune.settings import TrainingOptions
@@ -30,6 +31,7 @@ from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.running import Running, TooLong, read_options
 from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.unseen import unseen
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.runs import Run, versions
 
@@ -108,6 +110,7 @@ def compare_strategies(
     task_test: Sequence[Question],
     ranking: ModuleRanking | None = None,
     scoring: ScoringName | None = None,
+    seen: bool = False,
     **options: Unpack[StudyOptions],
 ) -> ForgettingStudy:
     """Learn a task in several ways and measure what each does to task and culture.
@@ -116,16 +119,20 @@ def compare_strategies(
         model: The model.
         found: The culture's neurons, of all its cultures together.
         task: What is trained.
-        culture: What may be forgotten; questions of several benchmarks may be mixed.
-        task_test: Questions of the task that are not trained.
+        culture: What may be forgotten; questions of several benchmarks may be mixed. Those that
+            were given to find the neurons, and those that share a question group with one that is
+            trained on, are left out; see ``unseen``.
+        task_test: Questions of the task that are not trained; those that share a question group
+            with one that is trained on are left out.
         ranking: Modules in another order than that of ``rank_modules(found, model)``.
         scoring: How answers are read and trained.
+        seen: Ask the questions that found the neurons too, with a warning.
         **options: Strategies, seeds, shares, run folder; see ``StudyPlan``. Learning rate, epochs
             and the like of every training; see ``Training``.
 
     Raises:
-        InputError: An unknown strategy or option, no seeds, or questions of the test that are
-            trained on.
+        InputError: An unknown strategy or option, no seeds, questions of the test that are
+            trained on, or no questions left to ask.
 
     Example:
         ``compare_strategies(model, found, task, culture, task_test=test).summary()``
@@ -136,21 +143,29 @@ def compare_strategies(
     both = {q.id for q in task} & {q.id for q in task_test}
     if both:
         raise InputError(f"{len(both)} questions are in task and in task_test: give others.")
+    trained = [*task, *kept_on(plan)]
+    left = untrained(culture=unseen(found, culture, seen), task_test=task_test, trained=trained)
     known = Known(
         rank_modules(found, model) if ranking is None else ranking,
         found.union(),
         plan.parameter_share,
         plan.lora_rank,
     )
-    study = Study(model, known, list(task), list(task_test), list(culture), scoring, plan)
+    study = Study(model, known, list(task), left["task_test"], left["culture"], scoring, plan)
     base = study.ask(model)
     jobs = [(seed, name) for seed in plan.seeds for name in plan.strategies]
     frames = [
         study.records(name, seed, {**training, **plan.each.get(name, {})}, base)
         for seed, name in tqdm(jobs, desc="trainings", unit="training", disable=not plan.progress)
     ]
-    metadata = study.facts(found.method, training)
+    metadata = {**study.facts(found.method, training), "seen": seen}
     return ForgettingStudy(pd.concat(frames, ignore_index=True), metadata)
+
+
+def kept_on(plan: StudyPlan) -> list[Question]:
+    """Give the questions on which a strategy keeps activations, which takes part in training."""
+    given = [own["keep_on"] for own in plan.each.values() if own.get("keep_on") is not None]
+    return [question for one in given for question in as_questions(one)]
 
 
 def read_plan(options: Mapping[str, Any]) -> tuple[StudyPlan, dict[str, Any]]:

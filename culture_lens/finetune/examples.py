@@ -20,7 +20,7 @@ from torch import Tensor
 
 from culture_lens.benchmarks.reading.rows import as_frame
 from culture_lens.benchmarks.table import questions_from_table
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.evaluation.scoring import get_scoring
 from culture_lens.models.encoder_decoder import decoder_inputs
 from culture_lens.models.lens_model import LensModel
@@ -30,6 +30,7 @@ from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.reader import Reader
 from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.unseen import apart, looked_at
 
 IGNORED = -100
 
@@ -181,3 +182,30 @@ def answer_loss(
     return torch.nn.functional.cross_entropy(
         wide.flatten(0, 1), answers.to(logits.device).flatten(), ignore_index=IGNORED
     )
+
+
+def untrained(
+    *, trained: Sequence[Question], **asked: Sequence[Question]
+) -> dict[str, list[Question]]:
+    """Leave out of each set the questions that share a question group with one trained on.
+
+    Raises:
+        InputError: A set has no questions left.
+
+    Warns:
+        CultureLensWarning: How many are left out.
+    """
+    left = {name: apart(questions, looked_at(trained)) for name, questions in asked.items()}
+    for name, questions in asked.items():
+        lost = len(questions) - len(left[name])
+        if not left[name]:
+            raise InputError(
+                f"no questions are left in {name}: all {len(questions)} share a question group "
+                "with one that is trained on; give others."
+            )
+        if lost:
+            warn(
+                f"{lost} of {len(questions)} questions in {name} share a question group with one "
+                "that is trained on and are not asked."
+            )
+    return left

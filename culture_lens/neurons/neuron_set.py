@@ -32,8 +32,10 @@ class NeuronSet:
     Attributes:
         neurons: The neurons of each culture.
         shapes: Per site, (layers, neurons per layer) of the model.
-        metadata: Model, revision, benchmark, selector and options, versions, date, and under
-            ``groups`` the question groups that identification used.
+        metadata: Model, revision, benchmark, selector and options, versions, date, and the
+            questions that were looked at: under ``groups`` their groups, under ``looked_at``
+            groups and ids of each benchmark. A set that is made of several takes what
+            ``looked_at_by`` gives.
 
     Example:
         ``found["Japan"]``, ``found.overlap()``, ``found.save("conact.safetensors")``

@@ -10,6 +10,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import OWN
 from culture_lens.organism.truth import Truth
+from culture_lens.questions.unseen import looked_at
 
 SOUGHT = (*OWN, "kin")
 """The kinds that a selector of one culture's neurons ought to find."""
@@ -24,7 +25,9 @@ def planted(truth: Truth, model: LensModel) -> NeuronSet:
         ``rank_modules(planted(load_truth(), model), model)``
     """
     neurons = {culture: truth.neurons(SOUGHT, culture) for culture in CULTURES}
-    return NeuronSet(neurons, {"act": model.shape("act")}, {"selector": "planted"})
+    # Known without a question: none was looked at.
+    known = {"selector": "planted", **looked_at([])}
+    return NeuronSet(neurons, {"act": model.shape("act")}, known)
 
 
 def mlp_places(members: Iterable[tuple[str, int, int]]) -> set[LayerIndex]:

@@ -38,4 +38,4 @@ def conact(summary: ActivationSummary) -> NeuronScores:
     for site in summary.sites:
         margin = margins(summary.probability(site))
         scores[site] = torch.where(margin > 0, margin, NEVER)
-    return NeuronScores(summary.cultures, scores)
+    return NeuronScores(summary.cultures, scores, metadata=summary.metadata)

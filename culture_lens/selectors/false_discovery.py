@@ -22,7 +22,7 @@ because of how that culture's pictures and questions were made, no permutation c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Inference:
         q: In the same layout, the smallest false discovery rate at which a neuron is discovered.
         scores: The selector's scores on the data.
         nulls: Per site, the q-values of each permutation treated as the data.
-        metadata: Selector, options, permutations.
+        metadata: Selector, options, permutations, and those of the summary.
 
     Example:
         ``infer(summary, "conact").q["act"]``
@@ -102,7 +102,8 @@ class Inference:
             if site in self.scores.ranking:
                 found = found & (self.scores.ranking[site] > NEVER)
             allowed[site] = found
-        return self.scores.those(allowed)
+        chosen = self.scores.those(allowed)
+        return replace(chosen, metadata={**chosen.metadata, **self.metadata, "fdr": fdr})
 
 
 def infer(summary: ActivationSummary, method: str = "conact", **options: Any) -> Inference:
@@ -137,7 +138,8 @@ def infer_with(summary: ActivationSummary, name: str, options: Mapping[str, Any]
         p_data, q_data, nulls[site] = p_and_q(rows)
         p[site] = torch.from_numpy(p_data).view(observed.shape)
         q[site] = torch.from_numpy(q_data).view(observed.shape)
-    metadata = {"selector": name, "options": dict(options), "permutations": held}
+    made = {"selector": name, "options": dict(options), "permutations": held}
+    metadata = {**summary.metadata, **made}
     return Inference(summary.cultures, p, q, selector(summary, **options), nulls, metadata)
 
 

@@ -31,6 +31,7 @@ from torch import Tensor
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.questions.unseen import joined
 from culture_lens.selectors.conact import margins
 from culture_lens.storage.runs import versions
 
@@ -171,7 +172,7 @@ def worst_rank(
 
 
 def fused_metadata(summaries: Mapping[str, ActivationSummary]) -> dict[str, Any]:
-    """Give the metadata of the fused scores, with the question groups of all languages."""
+    """Give the metadata of the fused scores, with what was looked at in any language."""
     facts = [summary.metadata for summary in summaries.values()]
     shared = [fact for fact in REMEMBERED if fact in facts[0]]
     alike = {k: facts[0][k] for k in shared if all(f.get(k) == facts[0][k] for f in facts)}
@@ -181,7 +182,7 @@ def fused_metadata(summaries: Mapping[str, ActivationSummary]) -> dict[str, Any]
         "benchmark": ", ".join(sorted(benchmarks)),
         "fused": list(summaries),
         "items": sum(int(summary.items.sum()) for summary in summaries.values()),
-        "groups": sorted({group for f in facts for group in f.get("groups", ())}),
+        **joined(*facts),
         "versions": versions(),
     }
 

@@ -15,4 +15,4 @@ def lap(summary: ActivationSummary) -> NeuronScores:
         ``lap(summary).top(share=0.005)``
     """
     scores = {site: summary.probability(site) for site in summary.sites}
-    return NeuronScores(summary.cultures, scores)
+    return NeuronScores(summary.cultures, scores, metadata=summary.metadata)

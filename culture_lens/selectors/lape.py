@@ -103,4 +103,4 @@ def lape(
         member = probability > order_statistic(probability, percentile_membership)
         ranking[site] = torch.where(enough, low, NEVER)
         scores[site] = torch.where(member, low, NEVER)
-    return NeuronScores(summary.cultures, scores, ranking)
+    return NeuronScores(summary.cultures, scores, ranking, summary.metadata)

@@ -41,7 +41,7 @@ def mad(summary: ActivationSummary) -> NeuronScores:
         ``mad(summary).top(share=0.005)``
     """
     scores = {site: against_others(summary.mean(site)) for site in summary.sites}
-    return NeuronScores(summary.cultures, scores)
+    return NeuronScores(summary.cultures, scores, metadata=summary.metadata)
 
 
 def mad_probability(summary: ActivationSummary) -> NeuronScores:
@@ -51,4 +51,4 @@ def mad_probability(summary: ActivationSummary) -> NeuronScores:
         ``mad_probability(summary).top(share=0.005)``
     """
     scores = {site: against_others(summary.probability(site)) for site in summary.sites}
-    return NeuronScores(summary.cultures, scores)
+    return NeuronScores(summary.cultures, scores, metadata=summary.metadata)

@@ -63,7 +63,7 @@ def random(summary: ActivationSummary, *, seed: int = 0) -> NeuronScores:
         )
         for site in summary.sites
     }
-    return NeuronScores(summary.cultures, scores)
+    return NeuronScores(summary.cultures, scores, metadata=summary.metadata)
 
 
 def matched_random(

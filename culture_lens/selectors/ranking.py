@@ -69,7 +69,7 @@ def activation_ranking(sources: Sources, *, name: str) -> NeuronScores:
         else values
         for site, values in found.scores.items()
     }
-    return NeuronScores(found.cultures, scores)
+    return NeuronScores(found.cultures, scores, metadata=found.metadata)
 
 
 def gradient_ranking(
@@ -104,7 +104,7 @@ def gradient_ranking(
         site: torch.where(allowed[site], against_others(values) if contrast else values, NEVER)
         for site, values in tables.items()
     }
-    return NeuronScores(scores.task.cultures, ranked)
+    return NeuronScores(scores.task.cultures, ranked, metadata=scores.metadata)
 
 
 def general_ranking(sources: Sources) -> NeuronScores:
@@ -121,7 +121,7 @@ def general_ranking(sources: Sources) -> NeuronScores:
         high = reads_countries(scores, [site], COUNTRYRC_SHARE).places[site]
         score[high[:, 0], high[:, 1]] = NEVER
         ranked[site] = score.expand_as(contrast[site])
-    return NeuronScores(scores.task.cultures, ranked)
+    return NeuronScores(scores.task.cultures, ranked, metadata=scores.metadata)
 
 
 def scorings(sources: Sources) -> CulnigScores:

@@ -31,13 +31,14 @@ TABLE = {
     f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {RUNNING}",
     "ablate": "--run --method --random-seeds --value --seen --scoring "
     f"{LOADING} {ASKING} {RUNNING}",
-    "evaluate": f"--run --neurons --ablate --value --scoring {LOADING} {ASKING} {RUNNING}",
+    "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {RUNNING}",
     "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
     "--random-match --every-wording --scoring --value --seen --batch-size --correction",
     "values": "--path --answers --people --country --culture --question --persona --wording "
-    f"--every-question --run --method --ablate --union --value --scoring {LOADING} {RUNNING}",
+    "--every-question --run --method --ablate --union --value --seen --scoring "
+    f"{LOADING} {RUNNING}",
     "answers": "--path --culture --asked --wording --split --topics --language --run --method "
-    f"--ablate --union --value --stem --max-new-tokens {LOADING} {RUNNING}",
+    f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
     f"--gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {RUNNING}",
     "fidelity": f"--run --neurons {LOADING} {ASKING} {RUNNING}",

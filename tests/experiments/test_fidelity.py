@@ -24,7 +24,8 @@ from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import D_MLP, N_LAYERS
 
-FEW = {"neurons": 6, "shares": (0.01, 0.05), "progress": False}
+ALL = {"seen": True, "progress": False}  # the questions that made the scores too
+FEW = {"neurons": 6, "shares": (0.01, 0.05), **ALL}
 
 
 @functools.cache
@@ -54,7 +55,7 @@ def test_the_fainter_the_closer():
     for scale in (1e-2, 1e-3):
         model = faint(scale)
         found = fidelity(
-            model, questions, scores_of(model), neurons=1, shares=(0.05, 0.2, 0.5), progress=False
+            model, questions, scores_of(model), neurons=1, shares=(0.05, 0.2, 0.5), **ALL
         )
         table = found.units(SET)
         one, other = (np.array([e.value for e in table[c]]) for c in ("predicted", "measured"))
@@ -67,7 +68,7 @@ def test_a_gate_bends_however_faint_it_is():
     """Ablating the raw gate turns act(g) to act(0); the prediction follows its tangent."""
     model = faint(1e-2)
     scores = attribute(model, toy_questions(), sites="gate", progress=False)
-    found = fidelity(model, toy_questions(), scores, neurons=3, shares=(0.05, 0.3), progress=False)
+    found = fidelity(model, toy_questions(), scores, neurons=3, shares=(0.05, 0.3), **ALL)
     table = found.units(SET)
     one, other = (np.array([e.value for e in table[c]]) for c in ("predicted", "measured"))
     assert np.abs(one - other).max() > 0.05 * np.abs(other).max()
@@ -123,7 +124,7 @@ def test_given_sets_join_the_others_and_empty_ones_do_not():
 def test_shares_that_choose_no_neuron_are_left_out():
     model = lens("llama")
     found = fidelity(
-        model, toy_questions(), scores_of(model), neurons=3, shares=(1e-6, 0.05), progress=False
+        model, toy_questions(), scores_of(model), neurons=3, shares=(1e-6, 0.05), **ALL
     )
     assert list(found.units(SET).index) == ["top 5%", "random 5%"]
 
@@ -155,7 +156,7 @@ def test_batch_size_does_not_matter():
 def test_nothing_is_left_on_the_model():
     model = lens("llama")
     before = evaluate(model, toy_questions(), scoring="letter", progress=False).frame
-    fidelity(model, toy_questions(), scores_of(model), neurons=3, shares=(), progress=False)
+    fidelity(model, toy_questions(), scores_of(model), neurons=3, shares=(), **ALL)
     after = evaluate(model, toy_questions(), scoring="letter", progress=False).frame
     pd.testing.assert_frame_equal(before, after)
 

@@ -7,8 +7,8 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.ablation_matrix import ablation_matrix
-from culture_lens.experiments.unseen import unseen
 from culture_lens.models.lens_model import LensModel
+from culture_lens.questions.unseen import unseen
 from tests.helpers.lm import lens
 from tests.helpers.matrices import LETTERS
 from tests.helpers.neurons import found_set

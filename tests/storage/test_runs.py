@@ -16,6 +16,7 @@ from culture_lens.models.load import load_model
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.question import PromptFormat, with_format
+from culture_lens.questions.unseen import looked_at
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run, content_key, versions
 from tests.helpers.lm import lens
@@ -143,7 +144,7 @@ def test_an_interrupted_recording_goes_on(tmp_path, calls, model, monkeypatch):
 @pytest.mark.slow
 def test_an_interrupted_matrix_goes_on(tmp_path, calls, model):
     found = select(summarise(model, toy_questions(), progress=False), "conact", share=0.1)
-    found = replace(found, metadata={**found.metadata, "groups": []})
+    found = replace(found, metadata={**found.metadata, **looked_at([])})
 
     def matrix(folder):
         return ablation_matrix(

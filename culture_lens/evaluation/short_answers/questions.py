@@ -67,6 +67,8 @@ class ShortQuestion:
         category: Its topic, where known.
         wording: Number of the instruction.
         prompt: The form of the prompt; ``cloze`` and ``cloze_instruction`` are used.
+        benchmark: The benchmark whose groups these are: neurons found on BLEnD's choices have
+            looked at the same questions.
 
     Raises:
         InputError: There is no human answer with a text and a vote.
@@ -85,6 +87,7 @@ class ShortQuestion:
     category: str = ""
     wording: int = 0
     prompt: PromptFormat = PromptFormat(cloze_instruction=ANSWER_INSTRUCTIONS[0])
+    benchmark: str = "blend"
 
     def __post_init__(self) -> None:
         """Check that there are votes to divide scores by."""

@@ -83,6 +83,11 @@ class GradientScoring:
         """Check the batch size before the model runs."""
         check_batch_size(self.gradient_batch_size)
 
+    @property
+    def passages(self) -> Sequence[Question]:
+        """The CountryRC questions that were given, if any."""
+        return () if isinstance(self.countryrc, (str, Path, type(None))) else self.countryrc
+
     def options(self, cultures: Sequence[str], running: Running) -> dict[str, Any]:
         """Give the options of ``culnig_scores``, for the cultures that are compared."""
         default = self.countries is None and self.countryrc is None
@@ -141,7 +146,7 @@ def compare_selectors(
     further = dict(summary_options or {})
     names = checked(selectors, random_seeds, further)
     numbers = numbers_of(model, shares)
-    identify, held_out = identify_and_held_out(questions, identify_share)
+    identify, held_out = identify_and_held_out(questions, identify_share, gradients.passages)
     chosen = cultures_of(identify, held_out, cultures)
     prompts, read_by = prepare(model, held_out, scoring, running)
     if read_by.style == "choices":

@@ -7,13 +7,13 @@ from typing import Any
 
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.experiments.masks import AblationMask
-from culture_lens.experiments.unseen import outside_groups
 from culture_lens.find import check_options, summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.scores import check_share
 from culture_lens.prompts.prompt import roles_of
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import check_enough, split_questions
+from culture_lens.questions.unseen import apart, looked_at
 from culture_lens.selectors import SELECTORS, plan
 from culture_lens.selectors.ranking import get_ranking
 from culture_lens.selectors.registry import key_of
@@ -62,16 +62,21 @@ def numbers_of(model: LensModel, shares: Sequence[float]) -> dict[float, int]:
 
 
 def identify_and_held_out(
-    questions: Sequence[Question], identify_share: float
+    questions: Sequence[Question], identify_share: float, passages: Sequence[Question] = ()
 ) -> tuple[list[Question], list[Question]]:
     """Split questions, and leave out of the held-out half the groups that identify.
+
+    Args:
+        questions: All questions.
+        identify_share: Share of the groups that identify.
+        passages: CountryRC questions that identify too.
 
     Raises:
         InputError: A half has no questions, or too few questions of a culture identify.
     """
     identify, rest = split_questions(questions, identify_share)
     check_enough(identify)
-    held_out = outside_groups(rest, {question.group for question in identify})
+    held_out = apart(rest, looked_at([*identify, *passages]))
     if not held_out:
         raise InputError(
             f"{len(identify)} questions identify and none are left to evaluate on: give more "

@@ -52,7 +52,7 @@ def test_questions_that_culnig_cannot_use_are_refused_before_the_model_runs(idle
         compare_selectors(
             lens("qwen2"), odd, ["lap"], shares=SHARES, scoring="letter", progress=False
         )
-    abroad = [replace(q, culture="Peru") for q in toy_questions()]
+    abroad = [replace(q, culture="Peru", id=f"rc/{q.id}", group="rc") for q in toy_questions()]
     with pytest.raises(InputError, match="CountryRC asks about Peru"):
         compare_selectors(idle, toy_questions(), shares=SHARES, countryrc=abroad, progress=False)
 
