@@ -93,6 +93,18 @@ class Neurons:
         }
         return self._select(keep)
 
+    def among(self, marks: Mapping[str, Bool[Tensor, "layer neuron"]]) -> Neurons:
+        """Keep the neurons that are marked.
+
+        Example:
+            >>> neurons = Neurons.of({"act": [(0, 1), (1, 0)]})
+            >>> neurons.among({"act": torch.tensor([[True, True], [False, True]])}).members()
+            {('act', 0, 1)}
+        """
+        return self._select(
+            {site: marks[site][p[:, 0], p[:, 1]] for site, p in self.places.items()}
+        )
+
     def _select(self, chosen: Mapping[str, Tensor]) -> Neurons:
         def cut(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {site: v[chosen[site]] for site, v in values.items()}

@@ -37,16 +37,20 @@ def plain_text(message: str) -> str:
         >>> plain_text("Coin?")
         'Coin?\nAnswer:'
     """
-    return message if message.endswith("Answer:") else f"{message}\nAnswer:"
+    if message.endswith("Answer:"):
+        return message
+    return message + ("Answer:" if message.endswith("\n") else "\nAnswer:")
 
 
 def place_of(message: str, text: str, question: Question) -> int:
     """Find where a message starts in what a chat template made of it.
 
+    Space at its end does not matter: some templates, such as Llama 3's, take it away.
+
     Raises:
         InputError: The chat template changed or dropped the message.
     """
-    start = text.rfind(message)
+    start = text.rfind(message.rstrip())
     if start < 0:
         raise InputError(
             f"question {question.id!r}: the chat template of this tokenizer rewrites the "

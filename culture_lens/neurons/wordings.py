@@ -1,0 +1,35 @@
+"""How stable a CULNIG set is over the wordings of CountryRC, as its metadata hold it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WORDING_STABILITY = "wording_stability"
+"""The entry of a neuron set's metadata: label -> what ``selectors.wordings`` computes."""
+
+
+def wording_stability_in_words(metadata: Mapping[str, Any]) -> str:
+    """Write the means over cultures of the stability over wordings; empty where there is none.
+
+    Example:
+        >>> row = {"wordings": 4, "single": 0.61, "single_by_chance": 0.42,
+        ...        "one_left_out": 0.9, "one_left_out_by_chance": 0.43, "no_countryrc": 0.7}
+        >>> wording_stability_in_words({"wording_stability": {"Iran": row}})[:47]
+        '4 wordings of CountryRC, mean Jaccard overlap: '
+    """
+    rows = list(metadata.get(WORDING_STABILITY, {}).values())
+    if not rows:
+        return ""
+
+    def mean(name: str) -> str:
+        values = [row[name] for row in rows if row[name] is not None]
+        return f"{sum(values) / len(values):.2f}" if values else "none"
+
+    return (
+        f"{rows[0]['wordings']} wordings of CountryRC, mean Jaccard overlap: sets by single "
+        f"wordings {mean('single')} (by chance {mean('single_by_chance')}), this set and sets with "
+        f"one wording left out {mean('one_left_out')} (by chance "
+        f"{mean('one_left_out_by_chance')}), this set and the set without CountryRC "
+        f"{mean('no_countryrc')}."
+    )
