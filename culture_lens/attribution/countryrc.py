@@ -69,8 +69,9 @@ def countryrc_for(
     if own := own_countryrc(questions, source):
         if wordings is not None:
             raise InputError(f"CountryRC of {own!r} has one wording: leave out countryrc_wordings.")
-        asked = cultures if countries is None else list(countries)
-        return load_benchmark(own, cultures=asked, **(BENCHMARKS[own].own_countryrc or {}))
+        named = None if countries is None else list(countries)
+        asked = load_benchmark(own, cultures=named, **(BENCHMARKS[own].own_countryrc or {}))
+        return [question for question in asked if named or question.culture in cultures]
     if countries is None:
         countries = COUNTRIES if set(COUNTRIES) <= set(cultures) else cultures
     elif names := match_cultures(countries, cultures, "countries="):
