@@ -46,7 +46,8 @@ class Wording:
         """What a prompt shows of it: equal where two wordings give equal prompts."""
         form = self.prompt
         layout = form.layout.replace("{instruction}", form.instruction)
-        return self.text, layout, form.answer_prefix, form.labels[:N_OPTIONS], form.label_form
+        labels = form.labels[:N_OPTIONS]
+        return self.text, layout, form.answer_prefix, labels, form.label_form, form.system
 
 
 def filled(text: str, passage: str, question: str) -> str:

@@ -131,8 +131,8 @@ def compare_selectors(
         scoring: How answers are read; the model's own scoring by default.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``.
         **options: ``countries``, ``countryrc``, ``countryrc_wordings`` and
-            ``gradient_batch_size``, see ``GradientScoring``; batch size, progress, run folder and prompts that are too long, see
-            ``Running``.
+            ``gradient_batch_size``, see ``GradientScoring``; batch size, progress, run folder and
+            prompts that are too long, see ``Running``.
 
     Raises:
         InputError: Before the model runs: unknown selectors, options or cultures, shares that
