@@ -31,7 +31,8 @@ NeuronSetName = Annotated[
 ScoringFlag = Annotated[
     str | None,
     typer.Option(
-        "--scoring", help="letter, letter_options, option_likelihood or option_likelihood_sum."
+        "--scoring",
+        help="letter, letter_options, option_likelihood, option_likelihood_sum or number.",
     ),
 ]
 Cultures = Annotated[

@@ -42,7 +42,7 @@ class ValuePrompts:
             missing, unknown or repeated.
 
     Example:
-        >>> prompts = ValuePrompts({"a": "You live in {culture}."}, ("{question} {low} to {high}?",))
+        >>> prompts = ValuePrompts({"a": "As in {culture}."}, ["{question} {low} to {high}?"])
         >>> prompts.message(0, 1, 10)
         '{question} 1 to 10?'
     """
@@ -136,15 +136,13 @@ def as_value_prompts(given: ValuePrompts | str | Path | None) -> ValuePrompts:
     if isinstance(given, ValuePrompts):
         return given
     content = load_json(given)
-    kinds = {"personas": dict, "instructions": list}
+    kinds = {"personas": (dict, "an object"), "instructions": (list, "a list")}
     if not isinstance(content, dict) or set(content) != set(kinds):
         raise InputError(
             f"{given}: must hold an object with the keys personas (name -> system prompt) and "
             "instructions (a list)."
         )
-    for name, kind in kinds.items():
+    for name, (kind, words) in kinds.items():
         if not isinstance(content[name], kind):
-            raise InputError(
-                f"{given}: {name!r} must be {'an object' if kind is dict else 'a list'}."
-            )
+            raise InputError(f"{given}: {name!r} must be {words}.")
     return ValuePrompts(content["personas"], content["instructions"])
