@@ -193,9 +193,8 @@ def test_it_is_kept_shown_and_renamed(tmp_path):
 def test_empty_sets_have_no_overlap():
     """All candidates score on CountryRC, so nothing is left to compare."""
     task, control, single = worded()
-    single = [
-        {c: {s: task[c][s] - control[c][s] for s in t} for c, t in one.items()} for one in single
-    ]
+    same = {c: {s: task[c][s] - control[c][s] for s in t} for c, t in single[0].items()}
+    single = [same] * len(single)
     found = select(
         as_worded(task, control, single), "culnig_specific", share=0.01, countryrc_share=0.5, z=None
     )
