@@ -110,8 +110,6 @@ def test_wordings_that_cannot_be_used(tmp_path, content, words):
 def test_other_mistakes(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_benchmark("countryrc", wordings=tmp_path / "none.json")
-    with pytest.raises(InputError, match="wording 2: is of type str; give a PromptFormat"):
-        load_benchmark("countryrc", wordings=[PromptFormat(**LETTERS), "x"])
     own = [replace(WORDINGS[0], answer_prefix=""), WORDINGS[1]]
     with pytest.raises(InputError, match="wording= is the number of a benchmark's own wording"):
         load_benchmark("countryrc", wordings=own, wording=1)
