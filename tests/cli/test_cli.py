@@ -1,6 +1,7 @@
 """The command line on a tiny model: a run folder from find to the page."""
 
 import csv
+import json
 
 import pytest
 

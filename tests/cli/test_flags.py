@@ -35,7 +35,8 @@ TABLE = {
     "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
     "--random-match --every-wording --scoring --value --seen --batch-size --correction",
     "values": "--path --answers --people --country --culture --question --persona --wording "
-    f"--prompts --least-answers --every-question --run --method --ablate --union --value --scoring {LOADING} {RUNNING}",
+    "--prompts --least-answers --every-question --run --method --ablate --union --value "
+    f"--scoring {LOADING} {RUNNING}",
     "answers": "--path --culture --asked --wording --split --topics --language --run --method "
     f"--ablate --union --value --stem --max-new-tokens {LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
