@@ -161,7 +161,7 @@ def value_questions(
     if without:
         warn(
             f"{WORLD_VALUES_BENCH}: {without} of {total} pairs of a culture and a question are "
-            f"left out, because they have fewer than {least_answers} answers."
+            f"left out, because fewer than {least_answers} people of the culture answered."
         )
     if tied:
         warn(

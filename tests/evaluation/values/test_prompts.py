@@ -107,7 +107,7 @@ def test_own_prompts_that_cannot_be_used(folder, tmp_path, change, message):
 
 def test_questions_with_few_answers_are_left_out_and_said():
     votes = {"Peru": {"Q1": (3, 7, 0, 0), "Q122": (9, 0, 0)}}
-    with pytest.warns(CultureLensWarning, match="1 of 2 pairs .* fewer than 10 answers"):
+    with pytest.warns(CultureLensWarning, match="1 of 2 pairs .* fewer than 10 people"):
         found = value_questions([FAMILY, JOBS], HumanValues(votes))
     assert {q.group for q in found} == {"Q1"}
     with pytest.raises(InputError, match="none of 1 pairs .* has 10 answers.*least_answers=1"):
