@@ -10,7 +10,7 @@ WORDING_STABILITY = "wording_stability"
 
 
 def wording_stability_in_words(metadata: Mapping[str, Any]) -> str:
-    """Write the means over cultures of the stability over wordings; empty where there is none.
+    """Write the means over cultures of the stability over wordings; empty for other selectors.
 
     Example:
         >>> row = {"wordings": 4, "single": 0.61, "single_by_chance": 0.42,
@@ -18,9 +18,11 @@ def wording_stability_in_words(metadata: Mapping[str, Any]) -> str:
         >>> wording_stability_in_words({"wording_stability": {"Iran": row}})[:47]
         '4 wordings of CountryRC, mean Jaccard overlap: '
     """
-    rows = list(metadata.get(WORDING_STABILITY, {}).values())
-    if not rows:
+    if WORDING_STABILITY not in metadata:
         return ""
+    rows = list(metadata[WORDING_STABILITY].values())
+    if not rows:
+        return "Stability over wordings of CountryRC is not known: it was not scored by wording."
 
     def mean(name: str) -> str:
         values = [row[name] for row in rows if row[name] is not None]

@@ -51,13 +51,13 @@ def wording_stability(
     Returns:
         The metadata entry ``"wording_stability"``: for each label ``wordings`` (their number),
         ``single``, ``one_left_out`` and ``no_countryrc``, the first two also ``_by_chance``; None
-        where all sets are empty. Nothing where CountryRC was asked in one wording.
+        where all sets are empty. No label where single wordings were not scored.
 
     Example:
         ``culnig_specific(scores).metadata["wording_stability"]["Iran"]["single"]``
     """
     if not scores.wordings:
-        return {}
+        return {WORDING_STABILITY: {}}
     chosen = without_readers(scores.countryrc)
     single = [without_readers(one) for one in scores.wordings]
     fewer = [without_readers(all_but(scores.wordings, one)) for one in range(len(single))]

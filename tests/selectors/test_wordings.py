@@ -167,15 +167,22 @@ def test_a_chance_by_hand():
     assert by_chance(pool, some, some, [("q",)]) == pytest.approx(1 / 3 + 2 / 3 / 3)
 
 
-def test_without_single_wordings_nothing_is_said():
+def test_without_single_wordings_stability_is_not_known():
     task, control, single = worded()
     scores = as_worded(task, control, single)
     bare = CulnigScores(scores.task, scores.control, scores.countryrc)
     for method, options, *_ in CASES:
         found = select(bare, method, **options)
-        assert "wording_stability" not in found.metadata
-        assert wording_stability_in_words(found.metadata) == "" and "\n" not in repr(found)
+        assert found.metadata["wording_stability"] == {}
+        assert "CountryRC is not known" in wording_stability_in_words(found.metadata)
+        assert repr(found).endswith(wording_stability_in_words(found.metadata))
         assert members(found) == members(select(scores, method, **options))
+
+
+def test_other_selectors_have_no_wordings():
+    found = NeuronSet({"Iran": Neurons.of({"act": [(0, 1)]})}, {"act": (1, 4)}, {"selector": "lap"})
+    assert wording_stability_in_words(found.metadata) == ""
+    assert repr(found) == "NeuronSet lap: Iran 1"
 
 
 def test_it_is_kept_shown_and_renamed(tmp_path):
