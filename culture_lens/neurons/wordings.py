@@ -18,20 +18,21 @@ def wording_stability_in_words(metadata: Mapping[str, Any]) -> str:
         >>> wording_stability_in_words({"wording_stability": {"Iran": row}})[:47]
         '4 wordings of CountryRC, mean Jaccard overlap: '
     """
-    if WORDING_STABILITY not in metadata:
+    table = metadata.get(WORDING_STABILITY)
+    if not isinstance(table, Mapping):
         return ""
-    rows = list(metadata[WORDING_STABILITY].values())
+    rows = [row for row in table.values() if isinstance(row, Mapping)]  # a file may hold anything
     if not rows:
         return "Stability over wordings of CountryRC is not known: it was not scored by wording."
 
     def mean(name: str) -> str:
-        values = [row[name] for row in rows if row[name] is not None]
+        values = [row[name] for row in rows if isinstance(row.get(name), (int, float))]
         return f"{sum(values) / len(values):.2f}" if values else "none"
 
     return (
-        f"{rows[0]['wordings']} wordings of CountryRC, mean Jaccard overlap: sets by single "
-        f"wordings {mean('single')} (by chance {mean('single_by_chance')}), this set and sets with "
-        f"one wording left out {mean('one_left_out')} (by chance "
-        f"{mean('one_left_out_by_chance')}), this set and the set without CountryRC "
-        f"{mean('no_countryrc')}."
+        f"{rows[0].get('wordings')} wordings of CountryRC, mean Jaccard overlap: sets by single "
+        f"wordings {mean('single')} with one another (by chance {mean('single_by_chance')}), "
+        f"{mean('no_countryrc')} with the set without CountryRC; this set "
+        f"{mean('one_left_out')} with the sets by all wordings but one (by chance "
+        f"{mean('one_left_out_by_chance')})."
     )

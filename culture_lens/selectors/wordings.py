@@ -5,12 +5,12 @@ and the wordings are anybody's choice. Each set is therefore chosen again with C
 
 * of each single wording: the Jaccard overlap of every two of these sets, ``single``;
 * of all wordings but one: the overlap of these sets with the set itself, ``one_left_out``;
-* of none: the overlap of all candidates with the set itself, ``no_countryrc``.
+* of none: the overlap of all candidates with the sets by single wordings, ``no_countryrc``.
 
 By chance, as many candidates are taken away as each of the two CountryRC scorings takes, at random:
 the expected Jaccard overlap of what is left, hypergeometric, in each family of sites by itself.
-A set that overlaps no more with those of other wordings than with all candidates owes to its
-wordings whatever CountryRC did.
+Where sets by single wordings overlap no more with one another than with all candidates, what
+CountryRC took away was a matter of its wording: another wording's set is as near without it.
 
 No model runs: the sums of each wording are there, and only candidates are looked at.
 """
@@ -72,7 +72,7 @@ def wording_stability(
         for name, compared in pairs.items():
             row[name] = mean(overlap(a, b) for a, b in compared)
             row[f"{name}_by_chance"] = mean(by_chance(pool, a, b, families) for a, b in compared)
-        row["no_countryrc"] = mean([overlap(chosen[label], pool)])
+        row["no_countryrc"] = mean(overlap(sets, pool) for sets in own)
         table[label] = row
     return {WORDING_STABILITY: table}
 
