@@ -119,10 +119,10 @@ def test_without_more_countryrc_asks_about_the_questions_own_cultures(monkeypatc
 def test_an_interrupted_run_goes_on(monkeypatch, tmp_path, stop_after):
     """8 questions in shards of 4: 2 batches for the task, 2 for control, and 4 for CountryRC.
 
-    Its 9 questions are in four wordings, each scored by itself: 3, 2, 2 and 2.
+    Its 8 questions are in four wordings, each scored by itself, two questions at a time.
     """
     model, (identify, _) = lens("llama"), split_questions(toy_questions())
-    questions = countryrc_questions()[:9]
+    questions = countryrc_questions()[:8]
     assert len(identify) == 8
     monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"countryrc": questions, "progress": False, "batch_size": 4}

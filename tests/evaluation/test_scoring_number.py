@@ -45,8 +45,8 @@ def test_probabilities_are_those_of_the_plain_model(architecture):
         best = int(hf(input_ids=torch.tensor([prompt.ids])).logits[0, -1].argmax())
     p = torch.tensor(p, dtype=torch.float64).exp()
     p[0] -= p[9]
-    assert torch.tensor(answer.scores).exp().tolist() == pytest.approx(p.tolist(), rel=1e-9)
-    assert answer.p_gold == pytest.approx(p[9].item(), rel=1e-9)
+    assert torch.tensor(answer.scores).exp().tolist() == pytest.approx(p.tolist(), rel=1e-5)
+    assert answer.p_gold == pytest.approx(p[9].item(), rel=1e-5)
     begun = [at for at, ids in enumerate(prompt.continuations) if ids[0] == best]
     assert answer.prediction == (max(begun, key=p.__getitem__) if begun else NO_OPTION)
 

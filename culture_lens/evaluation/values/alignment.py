@@ -25,7 +25,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 from typing_extensions import Unpack
 
 from culture_lens.errors import InputError, unknown, warn
@@ -94,7 +93,7 @@ class ValueAlignment(ResultRecord):
     def chance(self) -> float:
         """Alignment expected of guessing: every point of the scale with the same probability."""
         expected = [
-            float(np.mean(closeness(np.arange(low, high + 1), majority, low, high)))
+            float(np.mean([closeness(at, majority, low, high) for at in range(low, high + 1)]))
             for low, high, majority in zip(
                 self.frame["low"], self.frame["high"], self.frame["majority"], strict=True
             )
@@ -102,17 +101,14 @@ class ValueAlignment(ResultRecord):
         return float(np.mean(expected))
 
 
-def closeness(
-    points: Float[np.ndarray, " point"] | int, majority: int, low: int, high: int
-) -> Float[np.ndarray, " point"]:
-    """Give the alignment of points with the majority's; 0 for the farthest point of the scale.
+def closeness(point: int, majority: int, low: int, high: int) -> float:
+    """Give the alignment of a point with the majority's; 0 for the farthest point of the scale.
 
     Example:
-        >>> closeness(np.array([5, 1, 10]), 5, 1, 10).tolist()
+        >>> [closeness(point, 5, 1, 10) for point in (5, 1, 10)]
         [1.0, 0.19999999999999996, 0.0]
     """
-    farthest = max(majority - low, high - majority)
-    return 1 - np.abs(np.asarray(points) - majority) / farthest
+    return 1 - abs(point - majority) / max(majority - low, high - majority)
 
 
 def evaluate_values(
@@ -199,7 +195,7 @@ def score_values(frame: pd.DataFrame, questions: Sequence[Question]) -> pd.DataF
                 "high": high,
                 "chosen": chosen if answered else None,
                 "majority": majority,
-                "alignment": float(closeness(chosen, majority, low, high)) if answered else 0.0,
+                "alignment": closeness(chosen, majority, low, high) if answered else 0.0,
                 "distance": scale_distance(list(scores), asked["votes"]),
                 "persona": asked["persona"],
                 "wording": asked["wording"],

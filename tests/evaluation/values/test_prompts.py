@@ -115,6 +115,7 @@ def test_questions_with_few_answers_are_left_out_and_said():
     assert len(value_questions([JOBS], HumanValues(votes), least_answers=9)) == 4
 
 
+@pytest.mark.filterwarnings("ignore:.*are left out")
 def test_culnigs_seven_countries(folder):
     assert len(CULNIG_COUNTRIES) == 7 and "Spain" not in CULNIG_COUNTRIES
     names = [*CULNIG_COUNTRIES, "Peru"]
