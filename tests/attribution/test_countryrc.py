@@ -31,6 +31,7 @@ def test_own_wordings_are_asked():
         culnig_scores(exact("llama"), toy_questions(), countryrc_wordings=OWN[:1])
 
 
+@pytest.mark.slow
 def test_the_organism_has_its_own_countryrc():
     """By default for its own questions, and by name; its passages are pictures."""
     task = load_benchmark("organism", pictures=1)
