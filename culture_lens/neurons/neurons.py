@@ -101,9 +101,8 @@ class Neurons:
             >>> neurons.among({"act": torch.tensor([[True, True], [False, True]])}).members()
             {('act', 0, 1)}
         """
-        return self._select(
-            {site: marks[site][p[:, 0], p[:, 1]] for site, p in self.places.items()}
-        )
+        places = self.places.items()
+        return self._select({site: marks[site][at[:, 0], at[:, 1]] for site, at in places})
 
     def _select(self, chosen: Mapping[str, Tensor]) -> Neurons:
         def cut(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ class PromptFormat:
         instruction: The sentence that tells the model what to do.
         layout: The user's message of a multiple-choice prompt. The fields ``{question}``,
             ``{instruction}`` and ``{options}`` may be used, each at most once; the question is
-            left out of control twins.
+            left out of control twins. Line breaks that end it are kept.
         cloze: The user's message where the options are not shown and each option is scored as a
             continuation; ``{question}`` and ``{instruction}`` may be used.
         cloze_instruction: The instruction of the cloze message.
