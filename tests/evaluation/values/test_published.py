@@ -85,7 +85,7 @@ def test_gold_answers_and_alignments_of_the_probes_rows_are_culnigs():
     """Answers made here for the published rows, few enough of each pair that ties are common."""
     probe = read_value_questions(FOLDER)
     scales = {question.id: (question.low, question.high) for question in probe}
-    samples = pd.read_csv(FOLDER / "samples.tsv", sep="\t", dtype=str).sample(900, random_state=4)
+    samples = pd.read_csv(FOLDER / "samples.tsv", sep="\t", dtype=str).sample(2600, random_state=4)
     source = np.random.default_rng(2)
     rows = [
         (name, culture, int(source.integers(scales[name][0], scales[name][1] + 1)))
