@@ -49,6 +49,9 @@ from .evaluation.values import (
     ValueAlignment as ValueAlignment,
 )
 from .evaluation.values import (
+    ValuePrompts as ValuePrompts,
+)
+from .evaluation.values import (
     evaluate_values as evaluate_values,
 )
 from .evaluation.values import (

@@ -22,18 +22,20 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Unpack
 
+from culture_lens.attribution.countryrc import (
+    Wordings,
+    countryrc_questions_for,
+    score_wordings,
+)
 from culture_lens.attribution.gradients import also_looked_at, attribute
 from culture_lens.attribution.item_scores import gold_tokens
-from culture_lens.benchmarks import load_benchmark
-from culture_lens.benchmarks.countryrc import COUNTRIES
-from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
 from culture_lens.errors import InputError, warn
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.questions.culture_names import align_questions, match_cultures
+from culture_lens.questions.culture_names import match_cultures
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
@@ -55,10 +57,13 @@ class CulnigScores:
         control: The same over their control twins, clamped at 0.
         countryrc: Sums over CountryRC, for some or all of the task's cultures. Cultures that the
             task names otherwise take the task's names.
+        wordings: CountryRC's sums of each wording alone, of the same items, where it was asked in
+            several: from them selectors tell how stable their sets are over wordings.
 
     Raises:
         InputError: The control's items are not the task's, CountryRC has a culture that the task
-            lacks, the three are of different models or sites, or all scores of a site are 0.
+            lacks, the three are of different models or sites, all scores of a site are 0, or the
+            wordings are not CountryRC's.
 
     Example:
         ``CulnigScores(task, control, countryrc)``, each from ``attribute`` or ``NeuronScores.load``
@@ -67,13 +72,16 @@ class CulnigScores:
     task: NeuronScores
     control: NeuronScores
     countryrc: NeuronScores
+    wordings: tuple[NeuronScores, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the three can be contrasted."""
         check_same_items(self.task, self.control)
+        check_wordings(self.countryrc, self.wordings)
         names = match_cultures(self.countryrc.cultures, self.task.cultures, "CountryRC's scores")
         if names:
             object.__setattr__(self, "countryrc", renamed(self.countryrc, names))
+            object.__setattr__(self, "wordings", tuple(renamed(w, names) for w in self.wordings))
         lacking = [name for name in self.countryrc.cultures if name not in self.task.cultures]
         if lacking:
             raise InputError(
@@ -146,6 +154,24 @@ def check_same_items(task: NeuronScores, control: NeuronScores) -> None:
         )
 
 
+def check_wordings(countryrc: NeuronScores, wordings: Sequence[NeuronScores]) -> None:
+    """Refuse single wordings that together are not the items of CountryRC.
+
+    Raises:
+        InputError: Their items or cultures differ.
+    """
+    items = sorted(name for one in wordings for name in one.metadata["ids"])
+    cultures = {one.cultures for one in wordings}
+    if wordings and (
+        items != sorted(countryrc.metadata["ids"]) or cultures != {countryrc.cultures}
+    ):
+        raise InputError(
+            f"wordings: the {len(items)} items of the single wordings are not the "
+            f"{len(countryrc.metadata['ids'])} of CountryRC, or not of the same cultures; give the "
+            "scores of each wording, or leave them out."
+        )
+
+
 def check_same_model(task: NeuronScores, other: NeuronScores, name: str) -> None:
     """Refuse scores of another model, dtype, aggregation, or of other sites.
 
@@ -173,6 +199,7 @@ def culnig_scores(
     *,
     countries: Sequence[str] | Mapping[str, str] | None = None,
     countryrc: str | Path | Sequence[Question] | None = None,
+    countryrc_wordings: Wordings | None = None,
     sites: str | Sequence[str] | None = None,
     aggregation: Aggregation = "maximum",
     per_culture: int | None = None,
@@ -187,8 +214,11 @@ def culnig_scores(
             ``{label: name in the passage}``; labels that the questions write otherwise, such as
             UK and United Kingdom, become theirs. By default CULNIG's eight where the questions
             have them all as it labels them, else every culture of the questions.
-        countryrc: A file of templates instead of the bundled one, such as the published one, or
-            CountryRC questions.
+        countryrc: A file of templates instead of the bundled one, such as the published one,
+            CountryRC questions, or the name of a benchmark that has its own, ``"organism"``. Its
+            own questions have it by default.
+        countryrc_wordings: Own wordings of CountryRC, as prompt formats or a JSON file of them,
+            such as the published ones; see ``benchmarks.reading.own_wordings``.
         sites: Sites to score; by default the model's projections.
         aggregation: How an item's tokens are joined; see ``attribute``.
         per_culture: At most so many items of each culture.
@@ -196,7 +226,8 @@ def culnig_scores(
             three scorings are written to the run folder's ``scores``.
 
     Raises:
-        InputError: A country that the questions lack, or anything that ``attribute`` refuses.
+        InputError: A country that the questions lack, wordings that cannot be used, or anything
+            that ``attribute`` refuses.
 
     Example:
         ``select(culnig_scores(model, questions), "culnig_specific")``
@@ -204,23 +235,16 @@ def culnig_scores(
     how, given = Running.of(running), questions
     questions = at_most(questions, per_culture)
     check_questions(questions)
-    if countryrc is None or isinstance(countryrc, (str, Path)):
-        countryrc_questions = countryrc_for(questions, countries, countryrc)
-    else:
-        asked = {question.culture for question in questions}
-        countryrc_questions = align_questions(countryrc, asked, "CountryRC's questions")
-    check_countries(countryrc_questions, questions)
-    passages = countryrc_questions
+    passages = countryrc_questions_for(questions, countries, countryrc, countryrc_wordings)
     questions = answerable(model, questions, how)
-    countryrc_questions = answerable(model, countryrc_questions, how)
+    asked = answerable(model, passages, how)
     score = partial(attribute, model, sites=sites, aggregation=aggregation, **running)
-    scores = CulnigScores(
-        task=also_looked_at(score(questions), given),
-        control=also_looked_at(score(questions, control=True), given),
-        countryrc=also_looked_at(score(countryrc_questions), passages),
-    )
+    task = also_looked_at(score(questions), given)
+    control = also_looked_at(score(questions, control=True), given)
+    sums, wordings = score_wordings(asked, score)
+    scores = CulnigScores(task, control, also_looked_at(sums, passages), wordings)
     warn_if_guessing("task", scores.task, questions)
-    warn_if_guessing("CountryRC", scores.countryrc, countryrc_questions)
+    warn_if_guessing("CountryRC", scores.countryrc, asked)
     if (folder := how.folder) is not None:
         for name in CONTRASTED:
             getattr(scores, name).save(folder.named("scores", name, ".safetensors"))
@@ -243,41 +267,6 @@ def answerable(model: LensModel, questions: Sequence[Question], running: Running
     return [prompt.question for prompt in prompts]
 
 
-def countryrc_for(
-    questions: Sequence[Question],
-    countries: Sequence[str] | Mapping[str, str] | None = None,
-    path: str | Path | None = None,
-) -> list[Question]:
-    """Give the CountryRC questions that identify, about the cultures of other questions.
-
-    Args:
-        questions: Questions of the task.
-        countries: See ``culnig_scores``.
-        path: A file of templates instead of the bundled one.
-
-    Example:
-        ``countryrc_for(load_benchmark("everyday"), ["Japan", "Italy"])``
-    """
-    cultures = sorted({question.culture for question in questions})
-    if countries is None:
-        countries = COUNTRIES if set(COUNTRIES) <= set(cultures) else cultures
-    elif names := match_cultures(countries, cultures, "countries="):
-        if isinstance(countries, Mapping):
-            countries = {names.get(label, label): name for label, name in countries.items()}
-        else:
-            countries = [names.get(label, label) for label in countries]
-    # Wrong options from the task's own cultures; of fewer than four, from CountryRC's as well.
-    pool = cultures if len(cultures) >= N_OPTIONS else None
-    return load_benchmark(
-        "countryrc",
-        path,
-        cultures=list(countries),
-        split="identify",
-        countries=countries,
-        pool=pool,
-    )
-
-
 def warn_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Question]) -> None:
     """Warn where the model answers by letter within two standard deviations of guessing."""
     items, right = (sum(scores.metadata[fact].values()) for fact in ("items", "right"))
@@ -287,17 +276,6 @@ def warn_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Questi
             f"{name}: the model's next token is the right label on {right} of {items} items, no "
             f"more than guessing gives ({chance:.0%}). Attribution then scores guesses, not "
             "knowledge; take a model that reads letters, or an activation selector."
-        )
-
-
-def check_countries(countryrc_questions: Sequence[Question], questions: Sequence[Question]) -> None:
-    """Refuse CountryRC questions about cultures that the task lacks, before anything runs."""
-    cultures = {question.culture for question in questions}
-    lacking = sorted({question.culture for question in countryrc_questions} - cultures)
-    if lacking:
-        raise InputError(
-            f"CountryRC asks about {', '.join(lacking)}, which the questions lack (they have "
-            f"{', '.join(sorted(cultures))}): give countries= with labels of the questions."
         )
 
 

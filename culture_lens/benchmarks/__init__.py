@@ -153,6 +153,8 @@ def check_options(benchmark: Benchmark, options: dict[str, Any]) -> None:
         if option not in known:
             raise unknown(f"option of benchmark {benchmark.name!r}:", option, known)
     if options.get("wording") is not None:
+        if options.get("wordings") is not None:
+            raise InputError("wording= is the number of a benchmark's own wording: leave it out.")
         check_wording(options["wording"], benchmark.name, benchmark.wordings)
 
 

@@ -6,7 +6,8 @@ no evidence for knowledge of a culture. The bundled passages are this project's 
 file has the same layout and is read with ``path=``.
 
 Every passage is asked four times, in the wordings below, two with letters and two with digits;
-otherwise neurons for one letter or one instruction would score too.
+otherwise neurons for one letter or one instruction would score too. Which neurons score depends on
+the wordings; own ones, such as the published ones, are given with ``wordings=``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from culture_lens.benchmarks.reading.own_wordings import (
+    PASSAGE_AND_QUESTION,
+    Wording,
+    own_wordings,
+)
+from culture_lens.benchmarks.reading.own_wordings import filled as joined
 from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
 from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Part, Read
 from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
@@ -91,6 +99,7 @@ def countryrc_questions(
     countries: Sequence[str] | Mapping[str, str] = COUNTRIES,
     pool: Sequence[str] | None = None,
     split: str | None = None,
+    wordings: Sequence[PromptFormat] | str | Path | None = None,
 ) -> list[Question]:
     """Ask every template of every country in every wording.
 
@@ -106,23 +115,27 @@ def countryrc_questions(
             under two names.
         split: ``"identify"`` for the first half of the templates, ``"evaluate"`` for the second,
             None for both.
+        wordings: Own wordings, as prompt formats or a JSON file of them; see
+            ``reading.own_wordings``.
 
     Raises:
         InputError: A template without id, ``{country}`` or question, an id that occurred before,
-            an unknown split, countries that cannot be told apart, or a pool that is too small.
+            an unknown split, countries that cannot be told apart, a pool that is too small, or
+            wordings that cannot be used.
 
     Example:
         ``countryrc_questions(read_rows("data/countryrc/data.json"), countries=["Iran", "Spain"])``
     """
     if split not in (None, "identify", "evaluate"):
         raise unknown("split of CountryRC", split, ("identify", "evaluate"), "None gives both.")
+    forms = bundled_wordings() if wordings is None else own_wordings(wordings)
     texts = template_texts(templates)
     names = written_names(countries)
     drawn_from = option_names(names, pool)
     first_half = list(texts)[: len(texts) // 2]
     questions = []
-    for (label, name), (wording, form), (template, text) in product(
-        names.items(), enumerate(WORDINGS, 1), texts.items()
+    for (label, name), (wording, form), (template, parts) in product(
+        names.items(), enumerate(forms, 1), texts.items()
     ):
         half = "identify" if template in first_half else "evaluate"
         if split not in (None, half):
@@ -133,6 +146,7 @@ def countryrc_questions(
         others = [other for other in drawn_from if other != name]
         others = shuffled(others, key=f"{item}/draw")[: N_OPTIONS - 1]
         options = shuffled([name, *others], key=f"{item}/order")
+        text = joined(form.text, *parts)
         has_decoy = "{country_dummy}" in text
         questions.append(
             Question(
@@ -145,7 +159,7 @@ def countryrc_questions(
                 group=template,
                 split=half,
                 benchmark="countryrc",
-                prompt=form,
+                prompt=form.prompt,
                 metadata={
                     "template": template,
                     "wording": wording,
@@ -156,10 +170,15 @@ def countryrc_questions(
     return questions
 
 
-def template_texts(templates: pd.DataFrame) -> dict[str, str]:
+def bundled_wordings() -> tuple[Wording, ...]:
+    """Give the four wordings above."""
+    return tuple(Wording(PASSAGE_AND_QUESTION, form) for form in WORDINGS)
+
+
+def template_texts(templates: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Read the passage and question of each template id, in the order of the rows."""
     need_columns(templates, ROWS.columns)
-    texts: dict[str, str] = {}
+    texts: dict[str, tuple[str, str]] = {}
     for number, row in enumerate(templates.to_dict("records"), 1):
         where = f"{place_of(templates)}, row {number}"
         cells = {column: cell_text(row[column]).strip() for column in ROWS.columns}
@@ -176,7 +195,7 @@ def template_texts(templates: pd.DataFrame) -> dict[str, str]:
                 f"{where}: the context of template {cells['id']!r} does not hold {{country}}, so "
                 "the passage would not hold the answer; put it in or remove the row."
             )
-        texts[cells["id"]] = f"Passage: {cells['context']}\nQuestion: {cells['question']}"
+        texts[cells["id"]] = cells["context"], cells["question"]
     return texts
 
 
@@ -241,6 +260,7 @@ def load(
     countries: Sequence[str] | Mapping[str, str] = COUNTRIES,
     pool: Sequence[str] | None = None,
     split: str | None = None,
+    wordings: Sequence[PromptFormat] | str | Path | None = None,
 ) -> list[Question]:
     """Read the bundled templates, or a local file of the published layout.
 
@@ -249,8 +269,11 @@ def load(
         countries: See ``countryrc_questions``.
         pool: See ``countryrc_questions``.
         split: See ``countryrc_questions``.
+        wordings: See ``countryrc_questions``.
     """
-    return countryrc_questions(read(ROWS), countries=countries, pool=pool, split=split)
+    return countryrc_questions(
+        read(ROWS), countries=countries, pool=pool, split=split, wordings=wordings
+    )
 
 
 BENCHMARK = Benchmark(

@@ -87,6 +87,7 @@ def find(
     """
     from culture_lens.activations.summary import ActivationSummary
     from culture_lens.find import find_each
+    from culture_lens.neurons.wordings import wording_stability_in_words
     from culture_lens.questions.splits import split_questions
     from culture_lens.storage.runs import Run
 
@@ -122,6 +123,8 @@ def find(
         typer.echo(f"{selection.name}: {where}")
         for label, neurons in one.neurons.items():
             typer.echo(f"  {label}: {len(neurons)} neurons")
+        if words := wording_stability_in_words(one.metadata):
+            typer.echo(f"  {words}")
 
 
 def planned(choosing: ChoosingFlags) -> list[Selection]:
@@ -167,7 +170,9 @@ def check_needed(selections: list[Selection], counting: SummaryFlags, culnig: Cu
             "best token of all."
         )
     if True not in kinds and given(culnig):
-        raise InputError("--country and --countryrc are of the CULNIG selectors.")
+        raise InputError(
+            "--country, --countryrc and --countryrc-wordings are of the CULNIG selectors."
+        )
 
 
 def with_replicates(counting: SummaryFlags, fdr: float | None) -> SummaryFlags:

@@ -31,7 +31,8 @@ NeuronSetName = Annotated[
 ScoringFlag = Annotated[
     str | None,
     typer.Option(
-        "--scoring", help="letter, letter_options, option_likelihood or option_likelihood_sum."
+        "--scoring",
+        help="letter, letter_options, option_likelihood, option_likelihood_sum or number.",
     ),
 ]
 Cultures = Annotated[
@@ -158,7 +159,7 @@ class CountingFlags:
 
 @dataclass(frozen=True)
 class CulnigFlags:
-    """Which countries CountryRC asks about; see ``culnig_scores``."""
+    """What CountryRC asks about, and in which wordings; see ``culnig_scores``."""
 
     countries: Annotated[
         list[str] | None,
@@ -168,7 +169,18 @@ class CulnigFlags:
         ),
     ] = None
     countryrc: Annotated[
-        Path | None, typer.Option(help="CULNIG: a CountryRC file instead of the bundled one.")
+        str | None,
+        typer.Option(
+            help="CULNIG: a CountryRC file instead of the bundled one, or organism for that "
+            "benchmark's own, which is the default of its questions."
+        ),
+    ] = None
+    countryrc_wordings: Annotated[
+        Path | None,
+        typer.Option(
+            help="CULNIG: a JSON file of wordings in which CountryRC asks, instead of the four "
+            "bundled ones."
+        ),
     ] = None
 
 

@@ -18,7 +18,6 @@ from culture_lens.cli.options import (
     RunFolder,
     RunningFlags,
     ScoringFlag,
-    WordingNumbers,
 )
 
 
@@ -37,9 +36,22 @@ class ValueFlags:
     ] = None
     personas: Annotated[
         list[str] | None,
-        typer.Option("--persona", help="Whose answer is asked for: person or country."),
+        typer.Option(
+            "--persona", help="Whose answer is asked for: person, country, or a name in --prompts."
+        ),
     ] = None
-    wordings: WordingNumbers = None
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file of system prompts and instructions instead of ours."),
+    ] = None
+    wordings: Annotated[
+        list[int] | None,
+        typer.Option("--wording", help="Only this instruction, from 0; all where left out."),
+    ] = None
+    least_answers: Annotated[
+        int | None,
+        typer.Option(help="Leave out questions with fewer answers of a culture; 10 by default."),
+    ] = None
 
 
 @flags
@@ -63,7 +75,8 @@ def values(
     """Ask WorldValuesBench's questions and compare the answers with those of each culture's people.
 
     The answers of the World Values Survey may not be passed on, so they are a file of yours.
-    Neurons to ablate, and the model, are those of `find` in the run folder.
+    Neurons to ablate, and the model, are those of `find` in the run folder. CULNIG's protocol is
+    --every-question --culture culnig.
 
     Example: `culture-lens values --path data/worldvaluesbench --answers my_answers.csv
     --run runs/first --ablate Japan`

@@ -9,6 +9,10 @@ letter_options          argmax among the options' label tokens          softmax 
 option_likelihood       highest mean log-probability of the option's    softmax over the options'
                         tokens; the options are not shown               scores
 option_likelihood_sum   highest sum of log-probabilities                the same
+number                  the number that the model writes; argmax over   softmax over the
+                        the whole vocabulary must begin one of the      vocabulary
+                        options, which are not shown (CULNIG, for the
+                        value questions of WorldValuesBench)
 ======================  ==============================================  ========================
 
 Letters need a model that understands lettered options; small models are at chance there, and
@@ -18,19 +22,23 @@ and by likelihood are not comparable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from culture_lens.errors import unknown
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Style
 
-ScoringName = Literal["letter", "letter_options", "option_likelihood", "option_likelihood_sum"]
+ScoringName = Literal[
+    "letter", "letter_options", "option_likelihood", "option_likelihood_sum", "number"
+]
 NO_OPTION = -1
 """The prediction of an answer that is none of the options."""
 
@@ -101,6 +109,55 @@ def likelihood_answers(model: LensModel, batch: Batch, *, normalised: bool) -> l
     return answers
 
 
+def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
+    """Read the number that the model writes next.
+
+    The most probable next token must begin an option. Where it begins several, as 1 begins 1 and 10
+    with a tokenizer of single digits, the most probable of these is the answer; see ``exactly``.
+
+    Args:
+        model: The model.
+        batch: Prompts of style ``"cloze"`` that ask for a number; the options are numbers.
+    """
+    logits = model.logits(batch).cpu()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    split = any(len(ids) > 1 for prompt in batch.prompts for ids in prompt.continuations)
+    found = model.continuation_log_probs(batch) if split else [[]] * len(batch.prompts)
+    answers = []
+    for row, prompt, logs in zip(logits, batch.prompts, found, strict=True):
+        options, first = prompt.continuations, row.log_softmax(-1).double()
+        if any(len(ids) > 1 for ids in options):
+            written = torch.stack([log.double().sum() for log in logs])
+        else:
+            written = first[[ids[0] for ids in options]]
+        scores = exactly(written, options)
+        begun = torch.tensor([ids[0] == int(row.argmax()) for ids in options])
+        best = int(torch.where(begun, scores, float("-inf")).argmax())
+        prediction = best if begun.any() else NO_OPTION
+        p_gold = float(scores[prompt.question.answer].exp())
+        answers.append(Answer(prediction, p_gold, tuple(scores.tolist())))
+    return answers
+
+
+def exactly(
+    written: Float[Tensor, " option"], options: Sequence[Sequence[int]]
+) -> Float[Tensor, " option"]:
+    """Turn log P(option's tokens come next) into log P(the option and no longer one is written).
+
+    The probability of every option that goes on from another is taken from that other.
+
+    Example:
+        >>> exactly(torch.tensor([0.6, 0.5]).log(), [(1,), (1, 0)]).exp()
+        tensor([0.1000, 0.5000])
+    """
+    exact = written.exp()
+    for at in sorted(range(len(options)), key=lambda at: -len(options[at])):
+        for longer, ids in enumerate(options):
+            if len(ids) > len(options[at]) and tuple(ids[: len(options[at])]) == tuple(options[at]):
+                exact[at] -= exact[longer]
+    return exact.clamp(min=torch.finfo(exact.dtype).tiny).log()
+
+
 SCORINGS: Mapping[str, Scoring] = {
     scoring.name: scoring
     for scoring in (
@@ -108,6 +165,7 @@ SCORINGS: Mapping[str, Scoring] = {
         Scoring("letter_options", "choices", partial(letter_answers, among_options=True)),
         Scoring("option_likelihood", "cloze", partial(likelihood_answers, normalised=True)),
         Scoring("option_likelihood_sum", "cloze", partial(likelihood_answers, normalised=False)),
+        Scoring("number", "cloze", number_answers),
     )
 }
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neurons import Neurons, Shape
+from culture_lens.neurons.wordings import wording_stability_in_words
 from culture_lens.storage.files import load_tensors, save_tensors
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ class NeuronSet:
     def method(self) -> str:
         """The selector that found the neurons, or an empty string."""
         return str(self.metadata.get("selector", ""))
+
+    def __repr__(self) -> str:
+        """Give the selector, the number of neurons, and CULNIG's stability over wordings."""
+        sizes = ", ".join(f"{culture} {len(neurons)}" for culture, neurons in self.neurons.items())
+        words = wording_stability_in_words(self.metadata)
+        told = f"NeuronSet {self.method or 'of no recorded selector'}: {sizes or 'no culture'}"
+        return f"{told}\n{words}" if words else told
 
     def __getitem__(self, culture: str) -> Neurons:
         """Give one culture's neurons.

@@ -93,6 +93,17 @@ class Neurons:
         }
         return self._select(keep)
 
+    def among(self, marks: Mapping[str, Bool[Tensor, "layer neuron"]]) -> Neurons:
+        """Keep the neurons that are marked.
+
+        Example:
+            >>> neurons = Neurons.of({"act": [(0, 1), (1, 0)]})
+            >>> neurons.among({"act": torch.tensor([[True, True], [False, True]])}).members()
+            {('act', 0, 1)}
+        """
+        places = self.places.items()
+        return self._select({site: marks[site][at[:, 0], at[:, 1]] for site, at in places})
+
     def _select(self, chosen: Mapping[str, Tensor]) -> Neurons:
         def cut(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {site: v[chosen[site]] for site, v in values.items()}

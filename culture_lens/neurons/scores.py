@@ -201,8 +201,10 @@ def pooled_top(scores: Mapping[str, Float[Tensor, "layer neuron"]], share: float
     """
     flat = torch.cat([values.flatten() for values in scores.values()])
     count = check_pooled_share({s: (len(v), v.shape[1]) for s, v in scores.items()}, share)
-    chosen = torch.zeros(len(flat), dtype=torch.bool)
-    chosen[torch.sort(flat, descending=True, stable=True).indices[:count]] = True
+    lowest = flat.kthvalue(len(flat) - count + 1).values  # much faster than a sort
+    chosen = flat > lowest
+    ties = (flat == lowest).nonzero()[:, 0]
+    chosen[ties[: count - int(chosen.sum())]] = True
     masks, start = {}, 0
     for site, values in scores.items():
         masks[site] = chosen[start : start + values.numel()].view(values.shape)

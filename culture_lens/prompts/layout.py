@@ -21,7 +21,8 @@ def fill_layout(question: Question, style: Style) -> tuple[str, list[Span]]:
         style: ``"choices"`` or ``"cloze"``.
 
     Returns:
-        The message and spans ``(start, end, role)``; characters in no span are template.
+        The message and spans ``(start, end, role)``; characters in no span are template. Space at
+        either end goes, since fields may be empty; line breaks that end the layout stay.
 
     Example:
         >>> from culture_lens.questions.question import PromptFormat
@@ -52,7 +53,8 @@ def fill_layout(question: Question, style: Style) -> tuple[str, list[Span]]:
     message += layout[position:]
     lead = len(message) - len(message.lstrip())
     spans = [(start - lead, end - lead, role) for start, end, role in spans]
-    return message.strip(), spans
+    breaks = layout[len(layout.rstrip("\n")) :]
+    return message.strip() + breaks, spans
 
 
 def token_roles(text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[int]:

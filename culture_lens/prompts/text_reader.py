@@ -40,9 +40,11 @@ class TextReader:
 
     def render(self, question: Question, message: str) -> Rendered:
         """Write the text of a prompt."""
+        system = question.prompt.system
         if not self.chat_template:
-            return Rendered(plain_text(message), 0)
-        text = chat_text(self.tokenizer, message)
+            before = f"{system}\n\n" if system else ""
+            return Rendered(before + plain_text(message), len(before))
+        text = chat_text(self.tokenizer, message, system=system)
         return Rendered(text, place_of(message, text, question))
 
     def finish(self, prompt: Prompt) -> Prompt:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
+
+from jinja2.exceptions import TemplateError
 
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question
 
+Content: TypeAlias = "str | list[dict[str, str]]"
+"""A message, or its parts: text and pictures."""
 
-def chat_text(tokenizer: Any, content: str | list[dict[str, str]], template: Any = None) -> str:
+
+def chat_text(tokenizer: Any, content: Content, template: Any = None, system: str = "") -> str:
     """Put a user's message through a chat template, up to where the answer begins.
 
     The thinking mode of templates that have one is off, so that the answer comes next.
@@ -18,10 +23,37 @@ def chat_text(tokenizer: Any, content: str | list[dict[str, str]], template: Any
         tokenizer: The tokenizer.
         content: The message, or its parts.
         template: The chat template; the tokenizer's own where not given.
+        system: A system prompt; part of the user's message where the template has no place for it.
     """
+    user = {"role": "user", "content": content}
+    if not system:
+        return apply_template(tokenizer, [user], template)
+    parts = system if isinstance(content, str) else [{"type": "text", "text": system}]
+    try:
+        text = apply_template(tokenizer, [{"role": "system", "content": parts}, user], template)
+    except TemplateError:  # Gemma 2's and others refuse a system prompt
+        text = ""
+    if system.strip() in text:
+        return text
+    joined = with_system(content, system)
+    return apply_template(tokenizer, [{"role": "user", "content": joined}], template)
+
+
+def with_system(content: Content, system: str) -> Content:
+    """Put a system prompt before the text of a user's message."""
+    if isinstance(content, str):
+        return f"{system}\n\n{content}"
+    return [
+        {**part, "text": f"{system}\n\n{part['text']}"} if "text" in part else part
+        for part in content
+    ]
+
+
+def apply_template(tokenizer: Any, turns: list[dict[str, Any]], template: Any) -> str:
+    """Write a conversation up to where the model's answer begins, its thinking mode off."""
     known = template or tokenizer.chat_template
     text: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}],
+        turns,
         chat_template=template,
         tokenize=False,
         add_generation_prompt=True,
@@ -37,16 +69,20 @@ def plain_text(message: str) -> str:
         >>> plain_text("Coin?")
         'Coin?\nAnswer:'
     """
-    return message if message.endswith("Answer:") else f"{message}\nAnswer:"
+    if message.endswith("Answer:"):
+        return message
+    return message + ("Answer:" if message.endswith("\n") else "\nAnswer:")
 
 
 def place_of(message: str, text: str, question: Question) -> int:
     """Find where a message starts in what a chat template made of it.
 
+    Space at its end does not matter: some templates, such as Llama 3's, take it away.
+
     Raises:
         InputError: The chat template changed or dropped the message.
     """
-    start = text.rfind(message)
+    start = text.rfind(message.rstrip())
     if start < 0:
         raise InputError(
             f"question {question.id!r}: the chat template of this tokenizer rewrites the "

@@ -73,15 +73,16 @@ class VisionReader:
                 placeholder of a picture, or the prompt has no placeholder or more than one.
         """
         self._check_text(question, message)
-        pictured = question.image is not None
+        pictured, system = question.image is not None, question.prompt.system
         if self.chat_template:
             content = [{"type": "image"}] if pictured else []
             content.append({"type": "text", "text": message})
             # By the tokenizer: SmolVLM's processor looks for its part for videos here.
-            text = chat_text(self.tokenizer, content, self.chat_template)
+            text = chat_text(self.tokenizer, content, self.chat_template, system)
             start = place_of(message, text, question)
         else:
             before = f"{self.placeholder}\n" if pictured else ""
+            before += f"{system}\n\n" if system else ""
             text, start = before + plain_text(message), len(before)
         if not pictured:
             return Rendered(text, start)
@@ -98,7 +99,7 @@ class VisionReader:
         return Rendered(text[:place] + written + text[behind:], start, place + len(written))
 
     def _check_text(self, question: Question, message: str) -> None:
-        text = message + question.prompt.answer_prefix
+        text = question.prompt.system + message + question.prompt.answer_prefix
         for mark in (self.placeholder, image_token(self.hf_processor)):
             if mark in text:
                 raise InputError(

@@ -26,7 +26,7 @@ class PromptFormat:
         instruction: The sentence that tells the model what to do.
         layout: The user's message of a multiple-choice prompt. The fields ``{question}``,
             ``{instruction}`` and ``{options}`` may be used, each at most once; the question is
-            left out of control twins.
+            left out of control twins. Line breaks that end it are kept.
         cloze: The user's message where the options are not shown and each option is scored as a
             continuation; ``{question}`` and ``{instruction}`` may be used.
         cloze_instruction: The instruction of the cloze message.
@@ -36,6 +36,8 @@ class PromptFormat:
         label_form: ``"bare"`` for a label token ``A``, ``"space"`` for ``" A"``, ``"auto"`` to let
             the end of the prompt decide.
         labels: The options' labels in order, one character each, such as ``"1234"``.
+        system: The system prompt; before the user's message where a chat template has no place for
+            one, or where there is no template.
 
     Example:
         >>> PromptFormat(layout="{question}\n{options}\nAnswer:").answer_prefix
@@ -49,6 +51,7 @@ class PromptFormat:
     answer_prefix: str = ""
     label_form: LabelForm = "auto"
     labels: str = LABELS
+    system: str = ""
 
     def __post_init__(self) -> None:
         """Check the labels and their form."""

@@ -17,6 +17,7 @@ from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.wordings import wording_stability_in_words
 from culture_lens.plots.style import percent
 from culture_lens.report.figures import compare, draw, draw_predictions, draw_transfers
 from culture_lens.report.findings import evidence, neuron_table
@@ -168,6 +169,7 @@ def describe(name: str, found: NeuronSet | None, matrix: AblationMatrix | None) 
         "tests": None,
         "metrics": None,
         "neurons": neuron_table(found) if found is not None else None,
+        "wordings": wording_stability_in_words(found.metadata) if found is not None else "",
         "missing": missing,
     }
     if matrix is None:

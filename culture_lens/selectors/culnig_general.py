@@ -17,8 +17,9 @@ from culture_lens.errors import InputError
 from culture_lens.models.sites import sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
-from culture_lens.neurons.scores import check_pooled_share, pooled_top
+from culture_lens.neurons.scores import NeuronScores, check_pooled_share, pooled_top
 from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE
+from culture_lens.selectors.wordings import wording_stability
 
 GENERAL = "general"
 """The one label in a set of culture-general neurons."""
@@ -72,11 +73,11 @@ def check_general(
             check_pooled_share({site: shapes[site] for site in sites}, countryrc_share)
 
 
-def reads_countries(scores: CulnigScores, sites: Iterable[str], share: float) -> Neurons:
+def reads_countries(countryrc: NeuronScores, sites: Iterable[str], share: float) -> Neurons:
     """Choose the top share of some sites by CountryRC score, summed over cultures; 0 for none."""
     if not share:
         return Neurons({})
-    return pooled_top({site: scores.countryrc.scores[site].sum(0) for site in sites}, share)
+    return pooled_top({site: countryrc.scores[site].sum(0) for site in sites}, share)
 
 
 def culnig_general(
@@ -98,7 +99,8 @@ def culnig_general(
         countryrc_attention_share: The same for q, k and v.
 
     Returns:
-        A set with the one label ``"general"``; scores are task minus control per item.
+        A set with the one label ``"general"``; scores are task minus control per item. The
+        metadata hold its stability over the wordings of CountryRC; see ``selectors.wordings``.
 
     Raises:
         InputError: A share outside its range or that chooses no neuron, or none of the sites gate,
@@ -112,11 +114,29 @@ def culnig_general(
         "mlp": (mlp_share, countryrc_mlp_share),
         "attention": (attention_share, countryrc_attention_share),
     }
-    chosen = Neurons({})
-    for family, sites in families(contrast).items():
-        share, countryrc_share = shares[family]
-        top = pooled_top({site: contrast[site] for site in sites}, share)
-        top -= reads_countries(scores, sites, countryrc_share)
-        chosen = Neurons({**chosen.places, **top.places}, {**chosen.scores, **top.scores})
-    shapes = {site: (len(contrast[site]), contrast[site].shape[1]) for site in chosen.places}
-    return NeuronSet({GENERAL: chosen}, shapes)
+    found = families(contrast)
+    candidates = joined(
+        pooled_top({site: contrast[site] for site in sites}, shares[family][0])
+        for family, sites in found.items()
+    )
+
+    def without_readers(countryrc: NeuronScores) -> dict[str, Neurons]:
+        readers = joined(
+            reads_countries(countryrc, sites, shares[family][1]) for family, sites in found.items()
+        )
+        return {GENERAL: candidates - readers}
+
+    shapes = {site: (len(contrast[site]), contrast[site].shape[1]) for site in candidates.places}
+    stability = wording_stability(
+        scores, {GENERAL: candidates}, without_readers, list(found.values())
+    )
+    return NeuronSet(without_readers(scores.countryrc), shapes, stability)
+
+
+def joined(parts: Iterable[Neurons]) -> Neurons:
+    """Put neurons of different sites together, with their scores."""
+    places, scores = {}, {}
+    for part in parts:
+        places.update(part.places)
+        scores.update(part.scores)
+    return Neurons(places, scores)

@@ -22,7 +22,8 @@ from culture_lens.errors import InputError
 from culture_lens.models.sites import PROJECTIONS, sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
-from culture_lens.neurons.scores import check_pooled_share, pooled_top
+from culture_lens.neurons.scores import NeuronScores, check_pooled_share, pooled_top
+from culture_lens.selectors.wordings import wording_stability
 
 SPECIFIC_SHARE, COUNTRYRC_SHARE, LEAST_Z = 0.003, 0.01, 0.5
 
@@ -97,19 +98,35 @@ def eligible(
         countryrc_share: See ``culnig_specific``.
         z: See ``culnig_specific``.
     """
-    allowed = {
+    allowed = standing_out(tables, z)
+    for culture, readers in readers_of(scores.countryrc, tables, countryrc_share).items():
+        own = scores.task.cultures.index(culture)
+        for site, places in readers.places.items():
+            allowed[site][own, places[:, 0], places[:, 1]] = False
+    return allowed
+
+
+def standing_out(
+    tables: Mapping[str, Float[Tensor, "culture layer neuron"]], z: float | None
+) -> dict[str, Bool[Tensor, "culture layer neuron"]]:
+    """Mark the neurons whose standard score among cultures is at least z; all for None."""
+    return {
         site: torch.ones_like(values, dtype=torch.bool)
         if z is None
         else standard_scores(values) >= z
         for site, values in tables.items()
     }
-    if countryrc_share:
-        for row, culture in enumerate(scores.countryrc.cultures):
-            own = scores.task.cultures.index(culture)
-            table = {site: scores.countryrc.scores[site][row] for site in tables}
-            for site, places in pooled_top(table, countryrc_share).places.items():
-                allowed[site][own, places[:, 0], places[:, 1]] = False
-    return allowed
+
+
+def readers_of(countryrc: NeuronScores, sites: Iterable[str], share: float) -> dict[str, Neurons]:
+    """Choose each culture's top share of some sites by its own CountryRC score; 0 for none."""
+    if not share:
+        return dict.fromkeys(countryrc.cultures, Neurons({}))
+    sites = list(sites)
+    return {
+        culture: pooled_top({site: countryrc.scores[site][row] for site in sites}, share)
+        for row, culture in enumerate(countryrc.cultures)
+    }
 
 
 def culnig_specific(
@@ -129,7 +146,8 @@ def culnig_specific(
         z: Smallest standard score among cultures; ``None`` keeps all.
 
     Returns:
-        Culture -> neurons; scores are task minus control per item.
+        Culture -> neurons; scores are task minus control per item. The metadata hold their
+        stability over the wordings of CountryRC; see ``selectors.wordings``.
 
     Raises:
         InputError: A share outside its range or that chooses no neuron, or none of the sites gate,
@@ -140,11 +158,17 @@ def culnig_specific(
     """
     every = scores.contrast()
     contrast = {site: every[site] for site in projections(every)}
-    allowed = eligible(scores, contrast, countryrc_share, z)
-    neurons: dict[str, Neurons] = {}
+    high = standing_out(contrast, z)
+    candidates: dict[str, Neurons] = {}
     for culture in scores.countryrc.cultures:
         own = scores.task.cultures.index(culture)
         top = pooled_top({site: values[own] for site, values in contrast.items()}, share)
-        neurons[culture] = top & Neurons({s: marks[own].nonzero() for s, marks in allowed.items()})
+        candidates[culture] = top.among({site: marks[own] for site, marks in high.items()})
+
+    def without_readers(countryrc: NeuronScores) -> dict[str, Neurons]:
+        readers = readers_of(countryrc, contrast, countryrc_share)
+        return {culture: own - readers[culture] for culture, own in candidates.items()}
+
     shapes = {site: (values.shape[1], values.shape[2]) for site, values in contrast.items()}
-    return NeuronSet(neurons, shapes)
+    stability = wording_stability(scores, candidates, without_readers, [list(contrast)])
+    return NeuronSet(without_readers(scores.countryrc), shapes, stability)

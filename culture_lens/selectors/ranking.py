@@ -118,7 +118,7 @@ def general_ranking(sources: Sources) -> NeuronScores:
     ranked: dict[str, torch.Tensor] = {}
     for site in sites_reading(GATE, contrast):
         score = contrast[site].sum(0)
-        high = reads_countries(scores, [site], COUNTRYRC_SHARE).places[site]
+        high = reads_countries(scores.countryrc, [site], COUNTRYRC_SHARE).places[site]
         score[high[:, 0], high[:, 1]] = NEVER
         ranked[site] = score.expand_as(contrast[site])
     return NeuronScores(scores.task.cultures, ranked, metadata=scores.metadata)

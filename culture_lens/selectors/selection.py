@@ -166,7 +166,7 @@ def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> Ne
                 f"selector {selection.name!r} chooses from an ActivationSummary; see summarise."
             )
         found = GRADIENT_SELECTORS[selection.name](source, **selection.options)
-        return replace(found, metadata={**source.metadata, **made})
+        return replace(found, metadata={**source.metadata, **found.metadata, **made})
     if selection.gradient:
         raise InputError(
             f"selector {selection.name!r} chooses from CulnigScores; see culnig_scores."

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution.culnig import CulnigScores, countryrc_for, culnig_scores
+from culture_lens.attribution.countryrc import countryrc_for
+from culture_lens.attribution.culnig import CulnigScores, culnig_scores
 from culture_lens.attribution.gradients import attribute
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.errors import CultureLensWarning, InputError
@@ -100,10 +101,11 @@ def test_without_more_countryrc_asks_about_the_questions_own_cultures(monkeypatc
     monkeypatch.setattr("culture_lens.attribution.culnig.attribute", note)
     questions = toy_questions(1)
     scores = culnig_scores(lens("llama"), questions, countries=["Japan", "Mexico"], progress=False)
-    assert [options.get("control", False) for _, options in asked] == [False, True, False]
+    controls = [options.get("control", False) for _, options in asked]
+    assert controls == [False, True, False, False, False, False]  # CountryRC in four wordings
     assert [q.id for q in asked[0][0]] == [q.id for q in asked[1][0]] == [q.id for q in questions]
     templates = load_benchmark("countryrc", split="identify")
-    about = asked[2][0]
+    about = [q for questions, _ in asked[2:] for q in questions]
     assert {q.culture for q in about} == {"Japan", "Mexico"} == set(scores.countryrc.cultures)
     assert {q.group for q in about} == {q.group for q in templates}
     assert {q.split for q in about} == {"identify"}
@@ -115,9 +117,12 @@ def test_without_more_countryrc_asks_about_the_questions_own_cultures(monkeypatc
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_an_interrupted_run_goes_on(monkeypatch, tmp_path, stop_after):
-    """8 questions in shards of 4: 2 batches for the task, 2 for control, and 3 for CountryRC."""
+    """8 questions in shards of 4: 2 batches for the task, 2 for control, and 4 for CountryRC.
+
+    Its 8 questions are in four wordings, each scored by itself, two questions at a time.
+    """
     model, (identify, _) = lens("llama"), split_questions(toy_questions())
-    questions = countryrc_questions()[:9]
+    questions = countryrc_questions()[:8]
     assert len(identify) == 8
     monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"countryrc": questions, "progress": False, "batch_size": 4}
@@ -128,7 +133,7 @@ def test_an_interrupted_run_goes_on(monkeypatch, tmp_path, stop_after):
     with monkeypatch.context() as patch:
         calls = counting(patch)
         found = culnig_scores(model, identify, run=tmp_path / "run", **options)
-    assert len(calls) == 7 - stop_after
+    assert len(calls) == 8 - stop_after
     for name in ("task", "control", "countryrc"):
         one, other = getattr(found, name), getattr(clean, name)
         for site, values in one.scores.items():

@@ -1,6 +1,7 @@
 """The command line on a tiny model: a run folder from find to the page."""
 
 import csv
+import json
 
 import pytest
 
@@ -163,6 +164,21 @@ def test_ablate_asks_the_cultures_that_find_asked(capsys, checkpoint, table, tmp
     assert matrix.cultures == ("Italy", "Japan")
 
 
+@pytest.mark.slow
+def test_culnig_on_the_organism_takes_the_organisms_own_countryrc(capsys, tmp_path):
+    """Its cultures are in no passage; by default and by name."""
+    source = ["--benchmark", "organism", "--benchmark-option", "pictures=1", "--limit", 2]
+    found = []
+    for folder, more in (("default", ()), ("named", ("--countryrc", "organism"))):
+        words = ["--model", "organism", *source, "--method", "culnig-specific", "--site", "gate"]
+        words += ["--batch-size", 96, "--country", "Avaria", "--country", "Hestia", *more]
+        code, _, err = run(capsys, "find", "--run", tmp_path / folder, *words)
+        assert code == 0, err
+        found.append(NeuronSet.load(tmp_path / folder / "neurons" / "culnig_specific.safetensors"))
+        assert found[-1].cultures == ("Avaria", "Hestia") and len(found[-1]["Avaria"]) > 0
+    assert found[0]["Avaria"] == found[1]["Avaria"]
+
+
 GRADIENT = ("--method", "culnig-specific", "--method", "culnig-general")
 SHARES = (
     *("--option", "mlp_share=0.05", "--option", "attention_share=0.05", "--option", "z=0.0"),
@@ -176,8 +192,13 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     folder = tmp_path / "run"
     source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
     country = ["--country", "Japan", "--country", "Italy"]
+    own = tmp_path / "wordings.json"
+    layouts = ("{passage}\n{question}\n{options}\n", "{question} {passage}\n{options}")
+    own.write_text(json.dumps([{"layout": layout} for layout in layouts]))
+    country += ["--countryrc-wordings", own]
     code, out, err = run(capsys, "find", "--run", folder, *source, *GRADIENT, *SHARES, *country)
     assert code == 0, err
+    assert "2 wordings of CountryRC, mean Jaccard overlap" in out
     assert "no more than guessing gives" in err  # a random model knows no letters
     scores = {
         name: NeuronScores.load(folder / "scores" / f"{name}.safetensors") for name in CONTRASTED
@@ -211,6 +232,7 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert code == 0, err
     page = (folder / "report.html").read_text()
     assert "Attribution compared with ablation" in page
+    assert "Stability over wordings" in page and "2 wordings of CountryRC" in page
     assert "culnig_general: mean change over cultures" in page
 
 

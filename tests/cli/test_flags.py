@@ -24,7 +24,7 @@ BENCHMARK = f"{SUBSET} --benchmark --path --benchmark-option"
 ASKING = f"{BENCHMARK} --preset"
 RUNNING = "--too-long --batch-size"
 COUNTING = "--only-correct --roles --tokens --per-culture"
-CULNIG = "--country --countryrc"
+CULNIG = "--country --countryrc --countryrc-wordings"
 RANKING = "--method --whose --by --part --parameter-share"
 TABLE = {
     "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
@@ -35,8 +35,8 @@ TABLE = {
     "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
     "--random-match --every-wording --scoring --value --seen --batch-size --correction",
     "values": "--path --answers --people --country --culture --question --persona --wording "
-    "--every-question --run --method --ablate --union --value --seen --scoring "
-    f"{LOADING} {RUNNING}",
+    "--prompts --least-answers --every-question --run --method --ablate --union --value --seen "
+    f"--scoring {LOADING} {RUNNING}",
     "answers": "--path --culture --asked --wording --split --topics --language --run --method "
     f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "

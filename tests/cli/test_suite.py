@@ -79,11 +79,13 @@ def test_suite_asks_tasks_without_cultures_whole(run, folder, tmp_path):
 @pytest.mark.slow
 def test_suite_asks_values_and_short_answers_too(run, folder, place, model, found):
     asked = f"values={place / 'wvb'},answers={place / 'people.csv'},wordings=[1]"
+    asked += ",least_answers=1"
     words = ["--benchmark", asked, "--benchmark", f"answers={place / 'blend'},asked=english"]
     words += ["--random-seeds", 0, "--whose", "Japan", "--limit", 3]
     code, _, err = run("suite", *words)
     assert code == 0, err
-    values = at_most(load_values(place / "wvb", place / "people.csv", wordings=[1]), 3)
+    one = {"wordings": [1], "least_answers": 1}
+    values = at_most(load_values(place / "wvb", place / "people.csv", **one), 3)
     short = load_short_answers(place / "blend", asked="english")
     written = Suite.from_parquet(folder.path / "suite" / "conact.parquet").frame
     kept = set(written.loc[written["benchmark"] == "answers", "id"])

@@ -1,5 +1,7 @@
 """The commands values and answers: files as Python's calls give."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -16,21 +18,23 @@ from tests.helpers.values import people
 def test_values_are_those_of_python(run, folder, place, model, found, ablate, monkeypatch):
     source = ["--path", place / "wvb", "--answers", place / "people.csv"]
     words = [*source, "--culture", "Peru", "--persona", "person", "--question", "Q1"]
-    words += ["--question", "Q48", "--wording", 0, "--wording", 2, "--scoring", "letter"]
+    words += ["--question", "Q48", "--wording", 0, "--wording", 1, "--scoring", "number"]
+    words += ["--least-answers", 1]
     words += ["--ablate", ablate] if ablate else []
     code, out, err = run("values", *words)
     assert code == 0, err
     questions = load_values(
         place / "wvb", place / "people.csv",
-        cultures=["Peru"], personas=["person"], questions=["Q1", "Q48"], wordings=[0, 2],
+        cultures=["Peru"], personas=["person"], questions=["Q1", "Q48"], wordings=[0, 1],
+        least_answers=1,
     )  # fmt: skip
     neurons = found[ablate] if ablate else None
-    expected = evaluate_values(model, questions, neurons, scoring="letter", **QUIET)
+    expected = evaluate_values(model, questions, neurons, scoring="number", **QUIET)
     label = f"conact-{ablate}" if ablate else "unmodified"
     assert_records_are(folder.named("values", label, ".parquet"), expected.frame)
     assert f"alignment {expected.alignment()}" in out and f"{expected.chance():.3f}" in out
     assert f"culture Peru: alignment {expected.by()['Peru']}" in out
-    assert f"wording 2: alignment {expected.by('wording')['2']}" in out
+    assert f"wording 1: alignment {expected.by('wording')['1']}" in out
     forbid_running(monkeypatch)
     assert run("values", *words)[:2] == (0, out)
 
@@ -41,11 +45,26 @@ def test_values_with_countries_in_a_table_of_their_own(run, folder, place, tmp_p
     whole[["D_INTERVIEW", "land"]].to_csv(tmp_path / "people.csv", index=False)
     words = ["--path", place / "wvb", "--answers", tmp_path / "answers.csv"]
     words += ["--people", tmp_path / "people.csv", "--country", "land", "--wording", 0]
+    words += ["--least-answers", 2]
     code, _, err = run("values", *words, "--every-question")
     assert code == 0, err
     written = pd.read_parquet(folder.path / "values" / "unmodified.parquet")
-    expected = load_values(place / "wvb", place / "people.csv", wordings=[0], probe=False)
+    expected = load_values(
+        place / "wvb", place / "people.csv", wordings=[0], probe=False, least_answers=2
+    )
     assert list(written["id"]) == [question.id for question in expected]
+
+
+def test_values_in_own_words(run, folder, place, tmp_path):
+    own = {"personas": {"as": "In {culture}."}, "instructions": ["{question} {low}-{high}?"]}
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    words = ["--path", place / "wvb", "--answers", place / "people.csv", "--least-answers", 1]
+    code, _, err = run("values", *words, "--prompts", tmp_path / "own.json", "--persona", "as")
+    assert code == 0, err
+    written = pd.read_parquet(folder.path / "values" / "unmodified.parquet")
+    assert set(written["persona"]) == {"as"} and len(written) == 6
+    code, _, err = run("values", *words[:4], "--persona", "person")
+    assert code == 2 and "has 10 answers" in err
 
 
 @pytest.mark.slow

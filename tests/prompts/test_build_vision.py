@@ -7,7 +7,7 @@ from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Role
 from culture_lens.prompts.shared_prefix import shared_prefix_length, shared_prefix_lengths
 from culture_lens.prompts.tokens import adds_bos
-from culture_lens.questions.question import Question, control_twin
+from culture_lens.questions.question import PromptFormat, Question, control_twin
 from tests.helpers.tiny_vlm import picture
 from tests.helpers.vlm import (
     LONG_HEAD,
@@ -53,6 +53,18 @@ def test_ids_are_those_of_the_processor_itself(architecture, form, style):
     for prompt in prompts:
         expected = native(architecture, prompt.question, style)["input_ids"][0].tolist()
         assert list(prompt.ids) == expected
+
+
+@each_vlm
+def test_a_system_prompt_stands_before_the_question_and_is_none_of_its_tokens(architecture):
+    tokenizer = hf_processor(architecture).tokenizer
+    questions = pictured_questions(PromptFormat(system="Read people with milk."))
+    plain = prompts_of(architecture, pictured_questions(PromptFormat()), "choices")
+    for prompt, other in zip(prompts_of(architecture, questions, "choices"), plain, strict=True):
+        assert prompt.text.count("Read people with milk.") == 1
+        assert prompt.text.index("Read people") < prompt.text.index(prompt.question.text)
+        for role in (Role.QUESTION, Role.OPTIONS, Role.IMAGE):
+            assert decoded(prompt, role, tokenizer) == decoded(other, role, tokenizer)
 
 
 @each_vlm

@@ -234,4 +234,5 @@ BENCHMARK = Benchmark(
     rows=load,
     min_cultures=1,
     wordings=((ORGANISM_PROMPT,),),  # an organism is trained on this format only
+    own_countryrc={"subset": "country", "split": "identify"},
 )

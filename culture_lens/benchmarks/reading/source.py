@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from culture_lens.benchmarks.reading.dataset_rows import is_saved, read_parquet_files, read_saved
 from culture_lens.benchmarks.reading.rows import READERS, as_frame, need_columns, read_rows
@@ -69,6 +69,8 @@ class Benchmark:
             see ``wordings``.
         each_wording: Its questions already come in every wording, each with an id of its own.
         further_options: Options that ``rows`` takes as ``**options``, beside its keyword-only ones.
+        own_countryrc: Options with which its questions are its own CountryRC, where no passage can
+            name its cultures.
 
     Example:
         >>> Benchmark("none", "Nothing.", BUNDLED, "CC0-1.0", rows=lambda read: []).source
@@ -84,6 +86,7 @@ class Benchmark:
     wordings: tuple[Wordings, ...] = (DEFAULT_WORDINGS,)
     each_wording: bool = False
     further_options: tuple[str, ...] = ()
+    own_countryrc: Mapping[str, Any] | None = None
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -4,19 +4,18 @@ The model answers each question for a person or country of the culture, by choos
 question's scale. With x the point that the model chooses, g the point that most people chose and
 the scale from low to high,
 
-    alignment = 1 - |x - g| / (high - low)        0 where x is none of the points
+    alignment = 1 - |x - g| / max(|low - g|, |high - g|)        0 where x is none of the points
 
-(CULNIG, arXiv 2510.08284: gold is the majority answer, other answers score 0). The distance is the
-one that WorldValuesBench reports, Wasserstein-1 on the scale mapped to [0, 1], between the model's
-softmax over the points p and people's shares q:
+(CULNIG, arXiv 2510.08284, and its published code: the farthest point has alignment 0 whatever g
+is). The distance is the one that WorldValuesBench reports, Wasserstein-1 on the scale mapped to
+[0, 1], between the model's softmax over the points p and people's shares q:
 
     distance = sum over points i < high of |sum over j <= i of (p_j - q_j)| / (high - low)
 
-CULNIG's code for this benchmark is not published, so these details are not verified: whether its
-largest distance is the scale's length, as here, or that from g to the further end; how it breaks
-ties of the majority (here the lowest point wins, and a warning gives the number of ties); how the
-model writes the point (here as the letter of an option, so that 10 is one token like 1); and the
-words of its two system prompts (ours are in ``prompts``).
+As CULNIG does it: all 239 questions (``probe=False``) with at least 10 answers, seven countries,
+two system prompts, each with two instructions that ask for a digit, and the scoring ``"number"``.
+CULNIG reads one token: with a tokenizer that splits 10 in two its models cannot answer 10, ours
+can. The words of the prompts are ours unless you give others; see ``wordings``.
 """
 
 from __future__ import annotations
@@ -94,12 +93,22 @@ class ValueAlignment(ResultRecord):
     def chance(self) -> float:
         """Alignment expected of guessing: every point of the scale with the same probability."""
         expected = [
-            float(np.mean(1 - np.abs(np.arange(low, high + 1) - majority) / (high - low)))
+            float(np.mean([closeness(at, majority, low, high) for at in range(low, high + 1)]))
             for low, high, majority in zip(
                 self.frame["low"], self.frame["high"], self.frame["majority"], strict=True
             )
         ]
         return float(np.mean(expected))
+
+
+def closeness(point: int, majority: int, low: int, high: int) -> float:
+    """Give the alignment of a point with the majority's; 0 for the farthest point of the scale.
+
+    Example:
+        >>> [closeness(point, 5, 1, 10) for point in (5, 1, 10)]
+        [1.0, 0.19999999999999996, 0.0]
+    """
+    return 1 - abs(point - majority) / max(majority - low, high - majority)
 
 
 def evaluate_values(
@@ -121,8 +130,8 @@ def evaluate_values(
         model: The model.
         questions: The questions, from ``load_values``.
         neurons: Neurons to ablate, such as ``found["Japan"]``.
-        scoring: As in ``evaluate``. By default the model's own where that reads letters, else
-            ``"option_likelihood_sum"``.
+        scoring: As in ``evaluate``. By default ``"number"`` (CULNIG) for models whose own scoring
+            reads letters, else ``"option_likelihood_sum"``.
         value: What ablated neurons are set to; see ``ablation_hooks``.
         **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
@@ -138,7 +147,7 @@ def evaluate_values(
                 f"question {question.id!r} has no people's votes: give questions of load_values."
             )
     chosen = value_scoring(model, questions, scoring)
-    if chosen.style == "cloze":
+    if chosen.name in ("option_likelihood", "option_likelihood_sum"):
         questions = [
             replace(question, options=tuple(f"{point}." for point in question.options))
             for question in questions
@@ -150,10 +159,9 @@ def evaluate_values(
 def value_scoring(
     model: LensModel, questions: Sequence[Question], scoring: ScoringName | None
 ) -> Scoring:
-    """Choose the scoring of value questions: by likelihood the sum, unless another is asked for."""
-    chosen = get_scoring(scoring or model.scoring)
-    if chosen.style == "cloze":
-        chosen = get_scoring(scoring or "option_likelihood_sum")
+    """Choose the scoring of value questions where none is asked for; see ``evaluate_values``."""
+    reads_letters = get_scoring(model.scoring).style == "choices"
+    chosen = get_scoring(scoring or ("number" if reads_letters else "option_likelihood_sum"))
     if chosen.name == "option_likelihood" and any(len(q.options) > 9 for q in questions):
         warn(
             "the mean log-probability of an answer's tokens favours '10' over '1' where each "
@@ -178,15 +186,16 @@ def score_values(frame: pd.DataFrame, questions: Sequence[Question]) -> pd.DataF
         frame["id"], frame["gold"], frame["prediction"], frame["scores"], strict=True
     ):
         asked = known[name].metadata
-        last = len(asked["votes"]) - 1
+        low, high = asked["low"], asked["low"] + len(asked["votes"]) - 1
+        chosen, majority = asked["low"] + prediction, asked["low"] + gold
         answered = prediction != NO_OPTION
         rows.append(
             {
-                "low": asked["low"],
-                "high": asked["low"] + last,
-                "chosen": asked["low"] + prediction if answered else None,
-                "majority": asked["low"] + gold,
-                "alignment": 1 - abs(prediction - gold) / last if answered else 0.0,
+                "low": low,
+                "high": high,
+                "chosen": chosen if answered else None,
+                "majority": majority,
+                "alignment": closeness(chosen, majority, low, high) if answered else 0.0,
                 "distance": scale_distance(list(scores), asked["votes"]),
                 "persona": asked["persona"],
                 "wording": asked["wording"],

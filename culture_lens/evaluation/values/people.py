@@ -39,6 +39,8 @@ class HumanValues:
 
     Attributes:
         votes: By culture and question ID, one count per point of the scale, from its low end.
+        seen: The same way, indices of the points in the order in which the table has them; from
+            the low end where not given.
         left_out: The number of answers left out, by reason.
 
     Example:
@@ -47,6 +49,7 @@ class HumanValues:
     """
 
     votes: Mapping[str, Mapping[str, tuple[int, ...]]]
+    seen: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -55,8 +58,10 @@ class HumanValues:
         return tuple(sorted(self.votes))
 
     def majority(self, culture: str, question: str) -> int:
-        """Index of the point that most people chose; of a tie, the lowest."""
-        return int(np.argmax(self.votes[culture][question]))
+        """Index of the point that most people chose; of a tie, the one seen first (CULNIG)."""
+        votes = self.votes[culture][question]
+        order = self.seen.get(culture, {}).get(question, range(len(votes)))
+        return max(order, key=lambda point: votes[point])
 
     def is_tied(self, culture: str, question: str) -> bool:
         """Say whether several points have the most votes."""
@@ -104,6 +109,7 @@ def read_human_values(
         cut = wide_answers(with_culture(table, country), asked, country)
     left_out: Counter[str] = Counter()
     votes: dict[str, dict[str, tuple[int, ...]]] = {}
+    seen: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, culture, cells, counts in cut:
         question = asked[name]
         numbers, why = answer_numbers(cells, counts, f"{place}, question {name!r}")
@@ -120,10 +126,12 @@ def read_human_values(
         tally = [int(used[numbers == point].sum()) for point in question.points]
         if sum(tally):
             votes.setdefault(culture, {})[name] = tuple(tally)
+            order = dict.fromkeys((numbers[used > 0] - question.low).tolist())
+            seen.setdefault(culture, {})[name] = tuple(order)
     say_left_out(place, left_out)
     if not votes:
         raise InputError(f"{place}: holds no answer to any of the {len(asked)} questions.")
-    return HumanValues(votes, dict(left_out))
+    return HumanValues(votes, seen, dict(left_out))
 
 
 Cells = tuple[str, str, list[Any], np.ndarray]

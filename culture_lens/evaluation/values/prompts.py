@@ -1,8 +1,4 @@
-"""Value questions as prompts: for whom the model answers, and in which wording.
-
-CULNIG (arXiv 2510.08284) uses two system prompts and four wordings of each benchmark; those here
-are our own. They open the user's message, because some chat templates have no system message.
-"""
+"""Value questions as prompts: for whom the model answers, and in which words; see ``wordings``."""
 
 from __future__ import annotations
 
@@ -18,40 +14,23 @@ from culture_lens.evaluation.values.questions import (
     mapping_of,
     read_value_questions,
 )
+from culture_lens.evaluation.values.wordings import (
+    LETTER_INSTRUCTIONS,
+    OUR_PROMPTS,
+    ValuePrompts,
+    as_value_prompts,
+)
+from culture_lens.questions.culture_names import counterparts
 from culture_lens.questions.question import PromptFormat, Question
 
 WORLD_VALUES_BENCH = "world_values_bench"
-PERSONAS = {
-    "person": (
-        "Imagine that you were born in {culture} and live there now. Answer the question for "
-        "yourself, as this person."
-    ),
-    "country": (
-        "A survey of values is being held in {culture}. Answer the question as most of the people "
-        "asked there would."
-    ),
-}
-"""Whose answer is wanted: that of one person, or that of most people of a country."""
-
-VALUE_INSTRUCTIONS = (
-    (
-        "Choose the point of the scale that comes closest. Reply with its letter only.",
-        "Reply with the number on the scale only.",
-    ),
-    (
-        "Which of these numbers is the answer? Write the letter in front of it and nothing else.",
-        "Which number is the answer? Write it and nothing else.",
-    ),
-    (
-        "Pick one number from the list. Your reply must be its letter.",
-        "Pick one number from the scale. Your reply must be that number.",
-    ),
-    (
-        "Say where on the scale the answer lies: give one letter from the list, with no reason.",
-        "Say where on the scale the answer lies: give one number, with no reason.",
-    ),
+CULNIG = "culnig"
+CULNIG_COUNTRIES = (
+    *("China", "Great Britain", "Indonesia", "Iran", "Mexico", "South Korea", "United States"),
 )
-"""Four wordings of the instruction, each with the points listed and without."""
+"""CULNIG's seven, as the survey names them: its eight but for Spain."""
+LEAST_ANSWERS = 10
+"""Answers of a culture that a question needs (CULNIG)."""
 
 
 def load_values(
@@ -63,47 +42,80 @@ def load_values(
     cultures: Sequence[str] | None = None,
     probe: bool = True,
     questions: Sequence[str] | None = None,
-    personas: Sequence[str] = ("person", "country"),
-    wordings: Sequence[int] = (0, 1, 2, 3),
+    prompts: ValuePrompts | str | Path | None = None,
+    personas: Sequence[str] | None = None,
+    wordings: Sequence[int] | None = None,
+    least_answers: int = LEAST_ANSWERS,
 ) -> list[Question]:
     """Read value questions and people's answers, and make a Question of each for every culture.
 
     The options are the points of the scale and the right one is the majority's, so these questions
-    also work wherever multiple choice does, as in ``ablation_matrix``.
+    also work wherever multiple choice does, as in ``ablation_matrix``. By letter the points are
+    listed, and an instruction of ours asks for the letter.
 
     Args:
         path: The folder of WorldValuesBench's question files.
         answers: People's answers, in one of the two layouts of the module ``people``.
         people: The table of people's countries, where ``answers`` has none.
         country: The column of countries.
-        cultures: Which cultures; by default all with answers.
-        probe: Only the 36 questions of the probe.
+        cultures: Which cultures; by default all with answers. ``"culnig"`` for CULNIG's seven.
+        probe: Only the 36 questions of the probe; CULNIG asks all.
         questions: Only these IDs.
-        personas: Which of ``PERSONAS``.
-        wordings: Which of ``VALUE_INSTRUCTIONS``, by number.
+        prompts: Own system prompts and instructions, or a JSON file of them; see ``wordings``.
+        personas: Which system prompts, by name; all by default.
+        wordings: Which instructions, by number from 0; all by default.
+        least_answers: Questions with fewer answers of a culture are left out for it.
 
     Raises:
-        InputError: A missing or unusable file or table, or an unknown culture, question, persona
-            or wording.
+        InputError: A missing or unusable file or table, an unknown culture, question, persona
+            or wording, or no question left.
 
     Example:
         ``load_values("../shared/data/worldvaluesbench", "my_answers.csv", cultures=["Japan"])``
     """
-    for persona in personas:
-        if persona not in PERSONAS:
-            raise unknown("persona", persona, PERSONAS)
-    if not personas or not wordings or set(wordings) - set(range(len(VALUE_INSTRUCTIONS))):
-        raise InputError(
-            f"personas={tuple(personas)}, wordings={tuple(wordings)}: give at least one of each; "
-            f"wordings are numbers from 0 to {len(VALUE_INSTRUCTIONS) - 1}."
-        )
+    words = as_value_prompts(prompts)
+    named, numbers = chosen_words(words, personas, wordings)
+    if least_answers < 1:
+        raise InputError(f"least_answers={least_answers}: must be at least 1.")
     asked = read_value_questions(path, probe=probe, questions=questions)
     survey = mapping_of(Path(path) / METADATA)
     humans = read_human_values(answers, asked, people=people, country=country, known=survey)
+    if cultures in (CULNIG, [CULNIG], (CULNIG,)):
+        other = counterparts(CULNIG_COUNTRIES, humans.votes)
+        cultures = [other.get(name, name) for name in CULNIG_COUNTRIES]
     for culture in cultures or ():
         if culture not in humans.votes:
             raise unknown("culture", culture, humans.votes, "These have answers in the table.")
-    return value_questions(asked, humans, cultures=cultures, personas=personas, wordings=wordings)
+    return value_questions(
+        asked,
+        humans,
+        cultures=cultures,
+        prompts=words,
+        personas=named,
+        wordings=numbers,
+        least_answers=least_answers,
+    )
+
+
+def chosen_words(
+    words: ValuePrompts, personas: Sequence[str] | None, wordings: Sequence[int] | None
+) -> tuple[list[str], list[int]]:
+    """Give the names of the personas and the numbers of the instructions that are asked for.
+
+    Raises:
+        InputError: An unknown one, or none.
+    """
+    named = list(words.personas) if personas is None else list(personas)
+    numbers = [*range(len(words.instructions))] if wordings is None else list(wordings)
+    for persona in named:
+        if persona not in words.personas:
+            raise unknown("persona", persona, words.personas)
+    if not named or not numbers or set(numbers) - set(range(len(words.instructions))):
+        raise InputError(
+            f"personas={named}, wordings={numbers}: give at least one of each; wordings are "
+            f"numbers from 0 to {len(words.instructions) - 1}."
+        )
+    return named, numbers
 
 
 def value_questions(
@@ -111,49 +123,63 @@ def value_questions(
     humans: HumanValues,
     *,
     cultures: Sequence[str] | None = None,
-    personas: Sequence[str] = ("person", "country"),
-    wordings: Sequence[int] = (0, 1, 2, 3),
+    prompts: ValuePrompts = OUR_PROMPTS,
+    personas: Sequence[str] | None = None,
+    wordings: Sequence[int] | None = None,
+    least_answers: int = LEAST_ANSWERS,
 ) -> list[Question]:
     """Make a Question for each culture, value question, persona and wording.
 
-    Questions without an answer from a culture are left out for it, with a warning.
+    Questions with too few answers of a culture are left out for it, with a warning.
+
+    Raises:
+        InputError: An unknown persona or wording, or no question with enough answers.
 
     Example:
         ``value_questions(read_value_questions(folder), humans, personas=["person"])``
     """
     made, without, tied = [], 0, 0
-    named = humans.cultures if cultures is None else cultures
-    for culture in named:
+    named, numbers = chosen_words(prompts, personas, wordings)
+    of = humans.cultures if cultures is None else cultures
+    for culture in of:
         for question in asked:
-            if question.id not in humans.votes[culture]:
+            if sum(humans.votes[culture].get(question.id, ())) < least_answers:
                 without += 1
                 continue
             tied += humans.is_tied(culture, question.id)
             made += [
-                as_question(question, humans, culture, persona, wording)
-                for persona in personas
-                for wording in wordings
+                as_question(question, humans, culture, prompts, persona, wording)
+                for persona in named
+                for wording in numbers
             ]
-    total = len(named) * len(asked)
+    total = len(of) * len(asked)
+    if not made:
+        raise InputError(
+            f"{WORLD_VALUES_BENCH}: none of {total} pairs of a culture and a question has "
+            f"{least_answers} answers; give more people's answers, or least_answers=1."
+        )
     if without:
         warn(
             f"{WORLD_VALUES_BENCH}: {without} of {total} pairs of a culture and a question are "
-            "left out, because nobody of the culture answered."
+            f"left out, because fewer than {least_answers} people of the culture answered."
         )
     if tied:
         warn(
             f"{WORLD_VALUES_BENCH}: on {tied} of {total} pairs of a culture and a question several "
-            "points have the most votes; the lowest of them counts as the majority's."
+            "points have the most votes; the one that the table has first counts as the majority's."
         )
     return made
 
 
 def as_question(
-    question: ValueQuestion, humans: HumanValues, culture: str, persona: str, wording: int
+    question: ValueQuestion,
+    humans: HumanValues,
+    culture: str,
+    prompts: ValuePrompts,
+    persona: str,
+    wording: int,
 ) -> Question:
     """Make the Question of one value question for a culture, persona and wording."""
-    letter, number = VALUE_INSTRUCTIONS[wording]
-    whose = PERSONAS[persona].format(culture=culture.replace("_", " "))
     return Question(
         id=f"{question.id}/{culture}/{persona}/{wording}",
         culture=culture,
@@ -164,10 +190,9 @@ def as_question(
         group=question.id,
         benchmark=WORLD_VALUES_BENCH,
         prompt=PromptFormat(
-            instruction=letter,
-            layout=f"{whose}\n\n{{question}}\n\n{{options}}\n\n{{instruction}}",
-            cloze=f"{whose}\n\n{{question}} {{instruction}}",
-            cloze_instruction=number,
+            system=prompts.system(persona, culture),
+            instruction=LETTER_INSTRUCTIONS[wording % len(LETTER_INSTRUCTIONS)],
+            cloze=prompts.message(wording, question.low, question.high),
         ),
         metadata={
             "low": question.low,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import Unpack
 
+from culture_lens.attribution.countryrc import Wordings
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.comparison.plan import (
@@ -59,6 +60,7 @@ class ComparisonOptions(RunningOptions, total=False):
 
     countries: Sequence[str] | Mapping[str, str] | None
     countryrc: str | Path | Sequence[Question] | None
+    countryrc_wordings: Wordings | None
     gradient_batch_size: int
 
 
@@ -68,7 +70,8 @@ class GradientScoring:
 
     Attributes:
         countries: The cultures that CountryRC asks about; by default those that are compared.
-        countryrc: CountryRC questions, or a file of templates.
+        countryrc: CountryRC questions, a file of templates, or a benchmark that has its own.
+        countryrc_wordings: Own wordings of CountryRC.
         gradient_batch_size: Questions per forward and backward.
 
     Raises:
@@ -77,6 +80,7 @@ class GradientScoring:
 
     countries: Sequence[str] | Mapping[str, str] | None = None
     countryrc: str | Path | Sequence[Question] | None = None
+    countryrc_wordings: Wordings | None = None
     gradient_batch_size: int = BATCH_SIZE
 
     def __post_init__(self) -> None:
@@ -95,6 +99,7 @@ class GradientScoring:
             **vars(running),
             "countries": cultures if default else self.countries,
             "countryrc": self.countryrc,
+            "countryrc_wordings": self.countryrc_wordings,
             "batch_size": self.gradient_batch_size,
         }
 
@@ -130,9 +135,9 @@ def compare_selectors(
         random_seeds: Sets of random neurons for each culture, where ``"random"`` is compared.
         scoring: How answers are read; the model's own scoring by default.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``.
-        **options: ``countries``, ``countryrc`` and ``gradient_batch_size``, see
-            ``GradientScoring``; batch size, progress, run folder and prompts that are too long, see
-            ``Running``.
+        **options: ``countries``, ``countryrc``, ``countryrc_wordings`` and
+            ``gradient_batch_size``, see ``GradientScoring``; batch size, progress, run folder and
+            prompts that are too long, see ``Running``.
 
     Raises:
         InputError: Before the model runs: unknown selectors, options or cultures, shares that

@@ -1,5 +1,6 @@
 """How well a model agrees with people: by hand, clustered by question, on tiny models."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,8 @@ from culture_lens.evaluation.values.alignment import (
     score_values,
 )
 from culture_lens.evaluation.values.people import HumanValues
-from culture_lens.evaluation.values.prompts import PERSONAS, value_questions
+from culture_lens.evaluation.values.prompts import value_questions
+from culture_lens.evaluation.values.wordings import OUR_PROMPTS
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
@@ -66,11 +68,24 @@ def test_alignment_by_hand():
     assert found.chance() == pytest.approx((0.5 + 0.5 + 0.5) / 3)
 
 
+@pytest.mark.parametrize(
+    ("point", "alignment"), [(5, 1), (6, 0.8), (4, 0.8), (1, 0.2), (10, 0), (9, 0.2)]
+)
+def test_the_farthest_point_of_a_scale_has_no_alignment(point, alignment):
+    """Japan's majority is 5 on 1 to 10: 10 is 5 away, farther than 1. By hand."""
+    asked = asked_of_cultures(cultures=["Japan"], personas=["person"], wordings=[0])
+    free = [question for question in asked if question.group == "Q48"]
+    found = score_values(records(free, [point - 1]), free)
+    assert found["majority"].tolist() == [5] and found["chosen"].tolist() == [point]
+    assert found["alignment"].tolist() == pytest.approx([alignment])
+
+
 def test_chance_depends_on_where_the_majority_lies():
-    middle = value_questions([JOBS], HUMANS, cultures=["Japan"], personas=["person"], wordings=[0])
+    asked = asked_of_cultures(cultures=["Japan"], personas=["person"], wordings=[0])
+    middle = [question for question in asked if question.group == JOBS.id]
     found = ValueAlignment(score_values(records(middle, [0]), middle))
-    assert found.chance() == pytest.approx((0.5 + 1 + 0.5) / 3)
-    assert found.frame["alignment"].tolist() == [0.5]
+    assert found.chance() == pytest.approx((0 + 1 + 0) / 3)
+    assert found.frame["alignment"].tolist() == [0]
 
 
 def test_intervals_are_clustered_by_question():
@@ -85,8 +100,8 @@ def test_intervals_are_clustered_by_question():
         inside = (found.frame["culture"] == culture).to_numpy()
         part = np.array(values)[inside].tolist()
         assert by[culture] == mean_estimate(part, np.array(groups)[inside].tolist())
-    assert set(found.by("persona")) == set(PERSONAS)
-    assert set(found.by("wording")) == {"0", "1", "2", "3"}
+    assert set(found.by("persona")) == set(OUR_PROMPTS.personas)
+    assert set(found.by("wording")) == {"0", "1"}
     distances = found.by("culture", "distance")
     assert distances["Peru"].value == pytest.approx(
         found.frame.loc[found.frame["culture"] == "Peru", "distance"].mean()
@@ -114,9 +129,9 @@ def test_distance_is_scipys():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scoring", ["letter", "letter_options", "option_likelihood_sum"])
+@pytest.mark.parametrize("scoring", ["letter", "letter_options", "option_likelihood_sum", "number"])
 def test_records_are_those_of_an_evaluation(scoring):
-    model, questions = lens("llama", torch.float64), asked_of_cultures(wordings=[0, 2])
+    model, questions = lens("llama", torch.float64), asked_of_cultures(personas=["country"])
     found = evaluate_values(model, questions, NEURONS, scoring=scoring, **QUIET)
     asked = questions
     if scoring == "option_likelihood_sum":
@@ -130,8 +145,8 @@ def test_records_are_those_of_an_evaluation(scoring):
         "ablated": 72,
     }
     for row, question in zip(found.frame.to_dict("records"), questions, strict=True):
-        last = len(question.options) - 1
-        apart = abs(row["prediction"] - question.answer) / last
+        farthest = max(question.answer, len(question.options) - 1 - question.answer)
+        apart = abs(row["prediction"] - question.answer) / farthest
         assert row["alignment"] == pytest.approx(0 if row["prediction"] < 0 else 1 - apart)
         assert row["persona"] == question.metadata["persona"]
         if row["prediction"] >= 0:
@@ -158,6 +173,19 @@ def test_the_default_scoring_compares_whole_answers():
         evaluate_values(model, questions, scoring="option_likelihood", **QUIET)
 
 
+def test_models_that_read_letters_are_asked_for_a_number():
+    model = replace_scoring(lens("llama", torch.float64), "letter")
+    questions = asked_of_cultures(cultures=["Peru"], personas=["person"], wordings=[0])
+    assert evaluate_values(model, questions, **QUIET).metadata["scoring"] == "number"
+
+
+def replace_scoring(model, name):
+    """The same model with another scoring of its own."""
+    other = copy.copy(model)
+    object.__setattr__(other, "scoring", name)
+    return other
+
+
 def test_a_models_favourite_point_aligns_fully_where_people_chose_it():
     model = lens("qwen2", torch.float64)
     questions = asked_of_cultures(personas=["person"], wordings=[0])
@@ -170,7 +198,8 @@ def test_a_models_favourite_point_aligns_fully_where_people_chose_it():
         }
         for culture, rows in base.frame.groupby("culture")
     }
-    agreed = value_questions(ASKED, HumanValues(votes), personas=["person"], wordings=[0])
+    one = {"wordings": [0], "least_answers": 1}
+    agreed = value_questions(ASKED, HumanValues(votes), personas=["person"], **one)
     assert evaluate_values(model, agreed, **QUIET).alignment().value == 1
     after_ablation = evaluate_values(model, agreed, NEURONS, **QUIET)
     assert after_ablation.alignment().value < 1
@@ -179,7 +208,7 @@ def test_a_models_favourite_point_aligns_fully_where_people_chose_it():
 
 @pytest.mark.slow
 def test_batch_size_and_order_do_not_matter():
-    model, questions = lens("qwen2", torch.float64), asked_of_cultures(wordings=[1, 3])
+    model, questions = lens("qwen2", torch.float64), asked_of_cultures(personas=["person"])
     expected = evaluate_values(model, questions, NEURONS, batch_size=16, **QUIET).frame
     plain = [c for c in expected.columns if c not in ("scores", "p_gold", "distance")]
     for size in (1, 5):
@@ -196,7 +225,7 @@ def test_a_run_is_found_again_and_other_answers_of_people_are_scored_anew(tmp_pa
     again = evaluate_values(model, questions, run=tmp_path, **QUIET).frame
     assert again["alignment"].tolist() == first["alignment"].tolist()
     votes = {c: {g: v[::-1] for g, v in own.items()} for c, own in HUMANS.votes.items()}
-    other = value_questions(ASKED, HumanValues(votes), wordings=[0])
+    other = value_questions(ASKED, HumanValues(votes), wordings=[0], least_answers=1)
     with pytest.raises(pytest.fail.Exception, match="it was done"):
         evaluate_values(model, other, run=tmp_path, **QUIET)
 

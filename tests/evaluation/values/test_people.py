@@ -100,3 +100,23 @@ def test_tables_without_an_answer():
     bad = pd.DataFrame({"question": ["Q1"], "culture": "Peru", "answer": ["1"], "count": ["-1"]})
     with pytest.raises(InputError, match="counts must be 0 or more"):
         read_human_values(bad, ASKED)
+
+
+def test_of_a_tie_the_point_seen_first_is_the_majoritys():
+    """Peru: 2 and 1 twice each, 2 first; Japan's lone 4 comes first and loses. In both layouts."""
+    rows = [("Peru", 2), ("Peru", 1), ("Japan", 4), ("Japan", 3), ("Peru", 1), ("Peru", 2)]
+    rows += [("Japan", 3), ("Peru", 3)]
+    long = pd.DataFrame(rows, columns=["culture", "answer"]).assign(question="Q1")
+    wide = pd.DataFrame({"B_COUNTRY": [c for c, _ in rows], "Q1": [a for _, a in rows]})
+    for table in (long, wide):
+        found = read_human_values(table, ASKED)
+        assert found.seen == {"Peru": {"Q1": (1, 0, 2)}, "Japan": {"Q1": (3, 2)}}
+        assert found.majority("Peru", "Q1") == 1 and found.is_tied("Peru", "Q1")
+        assert found.majority("Japan", "Q1") == 2 and not found.is_tied("Japan", "Q1")
+    other = read_human_values(long[::-1], ASKED)
+    assert other.votes == found.votes and other.majority("Peru", "Q1") == 1
+    swapped = read_human_values(long.iloc[[1, 0, 4, 5]], ASKED)
+    assert swapped.majority("Peru", "Q1") == 0
+    counted = long.iloc[[0, 1]].assign(count=[0, 0])
+    counted = pd.concat([counted, long.iloc[[1, 0]].assign(count=[5, 5])])
+    assert read_human_values(counted, ASKED).majority("Peru", "Q1") == 0  # a count of 0 is not seen

@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from culture_lens.evaluation.values.alignment import evaluate_values
+from culture_lens.errors import CultureLensWarning
+from culture_lens.evaluation.generation import write_answers
+from culture_lens.evaluation.values.alignment import evaluate_values, score_values
 from culture_lens.evaluation.values.people import read_human_values
 from culture_lens.evaluation.values.prompts import load_values
 from culture_lens.evaluation.values.questions import read_value_questions
+from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.running import Running
 from tests.helpers.marks import QUIET, needs_data, quiet
 from tests.helpers.places import DATA
 
@@ -59,6 +63,60 @@ def test_the_probes_rows_join_a_table_of_answers_made_here():
     ]
 
 
+def by_culnigs_rules(rows, scales):
+    """CULNIG's gold answers from rows (question, culture, answer), written plainly anew."""
+    told = {}
+    for name, culture, answer in rows:
+        counts = told.setdefault((name, culture), {})
+        counts[int(answer)] = counts.get(int(answer), 0) + 1
+    gold = {}
+    for pair, counts in told.items():
+        if sum(counts.values()) >= 10:
+            most = max(counts.values())
+            gold[pair] = next(answer for answer in counts if counts[answer] == most)
+    farthest = {
+        pair: max(abs(end - answer) for end in scales[pair[0]]) for pair, answer in gold.items()
+    }
+    return gold, farthest
+
+
+@real
+def test_gold_answers_and_alignments_of_the_probes_rows_are_culnigs():
+    """Answers made here for the published rows, few enough of each pair that ties are common."""
+    probe = read_value_questions(FOLDER)
+    scales = {question.id: (question.low, question.high) for question in probe}
+    samples = pd.read_csv(FOLDER / "samples.tsv", sep="\t", dtype=str).sample(2600, random_state=4)
+    source = np.random.default_rng(2)
+    rows = [
+        (name, culture, int(source.integers(scales[name][0], scales[name][1] + 1)))
+        for name, culture in zip(samples["Question"], samples["Continent"], strict=True)
+    ]
+    gold, farthest = by_culnigs_rules(rows, scales)
+    table = pd.DataFrame(rows, columns=["question", "culture", "answer"])
+    with pytest.warns(CultureLensWarning) as said:
+        questions = load_values(FOLDER, table, personas=["person"], wordings=[0])
+    assert any("several points have the most votes" in str(one.message) for one in said)
+    assert {(q.group, q.culture) for q in questions} == set(gold) and len(gold) > 9
+    answers = [int(source.integers(-1, len(q.options))) for q in questions]
+    frame = pd.DataFrame(
+        {
+            "id": [q.id for q in questions],
+            "gold": [q.answer for q in questions],
+            "prediction": answers,
+            "scores": [[0.0] * len(q.options) for q in questions],
+        }
+    )
+    found = score_values(frame, questions)
+    for row, question, answer in zip(found.to_dict("records"), questions, answers, strict=True):
+        pair = question.group, question.culture
+        assert row["majority"] == gold[pair]
+        point = scales[question.group][0] + answer
+        expected = 0 if answer < 0 else 1 - abs(point - gold[pair]) / farthest[pair]
+        assert row["alignment"] == pytest.approx(expected, abs=1e-12)
+    low = [q for q in probe if gold.get((q.id, "Asia")) is not None]
+    assert low and any(scales[q.id][0] != gold[q.id, "Asia"] for q in low)
+
+
 @pytest.mark.slow
 @real
 @quiet
@@ -69,10 +127,22 @@ def test_smollm2_is_asked_real_questions(smollm2):
         for culture, point in zip(("Peru", "Japan"), points, strict=True)
     ]
     questions = load_values(
-        FOLDER, answers, questions=["Q1", "Q57", "Q48"], personas=["country"], wordings=[0]
+        FOLDER,
+        answers,
+        questions=["Q1", "Q57", "Q48"],
+        personas=["country"],
+        wordings=[0],
+        least_answers=1,
     )
     found = evaluate_values(smollm2, questions, **QUIET)
     assert found.answered() == 1 and len(found.frame) == 6
     assert 0 <= found.alignment().low <= found.alignment().value <= found.alignment().high <= 1
     letters = evaluate_values(smollm2, questions, scoring="letter", **QUIET)
     assert letters.frame["chosen"].dropna().isin(range(1, 11)).all()
+    numbers = evaluate_values(smollm2, questions, scoring="number", **QUIET)
+    prompts = build_prompts(questions, smollm2.processor, style="cloze")
+    texts = write_answers(smollm2, prompts, max_new_tokens=4, running=Running(progress=False))
+    for row in numbers.frame.to_dict("records"):
+        begun = re.match(r"\s*(\d+)", texts[row["id"]])
+        said = int(begun[1]) if begun and row["low"] <= int(begun[1]) <= row["high"] else None
+        assert (None if pd.isna(row["chosen"]) else row["chosen"]) == said, texts[row["id"]]
