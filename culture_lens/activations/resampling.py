@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from culture_lens.activations.permutations import draw_permutations, exchange_sets, seed_of
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.questions.question import Question
 from culture_lens.questions.strata import strata_of
 from culture_lens.storage.runs import content_key
@@ -115,6 +115,8 @@ def make_design(
         raise InputError(
             f"permutations={permutations}, bootstraps={bootstraps}: give 0 or more of each."
         )
+    if permutations or bootstraps:
+        say_if_repeated(questions)
     cultures = tuple(sorted({question.culture for question in questions}))
     labels = np.array([cultures.index(question.culture) for question in questions])
     cells = list(strata) if strata is not None else [""] * len(questions)
@@ -137,6 +139,21 @@ def make_design(
         permuted_weight=weights[1:],
         drawn=np.stack([drawn[question.group] for question in questions], axis=1),
     )
+
+
+def say_if_repeated(questions: Sequence[Question]) -> None:
+    """Warn of questions that one culture is asked in several question groups."""
+    groups: dict[tuple[str, str], set[str]] = {}
+    for question in questions:
+        if question.text and question.image is None:
+            groups.setdefault((question.culture, question.text), set()).add(question.group)
+    repeated = [text for (_, text), held in groups.items() if len(held) > 1]
+    if repeated:
+        warn(
+            f"{len(repeated)} questions are asked of one culture in several question groups, one "
+            f"of them {repeated[0][:60]!r}. Items that share their text are not independent, and "
+            "tests and intervals take groups to be: give such items one group (group= of a table)."
+        )
 
 
 def balancing_weights(

@@ -1,5 +1,8 @@
 """Designs and replicates: what is permuted and drawn; streaming equals doing it plainly."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +90,16 @@ def test_groups_are_drawn_as_wholes_a_poisson_number_of_times():
     assert (drawn[:, ::2] == drawn[:, 1::2]).all()
     assert drawn.mean() == pytest.approx(1, abs=0.03) and drawn.var() == pytest.approx(1, abs=0.05)
     assert (drawn == 0).mean() == pytest.approx(np.exp(-1), abs=0.02)
+
+
+def test_a_word_on_questions_repeated_in_several_groups():
+    questions = questions_of(8)
+    repeated = [replace(question, text="the same") for question in questions]
+    with pytest.warns(CultureLensWarning, match="4 questions are asked of one culture in several"):
+        make_design(repeated)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_design(questions)
 
 
 def test_bad_input():
