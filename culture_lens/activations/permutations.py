@@ -54,9 +54,11 @@ def exchange_sets(
         groups.setdefault(question.group, {}).setdefault(question.culture, []).append(row)
     sets: dict[str, dict[tuple[str, ...], list[Cell]]] = {}
     for group, cells in sorted(groups.items()):
-        stream = sets.setdefault(f"/{group}" if len(cells) > 1 else "", {})
+        within = f"/{group}" if len(cells) > 1 else ""
         for rows in cells.values():
-            stream.setdefault(tuple(sorted(strata[row] for row in rows)), []).append(rows)
+            held = tuple(sorted(strata[row] for row in rows))
+            name = "/".join(sorted(set(held))) + within
+            sets.setdefault(name, {}).setdefault(held, []).append(rows)
     return {name: [alike[key] for key in sorted(alike)] for name, alike in sorted(sets.items())}
 
 
