@@ -9,7 +9,7 @@ independent, so a label goes to a whole cell, never to an item.
 * **Cells of unequal size** do not: only cells with the same number of items in every stratum do. A
   culture's mean over cells of five items is steadier than over single items; with labels exchanged
   between them, permutations would not vary as the data do. So every culture keeps its number of
-  items, in total and in each stratum, and the null distribution is exact whether or not the number
+  items, in total and in each stratum, and the null distribution is right whether or not the number
   of items goes with the culture. A cell without a like one keeps its label, with a warning where
   these are most of the items.
 * **Arrangements**: labels that differ only in the names of cultures are one arrangement of the
@@ -103,9 +103,9 @@ def permute(labels: Int[np.ndarray, " item"], sets: ExchangeSets, key: str) -> n
         True
     """
     changed: np.ndarray = labels.copy()
-    for name, streams in sets.items():
+    for name, exchanging in sets.items():
         chance = np.random.RandomState(seed_of(f"{key}/{name}"))
-        for cells in streams:
+        for cells in exchanging:
             dealt = chance.permutation([labels[rows[0]] for rows in cells])
             for rows, label in zip(cells, dealt, strict=True):
                 changed[rows] = label

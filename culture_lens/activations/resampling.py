@@ -119,12 +119,12 @@ def make_design(
         say_if_repeated(questions)
     cultures = tuple(sorted({question.culture for question in questions}))
     labels = np.array([cultures.index(question.culture) for question in questions])
-    cells = list(strata) if strata is not None else [""] * len(questions)
-    counted = balancing_weights(labels, cells) > 0
-    sets = exchange_sets(questions, cells, counted)
-    drawn_labels = draw_permutations(labels, counted, sets, permutations, seed)
-    permuted = np.concatenate([labels[None], drawn_labels])
-    weights = np.stack([balancing_weights(row, cells) for row in permuted])
+    within = list(strata) if strata is not None else [""] * len(questions)
+    counted = balancing_weights(labels, within) > 0
+    sets = exchange_sets(questions, within, counted)
+    exchanged = draw_permutations(labels, counted, sets, permutations, seed)
+    permuted = np.concatenate([labels[None], exchanged])
+    weights = np.stack([balancing_weights(row, within) for row in permuted])
     groups = {question.group: number for number, question in enumerate(questions)}
     drawn = {
         group: np.random.RandomState(seed_of(f"{seed}/draw/{group}")).poisson(1, bootstraps)
@@ -151,13 +151,13 @@ def say_if_repeated(questions: Sequence[Question]) -> None:
     if repeated:
         warn(
             f"{len(repeated)} questions are asked of one culture in several question groups, one "
-            f"of them {repeated[0][:60]!r}. Items that share their text are not independent, and "
-            "tests and intervals take groups to be: give such items one group (group= of a table)."
+            f"of them {repeated[0][:60]!r}. Tests and intervals take groups to be independent, "
+            "and items that share their text are not: give them one group (group= of a table)."
         )
 
 
 def balancing_weights(
-    labels: Int[np.ndarray, " item"], cells: Sequence[str]
+    labels: Int[np.ndarray, " item"], strata: Sequence[str]
 ) -> Float[np.ndarray, " item"]:
     """Weight items so that every culture has every stratum in the same proportion.
 
@@ -170,7 +170,7 @@ def balancing_weights(
         >>> weights.round(9).tolist()
         [0.9, 0.9, 1.2, 1.2, 0.8]
     """
-    names, at = np.unique(np.asarray(cells), return_inverse=True)
+    names, at = np.unique(np.asarray(strata), return_inverse=True)
     if len(names) == 1:
         return np.ones(len(labels))
     table = np.zeros((labels.max() + 1, len(names)))
