@@ -1,10 +1,8 @@
 """Item weights per permutation and bootstrap sample, drawn before the model runs.
 
 * **Data**: weight 1 for the item's own culture, or the weight that balances strata (``strata.py``).
-* **Permutation**: culture labels are permuted, which gives the null distribution. Within a question
-  group of several cultures, labels are permuted among items of one stratum. A group of one culture
-  keeps one label, since its items are not independent: labels are permuted among such groups that
-  have items in the same strata.
+* **Permutation**: culture labels are exchanged, which gives the null distribution: what would be
+  seen if labels meant nothing; see ``permutations``.
 * **Bootstrap sample**: the weight is multiplied by how often the item's question group is drawn, a
   Poisson number of mean 1.
 
@@ -22,8 +20,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from culture_lens.errors import InputError
-from culture_lens.questions.question import Question, stable_hash
+from culture_lens.activations.permutations import draw_permutations, exchange_sets, seed_of
+from culture_lens.errors import InputError, warn
+from culture_lens.questions.question import Question
 from culture_lens.questions.strata import strata_of
 from culture_lens.storage.runs import content_key
 
@@ -106,8 +105,8 @@ def make_design(
         seed: The seed.
 
     Raises:
-        InputError: Numbers below 0, or labels that cannot be permuted: there is only one group, or
-            every stratum has only one culture.
+        InputError: Numbers below 0, or labels that have fewer arrangements than permutations are
+            asked for: too few question groups, or cells of unequal size.
 
     Example:
         ``make_design(questions, permutations=99).permuted.shape``
@@ -116,19 +115,16 @@ def make_design(
         raise InputError(
             f"permutations={permutations}, bootstraps={bootstraps}: give 0 or more of each."
         )
+    if permutations or bootstraps:
+        say_if_repeated(questions)
     cultures = tuple(sorted({question.culture for question in questions}))
     labels = np.array([cultures.index(question.culture) for question in questions])
-    cells = list(strata) if strata is not None else [""] * len(questions)
-    blocks = blocks_of(questions, cells)
-    permuted = np.stack(
-        [labels, *(permute(labels, blocks, f"{seed}/{number}") for number in range(permutations))]
-    )
-    if permutations and (permuted[1:] == labels).all():
-        raise InputError(
-            "labels cannot be permuted: exchanging cultures within question groups, or groups "
-            "within strata, changes nothing; give more question groups, or coarser strata."
-        )
-    weights = np.stack([balancing_weights(row, cells) for row in permuted])
+    within = list(strata) if strata is not None else [""] * len(questions)
+    counted = balancing_weights(labels, within) > 0
+    sets = exchange_sets(questions, within, counted)
+    exchanged = draw_permutations(labels, counted, sets, permutations, seed)
+    permuted = np.concatenate([labels[None], exchanged])
+    weights = np.stack([balancing_weights(row, within) for row in permuted])
     groups = {question.group: number for number, question in enumerate(questions)}
     drawn = {
         group: np.random.RandomState(seed_of(f"{seed}/draw/{group}")).poisson(1, bootstraps)
@@ -145,50 +141,23 @@ def make_design(
     )
 
 
-def seed_of(name: str) -> int:
-    """Turn a name into a seed of numpy's legacy generator, the same on every machine."""
-    return stable_hash(name) % 2**32
-
-
-Blocks = dict[str, dict[str, list[int]]]
-
-
-def blocks_of(questions: Sequence[Question], cells: Sequence[str]) -> Blocks:
-    """List the items of each question group in each stratum, sorted by id."""
-    blocks: Blocks = {}
-    for row in sorted(range(len(questions)), key=lambda row: questions[row].id):
-        block = blocks.setdefault(questions[row].group, {}).setdefault(cells[row], [])
-        block.append(row)
-    return dict(sorted(blocks.items()))
-
-
-def permute(labels: Int[np.ndarray, " item"], blocks: Blocks, key: str) -> np.ndarray:
-    """Permute labels within groups of several cultures, and between groups of one culture.
-
-    Example:
-        >>> permute(np.array([0, 1]), {"g": {"": [0, 1]}}, "1").tolist() in ([0, 1], [1, 0])
-        True
-    """
-    changed: np.ndarray = labels.copy()
-    alike: dict[tuple[str, ...], list[list[int]]] = {}
-    for group, strata in blocks.items():
-        rows = [row for block in strata.values() for row in block]
-        if len(set(labels[rows])) == 1:
-            alike.setdefault(tuple(sorted(strata)), []).append(rows)
-            continue
-        for cell, block in sorted(strata.items()):
-            chance = np.random.RandomState(seed_of(f"{key}/{cell}/{group}"))
-            changed[block] = chance.permutation(labels[block])
-    for cells, groups in sorted(alike.items()):
-        chance = np.random.RandomState(seed_of(f"{key}/{'/'.join(cells)}"))
-        of_groups = chance.permutation([labels[rows[0]] for rows in groups])
-        for rows, label in zip(groups, of_groups, strict=True):
-            changed[rows] = label
-    return changed
+def say_if_repeated(questions: Sequence[Question]) -> None:
+    """Warn of questions that one culture is asked in several question groups."""
+    groups: dict[tuple[str, str], set[str]] = {}
+    for question in questions:
+        if question.text and question.image is None:
+            groups.setdefault((question.culture, question.text), set()).add(question.group)
+    repeated = [text for (_, text), held in groups.items() if len(held) > 1]
+    if repeated:
+        warn(
+            f"{len(repeated)} questions are asked of one culture in several question groups, one "
+            f"of them {repeated[0][:60]!r}. Tests and intervals take groups to be independent, "
+            "and items that share their text are not: give them one group (group= of a table)."
+        )
 
 
 def balancing_weights(
-    labels: Int[np.ndarray, " item"], cells: Sequence[str]
+    labels: Int[np.ndarray, " item"], strata: Sequence[str]
 ) -> Float[np.ndarray, " item"]:
     """Weight items so that every culture has every stratum in the same proportion.
 
@@ -201,7 +170,7 @@ def balancing_weights(
         >>> weights.round(9).tolist()
         [0.9, 0.9, 1.2, 1.2, 0.8]
     """
-    names, at = np.unique(np.asarray(cells), return_inverse=True)
+    names, at = np.unique(np.asarray(strata), return_inverse=True)
     if len(names) == 1:
         return np.ones(len(labels))
     table = np.zeros((labels.max() + 1, len(names)))

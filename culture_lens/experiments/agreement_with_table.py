@@ -6,8 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from culture_lens.errors import InputError, warn
+from culture_lens.experiments.cell_tests import ALPHA
 from culture_lens.experiments.related_cultures import Relations
 from culture_lens.statistics.estimates import correlation, interval, ranks
 from culture_lens.statistics.mantel import mantel_null, mean_of_both, square
@@ -83,7 +85,22 @@ def agreement_with_table(
     if math.isnan(estimate.value):
         warn("all cultures are equally far from each other in these results: no agreement to test.")
     p = permutation_p(estimate.value, null, exact, alternative)
+    say_if_alike(null, exact, alternative)
     return PermutationResult(estimate, p, len(orders), exact)
+
+
+def say_if_alike(null: Float[np.ndarray, " order"], exact: bool, alternative: Alternative) -> None:
+    """Warn where so many orders give the same table that no p can reach 0.05."""
+    if alternative == "two-sided":
+        extreme = float(np.abs(null).max())
+    else:
+        extreme = float(null.min() if alternative == "less" else null.max())
+    least = permutation_p(extreme, null, exact, alternative)
+    if least > ALPHA:
+        warn(
+            f"no p below {least:.2g} is possible: too many orders of the cultures give the same "
+            "table. Give more cultures, or distances that differ more."
+        )
 
 
 def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:

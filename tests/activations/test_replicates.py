@@ -1,5 +1,8 @@
 """Designs and replicates: what is permuted and drawn; streaming equals doing it plainly."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,13 +75,6 @@ def test_a_picture_keeps_its_questions_together_across_strata():
             assert sorted(labels[rows]) == sorted(design.labels[rows])
 
 
-def test_permutations_are_uniform():
-    """Each of two groups has each label half the time."""
-    questions = questions_of(1, cultures=("a", "b"))
-    labels = make_design(questions, permutations=400).permuted
-    assert abs((labels[:, 0] == 0).mean() - 0.5) < 0.08
-
-
 def test_the_design_knows_no_order():
     for questions in (questions_of(5, per_group=2, mixed=True), questions_of(5, per_group=2)):
         one = make_design(questions, permutations=3, bootstraps=3)
@@ -96,16 +92,21 @@ def test_groups_are_drawn_as_wholes_a_poisson_number_of_times():
     assert (drawn == 0).mean() == pytest.approx(np.exp(-1), abs=0.02)
 
 
-def test_what_cannot_be_permuted_is_refused():
-    with pytest.raises(InputError, match="cannot be permuted"):
-        make_design(questions_of(1, cultures=("a",)))
-    alone = questions_of(4, category=lambda number, at: f"{at}")
-    with pytest.raises(InputError, match="cannot be permuted"):
-        make_design(alone, strata=column_of(alone, "category"))
+def test_a_word_on_questions_repeated_in_several_groups():
+    questions = questions_of(8)
+    repeated = [replace(question, text="the same") for question in questions]
+    with pytest.warns(CultureLensWarning, match="4 questions are asked of one culture in several"):
+        make_design(repeated)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_design(questions)
+
+
+def test_bad_input():
     with pytest.raises(InputError, match="permutations=-1"):
         make_design(questions_of(2), permutations=-1)
     with pytest.raises(InputError, match="item 'new'"):
-        make_design(questions_of(2)).own(["new"])
+        make_design(questions_of(6)).own(["new"])
 
 
 # ------------------------------------------------------------------ replicates

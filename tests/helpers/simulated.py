@@ -23,7 +23,7 @@ def questions_of(groups=24, per_group=1, mixed=False, cultures=CULTURES, categor
                     Question(
                         id=name,
                         culture=culture,
-                        text="?",
+                        text=f"{number}?",
                         options=("a", "b"),
                         answer=0,
                         group=f"{number}" if mixed else f"{number}/{culture}",
@@ -35,7 +35,15 @@ def questions_of(groups=24, per_group=1, mixed=False, cultures=CULTURES, categor
 
 
 def counts_of(
-    questions, neurons, seed, *, effect=None, group_sd=0.5, common_sd=0.0, strata_effect=None
+    questions,
+    neurons,
+    seed,
+    *,
+    effect=None,
+    group_sd=0.5,
+    cell_sd=0.0,
+    common_sd=0.0,
+    strata_effect=None,
 ):
     """Tokens and positive counts of each item: rates differ by neuron, group and item.
 
@@ -45,6 +53,7 @@ def counts_of(
         seed: The seed.
         effect: ``culture neuron``, added to the logit of the rate.
         group_sd: What items of a group share, for each neuron by itself.
+        cell_sd: What items of a group and culture share, likewise.
         common_sd: What all neurons share on a group: they are correlated.
         strata_effect: ``{category: neuron}``, added likewise.
     """
@@ -56,9 +65,14 @@ def counts_of(
         + common_sd * chance.normal() * np.sign(np.sin(np.arange(neurons) + 1))
         for g in groups
     }
+    cells = {
+        cell: chance.normal(0, cell_sd, neurons) if cell_sd else 0.0
+        for cell in dict.fromkeys((q.group, q.culture) for q in questions)
+    }
     rows = []
     for question in questions:
-        rate = logit + shared[question.group] + chance.normal(0, 0.3, neurons)
+        rate = logit + shared[question.group] + cells[question.group, question.culture]
+        rate = rate + chance.normal(0, 0.3, neurons)
         if effect is not None:
             rate = rate + effect[CULTURES.index(question.culture)]
         if strata_effect is not None:

@@ -65,6 +65,22 @@ def test_nothing_is_selected_where_nothing_is_there(common_sd):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_rows_that_share_their_text_are_no_evidence(rows):
+    """Labels dealt to whole cells: p is uniform, and hardly a run finds anything."""
+    values, hits = [], 0
+    for seed in range(40):
+        questions = questions_of(12, per_group=rows, mixed=True)
+        counts = counts_of(questions, NEURONS, seed, cell_sd=0.5)
+        tests = infer(summary_of(questions, counts, seed=seed, bootstraps=0))
+        values.append((tests.p["act"] <= 0.05).double().mean().item())
+        hits += bool(discovered(tests.select(0.05)))
+    # Neurons of a run share their labels: three standard errors over runs.
+    assert abs(np.mean(values) - 0.05) < 3 * np.std(values) / 40**0.5
+    assert hits <= 0.05 * 40 + 3 * (0.05 * 0.95 * 40) ** 0.5
+
+
+@pytest.mark.slow
 def test_correlated_scores_pass_the_global_test_less_often_than_bh_alone():
     """One shared factor lifts all neurons at once; counting discoveries shows it up."""
     rows = np.random.default_rng(0).normal(size=(400, 21, 200))
