@@ -116,18 +116,19 @@ def test_only_searched_blocks_are_ranked():
 def test_stacks_and_the_attention_between_them_are_blocks_of_their_own(name, mlp):
     model = of(name)
     places = {
-        "encoder.act": [(1, 0), (1, 1)], "decoder.act": [(2, 0)], "decoder.q": [(0, 3)],
-        "cross.q": [(2, 1)], "cross.v": [(2, 1), (2, 2)],
+        "encoder.act": [(1, 0), (1, 1)], "decoder.act": [(1, 0)], "decoder.q": [(0, 3)],
+        "cross.q": [(1, 1)], "cross.v": [(1, 1), (1, 2)],
     }  # fmt: skip
     ranking = rank_modules(found_at(model, places), model)
     counts = held(ranking)
     assert list(counts.items())[:4] == [
-        (("cross.attention", 2), 3),
+        (("cross.attention", 1), 3),
         (("encoder.mlp", 1), 2),
         (("decoder.attention", 0), 1),  # 1 of 24, before 1 of 48
-        (("decoder.mlp", 2), 1),
+        (("decoder.mlp", 1), 1),
     ]
-    assert len(counts) == 2 + 3 + 3 + 3  # the encoder's attention was not searched
+    # The encoder's attention was not searched.
+    assert len(counts) == model.layers("encoder.act") + 3 * model.layers("decoder.act")
     by_name = {m.name: m for m in ranking.modules}
     assert by_name["encoder.mlp"].parameters == mlp
     assert by_name["cross.attention"].parameters == 4 * 32 * 24
