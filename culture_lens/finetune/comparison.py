@@ -134,8 +134,8 @@ def compare_strategies(
             and the like of every training; see ``Training``.
 
     Raises:
-        InputError: An unknown strategy or option, no seeds, or questions of the test that are
-            trained on.
+        InputError: An unknown strategy or option, no seeds, questions of the test that are trained
+            on, or a ranking of another unit than the one asked for.
 
     Example:
         ``compare_strategies(model, found, task, culture, task_test=test).summary()``
@@ -146,6 +146,8 @@ def compare_strategies(
     both = {q.id for q in task} & {q.id for q in task_test}
     if both:
         raise InputError(f"{len(both)} questions are in task and in task_test: give others.")
+    if ranking is not None and options.get("unit", ranking.unit) != ranking.unit:
+        raise InputError(f"ranking= is of the unit {ranking.unit!r}: leave unit= out.")
     known = Known(
         rank_modules(found, model, unit=plan.unit) if ranking is None else ranking,
         found.union(),

@@ -86,14 +86,8 @@ def rank_modules(
     Example:
         ``rank_modules(found, model, part="mlp").to_pandas()``
     """
+    check_order(by, unit, part, projections)
     found.check_model(model)
-    if by not in ORDERS:
-        raise InputError(f"by={by!r}: use 'number' or 'density'.")
-    check_unit(unit)
-    if projections and unit == "block":
-        raise InputError("projections= names single projections: give unit='projection' too.")
-    if part not in MODULE_PARTS:
-        raise unknown("part of a layer", part, MODULE_PARTS)
     bare = skeleton(model)
     known = projections_of(model, bare)
     for name in projections:
@@ -117,6 +111,21 @@ def rank_modules(
     ranked.sort(key=lambda module: module.layer)
     ranked.sort(key=lambda module: (getattr(module, first), getattr(module, second)), reverse=True)
     return ModuleRanking(tuple(ranked), by, unit, n_parameters(bare), model.name)
+
+
+def check_order(by: str, unit: str, part: str, projections: Sequence[str]) -> None:
+    """Refuse an unknown order, unit or part, and projections named for blocks.
+
+    Raises:
+        InputError: Names what is known.
+    """
+    if by not in ORDERS:
+        raise InputError(f"by={by!r}: use 'number' or 'density'.")
+    check_unit(unit)
+    if projections and unit == "block":
+        raise InputError("projections= names single projections: give unit='projection' too.")
+    if part not in MODULE_PARTS:
+        raise unknown("part of a layer", part, MODULE_PARTS)
 
 
 def grouped(known: Mapping[Place, Projection], unit: str) -> dict[Place, tuple[Projection, ...]]:

@@ -110,6 +110,11 @@ def test_a_study_ranks_the_unit_that_it_is_told(monkeypatch):
         assert study.metadata["unit"] == unit == seen[-1]
     with pytest.raises(InputError, match="unit='layer'"):
         compare_strategies(model, found_on(model), asked[:6], asked[9:], **options, unit="layer")
+    gates = rank_modules(found_on(model), model, unit="projection")
+    with pytest.raises(InputError, match="of the unit 'projection'"):
+        compare_strategies(
+            model, found_on(model), asked[:6], asked[9:], ranking=gates, unit="block", **options
+        )
 
 
 @pytest.mark.slow
