@@ -48,7 +48,7 @@ def test_blocks_are_counted_by_hand():
     assert list(held(own).items())[:3] == [
         (("mlp", 1), 3),
         (("attention", 0), 1),
-        (("attention", 1), 0),
+        (("mlp", 0), 0),  # of those with none, the lower layer
     ]
 
 
