@@ -97,7 +97,7 @@ def finetune(
     tuned = train(lens, task, folder=folder, **options, **given(training))
     if where is not None:
         told = {"folder": folder, "strategy": strategy, "task": table or asking.benchmark}
-        where.log("finetune", {**opened, **told, **given(training)})
+        where.log("finetune", {**opened, **told, **given(wanted, training)})
     result = tuned.result
     typer.echo(
         f"{strategy}: {result['trained_parameters']} of {result['total_parameters']} parameters "

@@ -27,6 +27,10 @@ class RankingFlags:
         str | None, typer.Option(help="Only this culture's neurons; all together if left out.")
     ] = None
     by: Annotated[str | None, typer.Option(help="number or density.")] = None
+    unit: Annotated[
+        str | None,
+        typer.Option(help="block: MLP or attention of a layer, as in CULNIG; or projection."),
+    ] = None
     part: Annotated[str | None, typer.Option(help="all, mlp or attention.")] = None
     parameter_share: Annotated[
         float | None, typer.Option(help="At most this share of all parameters; 0.10 as in CULNIG.")
@@ -56,7 +60,7 @@ def modules(
     for which in WHICH:
         number = given(parameter_share=wanted.parameter_share, seed=seed)
         chosen = choose_modules(ranking, which, **number)
-        names = ", ".join(f"{m.projection.name} {m.projection.layer}" for m in chosen.modules)
+        names = ", ".join(f"{module.name} {module.layer}" for module in chosen.modules)
         typer.echo(f"{which}: {chosen.share:.2%} of {chosen.total} parameters: {names}")
 
 
@@ -64,5 +68,5 @@ def ranked(found: NeuronSet, lens: LensModel, wanted: RankingFlags) -> ModuleRan
     """Rank modules as the options say."""
     from culture_lens.finetune import rank_modules
 
-    options = given(culture=wanted.whose, by=wanted.by, part=wanted.part)
+    options = given(culture=wanted.whose, by=wanted.by, unit=wanted.unit, part=wanted.part)
     return rank_modules(found, lens, **options)

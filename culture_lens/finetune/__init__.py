@@ -14,9 +14,9 @@ from culture_lens.finetune.modules import (
     ModuleRanking,
     RankedModule,
     choose_modules,
-    rank_modules,
 )
 from culture_lens.finetune.organism_study import organism_study
+from culture_lens.finetune.ranking import rank_modules
 from culture_lens.finetune.strategies import STRATEGIES
 from culture_lens.finetune.study import ForgettingStudy
 from culture_lens.finetune.training import FineTuned, finetune

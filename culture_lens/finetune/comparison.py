@@ -21,7 +21,13 @@ from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
 from culture_lens.finetune.examples import as_questions, untrained
 from culture_lens.finetune.lora import LORA_RANK
-from culture_lens.finetune.modules import PARAMETER_SHARE, ModuleRanking, rank_modules
+from culture_lens.finetune.modules import (
+    PARAMETER_SHARE,
+    ModuleRanking,
+    RankedModule,
+    check_unit,
+)
+from culture_lens.finetune.ranking import rank_modules
 from culture_lens.finetune.settings import TrainingOptions
 from culture_lens.finetune.strategies import DEFAULT_STRATEGIES, STRATEGIES, Known
 from culture_lens.finetune.study import ForgettingStudy
@@ -47,6 +53,7 @@ class StudyOptions(TrainingOptions, total=False):
     strategies: Sequence[str]
     seeds: Sequence[int]
     parameter_share: float
+    unit: str
     each: Mapping[str, Mapping[str, Any]]
     evaluation_batch_size: int
     too_long: TooLong
@@ -62,6 +69,7 @@ class StudyPlan:
         strategies: Names from ``STRATEGIES``.
         seeds: One training of each strategy per seed; at least 5 give useful intervals.
         parameter_share: The share of the parameters that ``top``, ``bottom`` and ``random`` train.
+        unit: What these choose from: ``"block"`` or ``"projection"``; see ``rank_modules``.
         lora_rank: The rank of ``lora``.
         each: Options of single strategies, such as ``{"lora": {"learning_rate": 1e-3}}``.
         evaluation_batch_size: Questions per forward when asking.
@@ -70,7 +78,7 @@ class StudyPlan:
         run: A run folder; finished trainings are kept and found again.
 
     Raises:
-        InputError: An unknown strategy, or no strategies or seeds.
+        InputError: An unknown strategy or unit, or no strategies or seeds.
 
     Example:
         >>> StudyPlan(strategies=("top", "all")).lora_rank
@@ -80,6 +88,7 @@ class StudyPlan:
     strategies: Sequence[str] = DEFAULT_STRATEGIES
     seeds: Sequence[int] = (0, 1, 2, 3, 4)
     parameter_share: float = PARAMETER_SHARE
+    unit: str = "block"
     lora_rank: int = LORA_RANK
     each: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     evaluation_batch_size: int = 16
@@ -94,6 +103,7 @@ class StudyPlan:
                 raise unknown("strategy", name, STRATEGIES)
         if not self.strategies or not self.seeds:
             raise InputError("a study needs at least one strategy and one seed.")
+        check_unit(self.unit)
 
     @property
     def asking(self) -> Running:
@@ -124,7 +134,7 @@ def compare_strategies(
             trained on, are left out; see ``unseen``.
         task_test: Questions of the task that are not trained; those that share a question group
             with one that is trained on are left out.
-        ranking: Modules in another order than that of ``rank_modules(found, model)``.
+        ranking: Modules in another order than that of ``rank_modules(found, model, unit=unit)``.
         scoring: How answers are read and trained.
         seen: Ask the questions that found the neurons too, with a warning.
         **options: Strategies, seeds, shares, run folder; see ``StudyPlan``. Learning rate, epochs
@@ -132,7 +142,8 @@ def compare_strategies(
 
     Raises:
         InputError: An unknown strategy or option, no seeds, questions of the test that are
-            trained on, or no questions left to ask.
+            trained on, no questions left to ask, or a ranking of another unit than the one asked
+            for.
 
     Example:
         ``compare_strategies(model, found, task, culture, task_test=test).summary()``
@@ -145,8 +156,10 @@ def compare_strategies(
         raise InputError(f"{len(both)} questions are in task and in task_test: give others.")
     trained = [*task, *kept_on(plan)]
     left = untrained(culture=unseen(found, culture, seen), task_test=task_test, trained=trained)
+    if ranking is not None and options.get("unit", ranking.unit) != ranking.unit:
+        raise InputError(f"ranking= is of the unit {ranking.unit!r}: leave unit= out.")
     known = Known(
-        rank_modules(found, model) if ranking is None else ranking,
+        rank_modules(found, model, unit=plan.unit) if ranking is None else ranking,
         found.union(),
         plan.parameter_share,
         plan.lora_rank,
@@ -264,7 +277,7 @@ class Study:
             ".parquet",
             name,
             seed,
-            [(m.projection.path, m.projection.start) for m in self.known.ranking.modules],
+            [places_of(module) for module in self.known.ranking.modules],
             sorted(self.known.neurons.members()),
             (self.known.parameter_share, self.known.lora_rank),
             [
@@ -289,9 +302,19 @@ class Study:
             "items": {name: len(questions) for name, questions in self.asked.items()},
             "trained_on": len(self.task),
             "parameter_share": self.plan.parameter_share,
+            "unit": self.known.ranking.unit,
             "lora_rank": self.plan.lora_rank,
             "scoring": self.scoring or self.model.scoring,
             "training": {k: v for k, v in training.items() if isinstance(v, (int, float, str))},
             "each": {name: {k: str(v) for k, v in own.items()} for name, own in each.items()},
             "versions": versions(),
         }
+
+
+def places_of(module: RankedModule) -> Any:
+    """Say where a module is, for the key of a training.
+
+    A single projection is not in a list, so that trainings kept by earlier versions are found.
+    """
+    places = [(projection.path, projection.start) for projection in module.projections]
+    return places[0] if len(places) == 1 else places

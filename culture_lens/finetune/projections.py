@@ -45,6 +45,8 @@ FUSED = {
 }
 """Fused modules -> their projections, in the order of their outputs."""
 MLP, ATTENTION = ("gate", "up", "down"), ("q", "k", "v", "o")
+BLOCK_OF = {**dict.fromkeys(MLP, "mlp"), **dict.fromkeys(ATTENTION, "attention")}
+"""Projection -> the block of a layer that it is a part of."""
 PROJECTION_OF = {
     "act": "gate",
     "gate": "gate",
@@ -139,6 +141,17 @@ def projection_of(site: str) -> str:
         ('gate', 'decoder.down')
     """
     return site[: len(site) - len(part_of(site))] + PROJECTION_OF[part_of(site)]
+
+
+def block_of(projection: str) -> str:
+    """Name the block of a layer that a projection is a part of.
+
+    Example:
+        >>> block_of("up"), block_of("cross.o")
+        ('mlp', 'cross.attention')
+    """
+    part = part_of(projection)
+    return projection[: len(projection) - len(part)] + BLOCK_OF[part]
 
 
 def blocks_in(plain: Any) -> Iterator[tuple[str, int, str, Any, tuple[str, ...]]]:

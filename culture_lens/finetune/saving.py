@@ -130,7 +130,7 @@ def card(record: Mapping[str, Any]) -> str:
             "",
             "## Modules trained",
             "",
-            "| module | projection | layer | outputs | neurons of the culture |",
+            "| path | projection | layer | outputs | neurons of its module |",
             "|---|---|---|---|---|",
         ]
         lines += [

@@ -86,7 +86,8 @@ class Job:
         examples: The task.
         reference: Examples on which the activations of kept neurons are compared; the task's own
             where there are none.
-        chosen: The projections to train with the neurons they hold; None for the whole model.
+        chosen: The projections to train with the neurons of their modules; None for the whole
+            model.
         neurons: The neurons given as ``protect``, ``only`` and ``keep``.
     """
 
@@ -269,7 +270,7 @@ def open_for_training(
 
 
 def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
-    """List the projections to train with the neurons they hold; nothing for the whole model.
+    """List the projections to train with the neurons of their modules; None for the whole model.
 
     Raises:
         InputError: No modules, or something else.
@@ -281,7 +282,7 @@ def chosen_modules(modules: Modules) -> list[tuple[Projection, int]] | None:
     given = modules.modules if isinstance(modules, ModuleChoice) else list(modules)
     if not given or not all(isinstance(module, RankedModule) for module in given):
         raise InputError("modules= needs at least one module: give what choose_modules gave.")
-    return [(module.projection, module.neurons) for module in given]
+    return [(held, module.neurons) for module in given for held in module.projections]
 
 
 def wrapped(plain: Any, lens: LensModel, where: Path | None) -> LensModel:

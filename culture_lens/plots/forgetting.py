@@ -76,11 +76,12 @@ def forgetting_chart(study: ForgettingStudy) -> go.Figure:
     known = study.metadata
     items = known.get("items", {})
     share = known.get("parameter_share")
+    unit = known.get("unit", "projection")  # all that there was before it was recorded
     parts = [
         str(known.get("model") or "model not recorded").rstrip("/").rsplit("/", 1)[-1],
         f"task: {known.get('task') or 'not recorded'}, {items.get(TASK_SET, '?')} items",
         f"culture: {known.get('benchmark') or 'not recorded'}, {items.get(CULTURE_SET, '?')} items",
-        "" if share is None else f"modules up to {100 * share:g}% of the parameters",
+        "" if share is None else f"{unit}s up to {100 * share:g}% of the parameters",
         f"{len(study.seeds)} seeds",
         f"crosses: {CONFIDENCE_LEVEL:.0%} t intervals over seeds",
     ]

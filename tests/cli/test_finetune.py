@@ -44,9 +44,13 @@ def run_folder(tmp_path, monkeypatch):
 def test_modules_command(run_folder):
     done = runner.invoke(app(), ["modules", "--run", str(run_folder / "run"), "--part", "mlp"])
     assert done.exit_code == 0, done.output
-    assert "gate" in done.output and "k_proj" not in done.output
-    top = next(line for line in done.output.splitlines() if line.startswith("top:"))
-    assert re.search(r"top: \d\.\d\d% of \d+ parameters: gate 1", top)
+    assert "model.layers.1.mlp" in done.output and "self_attn" not in done.output
+    assert re.search(r"top: \d\.\d\d% of \d+ parameters: mlp 1\n", done.output)
+    words = ["modules", "--run", str(run_folder / "run"), "--unit", "projection"]
+    done = runner.invoke(app(), words)
+    assert re.search(r"top: \d\.\d\d% of \d+ parameters: gate 1, k 1", done.output), done.output
+    done = runner.invoke(app(), [*words[:-1], "layer"])
+    assert isinstance(done.exception, InputError) and "'block'" in str(done.exception)
     none = runner.invoke(app(), ["modules", "--run", str(run_folder)])
     assert isinstance(none.exception, InputError)
 
@@ -58,12 +62,14 @@ def test_finetune_command(run_folder):
     folder = run_folder / "tuned"
     words = ["finetune", str(folder), "--run", str(run_folder / "run"), "--table", str(table)]
     words += ["--scoring", "letter", "--max-steps", "2", "--strategy", "bottom"]
+    words += ["--unit", "projection"]
     done = runner.invoke(app(), words)
     assert done.exit_code == 0, done.output
     assert "bottom:" in done.output and "2 steps" in done.output
     assert cl.load_model(folder).fingerprint != of("llama").fingerprint
-    assert Run.open(run_folder / "run").steps()[-1]["options"]["strategy"] == "bottom"
-    alone = ["finetune", str(run_folder / "b"), "--run", str(run_folder / "none"), *words[4:-1]]
+    options = Run.open(run_folder / "run").steps()[-1]["options"]
+    assert (options["strategy"], options["unit"]) == ("bottom", "projection")
+    alone = ["finetune", str(run_folder / "b"), "--run", str(run_folder / "none"), *words[4:-3]]
     done = runner.invoke(app(), [*alone, "all"])
     assert done.exit_code == 0, done.output
     assert "(100.00%)" in done.output and not (run_folder / "none").exists()

@@ -71,7 +71,7 @@ def bridged_weight(model, site, layer):
 
 def test_ranking_counts_neurons_by_hand():
     model = of("llama")
-    ranking = rank_modules(found_on(model), model)
+    ranking = rank_modules(found_on(model), model, unit="projection")
     table = ranking.to_pandas()
     # Both cultures: gate 1 has 0, 1, 2, 40, 47; q, k, v have three in layer 1; layer 0 one each,
     # v there two. Of 48 gate neurons, 32 of q, and 16 of k and v.
@@ -87,19 +87,21 @@ def test_ranking_counts_neurons_by_hand():
     assert table["density"].iloc[0] == 5 / 48
     assert ranking.total == sum(p.numel() for p in reference("llama").parameters())
     assert table["share"].iloc[0] == 48 * 32 / ranking.total
-    by_density = rank_modules(found_on(model), model, by="density").to_pandas()
+    by_density = rank_modules(found_on(model), model, unit="projection", by="density").to_pandas()
     assert by_density["projection"].tolist()[:2] == ["k", "v"]
-    own = rank_modules(found_on(model), model, culture="Mexico").to_pandas()
+    own = rank_modules(found_on(model), model, unit="projection", culture="Mexico").to_pandas()
     assert own["neurons"].tolist()[:3] == [3, 1, 0]
 
 
 def test_attention_and_mlp_apart():
     model = of("llama")
     found = found_on(model)
-    mlp = rank_modules(found, model, part="mlp").to_pandas()
-    attention = rank_modules(found, model, part="attention").to_pandas()
+    mlp = rank_modules(found, model, unit="projection", part="mlp").to_pandas()
+    attention = rank_modules(found, model, unit="projection", part="attention").to_pandas()
     assert set(mlp["projection"]) == {"gate"} and set(attention["projection"]) == {"q", "k", "v"}
-    more = rank_modules(found, model, part="mlp", projections=("gate", "up", "down")).to_pandas()
+    more = rank_modules(
+        found, model, unit="projection", part="mlp", projections=("gate", "up", "down")
+    ).to_pandas()
     assert set(more["projection"]) == {"gate", "up", "down"}
     assert more[more["projection"] != "gate"]["neurons"].sum() == 0
 
@@ -108,14 +110,14 @@ def test_sites_belong_to_the_projection_that_makes_or_reads_them():
     model = of("llama")
     shapes = {site: model.shape(site) for site in ("act", "gate", "post", "z")}
     neurons = Neurons.of({"act": [(0, 1)], "gate": [(0, 1)], "post": [(2, 0)], "z": [(1, 5)]})
-    ranking = rank_modules(NeuronSet({"a": neurons}, shapes), model)
-    held = {(m.projection.name, m.projection.layer): m.neurons for m in ranking.modules}
+    ranking = rank_modules(NeuronSet({"a": neurons}, shapes), model, unit="projection")
+    held = {(m.name, m.layer): m.neurons for m in ranking.modules}
     assert {place: n for place, n in held.items() if n} == {
         ("gate", 0): 1,  # one neuron, at act and at gate
         ("down", 2): 1,
         ("o", 1): 1,
     }
-    assert next(m.width for m in ranking.modules if m.projection.name == "down") == 48
+    assert next(m.width for m in ranking.modules if m.name == "down") == 48
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -137,14 +139,14 @@ def test_parameters_are_counted_exactly(name):
 
 def test_the_share_is_held_and_filled_in_order():
     model = of("llama")
-    ranking = rank_modules(found_on(model), model)
+    ranking = rank_modules(found_on(model), model, unit="projection")
     for share in (0.05, 0.10, 0.3, 1.0):
         top = choose_modules(ranking, "top", parameter_share=share)
         n = len(top.modules)
         assert top.modules == ranking.modules[:n]
         assert top.share <= share
         if n < len(ranking.modules):
-            following = ranking.modules[n].projection.parameters
+            following = ranking.modules[n].parameters
             assert top.parameters + following > share * ranking.total
         bottom = choose_modules(ranking, "bottom", parameter_share=share)
         assert bottom.modules == ranking.modules[::-1][: len(bottom.modules)]
@@ -153,18 +155,18 @@ def test_the_share_is_held_and_filled_in_order():
 
 def test_random_modules_follow_from_the_seed():
     model = of("llama")
-    ranking = rank_modules(found_on(model), model)
+    ranking = rank_modules(found_on(model), model, unit="projection")
     drawn = [choose_modules(ranking, "random", seed=seed).modules for seed in range(20)]
     assert drawn[3] == choose_modules(ranking, "random", seed=3).modules
-    assert len({tuple(m.projection.path for m in modules) for modules in drawn}) > 10
-    by_density = rank_modules(found_on(model), model, by="density")
+    assert len({tuple(m.path for m in modules) for modules in drawn}) > 10
+    by_density = rank_modules(found_on(model), model, unit="projection", by="density")
     again = choose_modules(by_density, "random", seed=3).modules
-    assert [m.projection for m in again] == [m.projection for m in drawn[3]]
+    assert [m.projections for m in again] == [m.projections for m in drawn[3]]
 
 
 def test_bad_choices():
     model = of("llama")
-    ranking = rank_modules(found_on(model), model)
+    ranking = rank_modules(found_on(model), model, unit="projection")
     for share in (0.0, -0.1, 1.01):
         with pytest.raises(InputError, match="above 0 and at most 1"):
             choose_modules(ranking, parameter_share=share)
@@ -178,9 +180,9 @@ def test_bad_choices():
     with pytest.raises(InputError, match="part of a layer"):
         rank_modules(found, model, part="mpl")
     with pytest.raises(InputError, match="projection of this model 'gait'"):
-        rank_modules(found, model, projections=("gait",))
+        rank_modules(found, model, unit="projection", projections=("gait",))
     with pytest.raises(InputError, match="none of the projections"):
-        rank_modules(found, model, part="attention", projections=("gate",))
+        rank_modules(found, model, unit="projection", part="attention", projections=("gate",))
     with pytest.raises(InputError, match="culture"):
         rank_modules(found, model, culture="Peru")
     wide = NeuronSet(found.neurons, {"gate": (3, 49)})

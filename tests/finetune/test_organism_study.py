@@ -36,11 +36,10 @@ def test_on_the_organism():
     )  # fmt: skip
     model = cl.load_model("organism")
     ranking = rank_modules(planted(load_truth(), model), model)
-    top = choose_modules(ranking, "top")
-    assert {(m.projection.name, m.projection.layer) for m in top.modules} == {
-        ("gate", 1),
-        ("gate", 2),
-    }
+    top = choose_modules(ranking, "top", parameter_share=0.12)
+    assert [(m.name, m.layer) for m in top.modules] == [("mlp", 1)]  # layer 2 has as many
+    gates = choose_modules(rank_modules(planted(load_truth(), model), model, unit="projection"))
+    assert [(m.name, m.layer) for m in gates.modules] == [("gate", 1), ("gate", 2)]
     assert study.summary().loc["top", "trained_share"] == top.share
     assert study.one("all", 1).estimate(metric="before").value > 0.9
     assert study.one("all", 1).estimate("task", metric="before").value < 0.45

@@ -68,6 +68,11 @@ def test_what_lies_in_the_folder(tmp_path):
     record = json.loads((folder / "finetune.json").read_text())
     assert record["settings"]["questions"] == 16
     assert record["result"]["trained_parameters"] == top_modules(model).parameters
+    # As earlier versions wrote it, so that their folders are found again.
+    assert record["settings"]["modules"][0] == {
+        "name": "gate", "layer": 1, "path": "model.layers.1.mlp.gate_proj", "start": 0, "stop": 48,
+        "outputs": 48, "inputs": 32, "parameters": 48 * 32, "neurons": 5,
+    }  # fmt: skip
     text = (folder / "README.md").read_text()
     for told in ("tiny-llama", "model.layers.1.mlp.gate_proj", "learning rate | 0.01", "licence"):
         assert told in text

@@ -26,18 +26,18 @@ def test_three_steps_on_mrpc(smollm2, tmp_path):
     culture = cl.load_benchmark("everyday")[:4]
     neurons = Neurons.of({"gate": [(3, 7), (3, 8)], "v": [(29, 0)]})
     shapes = {site: smollm2.shape(site) for site in ("gate", "q", "k", "v")}
-    ranking = rank_modules(NeuronSet({"general": neurons}, shapes), smollm2)
+    ranking = rank_modules(NeuronSet({"general": neurons}, shapes), smollm2, unit="projection")
     top = choose_modules(ranking, "top", parameter_share=0.01)
     # 134,515,008 parameters, the embeddings once. Behind the two modules with neurons comes the
     # first without; its own next would exceed 1%.
     assert ranking.total == 134_515_008
-    assert [m.projection.parameters for m in top.modules] == [576 * 1536, 576 * 192, 576 * 576]
+    assert [m.parameters for m in top.modules] == [576 * 1536, 576 * 192, 576 * 576]
     tuned = finetune(
         smollm2, task, top, epochs=3.0, learning_rate=1e-4, folder=tmp_path / "m", progress=False
     )
     before, after = weights(plain_copy(smollm2)), weights(plain_copy(tuned.model))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert moved == {f"{m.projection.path}.weight" for m in top.modules}
+    assert moved == {f"{m.path}.weight" for m in top.modules}
     asked = {"task": test, "culture": culture}
     base, then = (
         {name: cl.evaluate(m, qs, progress=False) for name, qs in asked.items()}

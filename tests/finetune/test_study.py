@@ -16,8 +16,11 @@ from culture_lens.finetune import (
     organism_study,
     rank_modules,
 )
+from culture_lens.finetune.comparison import Study, StudyPlan
 from culture_lens.finetune.strategies import Known
 from culture_lens.finetune.study import joined
+from culture_lens.models.pieces import piece_of
+from culture_lens.storage.runs import Run
 from tests.helpers.finetune import found_on, of
 from tests.helpers.forgetting import study_by_hand
 from tests.helpers.marks import quiet
@@ -68,6 +71,50 @@ def test_strategies_choose_what_they_say():
     assert options["protected"] == {"protect": known.neurons}
     assert options["only"] == {"only": known.neurons}
     assert options["kept"] == {"keep": known.neurons}
+
+
+def test_trainings_of_earlier_versions_are_found_and_blocks_are_kept_apart(tmp_path):
+    """Earlier versions keyed a training by the list of its ranking's projections."""
+    model, asked = of("llama"), toy_questions()
+    found, plan = found_on(model), StudyPlan(run=tmp_path)
+    places = {}
+    for unit, projections in (("projection", ("gate", "up", "down")), ("block", ())):
+        ranking = rank_modules(found, model, unit=unit, part="mlp", projections=projections)
+        known = Known(ranking, found.union(), 0.1, 8)
+        study = Study(model, known, asked[:6], asked[6:9], asked[9:], "letter", plan)
+        places[unit] = study.place("top", 1, {"max_steps": 2})
+    stem = "model.layers.{}.mlp.{}_proj"
+    order = [(1, "gate"), (0, "gate"), (0, "up"), (0, "down"), (1, "up"), (1, "down")]
+    order += [(2, "gate"), (2, "up"), (2, "down")]
+    earlier = piece_of(
+        model, Run.open(tmp_path), "forgetting", ".parquet", "top", 1,
+        [(stem.format(*one), 0) for one in order],
+        sorted(found.union().members()),
+        (0.1, 8),
+        [(q.id, q.text, q.options, q.answer) for q in asked],
+        ("letter", "error"),
+        {"max_steps": 2},
+    )  # fmt: skip
+    assert places["projection"] == earlier != places["block"]
+
+
+def test_a_study_ranks_the_unit_that_it_is_told(monkeypatch):
+    model, asked, seen = of("llama"), toy_questions(), []
+    monkeypatch.setattr(Study, "ask", lambda study, lens: seen.append(study.known.ranking.unit))
+    monkeypatch.setattr(Study, "records", lambda *given: pd.DataFrame({"strategy": ["top"]}))
+    options = {"task_test": asked[6:9], "strategies": ["top"], "seeds": [0], "progress": False}
+    for wanted, unit in (({}, "block"), ({"unit": "projection"}, "projection")):
+        study = compare_strategies(
+            model, found_on(model), asked[:6], asked[9:], **options, **wanted
+        )
+        assert study.metadata["unit"] == unit == seen[-1]
+    with pytest.raises(InputError, match="unit='layer'"):
+        compare_strategies(model, found_on(model), asked[:6], asked[9:], **options, unit="layer")
+    gates = rank_modules(found_on(model), model, unit="projection")
+    with pytest.raises(InputError, match="of the unit 'projection'"):
+        compare_strategies(
+            model, found_on(model), asked[:6], asked[9:], ranking=gates, unit="block", **options
+        )
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def may_change(plain, modules):
     """Independent of the masks: for each parameter, the entries inside the chosen projections."""
     inside = {name: torch.zeros_like(p, dtype=torch.bool) for name, p in plain.named_parameters()}
     for module in modules:
-        place = module.projection
+        (place,) = module.projections
         for leaf in ("weight", "bias"):
             name = f"{place.path}.{leaf}"
             if name in inside:
@@ -58,12 +58,12 @@ def test_outside_the_modules_nothing_changes_and_inside_it_does(name):
     after_plain = plain_copy(tuned.model)
     inside = may_change(after_plain, modules)
     moved = check_only_inside_moved(before, weights(after_plain), inside, every=False)
-    n = sum(module.projection.parameters for module in modules)
+    n = sum(module.parameters for module in modules)
     assert tuned.result["trained_parameters"] == n == sum(int(m.sum()) for m in inside.values())
     # Keys' and ReLU's own: what gets no gradient at all does not move; most does.
     assert moved > 0.5 * n
     for module in modules:
-        path = f"{module.projection.path}.weight"
+        path = f"{module.path}.weight"
         assert (before[path] != after_plain.get_parameter(path))[inside[path]].any(), path
     assert all(torch.equal(before[k], v) for k, v in weights(plain_copy(model)).items())
 
@@ -79,12 +79,9 @@ def test_lora_changes_the_chosen_modules_only(name):
     assert before.keys() == after.keys()
     inside = may_change(after_plain, modules)
     for module in modules:  # LoRA has no bias
-        inside.pop(f"{module.projection.path}.bias", None)
+        inside.pop(f"{module.path}.bias", None)
     check_only_inside_moved(before, after, inside)
-    change = (
-        after[modules[0].projection.path + ".weight"]
-        - before[modules[0].projection.path + ".weight"]
-    )
+    change = after[modules[0].path + ".weight"] - before[modules[0].path + ".weight"]
     assert torch.linalg.matrix_rank(change, tol=1e-5) == 2
 
 

@@ -81,8 +81,9 @@ def three_modules(model):
     places = projections_of(model, plain_copy(model))
     stem = "encoder." if ("encoder.gate", 1) in places else ""
     wanted = [(f"{stem}gate", 1), (f"{stem}q", 1), (f"{stem}v", 0)]
-    return [RankedModule(places[place], 1, places[place].width) for place in wanted]
+    return [RankedModule(place[0], (places[place],), 1, places[place].width) for place in wanted]
 
 
 def top_modules(model):
-    return choose_modules(rank_modules(found_on(model), model), "top", parameter_share=0.1)
+    ranking = rank_modules(found_on(model), model, unit="projection")
+    return choose_modules(ranking, "top", parameter_share=0.1)

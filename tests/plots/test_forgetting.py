@@ -2,7 +2,7 @@
 
 import pytest
 
-from culture_lens.finetune import STRATEGIES
+from culture_lens.finetune import STRATEGIES, ForgettingStudy
 from culture_lens.plots.forgetting import forgetting_chart
 from tests.helpers.forgetting import study_by_hand
 
@@ -18,6 +18,10 @@ def test_the_chart_shows_every_training_and_the_means():
     low, high = figure.layout.xaxis.range
     assert low < 0.5 - 1.2421 and high > 0.5 + 1.2421
     assert "3 seeds" in figure.layout.title.subtitle.text
+    told = {"parameter_share": 0.1}  # with no unit: a study of an earlier version
+    for metadata, words in ((told, "projections up to 10%"), ({**told, "unit": "block"}, "blocks")):
+        drawn = forgetting_chart(ForgettingStudy(study.frame, metadata))
+        assert words in drawn.layout.title.subtitle.text
     assert len({t.marker.symbol for t in means.values()}) == 2
     looks = {(t.marker.color, t.marker.symbol) for t in points.values()}
     assert len(looks) == 2 and "seed 1" in points["top"].hovertext[1]
