@@ -52,11 +52,11 @@ def evaluate(
     if neurons is not None and ablate is not None:
         chosen = NeuronSet.load(neurons, lens)[ablate]
     options = given(running, value=value, scoring=scoring)
+    name = f"{questions[0].benchmark}-{ablate or 'unmodified'}"
+    place = folder.named("evaluations", name, ".parquet")
     folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate})
     result = run_evaluation(lens, questions, chosen, run=folder, **options)
-    name = f"{questions[0].benchmark}-{ablate or 'unmodified'}"
-    where = result.to_parquet(folder.named("evaluations", name, ".parquet"))
-    typer.echo(f"{where}")
+    typer.echo(f"{result.to_parquet(place)}")
     typer.echo(f"all: {result.accuracy()}  (chance {result.chance():.3f})")
     for label, estimate in result.by().items():
         typer.echo(f"  {label}: {estimate}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -73,10 +75,16 @@ def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
     }
 
 
+def write_figure(figure: Figure, where: Path) -> None:
+    """Write a figure as HTML, and plotly.js once beside all of them."""
+    figure.write_html(where, include_plotlyjs="directory")
+
+
 def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:
     """Write figures as HTML files into the folder `figures` of a run, and print their paths."""
+    from culture_lens.storage.files import write_whole
+
     for name, figure in figures.items():
         where = folder.named("figures", name, ".html")
-        where.parent.mkdir(parents=True, exist_ok=True)
-        figure.write_html(where, include_plotlyjs="directory")
+        write_whole(where, partial(write_figure, figure))
         typer.echo(str(where))

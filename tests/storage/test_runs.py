@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.find import summarise
@@ -237,15 +237,54 @@ def test_changed_settings_are_never_summarised_from_old_shards(tmp_path, model, 
     assert torch.equal(found.tokens, fresh.tokens) and found.sums.keys() == fresh.sums.keys()
 
 
-def test_a_damaged_piece_says_so(tmp_path, model):
-    summarise(model, toy_questions(), progress=False, run=tmp_path)
-    evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
+def test_a_damaged_piece_is_made_again_and_said(tmp_path, calls, model):
+    def both():
+        summary = summarise(model, toy_questions(), progress=False, run=tmp_path)
+        return summary, records(evaluate(model, toy_questions(), run=tmp_path, **LETTERS).frame)
+
+    forwards, (summary, answered) = calls.during(both)
     for piece in (tmp_path / "pieces").iterdir():
         piece.write_bytes(piece.read_bytes()[:-30])
-    with pytest.raises(InputError, match="statistics-.* is damaged"):
-        summarise(model, toy_questions(), progress=False, run=tmp_path)
-    with pytest.raises(InputError, match="records-.*damaged"):
-        evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
+    with (
+        pytest.warns(CultureLensWarning, match="statistics-.* is damaged.*made again"),
+        pytest.warns(CultureLensWarning, match="records-.* damaged.*made again"),
+    ):
+        repeated, (again, answered_again) = calls.during(both)
+    assert repeated == forwards and torch.equal(again.counts["act"], summary.counts["act"])
+    pd.testing.assert_frame_equal(answered_again, answered)
+    assert calls.during(both)[0] == 0
+
+
+def test_a_swapped_or_foreign_piece_is_made_again(tmp_path, calls, model):
+    """Whole files, with hashes that are right, in the place of others."""
+    asked = toy_questions()
+
+    def both():
+        first = evaluate(model, asked[:8], run=tmp_path, **LETTERS).frame
+        return records(first), records(evaluate(model, asked[8:], run=tmp_path, **LETTERS).frame)
+
+    forwards, (first, second) = calls.during(both)
+    one, other = (tmp_path / "pieces").iterdir()
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+    with pytest.warns(CultureLensWarning, match="was saved under 'records-"):
+        again, (found, found_second) = calls.during(both)
+    assert again == forwards
+    pd.testing.assert_frame_equal(found, first)
+    pd.testing.assert_frame_equal(found_second, second)
+
+    summary = summarise(model, asked, progress=False, run=tmp_path)
+    summarise(model, asked[:12], progress=False, run=tmp_path)
+    pieces = sorted((tmp_path / "pieces").glob("statistics-*"))
+    pieces[0].write_bytes(pieces[1].read_bytes())
+    with pytest.warns(CultureLensWarning, match="was saved as 'statistics-"):
+        for some in (asked, asked[:12]):
+            found = summarise(model, some, progress=False, run=tmp_path)
+            assert int(found.items.sum()) == len(some)
+    assert torch.equal(
+        summarise(model, asked, progress=False, run=tmp_path).counts["act"], summary.counts["act"]
+    )
 
 
 @pytest.mark.slow
