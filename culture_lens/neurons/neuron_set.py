@@ -192,7 +192,13 @@ class NeuronSet:
                 "model, or find the neurons again. (If it is one and the same model under "
                 "another name, replace the 'model' entry of the metadata.)"
             )
-        if self.metadata.get("weights", model.fingerprint) != model.fingerprint:
+        found_with = self.metadata.get("weights")
+        if found_with and len(found_with) < len(model.fingerprint):
+            warn(
+                "these neurons were found with version 0.1.0, which hashed a sample of the "
+                f"weights: whether those of {model.name!r} are the same cannot be told."
+            )
+        elif found_with and found_with != model.fingerprint:
             warn(
                 f"the weights of {model.name!r} differ from those that the neurons were found on: "
                 "another dtype or revision, or a model that was trained further."

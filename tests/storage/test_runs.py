@@ -307,6 +307,43 @@ def test_other_weights_under_the_same_name_are_another_model(tmp_path):
         assert kept["p_gold"].tolist() != other["p_gold"].tolist()
 
 
+def zeroed(weight):
+    weight.data.zero_()
+
+
+def one_value(weight):
+    with torch.no_grad():
+        weight[1, 1] += 5
+
+
+@pytest.mark.parametrize("change", [zeroed, one_value])
+def test_weights_changed_in_place_are_another_model(tmp_path, change):
+    """Under the same name, in the same process, after the fingerprint was taken."""
+    model = load_model("m", hf_model=tiny_model("llama"), tokenizer=tiny_tokenizer("llama"))
+    before = evaluate(model, toy_questions(), run=tmp_path, **LETTERS).frame["p_gold"].tolist()
+    layer = model.bridge.blocks[1].mlp
+    weight = next(p for name, p in layer.named_parameters() if "down" in name or "out" in name)
+    kept = weight.detach().clone()
+    change(weight)
+    found = evaluate(model, toy_questions(), run=tmp_path, **LETTERS).frame["p_gold"].tolist()
+    fresh = evaluate(model, toy_questions(), **LETTERS).frame["p_gold"].tolist()
+    assert found == fresh != before
+    weight.data.copy_(kept)
+    again = evaluate(model, toy_questions(), run=tmp_path, **LETTERS).frame["p_gold"].tolist()
+    assert again == before
+
+
+def test_results_under_a_hook_of_plain_torch_are_not_kept_nor_found(tmp_path):
+    model = load_model("m", hf_model=tiny_model("llama"), tokenizer=tiny_tokenizer("llama"))
+    evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
+    layer = model.bridge.original_model.get_submodule("model.layers.1._original_component.mlp")
+    handle = layer.register_forward_hook(lambda *_: None)
+    with pytest.raises(InputError, match="the torch hook .* is attached to model.layers.1.mlp"):
+        evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
+    handle.remove()
+    evaluate(model, toy_questions(), run=tmp_path, **LETTERS)
+
+
 def test_results_under_hooks_are_not_kept_nor_found(tmp_path, model):
     """Records of the unmodified model must not be taken for those of one with ablated neurons."""
     options = {"questions": toy_questions(), "progress": False}
