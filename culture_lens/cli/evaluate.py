@@ -18,6 +18,7 @@ from culture_lens.cli.options import (
     RunFolder,
     RunningFlags,
     ScoringFlag,
+    with_value,
 )
 from culture_lens.errors import InputError
 
@@ -52,7 +53,7 @@ def evaluate(
     if neurons is not None and ablate is not None:
         chosen = NeuronSet.load(neurons, lens)[ablate]
     options = given(running, value=value, scoring=scoring)
-    name = f"{questions[0].benchmark}-{ablate or 'unmodified'}"
+    name = with_value(f"{questions[0].benchmark}-{ablate or 'unmodified'}", value)
     place = folder.named("evaluations", name, ".parquet")
     folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate})
     result = run_evaluation(lens, questions, chosen, run=folder, **options)

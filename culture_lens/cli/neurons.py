@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.cli.loading import check_names, open_model, recalled
-from culture_lens.cli.options import LoadingFlags, OneMaskFlags
+from culture_lens.cli.options import LoadingFlags, OneMaskFlags, with_value
 from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def open_masked(
     label, neurons = "unmodified", None
     if mask is not None:
         mask.check_model(lens)
-        (label,) = mask
-        neurons = mask[label]
+        (name,) = mask
+        label, neurons = with_value(name, wanted.value), mask[name]
     return MaskedModel(Run.open(run), options, lens, questions, label, neurons)
 
 

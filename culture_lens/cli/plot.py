@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from culture_lens.cli.loading import say
 from culture_lens.cli.options import DEFAULT_RUN, RunFolder
 from culture_lens.errors import InputError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from culture_lens.experiments.comparison import Comparison
+    from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.storage.runs import Run
 
 
@@ -35,18 +37,25 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
 
     folder = Run.open(run, create=False)
     figures = {}
-    for name in folder.names("neurons", ".safetensors"):
-        found = NeuronSet.load(folder.named("neurons", name, ".safetensors"))
+    sets = {
+        name: NeuronSet.load(folder.named("neurons", name, ".safetensors"))
+        for name in folder.names("neurons", ".safetensors")
+    }
+    for name, found in sets.items():
         figures[f"{name}-layers"] = plots.layer_heatmap(found)
         if len(found) > 1:
             figures[f"{name}-overlap"] = plots.overlap_heatmap(found)
     for name in folder.names("matrix", ".parquet"):
         matrix = AblationMatrix.from_parquet(folder.named("matrix", name, ".parquet"))
+        if not belongs("matrix", name, matrix.metadata, sets):
+            continue
         figures[f"{name}-ablation"] = plots.ablation_heatmap(matrix)
         if matrix.has_metrics:
             figures[f"{name}-self-cross"] = plots.self_cross_chart(matrix)
     for name in folder.names("predicted", ".parquet"):
         predicted = PredictedMatrix.from_parquet(folder.named("predicted", name, ".parquet"))
+        if not belongs("predicted", name, predicted.metadata, sets):
+            continue
         figures[f"{name}-predicted"] = plots.predicted_heatmap(predicted)
     for name in folder.names("fidelity", ".parquet"):
         held = Fidelity.from_parquet(folder.named("fidelity", name, ".parquet"))
@@ -63,6 +72,21 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
     if not figures:
         raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
     write_figures(folder, figures)
+
+
+def belongs(
+    kind: str, name: str, metadata: Mapping[str, Any], sets: Mapping[str, NeuronSet]
+) -> bool:
+    """Say whether a result is of the neurons of its name; print a note where it is not."""
+    from culture_lens.experiments.belonging import is_of
+
+    if name not in sets or is_of(metadata, sets[name]):
+        return True
+    say(
+        f"note: {kind}/{name}.parquet is of other neurons than neurons/{name}.safetensors and is "
+        "not drawn: ablate them again."
+    )
+    return False
 
 
 def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:

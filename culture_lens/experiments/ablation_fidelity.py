@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError, warn
 from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.conditions import FOUND, UNMODIFIED
 from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.fidelity_units import (
@@ -65,6 +66,11 @@ def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidel
                 f"prediction and matrix differ in {fact} ({mine} and {theirs}): make both with one "
                 "model and the same neurons."
             )
+    sets = {result.metadata.get(NEURON_SET) for result in (predicted, matrix)} - {None}
+    if len(sets) > 1:
+        raise InputError(
+            "prediction and matrix are of other neurons, though of as many: make both of one set."
+        )
     if len(frame) != len(predicted.frame):
         raise InputError(
             f"only {len(frame)} of {len(predicted.frame)} predicted records have a measured one: "

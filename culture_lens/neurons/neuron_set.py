@@ -18,6 +18,7 @@ from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.storage.files import load_tensors, save_tensors
+from culture_lens.storage.hashing import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,24 @@ class NeuronSet:
     def method(self) -> str:
         """The selector that found the neurons, or an empty string."""
         return str(self.metadata.get("selector", ""))
+
+    @property
+    def content(self) -> str:
+        """A hash of every culture's neurons and their means: all that an ablation depends on.
+
+        Neither scores and metadata nor the order of the cultures change it.
+
+        Example:
+            ``matrix.metadata["neuron_set"] == found.content``
+        """
+        held = {
+            f"{culture}.{kind}.{site}": values
+            for culture, neurons in self.neurons.items()
+            for kind in ("places", "means")
+            for site, values in getattr(neurons, kind).items()
+            if len(values)
+        }
+        return content_hash(held, {"cultures": sorted(self.neurons)})[:32]
 
     def __getitem__(self, culture: str) -> Neurons:
         """Give one culture's neurons.

@@ -20,7 +20,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import percent
 from culture_lens.report.figures import compare, draw, draw_predictions, draw_transfers
 from culture_lens.report.findings import evidence, neuron_table
-from culture_lens.report.results import Results, first_metadata, load_results
+from culture_lens.report.results import Results, first_metadata, load_results, other_neurons
 from culture_lens.report.sentences import join
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL
 from culture_lens.storage.files import write_whole
@@ -89,7 +89,11 @@ def report_context(run: Run | str | Path) -> dict[str, Any]:
 
 def lay_out(run: Run, results: Results) -> dict[str, Any]:
     """Give what the page says, from results already read."""
-    selectors = [describe(name, found, matrix) for name, (found, matrix) in results.items()]
+    held = run.names("matrix", ".parquet")
+    selectors = [
+        describe(name, found, matrix, left_out=matrix is None and name in held)
+        for name, (found, matrix) in results.items()
+    ]
     cautions: dict[str, list[str]] = {}
     for selector in selectors:
         for caution in selector["cautions"]:
@@ -136,7 +140,8 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
         return text + "They have not been ablated yet, so their effects are not known."
     frame = matrices[0].frame
     base = frame[frame["condition"] == UNMODIFIED]
-    value = metadata.get("value")
+    values = {str(matrix.metadata["value"]) for matrix in matrices if matrix.metadata.get("value")}
+    value = " or ".join(sorted(values, reverse=True))
     return text + (
         f"Then each culture’s neurons were ablated{f' (set to {value})' if value else ''} in "
         f"turn, and the model was asked {len(base)} questions about "
@@ -148,14 +153,19 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
     )
 
 
-def describe(name: str, found: NeuronSet | None, matrix: AblationMatrix | None) -> dict[str, Any]:
-    """Give what is known of one selector."""
+def describe(
+    name: str, found: NeuronSet | None, matrix: AblationMatrix | None, *, left_out: bool = False
+) -> dict[str, Any]:
+    """Give what is known of one selector; ``left_out`` where its matrix is of other neurons."""
     missing = []
     if found is None:
         missing.append(f"neurons/{name}.safetensors is missing: their layers are not shown.")
     if matrix is None:
+        lacking = f"matrix/{name}.parquet is missing:"
+        if left_out:
+            lacking = f"{other_neurons('matrix', name)} It is left out here:"
         missing.append(
-            f"matrix/{name}.parquet is missing: these neurons have not been ablated yet, so "
+            f"{lacking} these neurons have not been ablated yet, so "
             "there is no evidence of what they do. Make it with ablation_matrix, and this page "
             "again."
         )
