@@ -78,12 +78,13 @@ def belongs(
     kind: str, name: str, metadata: Mapping[str, Any], sets: Mapping[str, NeuronSet]
 ) -> bool:
     """Say whether a result is of the neurons of its name; print a note where it is not."""
-    from culture_lens.experiments.belonging import is_of
+    from culture_lens.experiments.belonging import is_of, set_name
 
-    if name not in sets or is_of(metadata, sets[name]):
+    own = name if name in sets else set_name(name, metadata)
+    if own not in sets or is_of(metadata, sets[own]):
         return True
     say(
-        f"note: {kind}/{name}.parquet is of other neurons than neurons/{name}.safetensors and is "
+        f"note: {kind}/{name}.parquet is of other neurons than neurons/{own}.safetensors and is "
         "not drawn: ablate them again."
     )
     return False

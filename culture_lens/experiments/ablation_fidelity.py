@@ -23,6 +23,7 @@ from culture_lens.experiments.fidelity_units import (
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
 from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.running import Running, RunningOptions
@@ -129,6 +130,8 @@ def fidelity(
     how = Running.of(running)
     tables = overall_scores(scores)
     check_scores_of(model, tables)
+    made = scores.task if isinstance(scores, CulnigScores) else scores
+    NeuronSet({}, {}, made.metadata).check_model(model)
     warn_of_precision(model)
     units = list_units(tables, neurons, shares, sets or {}, seed)
     prompts, scoring = prepare(model, questions, "letter", how)

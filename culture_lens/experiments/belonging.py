@@ -11,6 +11,16 @@ NEURON_SET = "neuron_set"
 """Entry of a result's metadata: the content of the set whose neurons were ablated."""
 
 
+def set_name(name: str, metadata: Mapping[str, Any]) -> str:
+    """Give the name of the neuron set that a result of a run folder goes by.
+
+    Example:
+        >>> set_name("conact-double", {"value": "double"}), set_name("conact", {"value": "zero"})
+        ('conact', 'conact')
+    """
+    return name.removesuffix(f"-{metadata.get('value')}")
+
+
 def is_of(metadata: Mapping[str, Any], found: NeuronSet) -> bool:
     """Say whether a result was made with the neurons of a set.
 

@@ -73,7 +73,7 @@ def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
         predicted = PredictedMatrix.from_parquet(run.named("predicted", name, ".parquet"))
         found, matrix = results.get(name, (None, None))
         if found is not None and not is_of(predicted.metadata, found):
-            warn(f"{other_neurons('predicted', name)} It is not drawn: predict it again.")
+            warn(f"{other_neurons('predicted', name, name)} It is not drawn: predict it again.")
             continue
         measured = matrix if matrix is not None and comparable(matrix) else None
         figure = plots.predicted_heatmap(predicted, measured)

@@ -9,7 +9,7 @@ The page needs no network: it contains plotly.js, and its content policy forbids
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,10 @@ def report_context(run: Run | str | Path) -> dict[str, Any]:
 
 def lay_out(run: Run, results: Results) -> dict[str, Any]:
     """Give what the page says, from results already read."""
-    held = run.names("matrix", ".parquet")
+    used = {name for name, (_, matrix) in results.items() if matrix is not None}
+    left_out = sorted(set(run.names("matrix", ".parquet")) - used)
     selectors = [
-        describe(name, found, matrix, left_out=matrix is None and name in held)
-        for name, (found, matrix) in results.items()
+        describe(name, found, matrix, left_out) for name, (found, matrix) in results.items()
     ]
     cautions: dict[str, list[str]] = {}
     for selector in selectors:
@@ -154,18 +154,26 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
 
 
 def describe(
-    name: str, found: NeuronSet | None, matrix: AblationMatrix | None, *, left_out: bool = False
+    name: str, found: NeuronSet | None, matrix: AblationMatrix | None, left_out: Sequence[str]
 ) -> dict[str, Any]:
-    """Give what is known of one selector; ``left_out`` where its matrix is of other neurons."""
-    missing = []
+    """Give what is known of one selector.
+
+    Args:
+        name: Its name.
+        found: Its neurons.
+        matrix: Their matrix.
+        left_out: The matrices of the folder that are of other neurons than they are named after.
+    """
+    missing = [
+        f"{other_neurons('matrix', other, name)} It is left out: ablate these neurons again."
+        for other in left_out
+        if other == name or other.startswith(f"{name}-")
+    ]
     if found is None:
         missing.append(f"neurons/{name}.safetensors is missing: their layers are not shown.")
-    if matrix is None:
-        lacking = f"matrix/{name}.parquet is missing:"
-        if left_out:
-            lacking = f"{other_neurons('matrix', name)} It is left out here:"
+    if matrix is None and name not in left_out:
         missing.append(
-            f"{lacking} these neurons have not been ablated yet, so "
+            f"matrix/{name}.parquet is missing: these neurons have not been ablated yet, so "
             "there is no evidence of what they do. Make it with ablation_matrix, and this page "
             "again."
         )

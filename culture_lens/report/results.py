@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from culture_lens.errors import InputError, warn
-from culture_lens.experiments.belonging import NEURON_SET, is_of
+from culture_lens.experiments.belonging import is_of, set_name
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.storage.runs import Run
@@ -19,8 +19,7 @@ def load_results(run: Run) -> Results:
     """Read the neurons and the matrix of every selector in a run.
 
     A matrix that was measured with other neurons than those of its name is left out, with a
-    warning. One without neurons of its name, such as ``conact-double``, comes with those that were
-    ablated.
+    warning. ``conact-double`` is of the neurons ``conact``, set to another value.
 
     Raises:
         InputError: There are none, a file is damaged, or they are of different models.
@@ -32,25 +31,25 @@ def load_results(run: Run) -> Results:
             "find neurons first, with this folder as run."
         )
     sets = {name: NeuronSet.load(run.named("neurons", name, ".safetensors")) for name in neurons}
-    owners = {found.content: found for found in sets.values()}
     results: Results = {name: (found, None) for name, found in sets.items()}
     for name in matrices:
         file = run.named("matrix", name, ".parquet")
         matrix = AblationMatrix.from_parquet(file)
         if matrix.frame.empty:
             raise InputError(f"{file} holds no records; make it again.")
-        found = sets.get(name, owners.get(matrix.metadata.get(NEURON_SET, "")))
+        own = name if name in sets else set_name(name, matrix.metadata)
+        found = sets.get(own)
         if found is not None and not is_of(matrix.metadata, found):
-            warn(f"{other_neurons('matrix', name)} It is left out: ablate them again.")
+            warn(f"{other_neurons('matrix', name, own)} It is left out: ablate them again.")
         else:
             results[name] = found, matrix
     check_one_model(run, results)
     return {name: results[name] for name in sorted(results)}
 
 
-def other_neurons(folder: str, name: str) -> str:
-    """Say that a result is not of the neurons of its name."""
-    return f"{folder}/{name}.parquet is of other neurons than neurons/{name}.safetensors."
+def other_neurons(folder: str, name: str, own: str) -> str:
+    """Say that a result is not of the neurons that it is named after."""
+    return f"{folder}/{name}.parquet is of other neurons than neurons/{own}.safetensors."
 
 
 def check_one_model(run: Run, results: Results) -> None:

@@ -36,7 +36,10 @@ def test_a_matrix_of_another_value_comes_with_the_neurons_that_were_ablated(tmp_
     assert "were ablated (set to zero or double)" in report_context(run)["done"]
     find_again = make_found(layers=5)
     make_run(tmp_path, conact=(find_again, of(find_again)))
-    assert load_results(run)["conact-double"][0] is None
+    with pytest.warns(CultureLensWarning, match=r"matrix/conact-double.parquet is of other"):
+        (told,) = report_context(run)["selectors"]
+    assert told["name"] == "conact" and told["metrics"] is not None
+    assert "matrix/conact-double.parquet is of other neurons" in told["missing"][0]
 
 
 def test_results_of_two_models_are_not_put_side_by_side(tmp_path):
