@@ -33,7 +33,7 @@ from culture_lens.prompts.prompt import Batch, Prompt, roles_of
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import BATCH_SIZE, Running, read_options
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.storage.finished import shards
+from culture_lens.storage.finished import check_key, keyed, shards
 from culture_lens.storage.runs import Run
 
 
@@ -232,15 +232,15 @@ def record_in_shards(
 
     def resume(place: Path) -> int:
         snapshot = ActivationSummary.load(place)
+        check_key(place, snapshot.metadata)
         statistics.merge(snapshot)
         return int(snapshot.metadata["done"])
 
-    for shard in shards(
-        statistics_place(model, prompts, recording, design, running.folder),
-        len(prompts),
-        resume=resume,
-        save=lambda place, done: statistics.summary({"done": done}, complete=False).save(place),
-    ):
+    def save(place: Path, done: int) -> None:
+        statistics.summary(keyed(place, {"done": done}), complete=False).save(place)
+
+    place = statistics_place(model, prompts, recording, design, running.folder)
+    for shard in shards(place, len(prompts), resume=resume, save=save):
         record_activations(
             model,
             prompts[shard],

@@ -31,7 +31,7 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, benchmarks_of, check_questions, control_twin
 from culture_lens.questions.unseen import joined, looked_at
-from culture_lens.storage.finished import shards
+from culture_lens.storage.finished import check_key, keyed, shards
 from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
@@ -174,12 +174,17 @@ def attribute(
     step = partial(
         item_scores, model, gold=gold, sites=chosen, aggregation=aggregation, control=control
     )
-    for shard in shards(
-        scores_place(model, prompts, gold, settings, how.folder),
-        len(prompts),
-        resume=lambda place: sums.merge(NeuronScores.load(place)),
-        save=lambda place, _: sums.scores(settings).save(place),
-    ):
+
+    def resume(place: Path) -> int:
+        snapshot = NeuronScores.load(place)
+        check_key(place, snapshot.metadata)
+        return sums.merge(snapshot)
+
+    def save(place: Path, _: int) -> None:
+        sums.scores(keyed(place, settings)).save(place)
+
+    place = scores_place(model, prompts, gold, settings, how.folder)
+    for shard in shards(place, len(prompts), resume=resume, save=save):
         for batch, rows in run_batches(
             batches(prompts[shard], how.rows(GRADIENT_BATCH_SIZE), model.pad_id),
             step,

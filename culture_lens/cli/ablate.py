@@ -18,6 +18,7 @@ from culture_lens.cli.options import (
     RunningFlags,
     ScoringFlag,
     Seen,
+    with_value,
 )
 
 
@@ -36,7 +37,8 @@ def ablate(
 ) -> None:
     """Ablate each culture's neurons in turn and ask every culture's questions.
 
-    Model and questions are those of `find` in the same run folder, unless given.
+    Model and questions are those of `find` in the same run folder, unless given. The matrix is
+    `matrix/METHOD.parquet`, with another value than zero `matrix/METHOD-VALUE.parquet`.
 
     Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
     """
@@ -50,8 +52,9 @@ def ablate(
     folder.log("ablate", {**opened, **options, "method": list(sets)})
     for name, found in sets.items():
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)
-        where = matrix.to_parquet(folder.named("matrix", name, ".parquet"))
-        typer.echo(f"{name}: {where}")
+        label = with_value(name, value)
+        where = matrix.to_parquet(folder.named("matrix", label, ".parquet"))
+        typer.echo(f"{label}: {where}")
         if matrix.has_metrics:
             typer.echo(matrix.summary().to_string())
         for mask in [] if matrix.has_metrics else matrix.masks:

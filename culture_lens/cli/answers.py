@@ -79,14 +79,14 @@ def answers(
     languages = {region: str(name) for region, name in spoken.items()} or None
     chosen = given(which, languages=languages)
     opened = open_masked(run, loading, mask, lambda: load_short_answers(path, **chosen))
+    place = opened.folder.named("answers", f"{which.asked}-{opened.label}", ".parquet")
     options = given(running, writing, value=mask.value)
     told = {"path": path, "ablated": opened.label, **chosen, **options}
     opened.folder.log("answers", {**opened.loading, "answers": told})
     result = evaluate_short_answers(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
-    name = f"{which.asked}-{opened.label}"
-    typer.echo(f"{result.to_parquet(opened.folder.named('answers', name, '.parquet'))}")
+    typer.echo(f"{result.to_parquet(place)}")
     for matching in ("exact", "contained"):
         weighted = result.accuracy(matching, weighted=True)
         typer.echo(f"all, {matching}: {result.accuracy(matching)}, by votes {weighted}")

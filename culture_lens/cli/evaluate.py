@@ -20,6 +20,7 @@ from culture_lens.cli.options import (
     RunningFlags,
     ScoringFlag,
     Seen,
+    with_value,
 )
 from culture_lens.errors import InputError
 
@@ -59,11 +60,11 @@ def evaluate(
         chosen = found[ablate]
         questions = left_to_ask(found, questions, seen)
     options = given(running, value=value, scoring=scoring)
+    name = with_value(f"{questions[0].benchmark}-{ablate or 'unmodified'}", value)
+    place = folder.named("evaluations", name, ".parquet")
     folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate})
     result = run_evaluation(lens, questions, chosen, run=folder, **options)
-    name = f"{questions[0].benchmark}-{ablate or 'unmodified'}"
-    where = result.to_parquet(folder.named("evaluations", name, ".parquet"))
-    typer.echo(f"{where}")
+    typer.echo(f"{result.to_parquet(place)}")
     typer.echo(f"all: {result.accuracy()}  (chance {result.chance():.3f})")
     for label, estimate in result.by().items():
         typer.echo(f"  {label}: {estimate}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.cli.loading import check_names, open_model, recalled, say
-from culture_lens.cli.options import LoadingFlags, OneMaskFlags
-from culture_lens.errors import InputError
+from culture_lens.cli.options import LoadingFlags, OneMaskFlags, with_value
+from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
@@ -41,7 +41,16 @@ def the_method(folder: Run, method: str | None) -> str:
     if method is None and len(names) != 1:
         found = f"several ({', '.join(names)}): name one" if names else "none: run `find` first"
         raise InputError(f"--method: neuron sets in {folder.path} are {found}.")
+    if method is not None and method not in names:
+        raise unknown_set(folder, method, names)
     return method or names[0]
+
+
+def unknown_set(folder: Run, method: str, names: list[str]) -> InputError:
+    """Make the error for a neuron set that is not in a run folder."""
+    if not names:
+        return InputError(f"no neurons in {folder.path}: run `culture-lens find` first.")
+    return unknown("neuron set", method, names, f"They are those of {folder.path}.")
 
 
 def named_sets(folder: Run, method: list[str] | None) -> dict[str, NeuronSet]:
@@ -52,9 +61,13 @@ def named_sets(folder: Run, method: list[str] | None) -> dict[str, NeuronSet]:
     """
     from culture_lens.neurons.neuron_set import NeuronSet
 
-    names = method or folder.names("neurons", ".safetensors")
+    held = folder.names("neurons", ".safetensors")
+    names = method or held
     if not names:
         raise InputError(f"no neurons in {folder.path}: run `culture-lens find` first.")
+    for name in names:
+        if name not in held:
+            raise unknown_set(folder, name, held)
     return {name: NeuronSet.load(folder.named("neurons", name, ".safetensors")) for name in names}
 
 
@@ -148,8 +161,8 @@ def open_masked(
     label, neurons = "unmodified", None
     if mask is not None:
         mask.check_model(lens)
-        (label,) = mask
-        neurons = mask[label]
+        (name,) = mask
+        label, neurons = with_value(name, wanted.value), mask[name]
     return MaskedModel(Run.open(run), options, lens, questions, label, neurons)
 
 

@@ -82,6 +82,17 @@ TooLongPolicy = Annotated[
     typer.Option("--too-long", help="Prompts longer than the context: error, skip or truncate."),
 ]
 
+
+def with_value(name: str, value: str | None) -> str:
+    """Name a result after what ablated neurons were set to, where that is not zero.
+
+    Example:
+        >>> with_value("conact", None), with_value("conact", "double")
+        ('conact', 'conact-double')
+    """
+    return name if value in (None, "zero") else f"{name}-{value}"
+
+
 # ------------------------------------------------------------------ records
 
 

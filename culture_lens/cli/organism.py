@@ -95,6 +95,7 @@ def score(
 
     from culture_lens.organism.scorecard import score_selectors
     from culture_lens.plots import scorecard_chart
+    from culture_lens.storage.files import write_whole
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run)
@@ -103,7 +104,8 @@ def score(
     folder.log("organism score", {"models": asked, "pictures": pictures, "seed": seed})
     card.to_parquet(folder.named("scorecard", "scorecard", ".parquet"))
     page = folder.named("scorecard", "scorecard", ".html")
-    scorecard_chart(card).write_html(page, include_plotlyjs=True)
+    figure = scorecard_chart(card)
+    write_whole(page, lambda part: figure.write_html(part, include_plotlyjs=True))
     columns = ("precision", "average_precision", "decoys", "recognition", "own", "others")
     table = Table("selector", *columns, box=None)
     for name, row in card.summary(columns).iterrows():

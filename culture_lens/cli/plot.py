@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from culture_lens.cli.loading import say
 from culture_lens.cli.options import DEFAULT_RUN, RunFolder
 from culture_lens.errors import InputError
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from culture_lens.experiments.comparison import Comparison
+    from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.storage.runs import Run
 
 
@@ -33,18 +37,25 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
 
     folder = Run.open(run, create=False)
     figures = {}
-    for name in folder.names("neurons", ".safetensors"):
-        found = NeuronSet.load(folder.named("neurons", name, ".safetensors"))
+    sets = {
+        name: NeuronSet.load(folder.named("neurons", name, ".safetensors"))
+        for name in folder.names("neurons", ".safetensors")
+    }
+    for name, found in sets.items():
         figures[f"{name}-layers"] = plots.layer_heatmap(found)
         if len(found) > 1:
             figures[f"{name}-overlap"] = plots.overlap_heatmap(found)
     for name in folder.names("matrix", ".parquet"):
         matrix = AblationMatrix.from_parquet(folder.named("matrix", name, ".parquet"))
+        if not belongs("matrix", name, matrix.metadata, sets):
+            continue
         figures[f"{name}-ablation"] = plots.ablation_heatmap(matrix)
         if matrix.has_metrics:
             figures[f"{name}-self-cross"] = plots.self_cross_chart(matrix)
     for name in folder.names("predicted", ".parquet"):
         predicted = PredictedMatrix.from_parquet(folder.named("predicted", name, ".parquet"))
+        if not belongs("predicted", name, predicted.metadata, sets):
+            continue
         figures[f"{name}-predicted"] = plots.predicted_heatmap(predicted)
     for name in folder.names("fidelity", ".parquet"):
         held = Fidelity.from_parquet(folder.named("fidelity", name, ".parquet"))
@@ -63,6 +74,22 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
     write_figures(folder, figures)
 
 
+def belongs(
+    kind: str, name: str, metadata: Mapping[str, Any], sets: Mapping[str, NeuronSet]
+) -> bool:
+    """Say whether a result is of the neurons of its name; print a note where it is not."""
+    from culture_lens.experiments.belonging import is_of, set_name
+
+    own = name if name in sets else set_name(name, metadata)
+    if own not in sets or is_of(metadata, sets[own]):
+        return True
+    say(
+        f"note: {kind}/{name}.parquet is of other neurons than neurons/{own}.safetensors and is "
+        "not drawn: ablate them again."
+    )
+    return False
+
+
 def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
     """Draw a comparison of selectors, named as its files are."""
     from culture_lens import plots
@@ -73,10 +100,16 @@ def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
     }
 
 
+def write_figure(figure: Figure, where: Path) -> None:
+    """Write a figure as HTML, and plotly.js once beside all of them."""
+    figure.write_html(where, include_plotlyjs="directory")
+
+
 def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:
     """Write figures as HTML files into the folder `figures` of a run, and print their paths."""
+    from culture_lens.storage.files import write_whole
+
     for name, figure in figures.items():
         where = folder.named("figures", name, ".html")
-        where.parent.mkdir(parents=True, exist_ok=True)
-        figure.write_html(where, include_plotlyjs="directory")
+        write_whole(where, partial(write_figure, figure))
         typer.echo(str(where))

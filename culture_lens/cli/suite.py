@@ -32,6 +32,7 @@ from culture_lens.cli.options import (
     SubsetFlags,
     UnionMask,
     WhoseCultures,
+    with_value,
 )
 from culture_lens.errors import InputError, unknown
 
@@ -118,7 +119,7 @@ def suite(
     folder.log("suite", {**opened, "suite": {**told, **options}})
     for name, found in sets.items():
         result = evaluate_suite(lens, found, asked, run=folder, **options)
-        label = f"{name}-union" if masks.union else name
+        label = with_value(f"{name}-union" if masks.union else name, evaluating.value)
         where = result.to_parquet(folder.named("suite", label, ".parquet"))
         typer.echo(f"{label}: {where}")
         say_suite(result, given(correction=correction))

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError, warn
 from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.conditions import FOUND, UNMODIFIED
 from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.fidelity_units import (
@@ -22,6 +23,7 @@ from culture_lens.experiments.fidelity_units import (
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
 from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.running import Running, RunningOptions
@@ -66,6 +68,11 @@ def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidel
                 f"prediction and matrix differ in {fact} ({mine} and {theirs}): make both with one "
                 "model and the same neurons."
             )
+    sets = {result.metadata.get(NEURON_SET) for result in (predicted, matrix)} - {None}
+    if len(sets) > 1:
+        raise InputError(
+            "prediction and matrix are of other neurons, though of as many: make both of one set."
+        )
     if len(frame) != len(predicted.frame):
         raise InputError(
             f"only {len(frame)} of {len(predicted.frame)} predicted records have a measured one: "
@@ -127,6 +134,8 @@ def fidelity(
     how = Running.of(running)
     tables = overall_scores(scores)
     check_scores_of(model, tables)
+    made = scores.task if isinstance(scores, CulnigScores) else scores
+    NeuronSet({}, {}, made.metadata).check_model(model)
     warn_of_precision(model)
     units = list_units(tables, neurons, shares, sets or {}, seed)
     asked = unseen(scores, questions, seen)

@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.masks import RandomMasks, found_and_random, joined, labelled
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.interventions.hooks import Value
@@ -66,6 +67,7 @@ def ablation_matrix(
     how = Running.of(running)
     found.check_model(model)
     asked = unseen(found, questions, seen)
+    content = found.content
     found = align_cultures(found, asked)
     prompts, chosen = prepare(model, asked, scoring, how)
     masks = found_and_random(model, found, RandomMasks(random_seeds, random_match, random_summary))
@@ -81,6 +83,8 @@ def ablation_matrix(
     metadata = {
         "model": model.name,
         "revision": model.revision,
+        "weights": model.fingerprint,
+        NEURON_SET: content,
         "benchmark": benchmarks_of(asked),
         "selector": found.method,
         "share": found.metadata.get("share"),

@@ -23,6 +23,7 @@ from typing_extensions import Unpack
 from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import asked_of, prepare
+from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.interventions.hooks import check_inside, described
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
@@ -203,6 +204,7 @@ def predicted_ablation_matrix(
     how = Running.of(running)
     found.check_model(model)
     asked = unseen(found, questions, seen)
+    content = found.content
     found = align_cultures(found, asked)
     prompts, _ = prepare(model, asked, "letter", how)
     p_gold, changes = predicted_effects(model, prompts, list(found.neurons.values()), running=how)
@@ -216,6 +218,8 @@ def predicted_ablation_matrix(
     )
     metadata = {
         "model": model.name,
+        "weights": model.fingerprint,
+        NEURON_SET: content,
         "benchmark": benchmarks_of(asked),
         "selector": found.method,
         "neurons": {culture: len(found[culture]) for culture in found},

@@ -23,8 +23,9 @@ from culture_lens.finetune.activation_penalty import Keeper
 from culture_lens.finetune.examples import Example, answer_loss, last_logits, to_batch
 from culture_lens.finetune.settings import Saving, Training
 from culture_lens.models.lens_model import LensModel
+from culture_lens.storage.files import load_tensors, save_tensors
 
-WEIGHTS = "trainable.safetensors"
+WEIGHTS, KIND = "trainable.safetensors", "parameters in training"
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
@@ -87,17 +88,13 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        from safetensors.torch import save_file
-
         folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        held = {name: p.detach().contiguous().cpu() for name, p in self.trained().items()}
-        save_file(held, folder / WEIGHTS)
+        held = {name: p.detach() for name, p in self.trained().items()}
+        save_tensors(folder / WEIGHTS, KIND, held, {})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        from safetensors.torch import load_file
-
-        held, own = load_file(Path(resume_from_checkpoint) / WEIGHTS), self.trained()
+        own = self.trained()
+        held, _ = load_tensors(Path(resume_from_checkpoint) / WEIGHTS, KIND)
         if held.keys() != own.keys():
             raise InputError(
                 f"{resume_from_checkpoint} is of a training of other parameters: delete it."

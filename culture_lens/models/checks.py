@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,6 +14,10 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.prompt import Batch
+
+PARTS_OF_MODELS = ("culture_lens", "transformer_lens", "transformers", "accelerate", "torch")
+"""Packages whose own hooks belong to a model; those of TransformerLens that change activations are
+attached to hook points, which are looked at by themselves."""
 
 
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
@@ -33,10 +42,48 @@ def check_unhooked(model: LensModel) -> None:
     around the call.
 
     Raises:
-        InputError: A hook is attached.
+        InputError: A hook is attached, to a hook point or as a hook of plain torch to a module.
     """
+    for place, hook in foreign_hooks(model.bridge):
+        raise InputError(
+            f"the torch hook {named(hook)} is attached to {place} of {model.name!r}, and results "
+            "kept in a run folder would not know of it: take it off, or leave out run=."
+        )
     if model.is_hooked:
         raise InputError(
             f"hooks are attached to {model.name!r}, and results kept in a run folder would not "
             "know of them: give the neurons to the call itself, or leave out run=."
         )
+
+
+def foreign_hooks(bridge: Any) -> Iterator[tuple[str, Any]]:
+    """Give the hooks of plain torch that neither this package nor the model's own has attached.
+
+    Yields:
+        The module's name, or that it is every module, and the hook.
+    """
+    everywhere = torch.nn.modules.module
+    tables = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+    for table in tables:
+        for hook in getattr(everywhere, f"_global_{table}").values():
+            if is_foreign(hook):
+                yield "every module", hook
+    within = (bridge.original_model.named_modules(), bridge.named_modules())
+    for name, module in chain(*within, bridge.hook_dict.items()):
+        for table in tables:
+            for hook in getattr(module, f"_{table}").values():
+                if is_foreign(hook):
+                    yield name.replace("._original_component", "") or "the model", hook
+
+
+def is_foreign(hook: Any) -> bool:
+    """Say whether a hook is of a package that is no part of models."""
+    while isinstance(hook, partial):
+        hook = hook.func
+    home = getattr(hook, "__module__", None) or type(hook).__module__
+    return home.partition(".")[0] not in PARTS_OF_MODELS
+
+
+def named(hook: Any) -> str:
+    """Name a hook in a message."""
+    return getattr(hook, "__qualname__", None) or type(hook).__name__

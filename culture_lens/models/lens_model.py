@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
+from culture_lens.models.fingerprint import Fingerprint
 from culture_lens.models.loading import Attention
 from culture_lens.models.rows import running
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
@@ -25,7 +26,6 @@ from culture_lens.prompts.reader import Reader
 
 HookList = list[tuple[str, Callable[..., Any]]]
 Place = tuple[str, int]
-FINGERPRINT_VALUES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,24 +121,21 @@ class LensModel:
 
     @property
     def is_hooked(self) -> bool:
-        """Whether any hook is attached at this moment."""
-        return any(point.fwd_hooks for point in self.bridge.hook_dict.values())
+        """Whether any hook is attached to a hook point at this moment."""
+        return any(point.fwd_hooks or point.bwd_hooks for point in self.bridge.hook_dict.values())
 
     @cached_property
-    def fingerprint(self) -> str:
-        """A hash of every parameter's name, shape and some of its values, spread evenly.
+    def _weights(self) -> Fingerprint:
+        return Fingerprint(self.bridge.original_model, on_change=self.vision.forget)
 
-        It quickly tells a model from one that was trained further under the same name.
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all weights as they are, and of how pictures are prepared.
+
+        It tells a model from one that was trained further, or edited in place, under the same name.
         """
-        digest = hashlib.sha256()
-        for name, parameter in self.bridge.original_model.named_parameters():
-            digest.update(f"{name}{tuple(parameter.shape)}".encode())
-            if not parameter.is_meta:  # offloaded weights cannot be looked at
-                values = parameter.detach().flatten()
-                step = max(1, len(values) // FINGERPRINT_VALUES)
-                digest.update(values[::step].double().cpu().numpy().tobytes())
-        digest.update(self.processor.settings.encode())  # how pictures are prepared counts too
-        return digest.hexdigest()[:20]
+        settings = self.processor.settings
+        return hashlib.sha256(f"{self._weights.now()}{settings}".encode()).hexdigest()[:32]
 
     def hook_name(self, site: str, layer: int) -> str:
         """Name the hook point of a site at a layer of this model.

@@ -80,6 +80,9 @@ class Vision(Protocol):
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Make the keywords of a forward of ``width`` tokens after rows of a batch."""
 
+    def forget(self) -> None:
+        """Drop all features that are kept."""
+
 
 @dataclass(frozen=True)
 class NoPictures:
@@ -95,6 +98,9 @@ class NoPictures:
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Return no keywords."""
         return {}
+
+    def forget(self) -> None:
+        """Do nothing: no features are kept."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.neurons.wordings import wording_stability_in_words
 from culture_lens.storage.files import load_tensors, save_tensors
+from culture_lens.storage.hashing import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,24 @@ class NeuronSet:
     def method(self) -> str:
         """The selector that found the neurons, or an empty string."""
         return str(self.metadata.get("selector", ""))
+
+    @property
+    def content(self) -> str:
+        """A hash of every culture's neurons and their means: all that an ablation depends on.
+
+        Neither scores and metadata nor the order of the cultures change it.
+
+        Example:
+            ``matrix.metadata["neuron_set"] == found.content``
+        """
+        held = {
+            f"{culture}.{kind}.{site}": values
+            for culture, neurons in self.neurons.items()
+            for kind in ("places", "means")
+            for site, values in getattr(neurons, kind).items()
+            if len(values)
+        }
+        return content_hash(held, {"cultures": sorted(self.neurons)})[:32]
 
     def __repr__(self) -> str:
         """Give the selector, the number of neurons, and CULNIG's stability over wordings."""
@@ -202,7 +221,13 @@ class NeuronSet:
                 "model, or find the neurons again. (If it is one and the same model under "
                 "another name, replace the 'model' entry of the metadata.)"
             )
-        if self.metadata.get("weights", model.fingerprint) != model.fingerprint:
+        found_with = self.metadata.get("weights")
+        if found_with and len(found_with) < len(model.fingerprint):
+            warn(
+                "these neurons were found with version 0.1.0, which hashed a sample of the "
+                f"weights: whether those of {model.name!r} are the same cannot be told."
+            )
+        elif found_with and found_with != model.fingerprint:
             warn(
                 f"the weights of {model.name!r} differ from those that the neurons were found on: "
                 "another dtype or revision, or a model that was trained further."

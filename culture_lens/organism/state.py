@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, warn
 from culture_lens.organism.model import save
 from culture_lens.organism.stages import Organism
-from culture_lens.storage.files import load_json, save_json, write_whole
+from culture_lens.storage.files import (
+    load_hashed_json,
+    load_tensors,
+    save_hashed_json,
+    save_tensors,
+)
 
-STATE = "state.safetensors"
+STATE, KIND = "state.safetensors", "state of a training"
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -34,8 +37,8 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     file = folder / "settings.json"
     if not file.is_file():
-        save_json(file, settings)
-    elif load_json(file) != settings:
+        save_hashed_json(file, settings)
+    elif load_hashed_json(file) != settings:
         raise InputError(
             f"{folder} holds a training with other settings (see {file}): give another folder."
         )
@@ -57,23 +60,24 @@ def keep_state(folder: Path, organism: Organism, optimiser: Any, number: int, st
     if optimiser is not None:
         for index, moment in optimiser.state_dict()["state"].items():
             weights |= {f"moment.{index}.{name}": value for name, value in moment.items()}
-    held = {name: value.contiguous() for name, value in weights.items()}
-    place = {"stage": str(number), "step": str(step)}
-    write_whole(folder / STATE, lambda part: save_file(held, part, metadata=place))
+    save_tensors(folder / STATE, KIND, weights, {"stage": number, "step": step})
 
 
 def restore(folder: Path, organism: Organism) -> tuple[int, int, dict[str, Tensor]]:
-    """Load the last state into the organism.
+    """Load the last state into the organism; one that is damaged is not used, with a warning.
 
     Returns:
         The stage and the step to go on with, and the optimiser's moments; stage 0 and step 0
-        where nothing was written yet.
+        where nothing was written yet, or what was written is damaged.
     """
     file = folder / STATE
     if not file.is_file():
         return 0, 0, {}
-    with safe_open(file, framework="pt") as state:
-        place, tensors = state.metadata(), {k: state.get_tensor(k) for k in state.keys()}
+    try:
+        tensors, place = load_tensors(file, KIND)
+    except InputError as error:
+        warn(f"{error} The training begins anew.")
+        return 0, 0, {}
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -81,7 +85,7 @@ def restore(folder: Path, organism: Organism) -> tuple[int, int, dict[str, Tenso
     # Without the output layer, whose weights are those of the embedding.
     organism.model.load_state_dict(part("model."), strict=False)
     organism.heads.load_state_dict(part("heads."))
-    return int(place["stage"]), int(place["step"]), part("moment.")
+    return place["stage"], place["step"], part("moment.")
 
 
 def load_moments(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
@@ -98,4 +102,4 @@ def write_checkpoint(model: Any, folder: Path, truth: Mapping[str, Any]) -> None
     """Write the finished checkpoint; ``truth.json`` comes last and shows that it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     save(model, folder)
-    save_json(folder / "truth.json", truth)
+    save_hashed_json(folder / "truth.json", truth)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from culture_lens.errors import InputError
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import OWN, PLANTED_KINDS
 from culture_lens.storage.bundled import data_path
+from culture_lens.storage.files import load_hashed_json
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def load_truth(folder: str | Path | None = None) -> Truth:
             f"{folder} has no truth.json: name the checkpoint of an organism, which "
             "`culture-lens organism train` writes."
         )
-    read = json.loads(file.read_text(encoding="utf-8"))
+    read = load_hashed_json(file)
     blocks = (
         Planted(b["kind"], tuple(b["cultures"]), tuple(b["objects"]), tuple(b["neurons"]))
         for b in read["blocks"]

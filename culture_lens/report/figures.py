@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, warn
+from culture_lens.experiments.belonging import is_of
 from culture_lens.experiments.conditions import RANDOM
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.report.results import Results
+from culture_lens.report.results import Results, other_neurons
 from culture_lens.storage.runs import Run
 
 
@@ -70,7 +71,10 @@ def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
         drawn.append(embed(plots.fidelity_chart(held), "Dots: predicted against measured."))
     for name in run.names("predicted", ".parquet"):
         predicted = PredictedMatrix.from_parquet(run.named("predicted", name, ".parquet"))
-        _, matrix = results.get(name, (None, None))
+        found, matrix = results.get(name, (None, None))
+        if found is not None and not is_of(predicted.metadata, found):
+            warn(f"{other_neurons('predicted', name, name)} It is not drawn: predict it again.")
+            continue
         measured = matrix if matrix is not None and comparable(matrix) else None
         figure = plots.predicted_heatmap(predicted, measured)
         drawn.append(embed(figure, "Heat map, ablated by asked: predicted change of P(gold)."))

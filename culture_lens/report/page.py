@@ -9,7 +9,7 @@ The page needs no network: it contains plotly.js, and its content policy forbids
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from culture_lens.neurons.wordings import wording_stability_in_words
 from culture_lens.plots.style import percent
 from culture_lens.report.figures import compare, draw, draw_predictions, draw_transfers
 from culture_lens.report.findings import evidence, neuron_table
-from culture_lens.report.results import Results, first_metadata, load_results
+from culture_lens.report.results import Results, first_metadata, load_results, other_neurons
 from culture_lens.report.sentences import join
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL
 from culture_lens.storage.files import write_whole
@@ -90,7 +90,11 @@ def report_context(run: Run | str | Path) -> dict[str, Any]:
 
 def lay_out(run: Run, results: Results) -> dict[str, Any]:
     """Give what the page says, from results already read."""
-    selectors = [describe(name, found, matrix) for name, (found, matrix) in results.items()]
+    used = {name for name, (_, matrix) in results.items() if matrix is not None}
+    left_out = sorted(set(run.names("matrix", ".parquet")) - used)
+    selectors = [
+        describe(name, found, matrix, left_out) for name, (found, matrix) in results.items()
+    ]
     cautions: dict[str, list[str]] = {}
     for selector in selectors:
         for caution in selector["cautions"]:
@@ -137,7 +141,8 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
         return text + "They have not been ablated yet, so their effects are not known."
     frame = matrices[0].frame
     base = frame[frame["condition"] == UNMODIFIED]
-    value = metadata.get("value")
+    values = {str(matrix.metadata["value"]) for matrix in matrices if matrix.metadata.get("value")}
+    value = " or ".join(sorted(values, reverse=True))
     return text + (
         f"Then each culture’s neurons were ablated{f' (set to {value})' if value else ''} in "
         f"turn, and the model was asked {len(base)} questions about "
@@ -149,12 +154,25 @@ def done(results: Results, metadata: Mapping[str, Any]) -> str:
     )
 
 
-def describe(name: str, found: NeuronSet | None, matrix: AblationMatrix | None) -> dict[str, Any]:
-    """Give what is known of one selector."""
-    missing = []
+def describe(
+    name: str, found: NeuronSet | None, matrix: AblationMatrix | None, left_out: Sequence[str]
+) -> dict[str, Any]:
+    """Give what is known of one selector.
+
+    Args:
+        name: Its name.
+        found: Its neurons.
+        matrix: Their matrix.
+        left_out: The matrices of the folder that are of other neurons than they are named after.
+    """
+    missing = [
+        f"{other_neurons('matrix', other, name)} It is left out: ablate these neurons again."
+        for other in left_out
+        if other == name or other.startswith(f"{name}-")
+    ]
     if found is None:
         missing.append(f"neurons/{name}.safetensors is missing: their layers are not shown.")
-    if matrix is None:
+    if matrix is None and name not in left_out:
         missing.append(
             f"matrix/{name}.parquet is missing: these neurons have not been ablated yet, so "
             "there is no evidence of what they do. Make it with ablation_matrix, and this page "

@@ -1,47 +1,61 @@
 """Files of results: safetensors and parquet with JSON metadata, and JSON, written atomically.
 
-Nothing here runs code from a file (no pickle), and contents are checked before they are used.
+Nothing here runs code from a file (no pickle), and contents are checked before they are used: every
+file holds a hash of its content, its kind, and, where it is a piece of a run, its own key.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, warn
+from culture_lens.storage.hashing import content_hash, is_sealed, json_hash, open_seal, seal
+from culture_lens.storage.parts import check_place, clear_parts, new_part, not_written
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NOTE, KIND = b"culture_lens", b"culture_lens.kind"
-"""Keys in a parquet file: of the metadata, and of the kind of result."""
+NOTE, KIND, KEY, HASH = (b"culture_lens" + end for end in (b"", b".kind", b".key", b".hash"))
+"""Keys in a parquet file: of the metadata, the kind of result, the piece's key, and the hash."""
+CHANGED = (
+    "is damaged or was changed after it was written (its hash differs); make it again or copy it "
+    "again."
+)
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Write a file under another name, then rename it, so that no half-written file is ever found.
 
+    What a process that died has left half-written in the same folder is deleted.
+
+    Raises:
+        InputError: The disk is full, the folder cannot be written to, or something is in the way.
+
     Example:
         ``write_whole("a.txt", lambda p: p.write_text("whole"))``
     """
+    from safetensors import SafetensorError
+
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    check_place(target)
+    clear_parts(target.parent)
+    part = None
     try:
+        part = new_part(target)
         write(part)
         os.chmod(part, 0o644)
         part.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise not_written(target, error) from None
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
     return target
 
 
@@ -55,86 +69,124 @@ def load_json(path: str | Path) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: The file is missing, or it is not JSON (the place is named).
+        InputError: The file is missing or cannot be read, or is not JSON (the place is named).
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}); it is damaged, make it again."
         ) from None
 
 
-def read_parquet(path: str | Path) -> pd.DataFrame:
-    """Read a table from a parquet file.
+def save_hashed_json(path: str | Path, value: Mapping[str, Any]) -> Path:
+    """Write JSON as ``save_json`` does, with a hash of the rest as its entry ``hash``."""
+    plain = json.loads(json.dumps(dict(value), default=str))
+    return save_json(path, {**plain, "hash": json_hash(plain)})
+
+
+def load_hashed_json(path: str | Path) -> dict[str, Any]:
+    """Read what ``save_hashed_json`` wrote, without its hash, and check it.
+
+    A file without a hash, as version 0.1.0 wrote them, is read with a warning.
 
     Raises:
-        InputError: The file is missing, damaged or truncated.
+        InputError: The file is missing, damaged or changed, or holds no table of entries.
     """
-    import pandas as pd
-    import pyarrow as pa
+    held = load_json(path)
+    if not isinstance(held, dict):
+        raise InputError(f"{path} holds a {type(held).__name__}, not names with values.")
+    told = held.pop("hash", None)
+    if told is None:
+        say_unchecked(path)
+    elif told != json_hash(held):
+        raise InputError(f"{path} {CHANGED}")
+    return held
 
-    if not Path(path).is_file():
-        raise InputError(f"no such file: {path}")
-    try:
-        return pd.read_parquet(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is damaged or truncated ({error}); delete it and make it again."
-        ) from None
+
+def say_unchecked(path: str | Path) -> None:
+    """Warn of a file in which no damage would show."""
+    warn(
+        f"{path} holds no hash of its content, as files of version 0.1.0: whether it is as it was "
+        "written cannot be checked."
+    )
 
 
 def save_table(
-    path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any], *, kind: str
+    path: str | Path, frame: pd.DataFrame, metadata: Mapping[str, Any], *, kind: str, key: str = ""
 ) -> Path:
-    """Write records, their metadata and their kind into one parquet file."""
+    """Write records, metadata, kind and, of a piece, its key into one sealed parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    note = {NOTE: json.dumps(dict(metadata), default=str).encode(), KIND: kind.encode()}
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
-    return write_whole(path, lambda part: pq.write_table(table, part))
+    opened = open_seal()
+    notes = {
+        NOTE: json.dumps(dict(metadata), default=str).encode(),
+        KIND: kind.encode(),
+        KEY: key.encode(),
+        HASH: opened,
+    }
+
+    def write(part: Path) -> None:
+        with pq.ParquetWriter(part, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata(notes)
+        seal(part, opened)
+
+    return write_whole(path, write)
 
 
-def load_table(path: str | Path, what: str, *, kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read records and metadata that ``save_table`` wrote.
+def load_table(
+    path: str | Path, what: str, *, kind: str, key: str = ""
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read records and metadata that ``save_table`` wrote, and check them.
 
     Args:
         path: The file.
         what: Name of the expected result in messages, such as ``"an ablation matrix"``.
         kind: The kind that it was saved as.
+        key: The key that it was saved with.
 
     Raises:
-        InputError: The file is missing, damaged, of another kind, or has no metadata.
+        InputError: The file is missing, damaged, changed, of another kind or key, or has no
+            metadata.
     """
+    import pandas as pd
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    frame = read_parquet(path)
-    notes = pq.read_schema(path).metadata or {}
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"no such file: {path}")
+    try:
+        sealed = is_sealed(file)
+        if sealed is False:
+            raise InputError(f"{path} {CHANGED}")
+        notes = pq.read_metadata(file).metadata or {}
+        frame = pd.read_parquet(file)
+        metadata: dict[str, Any] = json.loads(notes.get(NOTE, b"{}"))
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged or truncated ({error}); delete it and make it again."
+        ) from None
     if NOTE not in notes or KIND not in notes:
         raise InputError(f"{path} is not {what}: its metadata are missing.")
     if (found := notes[KIND].decode()) != kind:
         raise InputError(f"{path} is not {what}: it holds a {found}.")
-    metadata: dict[str, Any] = json.loads(notes[NOTE])
+    if (found := notes.get(KEY, b"").decode()) != key:
+        raise InputError(f"{path} is not {what} under {key!r}: it was saved under {found!r}.")
+    if sealed is None and key:
+        raise InputError(f"{path} holds no hash of its content, which every piece has.")
+    if sealed is None:
+        say_unchecked(path)
     return frame, metadata
-
-
-def content_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
-    """Hash names, shapes, dtypes, values and metadata with SHA-256.
-
-    Example:
-        >>> len(content_hash({}, {}))
-        64
-    """
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous().cpu()
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def save_tensors(
@@ -144,13 +196,24 @@ def save_tensors(
     from safetensors.torch import save_file
 
     plain = json.loads(json.dumps(dict(metadata), default=str))
-    held = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    held = unshared({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     header = {
         "kind": kind,
         "metadata": json.dumps(plain, sort_keys=True),
         "hash": content_hash(held, plain),
     }
     return write_whole(path, lambda part: save_file(held, part, metadata=header))
+
+
+def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy those tensors that share memory with an earlier one, which safetensors cannot write."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return apart
 
 
 def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -176,7 +239,5 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     if found != kind:
         raise InputError(f"{path} holds {found or 'something else'!r}, not a {kind}.")
     if content_hash(tensors, metadata) != header.get("hash"):
-        raise InputError(
-            f"{path} was changed after it was written (its hash differs); make it again."
-        )
+        raise InputError(f"{path} {CHANGED}")
     return tensors, metadata

@@ -1,16 +1,19 @@
 """Finished work in a run folder: loaded from its place where it exists, else made and saved.
 
 ``finished`` is for work that is saved once, when it is done; ``shards`` for work that grows item by
-item, with a snapshot after each shard. Without a place nothing is saved.
+item, with a snapshot after each shard. Without a place nothing is saved. What is damaged, or is
+another piece than its name says, is made again, with a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from culture_lens.storage.files import read_parquet, write_whole
+from culture_lens.errors import InputError, warn
+from culture_lens.storage.files import load_table, save_table
+from culture_lens.storage.parts import check_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 Work = TypeVar("Work")
 SHARD = 64
 """Items per shard: what an interruption can cost."""
+PIECE = "piece"
+"""Kind of a table that is a piece; entry of the metadata with a piece's key."""
 
 
 def finished(
@@ -29,16 +34,35 @@ def finished(
 ) -> Work:
     """Load work from its place where it was finished before; else make it and keep it there.
 
+    Args:
+        place: Where it is or will be kept; nowhere if None.
+        make: Does the work.
+        load: Reads it; raises ``InputError`` of what is damaged, which is then made again.
+        save: Writes it.
+
+    Raises:
+        InputError: Nothing can be written to the place.
+
     Example:
         >>> finished(None, lambda: 3, load=int, save=print)
         3
     """
-    if place is not None and place.exists():
-        return load(place)
+    if place is None:
+        return make()
+    check_place(place)
+    if place.exists():
+        try:
+            return load(place)
+        except InputError as error:
+            say_made_again(error)
     work = make()
-    if place is not None:
-        save(place, work)
+    save(place, work)
     return work
+
+
+def say_made_again(error: InputError) -> None:
+    """Warn of a piece that cannot be used."""
+    warn(f"{error} This piece of the run is made again.")
 
 
 def finished_frame(place: Path | None, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -47,12 +71,41 @@ def finished_frame(place: Path | None, make: Callable[[], pd.DataFrame]) -> pd.D
     Example:
         ``finished_frame(run.piece("records", key, ".parquet"), lambda: frame)``
     """
-    return finished(place, make, load=read_parquet, save=write_frame)
+    return finished(place, make, load=read_frame, save=write_frame)
 
 
 def write_frame(place: Path, frame: pd.DataFrame) -> Path:
-    """Write a table whole."""
-    return write_whole(place, lambda part: frame.to_parquet(part, index=False))
+    """Write a table whole; the name of its place is its key."""
+    return save_table(place, frame, {}, kind=PIECE, key=place.name)
+
+
+def read_frame(place: Path) -> pd.DataFrame:
+    """Read what ``write_frame`` wrote.
+
+    Raises:
+        InputError: It is damaged, or another piece than its name says.
+    """
+    return load_table(place, "a piece of a run", kind=PIECE, key=place.name)[0]
+
+
+def keyed(place: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the key of a piece, the name of its place, to the metadata that are saved with it.
+
+    Example:
+        >>> keyed(Path("pieces/statistics-1a.safetensors"), {"done": 4})
+        {'done': 4, 'piece': 'statistics-1a.safetensors'}
+    """
+    return {**metadata, PIECE: place.name}
+
+
+def check_key(place: Path, metadata: Mapping[str, Any]) -> None:
+    """Refuse a piece that was saved in another place.
+
+    Raises:
+        InputError: Its metadata have another key, or none.
+    """
+    if (found := metadata.get(PIECE)) != place.name:
+        raise InputError(f"{place} was saved as {found or 'no piece'!r}, not as {place.name!r}.")
 
 
 def shards(
@@ -68,18 +121,29 @@ def shards(
     Args:
         place: Where the snapshot is or will be; without it all items are one shard.
         total: How many items there are.
-        resume: Loads a snapshot and returns how many items it covers.
+        resume: Loads a snapshot and returns how many items it covers; raises ``InputError`` of
+            what is damaged, before it has changed anything, and all items are done again.
         save: Writes a snapshot, given its place and how many items it covers.
         size: Items per shard; ``SHARD`` by default.
 
     Yields:
         The items of each shard. Its snapshot is written when the next one is asked for.
 
+    Raises:
+        InputError: Nothing can be written to the place.
+
     Example:
         >>> [part.stop for part in shards(None, 5, resume=len, save=print)]
         [5]
     """
-    done = resume(place) if place is not None and place.exists() else 0
+    done = 0
+    if place is not None:
+        check_place(place)
+        if place.exists():
+            try:
+                done = resume(place)
+            except InputError as error:
+                say_made_again(error)
     size = (size or SHARD) if place is not None else max(total, 1)
     for start in range(done, total, size):
         stop = min(start + size, total)

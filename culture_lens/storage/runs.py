@@ -24,8 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from culture_lens.errors import InputError
-from culture_lens.storage.files import load_json, save_json
+from culture_lens.storage.files import load_hashed_json, save_hashed_json
+from culture_lens.storage.names import inside, name_of
+from culture_lens.storage.parts import clear_parts, make_folder, not_written
 
+LOCK, PATIENCE = ".run.json.lock", 60
+"""The lock of ``run.json``, and the seconds to wait for it."""
 PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
 
 
@@ -68,10 +72,11 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path | Run, *, create: bool = True) -> Run:
-        """Open a run folder, made where there is none.
+        """Open a run folder, made where there is none; half-written files are cleared.
 
         Raises:
-            InputError: The path is a file, or there is no such folder and ``create`` is off.
+            InputError: The path is a file, the folder cannot be made, or there is no such folder
+                and ``create`` is off.
         """
         if isinstance(path, Run):
             return path
@@ -80,40 +85,62 @@ class Run:
             raise InputError(f"{folder} is a file; a run needs a folder.")
         if not folder.exists() and not create:
             raise InputError(f"no run folder {folder}: make one with `culture-lens find`.")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        clear_parts(folder, below=True)
         return cls(folder)
 
     def piece(self, kind: str, key: str, suffix: str) -> Path:
         """Give the place of the piece with this key."""
-        return self.path / "pieces" / f"{kind}-{key}{suffix}"
+        return inside(self.path, "pieces", f"{kind}-{key}", suffix=suffix)
 
     def named(self, folder: str, name: str, suffix: str) -> Path:
-        """Give the place of a named result, such as ``neurons/conact.safetensors``."""
-        return self.path / folder / f"{name}{suffix}"
+        """Give the place of a named result, such as ``neurons/conact.safetensors``.
+
+        Whatever the name, the place is inside the folder; see ``names.file_name``.
+
+        Raises:
+            InputError: The name is blank or too long.
+        """
+        return inside(self.path, folder, name, suffix=suffix)
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """List the named results in one of its folders, sorted."""
-        return sorted(file.name[: -len(suffix)] for file in self.path.glob(f"{folder}/*{suffix}"))
+        files = self.path.glob(f"{folder}/*{suffix}")
+        written = (file.name[: -len(suffix)] for file in files if not file.name.startswith("."))
+        return sorted(name_of(name) for name in written)
 
     def log(self, command: str, options: Mapping[str, Any]) -> None:
-        """Add what was done, with options, versions and time, to ``run.json``."""
-        steps = self.steps()
+        """Add what was done, with options, versions and time, to ``run.json``.
+
+        Raises:
+            InputError: ``run.json`` is damaged, cannot be written, or is locked for a minute.
+        """
+        from filelock import FileLock, Timeout
+
         entry = {
             "command": command,
             "options": {name: value for name, value in options.items() if value is not None},
             "versions": versions(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        plain = json.loads(json.dumps(entry, default=str))
-        save_json(self.path / "run.json", {"steps": [*steps, plain]})
+        lock = make_folder(self.path) / LOCK
+        try:
+            with FileLock(lock, timeout=PATIENCE):
+                save_hashed_json(self.path / "run.json", {"steps": [*self.steps(), entry]})
+        except Timeout:
+            raise InputError(
+                f"another process has held {lock} for {PATIENCE} seconds: try again when it is "
+                "done, or delete the file if there is none."
+            ) from None
+        except OSError as error:
+            raise not_written(lock, error) from None
 
     def steps(self) -> list[dict[str, Any]]:
         """List what was done in this folder, oldest first."""
         file = self.path / "run.json"
         if not file.exists():
             return []
-        content = load_json(file)
-        steps: list[dict[str, Any]] = content.get("steps", []) if isinstance(content, dict) else []
+        steps: list[dict[str, Any]] = load_hashed_json(file).get("steps", [])
         return steps
 
     def option(self, name: str) -> Any:

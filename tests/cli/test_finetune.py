@@ -76,7 +76,7 @@ def test_finetune_command(run_folder):
     for more, told in (
         (["--strategy", "best"], "best"),
         (["--benchmark", "mrpc"], "give the task"),
-        (["--method", "conact"], "no such file"),
+        (["--method", "conact"], "unknown neuron set 'conact'"),
     ):
         failed = runner.invoke(app(), words + more)
         assert isinstance(failed.exception, InputError) and told in str(failed.exception)

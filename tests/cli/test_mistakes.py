@@ -18,7 +18,7 @@ COMPARE = ("compare", "--path", "rows.jsonl")
         (("suite", "--benchmark", "=x"), ["name=path"]),
         (("suite", "--benchmark", "table=rows.jsonl,grp=x"), ["option of benchmark", "'grp'"]),
         ((*SUITE, "--benchmark", "table=rows.jsonl"), ["'table' was given twice"]),
-        ((*SUITE, "--method", "lape"), ["no such file", "lape.safetensors"]),
+        ((*SUITE, "--method", "lape"), ["unknown neuron set 'lape'", "conact"]),
         ((*SUITE, "--whose", "Jpan"), ["unknown culture 'Jpan'", "'Japan'"]),
         ((*SUITE, "--culture", "Peru"), ["unknown culture 'Peru'"]),
         ((*SUITE, "--scoring", "leter"), ["unknown scoring 'leter'"]),
@@ -61,7 +61,7 @@ COMPARE = ("compare", "--path", "rows.jsonl")
         ((*ANSWERS, "--wording", 9), ["numbers from 0 to 3"]),
         ((*ANSWERS, "--language", "Brazil"), ["--language 'Brazil'", "name=value"]),
         ((*ANSWERS, "--value", "nought"), ["--value 'nought'"]),
-        ((*ANSWERS, "--ablate", "UK", "--method", "lape"), ["no such file", "lape.safetensors"]),
+        ((*ANSWERS, "--ablate", "UK", "--method", "lape"), ["unknown neuron set 'lape'"]),
     ],
 )
 def test_a_mistake_is_one_line_before_the_model_is_loaded(run, place, monkeypatch, words, told):

@@ -198,6 +198,10 @@ def test_scores_of_another_model_are_refused():
     with pytest.raises(InputError, match="'up'"):
         up = {"up": torch.rand(1, N_LAYERS, D_MLP, dtype=torch.float64)}
         fidelity(lens("gpt2"), toy_questions(), NeuronScores(("Japan",), up))
+    fits = {"gate": torch.rand(1, N_LAYERS, D_MLP, dtype=torch.float64)}
+    with pytest.raises(InputError, match="were found on 'm', not on 'tiny-llama'"):
+        other = NeuronScores(("Japan",), fits, metadata={"model": "m"})
+        fidelity(lens("llama"), toy_questions(), other)
 
 
 def test_no_questions_are_refused():

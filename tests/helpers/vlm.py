@@ -134,7 +134,13 @@ def counting_tower(architecture, **options):
     name = "visual" if hasattr(hf.model, "visual") else "vision_tower"
     tower = getattr(hf.model, name if hasattr(hf.model, name) else "vision_model")
     runs = []
-    tower.register_forward_hook(lambda *_: runs.append(1))
+    forward = tower.forward
+
+    def counted(*args, **options):
+        runs.append(1)
+        return forward(*args, **options)
+
+    tower.forward = counted  # a hook would not go with a run folder
     model = load_model(
         f"tiny-{architecture}", hf_model=hf, processor=tiny_processor(architecture), **options
     )

@@ -1,6 +1,7 @@
 """The page says what the results say, is safe to open, and needs nothing from outside."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from plotly.offline import get_plotlyjs
@@ -92,7 +93,8 @@ def test_page_is_accessible(page):
 def test_malicious_names_are_text(tmp_path):
     names = ["<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>"]
     matrix = make_matrix(names, items=6, model="<b>model</b>", benchmark='"><i>')
-    run = make_run(tmp_path, **{"<u>x": (make_found(names), matrix)})
+    found = replace(make_found(names), metadata=matrix.metadata)
+    run = make_run(tmp_path, **{"<u>x": (found, matrix)})
     run.log("find", {"method": "<script>alert(2)</script>"})
     page = page_of(run)
     assert "<script>alert" not in page and "<img" not in page and "<b>model" not in page

@@ -6,15 +6,17 @@ import struct
 import pytest
 import torch
 
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.storage.files import (
-    content_hash,
+    load_hashed_json,
     load_json,
     load_tensors,
+    save_hashed_json,
     save_json,
     save_tensors,
     write_whole,
 )
+from culture_lens.storage.hashing import content_hash
 
 TENSORS = {
     "a.act": torch.arange(12, dtype=torch.int64).reshape(3, 4),
@@ -44,6 +46,12 @@ def test_a_missing_file_and_another_kind(saved, tmp_path):
         load_tensors(tmp_path / "nothing.safetensors", "thing")
     with pytest.raises(InputError, match="x.safetensors holds 'thing', not a neuron set"):
         load_tensors(saved, "neuron set")
+
+
+def test_tensors_that_share_memory_are_written(tmp_path):
+    shared = torch.arange(4.0)
+    path = save_tensors(tmp_path / "x.safetensors", "thing", {"a": shared, "b": shared}, {})
+    assert torch.equal(load_tensors(path, "thing")[0]["b"], shared)
 
 
 def test_truncated_anywhere(saved):
@@ -110,6 +118,23 @@ def test_json_round_trip_and_damage(tmp_path):
             load_json(path)
     with pytest.raises(InputError, match="no such file: .*none.json"):
         load_json(tmp_path / "none.json")
+    with pytest.raises(InputError, match="a cannot be read"):
+        load_json(tmp_path / "a")
+
+
+def test_json_with_a_hash_and_without(tmp_path):
+    value = {"steps": [{"share": 0.005, "path": tmp_path}], "culture": "日本"}
+    path = save_hashed_json(tmp_path / "x.json", value)
+    assert load_hashed_json(path) == {**value, "steps": [{"share": 0.005, "path": str(tmp_path)}]}
+    path.write_text(path.read_text().replace("0.005", "0.05"))
+    with pytest.raises(InputError, match="x.json is damaged or was changed"):
+        load_hashed_json(path)
+    save_json(path, {"steps": []})  # as version 0.1.0 wrote it
+    with pytest.warns(CultureLensWarning, match="x.json holds no hash"):
+        assert load_hashed_json(path) == {"steps": []}
+    save_json(path, [1])
+    with pytest.raises(InputError, match="x.json holds a list"):
+        load_hashed_json(path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):

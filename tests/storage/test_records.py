@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.storage.files import read_parquet, save_table
+from culture_lens.storage.files import save_table
 from culture_lens.storage.records import MOST_FACTS, ResultRecord
 
 FRAME = pd.DataFrame({"id": ["a", "b"], "correct": [True, False], "p_gold": [0.25, 0.5]})
@@ -88,4 +88,3 @@ def test_html_is_escaped():
 def test_a_result_can_be_read_without_this_package(tmp_path):
     saved = Answers(FRAME, METADATA).to_parquet(tmp_path / "answers.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(saved), FRAME)
-    pd.testing.assert_frame_equal(read_parquet(saved), FRAME)

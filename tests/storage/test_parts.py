@@ -1,0 +1,155 @@
+"""What stops a write is one error, before work begins where it can; half-written files go."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from culture_lens.errors import InputError
+from culture_lens.storage.files import save_json, save_tensors, write_whole
+from culture_lens.storage.finished import finished
+from culture_lens.storage.parts import HOST, clear_parts, new_part
+from culture_lens.storage.runs import Run
+from tests.helpers.damage import answers, make_matrix
+from tests.helpers.processes import run_python
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_remains_of_a_dead_process_are_cleared(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f".a.parquet.{HOST}-{dead.pid}-x1y2.part"
+    living = new_part(tmp_path / "b.parquet")  # this process is still writing it
+    elsewhere = tmp_path / ".c.parquet.0123abcd-1-x1y2.part"
+    old = tmp_path / ".d.json.x1y2z3.part"  # of version 0.1.0
+    foreign = tmp_path / "download.part"
+    for path in (left, elsewhere, old, foreign):
+        path.write_text("half")
+    long_ago = time.time() - 2 * 24 * 60 * 60
+    os.utime(old, (long_ago, long_ago))
+    os.utime(foreign, (long_ago, long_ago))
+    clear_parts(tmp_path)
+    assert names(tmp_path) == sorted([living.name, elsewhere.name, foreign.name])
+
+
+def test_a_killed_write_leaves_nothing_behind_once_the_run_is_opened(tmp_path):
+    code = (
+        "import os, signal; from culture_lens.storage.files import write_whole\n"
+        f"write_whole({str(tmp_path / 'pieces' / 'x.json')!r},"
+        " lambda part: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    with pytest.raises(AssertionError):
+        run_python(code)
+    assert names(tmp_path / "pieces")[0].endswith(".part")
+    Run.open(tmp_path)
+    assert names(tmp_path / "pieces") == []
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left.*free some space"),
+        (errno.EROFS, "Read-only.*give a folder that you may write to"),
+        (errno.EACCES, "Permission denied.*give a folder"),
+    ],
+)
+def test_what_the_system_refuses_is_one_error(tmp_path, number, words):
+    def refuse(part):
+        raise OSError(number, "raw")
+
+    with pytest.raises(InputError, match=f"x.json cannot be written .{words}"):
+        write_whole(tmp_path / "x.json", refuse)
+    assert names(tmp_path) == []
+
+
+LIMITED = """
+import resource, signal, torch
+from pathlib import Path
+from culture_lens.storage.files import save_json, save_tensors
+from culture_lens.storage.finished import write_frame
+from tests.helpers.damage import answers
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+for write in (
+    lambda: save_json({0!r} + "/x.json", list(range(5000))),
+    lambda: save_tensors({0!r} + "/x.safetensors", "thing", {{"a": torch.ones(5000)}}, {{}}),
+    lambda: write_frame(Path({0!r} + "/x.parquet"), answers()),
+):
+    try:
+        write()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_one_error_of_every_writer(tmp_path):
+    """A limit on the size of files stops each library's own writing, as a full disk does."""
+    pytest.importorskip("resource")
+    told = run_python(LIMITED.format(str(tmp_path))).splitlines()
+    assert len(told) == 3 and names(tmp_path) == []
+    for line, name in zip(told, ("x.json", "x.safetensors", "x.parquet"), strict=True):
+        assert (
+            line.startswith("InputError") and f"{name} cannot be written (File too large)" in line
+        )
+
+
+def test_a_file_in_the_way_of_a_folder_and_a_folder_in_the_way_of_a_file(tmp_path):
+    (tmp_path / "matrix").write_text("")
+    with pytest.raises(InputError, match="matrix cannot be written .*in the way"):
+        make_matrix(items=2).to_parquet(tmp_path / "matrix" / "conact.parquet")
+    with pytest.raises(InputError, match="run cannot be written .*in the way"):
+        Run.open(tmp_path / "matrix" / "run")
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(InputError, match="x.json cannot be written .*move the folder"):
+        save_json(tmp_path / "x.json", 1)
+
+
+def test_the_place_is_tried_before_the_work(tmp_path):
+    (tmp_path / "pieces").write_text("")
+
+    def work():
+        raise AssertionError("nothing may be made that cannot be kept")
+
+    with pytest.raises(InputError, match="in the way"):
+        finished(tmp_path / "pieces" / "x.json", work, load=answers, save=answers)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes anywhere")
+def test_a_read_only_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="give a folder that you may write to"):
+        save_tensors(tmp_path / "x.safetensors", "thing", {"a": torch.ones(1)}, {})
+
+
+LOG = """
+import sys
+from culture_lens.storage.runs import Run
+for step in range(5):
+    Run.open(sys.argv[1]).log("find", {"step": step})
+"""
+
+
+@pytest.mark.slow
+def test_no_step_is_lost_when_processes_log_at_once(tmp_path):
+    command = [sys.executable, "-c", LOG, str(tmp_path)]
+    running = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    assert len(Run(tmp_path).steps()) == 20
+
+
+def test_a_lock_that_is_held_is_named(tmp_path, monkeypatch):
+    from filelock import FileLock
+
+    monkeypatch.setattr("culture_lens.storage.runs.PATIENCE", 0.01)
+    with (
+        FileLock(tmp_path / ".run.json.lock"),
+        pytest.raises(InputError, match=r"another process has held .*\.run\.json\.lock"),
+    ):
+        Run(tmp_path).log("find", {})
