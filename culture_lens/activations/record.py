@@ -11,7 +11,7 @@ The steps, per batch:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -161,15 +161,15 @@ def part_statistics(
     with model.hooks(hooks):
         result = forward()
 
-    for site, (_, sums, *_) in found.items():  # a count over NaN would be wrong
-        check_finite(sums, site, [prompt.question.culture for prompt in part.prompts])
     statistics = ItemStatistics(
         tokens=mask.sum(1),
         counts={site: parts[0].to(torch.int32) for site, parts in found.items()},
-        sums={site: parts[1] for site, parts in found.items()} if magnitudes else {},
+        sums={site: parts[1] for site, parts in found.items()},
         squares={site: parts[2] for site, parts in found.items()} if magnitudes else {},
     )
-    return statistics, result
+    asked = [prompt.question for prompt in part.prompts]  # a count over NaN would be wrong
+    check_finite(statistics, [q.culture for q in asked], [q.id for q in asked])
+    return statistics if magnitudes else replace(statistics, sums={}), result
 
 
 def record_activations(

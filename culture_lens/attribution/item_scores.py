@@ -26,8 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from culture_lens.attribution.aggregation import AGGREGATIONS, padded_columns
-from culture_lens.errors import InputError
-from culture_lens.models.checks import check_logits
+from culture_lens.models.checks import REMEDY, NotFinite, check_logits
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Prompt
@@ -185,8 +184,7 @@ def check_scores(rows: Float[Tensor, "item layer neuron"], site: str, batch: Bat
         rows.sum()
     ):  # a cheap check first: one bad value makes the sum NaN or infinite
         for item, layer, neuron in (~torch.isfinite(rows)).nonzero().tolist():
-            raise InputError(
+            raise NotFinite(
                 f"attribution at site {site!r}, layer {layer}, neuron {neuron} is NaN or infinite "
-                f"on question {batch.prompts[item].question.id!r}: load the model in bfloat16 or "
-                "float32 (float16 overflows), or check its weights."
+                f"on question {batch.prompts[item].question.id!r}: {REMEDY}"
             )
