@@ -13,14 +13,14 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from culture_lens.activations.record import RecordingOptions, record_activations
+from culture_lens.activations.record import Recording, RecordingOptions, record_activations
 from culture_lens.activations.resampling import design_of
 from culture_lens.activations.statistics import ActivationStatistics
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError, warn
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.prompt import Prompt, Role
-from culture_lens.prompts.running import BATCH_SIZE, TooLong
+from culture_lens.prompts.running import BATCH_SIZE, Running, TooLong, read_options
 from culture_lens.prompts.tokens import encode
 from culture_lens.questions.question import Question
 from culture_lens.storage.runs import versions
@@ -68,6 +68,8 @@ def summarise_texts(
     check_texts(texts)
     if "roles" in recording:
         raise InputError("roles= is for questions: of a plain text all tokens count.")
+    read_options(recording, Recording)[0].chosen(model)
+    Running(batch_size=batch_size, too_long=too_long)  # refuses what no pass can run with
     design = None
     if replicates:
         design = design_of(stand_ins(texts), replicates, None, seed)
