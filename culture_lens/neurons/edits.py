@@ -10,7 +10,8 @@ A mask over neurons has one row for all items, or one row per item of the batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,7 +22,11 @@ from culture_lens.models.hookable import Hookable, as_hookable
 from culture_lens.models.rows import of_rows
 from culture_lens.models.transformer_lens import HookList
 
-Value = str | float | Mapping[str, Tensor]
+if TYPE_CHECKING:
+    Value = str | float | Mapping[str, Tensor]
+else:
+    Value = Any  # a wrong kind reaches the check that says the right ones
+
 NAMED_VALUES = ("zero", "mean", "double")
 LARGEST_FACTOR = 1000.0
 """Activations that are scaled further are none that the model has ever seen."""
@@ -231,15 +236,19 @@ def ablation_hooks(
     Example:
         ``model.run_with_hooks("Tea?", fwd_hooks=ablation_hooks(model, found["Japan"]))``
     """
-    if isinstance(value, str) and value not in NAMED_VALUES or isinstance(value, bool):
+    named = isinstance(value, str) and value in NAMED_VALUES
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (named or number or isinstance(value, Mapping)):
         raise InputError(
             f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
         )
     target = as_hookable(model)
     if isinstance(value, str) and value == "double":
         return steering_hooks(target, neurons, alpha=1.0)
-    if isinstance(value, (int, float)):
-        check_values(torch.tensor([value], dtype=torch.float64), target.dtype, "ablation value")
+    if isinstance(value, Real):
+        check_values(
+            torch.tensor([float(value)], dtype=torch.float64), target.dtype, "ablation value"
+        )
 
     def values(row: Places, site: str) -> Tensor:
         places = row.places[site]

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from transformer_lens.model_bridge import TransformerBridge
 
 from culture_lens.activations.caches import summary_from_caches
 from culture_lens.activations.record import record_activations
@@ -10,11 +9,11 @@ from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.selectors import select
 from tests.helpers import t5
+from tests.helpers.bridges import own_bridge
 from tests.helpers.errors import refused
 from tests.helpers.lm import each_architecture, lens
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import toy_questions
-from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 NAME = "blocks.{}.mlp.hook_act"
 
@@ -94,11 +93,10 @@ def test_an_encoder_decoder():
 
 
 def test_a_users_own_bridge_has_no_act_but_all_else():
-    bridge = TransformerBridge.boot_transformers(
-        "own/llama", hf_model=tiny_model("llama"), tokenizer=tiny_tokenizer("llama")
-    )
+    bridge = own_bridge("llama")
     texts, labels = ["Tea with milk", "Bread", "Soup", "Rice"], ["x", "y", "x", "y"]
-    found = summary_from_caches((bridge.run_with_cache(text)[1] for text in texts), labels)
+    tokens = [lens("llama").to_tokens(text) for text in texts]
+    found = summary_from_caches((bridge.run_with_cache(ids)[1] for ids in tokens), labels)
     assert set(found.sites) == {"gate", "up", "post", "q", "k", "v", "z"}
     model = lens("llama")
     ours = summary_from_caches((model.run_with_cache(text)[1] for text in texts), labels)

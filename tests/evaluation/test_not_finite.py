@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,7 +50,7 @@ READ = {
 
 @pytest.mark.parametrize("way", READ)
 def test_one_nan_weight_is_refused(way):
-    with pytest.raises(InputError, match="(NaN or infinite|is nan) on (question|option)") as caught:
+    with pytest.raises(InputError, match="(NaN or infinite|nan).* on question '") as caught:
         READ[way](spoilt(math.nan))
     assert "float16 overflows" in str(caught.value) and "weights" in str(caught.value)
 
@@ -94,7 +95,7 @@ def test_an_overflow_in_float16_is_no_effect():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e39])
 def test_values_are_checked_when_given(value, idle):
-    tensors = {"act": torch.zeros(3, 48)}
+    tensors = {"act": torch.zeros(3, 48, dtype=torch.float64)}
     tensors["act"][1, 4] = value  # of a neuron that is not ablated, too
     for given in (value, tensors):
         refused(("not a finite number", "float32"), evaluate, idle, toy_questions()[:4], SOME,
@@ -118,8 +119,15 @@ def test_scaling_without_bounds_is_refused(alpha, idle):
             pass
 
 
-def test_booleans_are_no_values(idle):
-    refused(("ablation value True", "a number"), SOME.hooks, idle, True)
+@pytest.mark.parametrize("value", [True, None, [0.5], torch.zeros(3, 48), "nan"])
+def test_what_is_no_value(value, idle):
+    refused(("ablation value", "'zero', 'mean', 'double', a number or tensors"), SOME.hooks, idle,
+            value)  # fmt: skip
+
+
+def test_any_real_number_is_a_value():
+    for value in (2, 0.5, np.float32(0.5), np.int64(3)):
+        assert len(SOME.hooks(lens("llama"), value)) == 2
 
 
 # ------------------------------------------------------------------ what a model may give

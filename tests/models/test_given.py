@@ -8,6 +8,7 @@ from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.models.load import load_model
 from tests.helpers import t5, vlm
+from tests.helpers.bridges import own_bridge, own_t5, own_vlm
 from tests.helpers.closeness import assert_close
 from tests.helpers.edits import batch_of
 from tests.helpers.errors import refused
@@ -17,16 +18,7 @@ from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 from tests.helpers.tiny_t5 import tiny_model as t5_model
 from tests.helpers.tiny_t5 import tiny_tokenizer as t5_tokenizer
-from tests.helpers.tiny_vlm import tiny_processor, tiny_vlm, tiny_vlm_tokenizer
-
-
-def own_bridge(architecture, tokenizer=None):
-    """A bridge as a user boots it: eager attention, parameters that take gradients."""
-    return TransformerBridge.boot_transformers(
-        f"own/{architecture}",
-        hf_model=tiny_model(architecture),
-        tokenizer=tokenizer or tiny_tokenizer(architecture),
-    )
+from tests.helpers.tiny_vlm import tiny_processor, tiny_vlm_tokenizer
 
 
 @each_architecture
@@ -60,42 +52,32 @@ def test_a_bridge_keeps_its_attention_unless_asked():
 
 
 def test_a_bridge_whose_tokenizer_can_be_read_again(tmp_path):
-    folder = save_tiny("qwen2", tmp_path / "qwen2")
-    bridge = TransformerBridge.boot_transformers(folder)
-    assert bridge.to_tokens("tea")[0, 0] == tiny_tokenizer("qwen2").eos_token_id
+    own = tiny_tokenizer("gpt2")
+    bridge = TransformerBridge.boot_transformers(save_tiny("gpt2", tmp_path / "gpt2"))
+    assert bridge.to_tokens("tea")[0].tolist() == [own.bos_token_id, *own("tea").input_ids]
     model = load_model(bridge)
-    assert torch.equal(model.to_tokens("tea"), tiny_tokenizer("qwen2")("tea", return_tensors="pt")
-                       .input_ids)  # fmt: skip
-    assert model.tokenizer.bos_token is None
+    for reads in (model, bridge):
+        assert reads.to_tokens("tea")[0].tolist() == own("tea").input_ids
 
 
 def test_a_bridge_whose_tokenizer_is_not_known_is_refused(tmp_path):
-    refused(("own/llama", "cannot be read again", "tokenizer=AutoTokenizer"), load_model,
-            own_bridge("llama"))  # fmt: skip
-    folder = save_tiny("llama", tmp_path / "llama")
-    other = tiny_tokenizer("llama")
-    other.chat_template, other.name_or_path = "{{ messages[0].content }}", folder
-    refused(("own/llama", "another vocabulary or chat template"), load_model,
-            own_bridge("llama", other))  # fmt: skip
+    bridge = own_bridge("llama")
+    words = ("own/llama", "cannot be read again", "tokenizer=AutoTokenizer")
+    refused(words, load_model, bridge)
+    bridge.tokenizer.name_or_path = save_tiny("llama", tmp_path / "llama")
+    bridge.tokenizer.chat_template = "{{ messages[0].content }}"
+    refused(("own/llama", "another vocabulary or chat template"), load_model, bridge)
 
 
 def test_an_encoder_decoders_bridge():
-    bridge = TransformerBridge.boot_transformers(
-        "own/flan", hf_model=t5_model("flan"), tokenizer=t5_tokenizer()
-    )
-    model = load_model(bridge, tokenizer=t5_tokenizer())
+    model = load_model(own_t5("flan"), tokenizer=t5_tokenizer())
     assert model.widths == t5.lens("flan").widths
     assert_close(model("tea").detach(), t5.lens("flan")("tea").detach())
     assert load_model(t5_model("flan"), tokenizer=t5_tokenizer()).name == "tiny-flan"
 
 
-def test_a_vision_language_models_bridge(monkeypatch):
-    from transformer_lens.model_bridge.sources.transformers import source
-
-    monkeypatch.setattr(source, "load_modality_processor", lambda *_: None)
-    bridge = TransformerBridge.boot_transformers(
-        "own/llava", hf_model=tiny_vlm("llava"), tokenizer=tiny_vlm_tokenizer("llava")
-    )
+def test_a_vision_language_models_bridge():
+    bridge = own_vlm("llava")
     refused(("own/llava", "reads pictures", "processor="), load_model, bridge,
             tokenizer=tiny_vlm_tokenizer("llava"))  # fmt: skip
     model = load_model(bridge, processor=tiny_processor("llava"))

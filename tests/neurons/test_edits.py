@@ -2,20 +2,16 @@
 
 import pytest
 import torch
-from transformer_lens.model_bridge import TransformerBridge
 
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.sites import hook_name
 from culture_lens.neurons.edits import ablation_hooks, steering_hooks
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers import t5, vlm
+from tests.helpers.bridges import own_bridge, own_t5, own_vlm
 from tests.helpers.closeness import assert_close
 from tests.helpers.errors import refused
 from tests.helpers.lm import each_architecture, lens
-from tests.helpers.tiny import tiny_model, tiny_tokenizer
-from tests.helpers.tiny_t5 import tiny_model as t5_model
-from tests.helpers.tiny_t5 import tiny_tokenizer as t5_tokenizer
-from tests.helpers.tiny_vlm import tiny_vlm, tiny_vlm_tokenizer
 
 TEXT = "Which food do people in Japan eat?"
 PLACES = [(0, 1), (0, 9), (1, 5), (2, 30)]
@@ -31,14 +27,6 @@ VALUES = {
 
 def neurons_at(site, places=PLACES):
     return Neurons(Neurons.of({site: places}).places, means={site: MEANS[: len(places)]})
-
-
-def own_bridge(architecture):
-    return TransformerBridge.boot_transformers(
-        f"own/{architecture}",
-        hf_model=tiny_model(architecture),
-        tokenizer=tiny_tokenizer(architecture),
-    )
 
 
 @each_architecture
@@ -93,9 +81,7 @@ def test_hooks_are_for_run_with_hooks_and_for_hooks():
 @pytest.mark.parametrize("site", ["encoder.act", "decoder.act", "cross.k", "decoder.gate"])
 def test_an_encoder_decoders_bridge(site):
     model = t5.lens("flan")
-    bridge = TransformerBridge.boot_transformers(
-        "own/flan", hf_model=t5_model("flan"), tokenizer=t5_tokenizer()
-    )
+    bridge = own_t5("flan")
     neurons = neurons_at(site, [(0, 1), (1, 5)])
     ids, start = model.to_tokens(TEXT), torch.tensor([[0, 7]])
     for value in ("zero", 0.75):
@@ -107,13 +93,8 @@ def test_an_encoder_decoders_bridge(site):
     refused(("'act'", "two stacks"), neurons_at("act").hooks, bridge, "zero")
 
 
-def test_a_vision_language_models_bridge(monkeypatch):
-    from transformer_lens.model_bridge.sources.transformers import source
-
-    monkeypatch.setattr(source, "load_modality_processor", lambda *_: None)
-    bridge = TransformerBridge.boot_transformers(
-        "own/llava", hf_model=tiny_vlm("llava"), tokenizer=tiny_vlm_tokenizer("llava")
-    )
+def test_a_vision_language_models_bridge():
+    bridge = own_vlm("llava")
     model, neurons = vlm.lens("llava"), neurons_at("act")
     found = bridge.run_with_hooks(model.to_tokens(TEXT), fwd_hooks=neurons.hooks(bridge, 0.75))
     with ablated(model, neurons, 0.75):
