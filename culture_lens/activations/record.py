@@ -24,7 +24,7 @@ from typing_extensions import Unpack
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.models.checks import check_logits
+from culture_lens.models.checks import check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
@@ -212,11 +212,12 @@ def record_activations(
         magnitudes=what.magnitudes,
     )
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
-    for batch, rows in run_batches(
-        work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
-    ):
-        asked = [prompt.question for prompt in batch.prompts]
-        statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
+    with under(state_of(model)):
+        for batch, rows in run_batches(
+            work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
+        ):
+            asked = [prompt.question for prompt in batch.prompts]
+            statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
     return statistics
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
@@ -25,6 +25,11 @@ from culture_lens.prompts.tokens import encode
 from culture_lens.questions.question import Question
 from culture_lens.storage.runs import versions
 
+if TYPE_CHECKING:
+    Texts = Mapping[str, Iterable[str]]
+else:
+    Texts = Any  # a wrong kind reaches the check that says the right one
+
 NEVER_SHOWN = ("-", "+")
 """Options that every Question must have; a text has none."""
 BATCHES_AT_ONCE = 16
@@ -33,7 +38,7 @@ BATCHES_AT_ONCE = 16
 
 def summarise_texts(
     model: LensModel,
-    texts: Mapping[str, Iterable[str]],
+    texts: Texts,
     *,
     replicates: int = 0,
     seed: int = 0,
@@ -103,7 +108,7 @@ def summarise_texts(
     return summary
 
 
-def check_texts(texts: Mapping[str, Iterable[str]]) -> None:
+def check_texts(texts: Texts) -> None:
     """Refuse what is not texts of several cultures, before anything runs.
 
     Raises:
@@ -123,7 +128,7 @@ def check_texts(texts: Mapping[str, Iterable[str]]) -> None:
             raise InputError(f"texts of {culture!r}: the list is empty.")
 
 
-def stand_ins(texts: Mapping[str, Iterable[str]]) -> list[Question]:
+def stand_ins(texts: Texts) -> list[Question]:
     """Name the items that labels are exchanged among: each text, a group of its own.
 
     Raises:
@@ -145,9 +150,7 @@ def stand_in(culture: str, number: int) -> Question:
     return Question(f"{culture}/{number}", culture, "", NEVER_SHOWN, 0, benchmark="texts")
 
 
-def prompts_of(
-    model: LensModel, texts: Mapping[str, Iterable[str]], too_long: str
-) -> Iterator[Prompt]:
+def prompts_of(model: LensModel, texts: Texts, too_long: str) -> Iterator[Prompt]:
     """Tokenise texts one after the other, those of a culture together.
 
     Yields:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from culture_lens.errors import InputError
-from culture_lens.models.checks import under
+from culture_lens.models.checks import state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import RAW_SITES, part_of
 from culture_lens.neurons.edits import (
@@ -44,7 +44,7 @@ def condition(model: LensModel, neurons: NeuronsPerRow | None, how: str) -> str:
         ``condition(model, found["Japan"], "ablated")`` is ``"92 neurons ablated"``
     """
     if neurons is None:
-        return "hooks attached around the call" if model.is_hooked else "unmodified model"
+        return state_of(model)
     rows = [neurons] if isinstance(neurons, Neurons) else list(neurons)
     return f"{' or '.join(sorted({str(len(row)) for row in rows}))} neurons {how}"
 

@@ -36,6 +36,15 @@ def under(condition: str) -> Iterator[None]:
         raise NotFinite(f"{condition}: {error}") from error
 
 
+def state_of(model: LensModel) -> str:
+    """Say whether hooks are attached around a call, for errors.
+
+    Example:
+        ``with under(state_of(model)): model.logits(batch)``
+    """
+    return "hooks attached around the call" if model.is_hooked else "unmodified model"
+
+
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
     """Raise an error for logits from which nothing can be read.
 

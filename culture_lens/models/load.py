@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import Unpack
@@ -54,31 +55,59 @@ def load_model(
         ``model = load_model("smollm2-135m", dtype="float32")``; or, with what you have loaded,
         ``load_model(TransformerBridge.boot_transformers("gpt2"))``
     """
+    if is_bridge(name_or_path):
+        return take_bridge(name_or_path, tokenizer, processor, options)
     loading = Loading.of(options)
-    given = name_or_path if is_bridge(name_or_path) else None
-    if given is not None:
-        name = name_of_bridge(given, options)
-        hf_model = given.original_model
-        if tokenizer is None and processor is None:
-            tokenizer = plain_tokenizer(given)
-    else:
-        name, hf_model = name_of(name_or_path, hf_model)
+    name, hf_model = name_of(name_or_path, hf_model)
     source = embedded_path(name) or name
     if hf_model is None:
         hf_model, tokenizer, processor = load_checkpoint(source, loading, tokenizer, processor)
-    elif given is None and (loading.dtype is not None or loading.device is not None):
+    elif loading.dtype is not None or loading.device is not None:
         hf_model = hf_model.to(device=loading.device, dtype=loading.torch_dtype)
+    tokenizer = check_model(name, hf_model, tokenizer, processor)
+    bridge = boot(source, hf_model, tokenizer, loading.attention)
+    return open_model(name, bridge, tokenizer, processor, loading)
+
+
+def take_bridge(
+    bridge: Any, tokenizer: Any, processor: Any, options: Mapping[str, Any]
+) -> LensModel:
+    """Make a LensModel of a TransformerBridge that the user booted; see ``load_model``.
+
+    Raises:
+        InputError: As ``load_model``, and for options that come too late.
+    """
+    loading = Loading.of({"attention": "eager", **options})
+    name = name_of_bridge(bridge, options)
+    if tokenizer is None and processor is None:
+        tokenizer = plain_tokenizer(bridge)
+    tokenizer = check_model(name, bridge.original_model, tokenizer, processor)
+    prepare(bridge, tokenizer, loading.attention, "sdpa")
+    return open_model(name, bridge, tokenizer, processor, loading)
+
+
+def check_model(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> Any:
+    """Check that a model is supported and comes with what it reads with; give its tokenizer.
+
+    Raises:
+        InputError: An architecture that is not supported, or a tokenizer or processor that is
+            missing or another model's.
+    """
     check_class(name, type(hf_model).__name__, hf_model.config)
     say_if_untested(name, hf_model)
     check_reading(name, hf_model, tokenizer, processor)
-    tokenizer = tokenizer if processor is None else processor.tokenizer
-    attention = loading.attention if given is None else options.get("attention", "eager")
-    if given is None:
-        bridge = boot(source, hf_model, tokenizer, attention)
-    else:
-        bridge = given
-        prepare(bridge, tokenizer, attention, "sdpa")
-    gated = has_gate(bridge)
+    return tokenizer if processor is None else processor.tokenizer
+
+
+def open_model(
+    name: str, bridge: Any, tokenizer: Any, processor: Any, loading: Loading
+) -> LensModel:
+    """Make a LensModel of a bridge that is prepared, and check that its sites fire.
+
+    Raises:
+        InputError: A site does not fire.
+    """
+    hf_model, gated = bridge.original_model, has_gate(bridge)
     commit = getattr(hf_model.config, "_commit_hash", None)
     common: dict[str, Any] = {
         "name": name,
@@ -88,7 +117,7 @@ def load_model(
         "revision": str(loading.revision or commit or ""),
         # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
         "scoring": "option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
-        "attention": attention,
+        "attention": loading.attention,
     }
     if hf_model.config.is_encoder_decoder:
         return encoder_decoder(hf_model, tokenizer, **common)

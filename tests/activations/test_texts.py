@@ -78,7 +78,7 @@ def test_selectors_and_replicates():
     for selector in ("lape", "conact", "mad"):
         found = select(summary, selector, k=5)
         assert set(found.cultures) == set(TEXTS)
-    infer(summary, "conact", fdr=0.2)
+    infer(summary, "conact")
     again = summarise_texts(lens("llama"), texts, replicates=19, batch_size=3, **QUIET)
     for site, counts in summary.replicates.counts.items():
         assert torch.equal(counts, again.replicates.counts[site])
