@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from culture_lens.activations.statistics import (
 )
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError, unknown
+from culture_lens.models.hookable import as_hookable
+from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import hooks_of
 
 Cache = Mapping[str, Tensor]
@@ -27,6 +30,7 @@ def summary_from_caches(
     caches: Iterable[Any],
     labels: Iterable[str | Sequence[str]],
     *,
+    model: Any = None,
     masks: Iterable[Tensor] | None = None,
     hooks: Hooks | None = None,
     magnitudes: bool = True,
@@ -41,15 +45,17 @@ def summary_from_caches(
         caches: ``ActivationCache`` objects, or ``{hook name: activation}``, of one batch each;
             activations are ``batch pos neuron`` or ``batch pos head d_head``.
         labels: For each cache the culture of all its rows, or one culture for each row.
+        model: What recorded them, a ``LensModel`` or a ``TransformerBridge``: it tells sites apart
+            and is named in the summary.
         masks: For each cache 1 on the tokens that count and 0 on others (padding, BOS), ``batch
             pos``. Without them all tokens of a cache of one row count; a cache of several rows
             needs a mask, since its padding cannot be told.
         hooks: ``{site: hook name}`` with ``{layer}`` for the layer, such as
-            ``{"act": "blocks.{layer}.mlp.hook_act"}``; by default every site whose hook names are
-            in the first cache, as ``model.hook_name`` gives them.
+            ``{"act": "blocks.{layer}.mlp.hook_act"}``; by default every site whose hook names, as
+            ``model.hook_name`` gives them, are in the first cache.
         magnitudes: Keep sums and squares too, which MAD and mean ablation need.
-        metadata: What is known of the model and the texts, kept with the summary; ``"groups"``
-            names the question groups that identify.
+        metadata: What else is known, kept with the summary; ``"groups"`` names the question groups
+            that identify.
 
     Returns:
         The summary: layers from 0 to the last that the caches have.
@@ -61,7 +67,14 @@ def summary_from_caches(
     Example:
         ``summary_from_caches((model.run_with_cache(text)[1] for text in texts), cultures)``
     """
-    statistics = ActivationStatistics()
+    statistics, facts = ActivationStatistics(), {"benchmark": "caches"}
+    if model is not None:
+        source = as_hookable(model)
+        facts |= {"model": source.name, "dtype": str(source.dtype)}
+        if isinstance(source, LensModel):
+            facts |= {"revision": source.revision, "weights": source.fingerprint}
+        if hooks is None:
+            hooks = hooks_of(source.gated, any("." in site for site in source.widths))
     names: dict[str, list[str]] = {}
     for number, (given, label, mask) in enumerate(together(caches, labels, masks)):
         cache: Cache = getattr(given, "cache_dict", given)
@@ -75,35 +88,35 @@ def summary_from_caches(
             )
         if not all(isinstance(culture, str) and culture for culture in cultures):
             raise InputError(f"cache {number}: labels are names of cultures, not {cultures!r}.")
-        check_finite(rows, cultures, [f"{number}, row {row}" for row in range(len(cultures))])
+        check_finite(
+            rows, cultures, [f"cache {number}, row {row}," for row in range(len(cultures))]
+        )
         statistics.update(
             rows if magnitudes else ItemStatistics(rows.tokens, rows.counts), cultures
         )
-    return statistics.summary({"benchmark": "caches", **(metadata or {})})
+    return statistics.summary({**facts, **(metadata or {})})
 
 
-def together(*given: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:
-    """Go through caches, labels and masks together.
+def together(
+    caches: Iterable[Any], labels: Iterable[Any], masks: Iterable[Any] | None
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Go through caches, labels and masks together; the mask is None where none are given.
 
     Raises:
         InputError: One of them ends before the others.
     """
-    if isinstance(given[1], str):
+    if isinstance(labels, str):
         raise InputError("labels: give a list with the culture of each cache, not one name.")
     ended = object()
-    walks = [None if some is None else iter(some) for some in given]
-    number = 0
-    while True:
-        row = [None if walk is None else next(walk, ended) for walk in walks]
-        if all(one is ended or walk is None for one, walk in zip(row, walks, strict=True)):
-            return
-        if ended in [one if one is ended else None for one in row]:
+    given = [caches, labels] if masks is None else [caches, labels, masks]
+    for number, row in enumerate(zip_longest(*given, fillvalue=ended)):
+        if any(one is ended for one in row):
             raise InputError(
-                f"there are caches, labels or masks for {number} batches only, and more of the "
-                "others: give as many of each."
+                f"of caches, labels and masks some have {number} batches and some have more: give "
+                "as many of each."
             )
-        yield tuple(row)
-        number += 1
+        cache, label, *mask = row
+        yield cache, label, mask[0] if mask else None
 
 
 def hook_names(cache: Cache, hooks: Hooks | None) -> dict[str, list[str]]:
@@ -122,7 +135,7 @@ def hook_names(cache: Cache, hooks: Hooks | None) -> dict[str, list[str]]:
             raise InputError(
                 "the caches hold mlp.in.hook_out without mlp.gate.hook_out, which is site 'up' of "
                 "an MLP with a gate and site 'gate' of one without: say which by "
-                'hooks={"up": "blocks.{layer}.mlp.in.hook_out"}, or cache the gate too.'
+                'model=, or by hooks={"up": "blocks.{layer}.mlp.in.hook_out"}.'
             )
     elif wrong := [hook for hook in hooks.values() if "{layer}" not in hook]:
         raise InputError(f"hooks: {wrong[0]!r} must have {{layer}} where the layer's number is.")
@@ -198,7 +211,10 @@ def checked_mask(mask: Any, activation: Tensor, name: str, number: int) -> Tenso
         return torch.ones(shape)
     if not isinstance(mask, Tensor) or tuple(mask.shape) != shape:
         found = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-        raise InputError(f"cache {number}: the mask is {found}, and {name} has tokens {shape}.")
+        raise InputError(
+            f"cache {number}: the mask is {found}, and {name} has tokens {shape}. Sites over the "
+            "tokens of an encoder and of a decoder are summarised in two calls: see hooks=."
+        )
     if not ((mask == 0) | (mask == 1)).all():
         raise InputError(f"cache {number}: a mask is 1 on tokens that count and 0 on others.")
     return mask

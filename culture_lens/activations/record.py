@@ -168,7 +168,7 @@ def part_statistics(
         squares={site: parts[2] for site, parts in found.items()} if magnitudes else {},
     )
     asked = [prompt.question for prompt in part.prompts]  # a count over NaN would be wrong
-    check_finite(statistics, [q.culture for q in asked], [q.id for q in asked])
+    check_finite(statistics, [q.culture for q in asked], [f"question {q.id!r}" for q in asked])
     return statistics if magnitudes else replace(statistics, sums={}), result
 
 

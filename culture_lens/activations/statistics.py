@@ -104,7 +104,7 @@ class ActivationStatistics:
             InputError: A sum is NaN or infinite, or an item is not in the design; nothing of the
                 batch is added then.
         """
-        check_finite(rows, cultures, ids)
+        check_finite(rows, cultures, [f"question {name!r}" for name in ids])
         self._check_same(
             {site: tuple(counts.shape[1:]) for site, counts in rows.counts.items()},
             bool(rows.sums),
@@ -241,19 +241,18 @@ def grouped(
     return torch.stack([values[index == g].sum(0, dtype=dtype).cpu() for g in range(groups)])
 
 
-def check_finite(rows: ItemStatistics, cultures: Sequence[str], ids: Sequence[str] = ()) -> None:
+def check_finite(rows: ItemStatistics, cultures: Sequence[str], items: Sequence[str] = ()) -> None:
     """Refuse activations that are NaN or infinite, or whose squares are.
 
     Raises:
-        NotFinite: Names the site, the layer, the neuron, the question where known, and the culture.
+        NotFinite: Names the site, the layer, the neuron, the item where known, and the culture.
     """
     for table in (rows.sums, rows.squares):
         for site, values in table.items():
             bad = ~torch.isfinite(values)
             if bad.any():
                 row, layer, neuron = (int(i) for i in bad.nonzero()[0])
-                asked = f"question {ids[row]!r}" if ids else "an item"
                 raise NotFinite(
                     f"activations at site {site!r}, layer {layer}, neuron {neuron} are NaN or "
-                    f"infinite on {asked} of {cultures[row]}: {REMEDY}"
+                    f"infinite on {items[row] if items else 'an item'} of {cultures[row]}: {REMEDY}"
                 )

@@ -65,11 +65,10 @@ def assert_same(one, other):
 @pytest.mark.parametrize("batch_size", [1, 5])
 @each_architecture
 def test_caches_give_what_a_recording_pass_gives(architecture, batch_size):
-    # Without a gate, 'gate' would have to be named: see test_what_is_refused.
-    model = lens(architecture)
-    sites = ("act", "gate", "q", "z") if model.gated else ("act", "q", "z")
+    model, sites = lens(architecture), ("act", "gate", "q", "z")
     prompts, caches, labels, masks = recorded(model, batch_size, sites)
-    found = summary_from_caches(caches, labels, masks=masks)
+    found = summary_from_caches(caches, labels, model=model, masks=masks)
+    assert found.metadata["weights"] == model.fingerprint
     expected = record_activations(model, prompts, sites=sites, **QUIET).summary()
     assert_same(found, expected)
     chosen = select(found, "conact", k=4)
@@ -129,9 +128,13 @@ def test_what_is_refused():
     refused(("(2, 3)", "remove_batch_dim=False"), summary_from_caches,
             [{NAME.format(0): torch.ones(2, 3)}], ["x"])  # fmt: skip
     nan = {NAME.format(0): torch.full((1, 2, 3), torch.nan)}
-    refused(("site 'act', layer 0", "Japan"), summary_from_caches, [nan], ["Japan"])
+    refused(
+        ("site 'act', layer 0", "cache 0, row 0, of Japan"), summary_from_caches, [nan], ["Japan"]
+    )
     refused(("nothing to summarise",), summary_from_caches, [], [])
     inside = {"blocks.0.mlp.in.hook_out": torch.ones(1, 2, 3)}
-    refused(("mlp.in.hook_out", "'up'", "'gate'", "hooks="), summary_from_caches, [inside], ["x"])
+    refused(("mlp.in.hook_out", "'up'", "'gate'", "model="), summary_from_caches, [inside], ["x"])
+    assert summary_from_caches([inside], ["x"], model=lens("gpt2")).sites == ("gate",)
+    assert summary_from_caches([inside], ["x"], model=own_bridge("llama")).sites == ("up",)
     named = {"gate": "blocks.{layer}.mlp.in.hook_out"}
     assert summary_from_caches([inside], ["x"], hooks=named).sites == ("gate",)
