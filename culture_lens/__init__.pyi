@@ -1,9 +1,11 @@
 """The public names and where they are; what ``culture_lens`` imports when a name is first used."""
 
 from . import plots as plots
+from .activations.caches import summary_from_caches as summary_from_caches
 from .activations.record import record_activations as record_activations
 from .activations.statistics import ActivationStatistics as ActivationStatistics
 from .activations.summary import ActivationSummary as ActivationSummary
+from .activations.texts import summarise_texts as summarise_texts
 from .attribution.culnig import (
     CulnigScores as CulnigScores,
 )
@@ -160,6 +162,12 @@ from .models.architectures import (
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
 from .neurons.align import align_cultures as align_cultures
+from .neurons.edits import (
+    ablation_hooks as ablation_hooks,
+)
+from .neurons.edits import (
+    steering_hooks as steering_hooks,
+)
 from .neurons.neuron_set import NeuronSet as NeuronSet
 from .neurons.neurons import Neurons as Neurons
 from .neurons.overlap import (

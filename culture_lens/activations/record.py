@@ -11,7 +11,7 @@ The steps, per batch:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -24,7 +24,7 @@ from typing_extensions import Unpack
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.models.checks import check_logits
+from culture_lens.models.checks import check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
@@ -161,15 +161,15 @@ def part_statistics(
     with model.hooks(hooks):
         result = forward()
 
-    for site, (_, sums, *_) in found.items():  # a count over NaN would be wrong
-        check_finite(sums, site, [prompt.question.culture for prompt in part.prompts])
     statistics = ItemStatistics(
         tokens=mask.sum(1),
         counts={site: parts[0].to(torch.int32) for site, parts in found.items()},
-        sums={site: parts[1] for site, parts in found.items()} if magnitudes else {},
+        sums={site: parts[1] for site, parts in found.items()},
         squares={site: parts[2] for site, parts in found.items()} if magnitudes else {},
     )
-    return statistics, result
+    asked = [prompt.question for prompt in part.prompts]  # a count over NaN would be wrong
+    check_finite(statistics, [q.culture for q in asked], [f"question {q.id!r}" for q in asked])
+    return statistics if magnitudes else replace(statistics, sums={}), result
 
 
 def record_activations(
@@ -212,11 +212,12 @@ def record_activations(
         magnitudes=what.magnitudes,
     )
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
-    for batch, rows in run_batches(
-        work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
-    ):
-        asked = [prompt.question for prompt in batch.prompts]
-        statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
+    with under(state_of(model)):
+        for batch, rows in run_batches(
+            work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
+        ):
+            asked = [prompt.question for prompt in batch.prompts]
+            statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
     return statistics
 
 

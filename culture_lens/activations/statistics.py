@@ -26,6 +26,7 @@ from culture_lens.activations.replicates import Replicates
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import InputError
+from culture_lens.models.checks import REMEDY, NotFinite
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +104,7 @@ class ActivationStatistics:
             InputError: A sum is NaN or infinite, or an item is not in the design; nothing of the
                 batch is added then.
         """
-        for site, sums in rows.sums.items():
-            check_finite(sums, site, cultures)
+        check_finite(rows, cultures, [f"question {name!r}" for name in ids])
         self._check_same(
             {site: tuple(counts.shape[1:]) for site, counts in rows.counts.items()},
             bool(rows.sums),
@@ -241,17 +241,18 @@ def grouped(
     return torch.stack([values[index == g].sum(0, dtype=dtype).cpu() for g in range(groups)])
 
 
-def check_finite(sums: Float[Tensor, "item layer neuron"], site: str, cultures: Any) -> None:
-    """Refuse activations that are NaN or infinite.
+def check_finite(rows: ItemStatistics, cultures: Sequence[str], items: Sequence[str] = ()) -> None:
+    """Refuse activations that are NaN or infinite, or whose squares are.
 
     Raises:
-        InputError: Names the site, the layer and the culture.
+        NotFinite: Names the site, the layer, the neuron, the item where known, and the culture.
     """
-    bad = ~torch.isfinite(sums)
-    if bad.any():
-        row, layer, neuron = (int(i) for i in bad.nonzero()[0])
-        raise InputError(
-            f"activations at site {site!r}, layer {layer}, neuron {neuron} are NaN or infinite on "
-            f"an item of {cultures[row]}: load the model in bfloat16 or float32 (float16 "
-            "overflows), or check its weights."
-        )
+    for table in (rows.sums, rows.squares):
+        for site, values in table.items():
+            bad = ~torch.isfinite(values)
+            if bad.any():
+                row, layer, neuron = (int(i) for i in bad.nonzero()[0])
+                raise NotFinite(
+                    f"activations at site {site!r}, layer {layer}, neuron {neuron} are NaN or "
+                    f"infinite on {items[row] if items else 'an item'} of {cultures[row]}: {REMEDY}"
+                )

@@ -26,8 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from culture_lens.attribution.aggregation import AGGREGATIONS, padded_columns
-from culture_lens.errors import InputError
-from culture_lens.models.checks import check_logits
+from culture_lens.models.checks import REMEDY, NotFinite, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Prompt
@@ -114,7 +113,7 @@ def attribution_pass(
         (model.hook_name(site, layer), partial(keep, site=site, layer=layer))
         for site, layer in wanted
     ]
-    with model.hooks(hooks), torch.enable_grad():
+    with under(state_of(model)), model.hooks(hooks), torch.enable_grad():
         logits = model.differentiable_logits(batch)
         check_logits(logits.detach(), batch)
         tokens = torch.tensor([gold[p.question.id] for p in batch.prompts], device=logits.device)
@@ -174,7 +173,8 @@ def item_scores(
     scores = {}
     for site, layers in found.items():
         rows = torch.stack(layers, 1).to(weight.device) * weight
-        check_scores(rows, site, batch)
+        with under(state_of(model)):
+            check_scores(rows, site, batch)
         scores[site] = rows.clamp(min=0) if control else rows
     return ItemScores(done.p_gold, done.right, scores)
 
@@ -185,8 +185,7 @@ def check_scores(rows: Float[Tensor, "item layer neuron"], site: str, batch: Bat
         rows.sum()
     ):  # a cheap check first: one bad value makes the sum NaN or infinite
         for item, layer, neuron in (~torch.isfinite(rows)).nonzero().tolist():
-            raise InputError(
+            raise NotFinite(
                 f"attribution at site {site!r}, layer {layer}, neuron {neuron} is NaN or infinite "
-                f"on question {batch.prompts[item].question.id!r}: load the model in bfloat16 or "
-                "float32 (float16 overflows), or check its weights."
+                f"on question {batch.prompts[item].question.id!r}: {REMEDY}"
             )

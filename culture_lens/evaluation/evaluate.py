@@ -12,7 +12,14 @@ from typing_extensions import Unpack
 
 from culture_lens.errors import InputError, warn
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
-from culture_lens.interventions.hooks import Value, ablation_hooks, described
+from culture_lens.interventions.hooks import (
+    Value,
+    ablated_how,
+    ablation_hooks,
+    condition,
+    described,
+)
+from culture_lens.models.checks import under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
@@ -151,6 +158,10 @@ def answer_prompts(
 
     Returns:
         One record per prompt; see ``Evaluation``.
+
+    Raises:
+        InputError: The model gives NaN or infinite logits or scores; with the question and what
+            was done to the model.
     """
 
     def answer() -> pd.DataFrame:
@@ -158,7 +169,8 @@ def answer_prompts(
         share = model.can_share_prefix(prompts)
         work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
         answers: dict[str, Answer] = {}
-        with model.hooks(hooks):
+        done = condition(model, neurons, ablated_how(value))
+        with under(f"{label}, {done}"), model.hooks(hooks):
             for batch, found in run_batches(
                 work,
                 lambda batch: scoring.answers(model, batch),

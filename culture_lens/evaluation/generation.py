@@ -16,9 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from culture_lens.errors import InputError
-from culture_lens.interventions.hooks import Value, ablation_hooks, described
+from culture_lens.interventions.hooks import (
+    Value,
+    ablated_how,
+    ablation_hooks,
+    condition,
+    described,
+)
+from culture_lens.models.checks import check_logits, under
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
@@ -75,12 +83,13 @@ def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[t
         The new tokens of each row, without the end token.
 
     Raises:
-        InputError: The batch has shared prefixes, or fewer than one token is asked for.
+        InputError: The batch has shared prefixes, fewer than one token is asked for, or logits are
+            NaN or infinite at any token.
 
     Example:
         ``greedy_tokens(model, collate(prompts, model.pad_id), 16)``
     """
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, LogitsProcessorList
 
     if batch.prefixes is not None:
         raise InputError(
@@ -107,11 +116,17 @@ def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[t
             "decoder_attention_mask": mask.to(model.device),
         }
         begun = ids.shape[1]
+
+    def checked(_ids: Tensor, logits: Tensor) -> Tensor:
+        check_logits(logits, batch)
+        return logits
+
     with plain_settings(model, settings), torch.inference_mode():
         found = model.bridge.original_model.generate(
             input_ids=batch.input_ids.to(model.device),
             attention_mask=batch.attention_mask.to(model.device),
             generation_config=settings,
+            logits_processor=LogitsProcessorList([checked]),
             **given,
         )
     rows = found[:, begun:].tolist()
@@ -151,7 +166,8 @@ def write_answers(
     def write() -> pd.DataFrame:
         hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
         found: dict[str, str] = {}
-        with model.hooks(hooks):
+        done = condition(model, neurons, ablated_how(value))
+        with under(f"{label}, {done}"), model.hooks(hooks):
             for batch, rows in run_batches(
                 batches(prompts, running.rows(), model.pad_id),
                 lambda batch: greedy_tokens(model, batch, max_new_tokens),

@@ -32,6 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.errors import unknown
+from culture_lens.models.checks import check_logits, check_options
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Style
@@ -76,14 +77,18 @@ def letter_answers(model: LensModel, batch: Batch, *, among_options: bool) -> li
         among_options: Compare the labels only, instead of the whole vocabulary.
 
     Raises:
-        InputError: A label is not a single token after its prompt.
+        InputError: A label is not a single token after its prompt, or the logits are NaN or
+            infinite.
     """
-    logits = model.logits(batch).cpu()
+    logits = model.logits(batch)
+    check_logits(logits, batch)
+    logits = logits.cpu()
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     answers = []
     for row, prompt in zip(logits, batch.prompts, strict=True):
         labels = torch.tensor(label_ids(prompt, model.processor))
         scores = row[labels]
+        check_options(scores, prompt)
         best = int(scores.argmax())
         if among_options:
             p_gold, prediction = scores.softmax(-1)[prompt.question.answer], best
@@ -99,11 +104,15 @@ def likelihood_answers(model: LensModel, batch: Batch, *, normalised: bool) -> l
 
     The score is sum_i log P(o_i | prompt, o_<i), divided by the number of tokens where
     normalised.
+
+    Raises:
+        InputError: A score is NaN or infinite, as all are where one logit is.
     """
     answers = []
     found = model.continuation_log_probs(batch)
     for prompt, logs in zip(batch.prompts, found, strict=True):
         scores = torch.stack([log.mean() if normalised else log.sum() for log in logs])
+        check_options(scores, prompt)
         p_gold = scores.softmax(-1)[prompt.question.answer]
         answers.append(Answer(int(scores.argmax()), float(p_gold), tuple(scores.tolist())))
     return answers

@@ -2,8 +2,8 @@
 
 The bridge is used with three changes to its defaults, each of which alters results or time:
 
-* It never sees our tokenizer: booting writes a BOS setting into the one it is given, and its own
-  copy doubles the BOS of chat templates.
+* Booting never sees the model's tokenizer: it writes a BOS setting into the one it is given, and
+  its own copy doubles the BOS of chat templates. Afterwards the bridge is given the model's own.
 * Attention runs natively (sdpa) unless ``attention="eager"``: the bridge's own eager version needs
   memory quadratic in the length. All sites of ``sites.py`` fire either way; attention patterns
   and scores can be hooked only under ``"eager"``.
@@ -25,7 +25,8 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.models.architectures import supported
 from culture_lens.models.loading import Attention
-from culture_lens.models.sites import hooks_of
+from culture_lens.models.sites import hooks_of, part_of
+from culture_lens.prompts.tokens import adds_bos
 
 SAME_BUILD = {"SmolVLMForConditionalGeneration": "Idefics3ForConditionalGeneration"}
 
@@ -48,6 +49,23 @@ def boot(name: str, hf_model: Any, tokenizer: Any, attention: Attention) -> Any:
             f"the architecture {type(hf_model).__name__} of {name!r} is not supported: "
             f"TransformerBridge cannot wrap it ({error}). Supported are: {supported()}."
         ) from error
+    prepare(bridge, tokenizer, attention, implementation)
+    return bridge
+
+
+def prepare(bridge: Any, tokenizer: Any, attention: Attention, implementation: str) -> None:
+    """Freeze a bridge, and give it the model's tokenizer and an act(gate) hook at every layer.
+
+    Args:
+        bridge: The bridge; it is changed in place.
+        tokenizer: The model's own tokenizer.
+        attention: ``"native"``, or ``"eager"`` to leave the bridge's own attention as it is.
+        implementation: The attention that Hugging Face ran before the bridge was booted.
+
+    Raises:
+        InputError: It has no stack of decoder blocks.
+    """
+    hf_model = bridge.original_model
     bridge.requires_grad_(False)
     bridge.eval()
     # The last position of each row is a slice with gaps, which costs the head one product per row.
@@ -55,9 +73,10 @@ def boot(name: str, hf_model: Any, tokenizer: Any, attention: Attention) -> Any:
         head.register_forward_pre_hook(lambda _module, inputs: (inputs[0].contiguous(),))
     if not stacks_of(bridge):
         raise InputError(
-            f"the architecture {type(hf_model).__name__} of {name!r} is not supported: it has no "
-            f"stack of decoder blocks. Supported are: {supported()}."
+            f"the architecture {type(hf_model).__name__} is not supported: it has no stack of "
+            f"decoder blocks. Supported are: {supported()}."
         )
+    give_tokenizer(bridge, tokenizer)
     if attention == "native":
         use_native_attention(bridge, implementation)
     # T5 in float16 keeps its residual stream in float32, and the bridge's norms would hand that on.
@@ -66,8 +85,22 @@ def boot(name: str, hf_model: Any, tokenizer: Any, attention: Attention) -> Any:
     for site, blocks in stacks_of(bridge).items():
         hooks = hooks_of(encoder_decoder=site != "act")
         for layer, block in enumerate(blocks):
-            add_act_hook(bridge, block.mlp, hooks[site].format(layer=layer))
-    return bridge
+            if hooks[site].format(layer=layer) not in bridge.hook_dict:
+                add_act_hook(bridge, block.mlp, hooks[site].format(layer=layer))
+
+
+def give_tokenizer(bridge: Any, tokenizer: Any) -> None:
+    """Let a bridge read text by the model's own tokenizer, and as that tokenizer reads it.
+
+    The bridge needs a padding token for any text; a tokenizer without one is copied and given its
+    end-of-sequence token.
+    """
+    if tokenizer.pad_token is None:
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.pad_token = tokenizer.eos_token
+    bridge._tokenizer = tokenizer  # its setter would write a BOS setting into it
+    bridge.cfg.default_prepend_bos = bridge.cfg.tokenizer_prepends_bos = adds_bos(tokenizer)
+    bridge.cfg.tokenizer_appends_eos = False  # nothing that the tokenizer writes is cut off
 
 
 def stacks_of(bridge: Any) -> dict[str, Any]:
@@ -182,8 +215,14 @@ def has_gate(bridge: Any) -> bool:
     return any(gate.format(layer=0) in bridge.hook_dict for gate in gates)
 
 
-def site_widths(bridge: Any, gated: bool, name: str) -> dict[str, int]:
+def site_widths(bridge: Any, gated: bool, name: str, *, own: bool = True) -> dict[str, int]:
     """Run two tokens and read the width of every site, which proves that its hooks fire.
+
+    Args:
+        bridge: The bridge.
+        gated: Whether its MLPs have a gate.
+        name: The model's name, for messages.
+        own: Whether act(gate) must have its hook points; else its width is that of ``post``.
 
     Raises:
         InputError: A hook of a site does not fire at some layer, or fires with another width.
@@ -198,10 +237,13 @@ def site_widths(bridge: Any, gated: bool, name: str) -> dict[str, int]:
     # Attention between the stacks is in the decoder's layers.
     layers = {site.rpartition(".")[0]: len(blocks) for site, blocks in stacks.items()}
     layers["cross"] = len(stacks.get("decoder.act", ()))
-    known = bridge.hook_dict
+    known, hooks_by_site = bridge.hook_dict, hooks_of(gated, both)
+    for site, hook in hooks_by_site.items():
+        if not own and part_of(site) == "act" and hook.format(layer=0) not in known:
+            hooks_by_site[site] = hooks_by_site[site.removesuffix("act") + "post"]
     names = {
         site: [hook.format(layer=layer) for layer in range(layers[site.rpartition(".")[0]])]
-        for site, hook in hooks_of(gated, both).items()
+        for site, hook in hooks_by_site.items()
     }
     wanted = [hook for hooks in names.values() for hook in hooks if hook in known]
     device = next(bridge.original_model.parameters()).device

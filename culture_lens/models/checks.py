@@ -1,8 +1,9 @@
-"""Checks before results are kept: finite logits, no hooks around the call."""
+"""Checks before results are kept: finite logits and scores, no hooks around the call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -13,7 +14,39 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.prompt import Batch
+from culture_lens.prompts.prompt import Batch, Prompt
+
+REMEDY = (
+    "load it in bfloat16 or float32 (float16 overflows), check its weights, and take smaller "
+    "values where neurons are ablated or steered."
+)
+
+
+class NotFinite(InputError):
+    """A model gave NaN or infinite numbers, from which no answer can be read."""
+
+
+@contextmanager
+def under(condition: str) -> Iterator[None]:
+    """Name the condition in errors about numbers that are not finite.
+
+    Example:
+        ``with under("the mask of Japan"): model.logits(batch)``
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise NotFinite(f"{condition}: {error}") from error
+
+
+def state_of(model: LensModel) -> str:
+    """Say whether hooks are attached around a call, for errors.
+
+    Example:
+        ``with under(state_of(model)): model.logits(batch)``
+    """
+    return "hooks attached around the call" if model.is_hooked else "unmodified model"
+
 
 PARTS_OF_MODELS = ("culture_lens", "transformer_lens", "transformers", "accelerate", "torch")
 """Packages whose own hooks belong to a model; those of TransformerLens that change activations are
@@ -21,17 +54,44 @@ attached to hook points, which are looked at by themselves."""
 
 
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
-    """Raise an error for logits that are NaN or infinite.
+    """Raise an error for logits from which nothing can be read.
+
+    A model may give -inf to single tokens that it never writes, such as those that only fill up
+    its vocabulary: their probability is 0. So the largest logit of an item is looked at, which is
+    finite unless a logit is NaN, one is +inf, or all are -inf.
 
     Raises:
-        InputError: With the question.
+        NotFinite: With the question.
+
+    Example:
+        ``check_logits(model.logits(batch), batch)``
     """
-    bad = ~torch.isfinite(logits).all(-1)
+    bad = ~torch.isfinite(logits.amax(-1))
     if bad.any():
         question = batch.prompts[int(bad.nonzero()[0])].question
-        raise InputError(
-            f"the model gives NaN or infinite logits on question {question.id!r}: load it in "
-            "bfloat16 or float32 (float16 overflows), or check its weights."
+        raise NotFinite(
+            f"the model gives NaN or infinite logits on question {question.id!r}: {REMEDY}"
+        )
+
+
+def check_options(scores: Float[Tensor, " option"], prompt: Prompt) -> None:
+    """Raise an error for options whose scores cannot be compared.
+
+    -inf is refused here: the model can never write a token of that option.
+
+    Raises:
+        NotFinite: With the question and the option.
+
+    Example:
+        ``check_options(logits[label_ids(prompt, model.processor)], prompt)``
+    """
+    bad = ~torch.isfinite(scores)
+    if bad.any():
+        at, question = int(bad.nonzero()[0]), prompt.question
+        raise NotFinite(
+            f"the model's score of option {question.options[at]!r} is {float(scores[at])} on "
+            f"question {question.id!r}: {REMEDY} A score of -inf means that the model never writes "
+            "a token of this option: give the prompt format other labels, or change the option."
         )
 
 

@@ -149,6 +149,15 @@ class EncoderDecoder(LensModel):
                 "batch with collate(prompts, pad_id), without prefix_lengths."
             )
 
+    def _inputs(self, text: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Tokenise texts, and let the decoder begin where nothing is given to it."""
+        given, options = super()._inputs(text, options)
+        if not {"decoder_input_ids", "decoder_input", "labels"} & set(options):
+            rows = len(given) if isinstance(given, Tensor) and given.ndim > 1 else 1
+            start = torch.full((rows, 1), self.start_id, device=self.device)
+            options = {**options, "decoder_input_ids": start}
+        return given, options
+
     def _forward(self, batch: Batch, cache: Any, **options: Any) -> Any:
         ids, mask = decoder_inputs(batch, self.pad_id)
         return self.bridge(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,18 +18,22 @@ from culture_lens.models.fingerprint import Fingerprint
 from culture_lens.models.loading import Attention
 from culture_lens.models.rows import running
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
+from culture_lens.models.transformer_lens import TransformerLensMethods
 from culture_lens.models.vision import NoPictures, Vision
 from culture_lens.prompts.options import option_passes, padded_options
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.reader import Reader
 
-HookList = list[tuple[str, Callable[..., Any]]]
 Place = tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
-class LensModel:
+class LensModel(TransformerLensMethods):
     """A frozen model with what it reads with, its sites and their widths.
+
+    What TransformerLens users call on a ``TransformerBridge`` can be called on it: ``cfg``,
+    ``to_tokens``, ``to_string``, ``run_with_cache``, ``run_with_hooks``, ``hooks``, ``generate``,
+    and the model itself with text or tokens.
 
     Nothing of it changes while it runs. The features of pictures are kept in a cache beside it,
     ``model.vision.kept``, which changes no result; see ``PictureFeatures``.
@@ -71,7 +74,7 @@ class LensModel:
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer that makes prompts; never the bridge's own."""
+        """The tokenizer that makes prompts and reads text."""
         return self.processor.tokenizer
 
     @property
@@ -174,16 +177,6 @@ class LensModel:
         """The earliest of some (site, layer) places, whose backward pass reaches all of them."""
         first = min(layer for _, layer in places)
         return {place for place in places if place[1] == first}
-
-    @contextmanager
-    def hooks(self, hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
-        """Attach ``(name, function)`` hooks for the time of the block, exceptions included.
-
-        Example:
-            ``with model.hooks([(model.hook_name("act", 0), function)]): model.logits(batch)``
-        """
-        with self.bridge.hooks(fwd_hooks=list(hooks)):
-            yield
 
     def can_share_prefix(self, prompts: Sequence[Prompt]) -> bool:
         """Whether shared prefixes can be run once without changing a result.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import Unpack
 
 from culture_lens.errors import InputError, warn
 from culture_lens.models.architectures import is_tested, supported
-from culture_lens.models.bridge import boot, has_gate, site_widths
+from culture_lens.models.bridge import boot, has_gate, prepare, site_widths
 from culture_lens.models.checkpoints import check_class, embedded_path, load_checkpoint
 from culture_lens.models.encoder_decoder import encoder_decoder
+from culture_lens.models.given import name_of, name_of_bridge, plain_tokenizer
+from culture_lens.models.hookable import is_bridge
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.loading import Loading, LoadingOptions
 from culture_lens.models.picture_features import PictureFeatures
@@ -22,7 +24,7 @@ from culture_lens.prompts.vision_reader import VisionReader, image_token
 
 
 def load_model(
-    name_or_path: str | Path = "smollm2-135m",
+    name_or_path: Any = "smollm2-135m",
     *,
     hf_model: Any = None,
     tokenizer: Any = None,
@@ -32,35 +34,80 @@ def load_model(
     """Load a language model, vision-language model or encoder-decoder; check that its sites fire.
 
     Args:
-        name_or_path: ``"smollm2-135m"`` (embedded), a folder, or a hub id.
-        hf_model: A loaded Hugging Face model to wrap, in place; ``tokenizer`` must come with it,
-            or ``processor`` with a vision-language model.
-        tokenizer: A tokenizer to use instead of the checkpoint's.
+        name_or_path: ``"smollm2-135m"`` (embedded), a folder, or a hub id; or a loaded Hugging Face
+            model or ``TransformerBridge``, which is frozen and given hook points in place.
+        hf_model: A loaded Hugging Face model to wrap in place, under the given name.
+        tokenizer: A tokenizer to use instead of the checkpoint's. A loaded model needs one. A
+            bridge needs one where its own cannot be read again from a folder or the hub's cache:
+            booting changes how the bridge's tokenizer writes a BOS.
         processor: A processor to use instead of a vision-language checkpoint's, such as one with
-            smaller pictures.
+            smaller pictures. A loaded vision-language model or bridge needs one.
         **options: ``dtype``, such as ``"bfloat16"``; ``device`` or ``device_map``; ``revision``;
-            ``trust_remote_code``; ``attention``; ``image_memory``. See ``Loading``.
+            ``trust_remote_code``; ``attention``; ``image_memory``. See ``Loading``. A bridge keeps
+            its dtype and device, and its own attention unless ``attention="native"``.
 
     Raises:
         InputError: The model cannot be found or loaded, its architecture is not supported, its
-            processor is another model's, one of its sites does not fire, or an unknown option.
+            tokenizer or processor is missing or another model's, one of its sites does not fire,
+            or an unknown option.
 
     Example:
-        ``model = load_model("smollm2-135m", dtype="float32")``
+        ``model = load_model("smollm2-135m", dtype="float32")``; or, with what you have loaded,
+        ``load_model(TransformerBridge.boot_transformers("gpt2"))``
     """
+    if is_bridge(name_or_path):
+        return take_bridge(name_or_path, tokenizer, processor, options)
     loading = Loading.of(options)
-    name = str(name_or_path)
+    name, hf_model = name_of(name_or_path, hf_model)
     source = embedded_path(name) or name
     if hf_model is None:
         hf_model, tokenizer, processor = load_checkpoint(source, loading, tokenizer, processor)
     elif loading.dtype is not None or loading.device is not None:
         hf_model = hf_model.to(device=loading.device, dtype=loading.torch_dtype)
+    tokenizer = check_model(name, hf_model, tokenizer, processor)
+    bridge = boot(source, hf_model, tokenizer, loading.attention)
+    return open_model(name, bridge, tokenizer, processor, loading)
+
+
+def take_bridge(
+    bridge: Any, tokenizer: Any, processor: Any, options: Mapping[str, Any]
+) -> LensModel:
+    """Make a LensModel of a TransformerBridge that the user booted; see ``load_model``.
+
+    Raises:
+        InputError: As ``load_model``, and for options that come too late.
+    """
+    loading = Loading.of({"attention": "eager", **options})
+    name = name_of_bridge(bridge, options)
+    if tokenizer is None and processor is None:
+        tokenizer = plain_tokenizer(bridge)
+    tokenizer = check_model(name, bridge.original_model, tokenizer, processor)
+    prepare(bridge, tokenizer, loading.attention, "sdpa")
+    return open_model(name, bridge, tokenizer, processor, loading)
+
+
+def check_model(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> Any:
+    """Check that a model is supported and comes with what it reads with; give its tokenizer.
+
+    Raises:
+        InputError: An architecture that is not supported, or a tokenizer or processor that is
+            missing or another model's.
+    """
     check_class(name, type(hf_model).__name__, hf_model.config)
     say_if_untested(name, hf_model)
     check_reading(name, hf_model, tokenizer, processor)
-    tokenizer = tokenizer if processor is None else processor.tokenizer
-    bridge = boot(source, hf_model, tokenizer, loading.attention)
-    gated = has_gate(bridge)
+    return tokenizer if processor is None else processor.tokenizer
+
+
+def open_model(
+    name: str, bridge: Any, tokenizer: Any, processor: Any, loading: Loading
+) -> LensModel:
+    """Make a LensModel of a bridge that is prepared, and check that its sites fire.
+
+    Raises:
+        InputError: A site does not fire.
+    """
+    hf_model, gated = bridge.original_model, has_gate(bridge)
     commit = getattr(hf_model.config, "_commit_hash", None)
     common: dict[str, Any] = {
         "name": name,
@@ -116,7 +163,10 @@ def check_reading(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> N
                 "tokenizer as tokenizer=..., or load a vision-language model."
             )
         if tokenizer is None:
-            raise InputError("hf_model was given without a tokenizer; pass tokenizer=... with it.")
+            raise InputError(
+                f"{name!r} ({kind}) was given without a tokenizer; pass tokenizer=... with it, "
+                "such as AutoTokenizer.from_pretrained of the same checkpoint."
+            )
         return
     if processor is None:
         raise InputError(

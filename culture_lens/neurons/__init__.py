@@ -2,6 +2,7 @@
 
 ================  ====================================================
 ``neurons``       Neurons: places and scores of one culture's neurons
+``edits``         ablating and steering them, as hooks
 ``neuron_set``    NeuronSet: culture -> Neurons
 ``scores``        NeuronScores: a score for every culture and neuron
 ``overlap``       neurons that sets share, compared with chance

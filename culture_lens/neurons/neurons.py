@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
+from culture_lens.neurons.edits import HookList, Value, ablation_hooks
 
 Shape = tuple[int, int]
 """Layers and neurons per layer at a site."""
@@ -136,3 +138,21 @@ class Neurons:
         if site in self.places:
             mask[self.places[site][:, 0], self.places[site][:, 1]] = True
         return mask
+
+    def hooks(self, model: Any, value: Value = "zero") -> HookList:
+        """Give the hooks that ablate these neurons, for ``run_with_hooks`` or ``hooks``.
+
+        Args:
+            model: A ``LensModel``, or a ``TransformerBridge`` of any origin.
+            value: What the neurons are set to; see ``ablation_hooks``.
+
+        Returns:
+            ``(name, function)`` pairs.
+
+        Raises:
+            InputError: The model lacks a neuron, or the value is not one.
+
+        Example:
+            ``bridge.run_with_hooks("Tea?", fwd_hooks=found["Japan"].hooks(bridge))``
+        """
+        return ablation_hooks(model, self, value)
