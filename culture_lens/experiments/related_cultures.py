@@ -30,7 +30,8 @@ from jaxtyping import Float
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.experiments.conditions import FOUND
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.statistics.estimates import Estimate, correlation, interval
+from culture_lens.statistics.bootstrap import correlation, interval
+from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.mantel import mean_of_both, square
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Relations:
         cultures: Cultures that were both ablated and evaluated.
         changes: Changes of accuracy, mask x culture.
         draws: Relations, mask x culture, NaN on the diagonal.
+        groups: How many question groups were drawn.
         adjusted: Whether the parts of mask and culture were taken out.
         metadata: The metadata of the matrix.
 
@@ -60,6 +62,7 @@ class Relations:
     cultures: tuple[str, ...]
     changes: Float[np.ndarray, "draw mask culture"]
     draws: Float[np.ndarray, "draw mask culture"]
+    groups: int
     adjusted: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,7 +94,7 @@ class Relations:
             if name not in self.cultures:
                 raise unknown("culture", name, self.cultures)
         cell = draws[:, self.cultures.index(mask), self.cultures.index(culture)]
-        return interval(float(cell[0]), cell[1:])
+        return interval(float(cell[0]), cell[1:], self.groups)
 
     def related(self, mask: str) -> pd.DataFrame:
         """List the other cultures, starting with the one that loses most with a culture.
@@ -194,7 +197,7 @@ def related_cultures(
         )
     draws = np.full_like(changes, np.nan)
     draws[:, off] = relation_effects(changes[:, off], len(both)) if adjusted else changes[:, off]
-    return Relations(both, changes, draws, adjusted, dict(matrix.metadata))
+    return Relations(both, changes, draws, len(matrix.groups), adjusted, dict(matrix.metadata))
 
 
 def relation_effects(

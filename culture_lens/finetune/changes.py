@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation
-from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.estimates import (
+    CHANGES,
+    SHARES,
+    UNBOUNDED,
+    Bounds,
+    Estimate,
+    mean_estimate,
+)
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -20,13 +27,13 @@ if TYPE_CHECKING:
 
 TASK_SET, CULTURE_SET = "task", "culture"
 OVERALL = "all"
-CHANGE_METRICS = {
-    "before": ("before", None),
-    "after": ("after", None),
-    "change": ("after", "before"),
-    "p_change": ("p_after", "p_before"),
+CHANGE_METRICS: dict[str, tuple[str, str | None, Bounds]] = {
+    "before": ("before", None, SHARES),
+    "after": ("after", None, SHARES),
+    "change": ("after", "before", CHANGES),
+    "p_change": ("p_after", "p_before", UNBOUNDED),
 }
-"""Metric -> its column, and the column that is subtracted."""
+"""Metric -> its column, the column that is subtracted, and the bounds of an item."""
 
 
 class Forgetting(ResultRecord):
@@ -75,11 +82,12 @@ class Forgetting(ResultRecord):
             if culture not in set(part["culture"]):
                 raise unknown("culture", culture, set(part["culture"]))
             part = part[part["culture"] == culture]
-        column, base = CHANGE_METRICS[metric]
+        column, base, bounds = CHANGE_METRICS[metric]
         values = part[column].astype(float)
         if base is not None:
             values = values - part[base].astype(float)
-        return mean_estimate(values.tolist(), part["group"].tolist())
+        name = culture or ""
+        return mean_estimate(values.tolist(), part["group"].tolist(), bounds=bounds, name=name)
 
     def summary(self) -> pd.DataFrame:
         """Lay out before, after and the changes, per culture and over all items.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.evaluation.evaluate import chance_level
+from culture_lens.experiments.cell_tables import few_in_words
 from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -14,6 +15,7 @@ from culture_lens.plots.style import DASH, clear, percent, points, with_interval
 from culture_lens.report.sentences import join, lost, sentence, spoken
 from culture_lens.report.tests_in_words import in_words
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
+from culture_lens.statistics.random_sets import FEWEST_SETS
 
 if TYPE_CHECKING:
     from culture_lens.experiments.conditions import Metric
@@ -205,8 +207,16 @@ def cautions(
             f"{len(few)} of {len(sizes)} cultures have fewer than {FEW_ITEMS} questions "
             f"(fewest: {few.index[0]}, {few.iloc[0]}): results of single cultures are uncertain."
         )
+    if matrix.too_few_groups:
+        words = few_in_words(matrix.too_few_groups)
+        told.append(f"{words[0].upper()}{words[1:]}.")
     if not matrix.has_random:
         told.append("No random neurons were ablated for comparison.")
+    elif len(matrix.seeds) < FEWEST_SETS:
+        told.append(
+            "A single set of random neurons was ablated: how such sets differ is not known, so "
+            "the difference to them has no interval. Run ablation_matrix with random_seeds=5."
+        )
     return told
 
 

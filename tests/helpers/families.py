@@ -25,4 +25,4 @@ def relations_of(draws, cultures=CULTURES):
     """Relations of given tables, mask x culture."""
     draws = np.array(draws, dtype=float)
     draws[:, np.eye(len(cultures), dtype=bool)] = np.nan
-    return Relations(tuple(cultures), draws, draws)
+    return Relations(tuple(cultures), draws, draws, groups=10)
