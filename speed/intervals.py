@@ -107,7 +107,7 @@ def wild_holds(source, sums, sizes, truth, draws=399):
     means, own = errors(residuals[:, None] * weights, np.broadcast_to(sizes, (1, 1, len(sizes))))
     with np.errstate(divide="ignore", invalid="ignore"):
         seen, null = np.abs((mean - truth) / error), np.abs(means / own)
-    seen = np.where(error > 0, seen, np.inf * (mean != truth))
+    seen = np.where(error > 0, seen, np.where(mean == truth, 0.0, np.inf))
     return (np.nan_to_num(null, nan=0.0) >= seen[:, None]).mean(1) >= 0.05
 
 

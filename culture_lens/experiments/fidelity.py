@@ -92,9 +92,14 @@ class Fidelity(ResultRecord):
     def units(self, kind: UnitKind) -> pd.DataFrame:
         """List units: size, score, and the mean predicted and measured change, as Estimates.
 
+        Raises:
+            InputError: No such kind of units.
+
         Example:
             ``fidelity(model, questions, scores).units("set")``
         """
+        if kind not in self.kinds:
+            raise unknown("kind of unit", kind, self.kinds)
         part = self.frame[self.frame["kind"] == kind]
         table = part.drop_duplicates("unit").set_index("unit")[["size", "score"]]
         for column in ("predicted", "measured"):

@@ -128,7 +128,8 @@ def cell_sums(
     places, cells = np.ravel_multi_index(where, shape), math.prod(shape)
     values = frame[column].to_numpy(dtype=float)
     powers = [np.ones_like(values), values, values**2]
-    return np.stack([np.bincount(places, power, cells).reshape(shape) for power in powers])
+    sums = [np.bincount(places, power, cells).astype(float) for power in powers]
+    return np.stack([own.reshape(shape) for own in sums])
 
 
 def cell_means(

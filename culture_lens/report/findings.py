@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,8 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         words = "No conclusion: the unmodified model does not clearly answer better than chance."
     elif not lost(mean["change"]):
         words = "This run does not show that these neurons matter for these questions."
-    elif beyond is None:
-        words = "These neurons matter; random ones were not ablated for comparison."
+    elif beyond is None or math.isnan(beyond.low):
+        words = f"These neurons matter; {uncompared(beyond)}."
     elif not lost(beyond):
         words = "The effect does not differ clearly from that of random neurons in the same layers."
     else:
@@ -158,10 +159,10 @@ def verdict(
             "This run does not show that these neurons matter more for their own culture than for "
             "others; that is not proof that they do not."
         )
-    if beyond is None:
+    if beyond is None or math.isnan(beyond.low):
         return (
             "Evidence that these neurons matter more for their own culture’s questions than for "
-            "others’; random neurons were not ablated, so any neurons may have this effect."
+            f"others’; {uncompared(beyond)}, so any neurons may have this effect."
         )
     if not lost(beyond):
         return "The effect does not differ clearly from that of random neurons in the same layers."
@@ -169,6 +170,13 @@ def verdict(
         "Evidence that these neurons matter more for their own culture’s questions than for "
         "others’, and more than random neurons in the same layers."
     )
+
+
+def uncompared(beyond: Estimate | None) -> str:
+    """Write why found neurons cannot be compared with random ones."""
+    if beyond is None:
+        return "random neurons were not ablated"
+    return "too few random sets or questions to compare with"
 
 
 def cautions(

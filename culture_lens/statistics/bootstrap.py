@@ -23,6 +23,8 @@ from culture_lens.statistics.estimates import FEWEST_GROUPS, Estimate, quantile
 BOOTSTRAP_DRAWS = 2000
 CORRELATION_BOUNDS = (-1.0, 1.0)
 """The bounds of a correlation."""
+SAME_WITHIN = 1e-12
+"""Draws closer than this differ by rounding errors."""
 
 
 def interval(
@@ -47,7 +49,7 @@ def interval(
         0.500 [0.305, 0.695]
     """
     held = draws[~np.isnan(draws)]
-    if math.isnan(value) or groups < FEWEST_GROUPS or len(held) < 2 or np.ptp(held) == 0:
+    if math.isnan(value) or groups < FEWEST_GROUPS or len(held) < 2 or np.ptp(held) < SAME_WITHIN:
         return Estimate(float(value), math.nan, math.nan)
     error = float(held.std()) * math.sqrt(groups / (groups - 1))
     reach = quantile(float(groups - 1)) * error
