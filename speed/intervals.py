@@ -24,6 +24,7 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.statistics.estimates import CHANGES, SHARES, clustered_spread
 
 GROUPS = (4, 5, 6, 8, 10, 15, 30, 60, 100)
@@ -222,52 +223,53 @@ def composites(trials=150):
             for name, (estimate, truth) in made.items():
                 held[name].append(estimate.low <= truth <= estimate.high)
                 wide[name].append(estimate.high - estimate.low)
-        told = ", ".join(f"{k} {np.mean(v):.2f} ({np.mean(wide[k]):.2f})" for k, v in held.items())
-        print(
-            f"{groups} groups of {size}, {cultures} cultures, effect {effect}: {told}", flush=True
-        )
+        told = [f"{k} {np.mean(v):.2f} ({np.mean(wide[k]):.2f})" for k, v in held.items()]
+        print(f"{groups} groups of {size}, {cultures} cultures, effect {effect}:", flush=True)
+        print("   ", ", ".join(told), flush=True)
 
 
-def sets(trials=200):
+def own_change(correct, base):
+    """The mean change over cultures, of answers culture x item; item i of all is group i."""
+    change = correct.astype(float) - base
+    values, items = change.mean(1), change.shape[1]
+    influences = (change - values[:, None]).T / items
+    rows = np.concatenate([values[None], influences])
+    return Means(rows, np.ones_like(influences), change.var(1), CHANGES).over_cultures()
+
+
+def old_excludes(found, sets, source, draws=400):
+    """Whether the percentile interval of found minus the mean of random sets excludes 0."""
+    moved = (found.astype(float) - np.mean(sets, 0)).mean(0)
+    weights = source.multinomial(len(moved), np.full(len(moved), 1 / len(moved)), size=draws)
+    low, high = np.percentile(weights @ moved / len(moved), [2.5, 97.5])
+    return low > 0 or high < 0
+
+
+def sets(trials=1000):
     """How often found minus random excludes 0 where the found set is one more random set."""
     source = np.random.default_rng(0)
-    for groups, cultures, deviation, common in (
-        (60, 2, 0.06, False), (60, 2, 0.06, True), (400, 2, 0.04, False), (400, 2, 0.04, True),
-        (60, 2, 0.0, False),
-    ):  # fmt: skip
-        for number in (2, 3, 5, 10, 19):
-            excluded, old, width, first = 0, 0, [], 0
-            for _ in range(trials):
-                shape = (number + 1, 1 if common else cultures)
-                level = np.broadcast_to(
-                    0.55 + deviation * source.normal(size=shape), (number + 1, cultures)
-                )
-                chances = np.full((1 + cultures * (number + 1), cultures), 0.6)
-                for run, own in enumerate(level):
-                    rows = 1 + run * cultures + np.arange(cultures)
-                    chances[rows, np.arange(cultures)] = own
-                matrix = matrix_of(answers(source, chances, groups, 1), number)
-                estimate = matrix.beyond_random()
-                excluded += estimate.excludes(0)
-                width.append(estimate.high - estimate.low)
-                draws = [
-                    np.mean([matrix.draws("change", c)[:, i, i] for i in range(cultures)], 0)
-                    for c in ("found", "random")
-                ]
-                low, high = np.percentile(draws[0][1:] - draws[1][1:], [2.5, 97.5])
-                old += low > 0 or high < 0
-                effects = [
-                    float(matrix.metrics("random", seed=s)["self"].over_cultures().values)
-                    for s in range(number)
-                ]
-                first += all(matrix.overall("self").value < effect for effect in effects)
-            print(
-                f"{groups} items, {cultures} cultures, sets' deviation {100 * deviation:.0f} points"
-                f"{' in common' if common else ''}, {number} sets: old {old / trials:.3f}, ours "
-                f"{excluded / trials:.3f}, width {100 * np.mean(width):.1f} points, rank 1 "
-                f"{first / trials:.3f}",
-                flush=True,
+    cases = [(60, 1, 0.06), (60, 8, 0.06), (400, 1, 0.04), (400, 8, 0.04), (60, 1, 0.0)]
+    for (items, cultures, deviation), number in product(cases, (1, 2, 3, 5, 10, 19)):
+        old, ours, wide, first = 0, 0, [], 0
+        for _ in range(trials):
+            effects = deviation * source.normal(size=(number + 1, 1))  # of a set on all cultures
+            chances = np.broadcast_to(0.55 + effects, (number + 1, cultures))
+            chances = np.concatenate([np.full((1, cultures), 0.6), chances])
+            base, found, *random = answers(source, chances, items, 1)[..., 0]
+            value, spread = beyond_sets(
+                own_change(found, base), [own_change(one, base) for one in random]
             )
+            estimate = spread.estimate(value)
+            ours += estimate.excludes(0)
+            wide.append(estimate.high - estimate.low)
+            old += old_excludes(found, random, source)
+            first += all(found.mean() < one.mean() for one in random)
+        print(
+            f"{items} items, {cultures} cultures, deviation {100 * deviation:.0f}, {number} sets: "
+            f"old {old / trials:.3f}, ours {ours / trials:.3f}, width {100 * np.mean(wide):.0f} "
+            f"points, rank 1 {first / trials:.3f}",
+            flush=True,
+        )
 
 
 def seconds():

@@ -178,6 +178,6 @@ def beyond_sets(found: Means, sets: Sequence[Means]) -> tuple[float, Spread]:
         sets: The same under every random set.
     """
     mean = replace(found, rows=np.mean([one.rows for one in sets], 0))
-    difference = found.minus(mean)
+    difference = replace(found.minus(mean), ends=found.ends)
     spread = with_sets(difference.spread(), [float(one.rows[0]) for one in sets])
     return float(difference.rows[0]), spread

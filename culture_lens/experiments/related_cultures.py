@@ -189,8 +189,7 @@ def related_cultures(
             f"evaluated, there are {len(both)} ({', '.join(both)})."
         )
     rows, columns = matrix.places()
-    place = np.ix_(rows, columns)
-    changes = matrix.means("change", condition).at(*place)
+    changes = matrix.means("change", condition).at(*np.ix_(rows, columns))
     off = ~np.eye(len(both), dtype=bool)
     if np.isnan(changes.values[off]).any():
         mask, culture = np.argwhere(np.isnan(changes.values) & off)[0]
@@ -198,14 +197,21 @@ def related_cultures(
             f"no change is known for questions of {both[culture]!r} under the mask of "
             f"{both[mask]!r}: ask every culture's questions under every mask."
         )
-    made = []
-    for rows_of in (changes.rows, matrix.draws("change", condition)[:, place[0], place[1]]):
-        made.append(np.full_like(rows_of, np.nan))
-        pairs = rows_of[:, off]
-        made[-1][:, off] = relation_effects(pairs, len(both)) if adjusted else pairs
-    relations = replace(changes, rows=made[0], ends=not adjusted)
+    drawn = matrix.draws("change", condition)[:, rows][:, :, columns]
+    held, draws = (off_diagonal(table, adjusted) for table in (changes.rows, drawn))
+    relations = replace(changes, rows=held, ends=not adjusted)
     facts = dict(matrix.metadata)
-    return Relations(both, changes, relations, made[1], len(matrix.groups), adjusted, facts)
+    return Relations(both, changes, relations, draws, len(matrix.groups), adjusted, facts)
+
+
+def off_diagonal(
+    rows: Float[np.ndarray, "row mask culture"], adjusted: bool
+) -> Float[np.ndarray, "row mask culture"]:
+    """Give the relations of every row of changes, or the changes, with NaN on the diagonal."""
+    off, held = ~np.eye(rows.shape[1], dtype=bool), np.full_like(rows, np.nan)
+    pairs = rows[:, off]
+    held[:, off] = relation_effects(pairs, len(off)) if adjusted else pairs
+    return held
 
 
 def relation_effects(

@@ -16,7 +16,6 @@ from culture_lens.statistics.estimates import (
     CHANGES,
     SHARES,
     UNBOUNDED,
-    Bounds,
     Estimate,
     mean_estimate,
 )
@@ -27,13 +26,15 @@ if TYPE_CHECKING:
 
 TASK_SET, CULTURE_SET = "task", "culture"
 OVERALL = "all"
-CHANGE_METRICS: dict[str, tuple[str, str | None, Bounds]] = {
-    "before": ("before", None, SHARES),
-    "after": ("after", None, SHARES),
-    "change": ("after", "before", CHANGES),
-    "p_change": ("p_after", "p_before", UNBOUNDED),
+CHANGE_METRICS = {
+    "before": ("before", None),
+    "after": ("after", None),
+    "change": ("after", "before"),
+    "p_change": ("p_after", "p_before"),
 }
-"""Metric -> its column, the column that is subtracted, and the bounds of an item."""
+"""Metric -> its column, and the column that is subtracted."""
+METRIC_BOUNDS = {"before": SHARES, "after": SHARES, "change": CHANGES, "p_change": UNBOUNDED}
+"""Metric -> the bounds of an item."""
 
 
 class Forgetting(ResultRecord):
@@ -82,12 +83,12 @@ class Forgetting(ResultRecord):
             if culture not in set(part["culture"]):
                 raise unknown("culture", culture, set(part["culture"]))
             part = part[part["culture"] == culture]
-        column, base, bounds = CHANGE_METRICS[metric]
+        column, base = CHANGE_METRICS[metric]
         values = part[column].astype(float)
         if base is not None:
             values = values - part[base].astype(float)
-        name = culture or ""
-        return mean_estimate(values.tolist(), part["group"].tolist(), bounds=bounds, name=name)
+        groups, bounds = part["group"].tolist(), METRIC_BOUNDS[metric]
+        return mean_estimate(values.tolist(), groups, bounds=bounds, name=culture or asked)
 
     def summary(self) -> pd.DataFrame:
         """Lay out before, after and the changes, per culture and over all items.

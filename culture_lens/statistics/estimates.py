@@ -11,9 +11,10 @@ interval of a mean allows for that, for few groups, and for answers that hardly 
 3. The design effect is SE^2 over that of independent items, s^2 / (N - 1), and at least 1. At most
    it is sum_g N_g^2 / N, where all items of a group are alike. Few groups that vary say little of
    it, so it is averaged with this most, which counts as one group.
-4. N over the design effect is the effective number of items. To these, two are added at each
-   bound, such as two right and two wrong answers (Agresti and Coull 1998; Dean and Pagano 2015 with
-   the design effect). The mean and the standard error of all, with Student's t, are the interval.
+4. N over the design effect is the effective number of items. To these some are added at each bound:
+   to answers two right and two wrong ones (Agresti and Coull 1998; Dean and Pagano 2015 with the
+   design effect), to changes one lost and one gained (Bonett and Price 2012). The mean and the
+   standard error of all, with Student's t, are the interval.
 
 Where nothing varies at all, such as when all answers are right, the interval is therefore not of
 width 0. Below four groups it is unknown. docs/methods/intervals.md has the coverage measured.
@@ -33,13 +34,13 @@ from culture_lens.errors import InputError, warn
 CONFIDENCE_LEVEL = 0.95
 FEWEST_GROUPS = 4
 """Question groups below which no interval is given."""
-ADDED_ITEMS = 2
-"""Items that are added at each bound: about z^2 / 2 at a confidence of 95%."""
 Bounds = tuple[float, float]
 SHARES: Bounds = (0.0, 1.0)
 """The bounds of answers that are right or wrong."""
 CHANGES: Bounds = (-1.0, 1.0)
 """The bounds of changes of such answers."""
+ADDED_ITEMS = {SHARES: 2, CHANGES: 1}
+"""Items that are added at each bound; for answers about z^2 / 2 at a confidence of 95%."""
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 """The bounds of values that are measured, not counted, such as probabilities."""
 
@@ -138,8 +139,8 @@ def clustered_spread(
         influences: How much each group adds to it, psi_g; their sum is 0.
         sizes: The number of items of each group; groups without items do not count.
         variance: The variance of the items about their mean (with N, not N - 1, below).
-        bounds: The least and greatest value of an item, where items are counted, such as answers;
-            then a mean without variance has an interval too.
+        bounds: The least and greatest value of an item: ``SHARES``, ``CHANGES`` or ``UNBOUNDED``.
+            Means of bounded items have an interval without variance too.
 
     Example:
         >>> ones = np.ones(10)
@@ -160,7 +161,7 @@ def clustered_spread(
     low, high = bounds
     varying = groups * variance / ((high - low) / 2) ** 2
     design = max(design, (varying * design + most) / (varying + 1))
-    own, added = n / design, ADDED_ITEMS
+    own, added = n / design, ADDED_ITEMS[bounds]
     total = own + 2 * added
     centre = (own * value + added * (low + high)) / total
     squares = own * (variance + value**2) + added * (low**2 + high**2)
@@ -225,10 +226,10 @@ def mean_estimate(
     Args:
         values: One per item.
         groups: The group of each item.
-        bounds: The least and greatest value that an item can have, where these are counted; by
-            default (0, 1) where every value is 0 or 1, (-1, 1) where every one is -1, 0 or 1, and
-            else none. Give ``CHANGES`` for changes, because all of them may be 0, and ``UNBOUNDED``
-            for what is measured.
+        bounds: The least and greatest value that an item can have: ``SHARES`` of answers,
+            ``CHANGES``, or ``UNBOUNDED`` for what is measured. By default the first where every
+            value is 0 or 1, the second where every one is -1, 0 or 1, and else the third; changes
+            should say so, because all of them may be 0.
         name: Whose mean it is, for the warning.
 
     Returns:

@@ -28,9 +28,11 @@ def parts(values, groups, bounds=None):
     low, high = bounds
     varying = len(sizes) * spread / ((high - low) / 2) ** 2
     design = max(design, (varying * design + most) / (varying + 1))
-    # four items more, each of which weighs as many of the n as the design effect says
-    weights = [*[1 / design] * n, 1, 1, 1, 1]
-    items = [*values, low, low, high, high]
+    # two right and two wrong answers more, or one lost and one gained; each is 1, and the others
+    # are as many fewer as the design effect says
+    added = {(0, 1): 2, (-1, 1): 1}[bounds]
+    weights = [*[1 / design] * n, *[1] * 2 * added]
+    items = [*values, *[low, high] * added]
     total = sum(weights)
     centre = sum(w * x for w, x in zip(weights, items, strict=True)) / total
     square = sum(w * (x - centre) ** 2 for w, x in zip(weights, items, strict=True)) / total
