@@ -32,7 +32,7 @@ from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question, check_questions
-from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.estimates import SHARES, Estimate, mean_estimate
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import Run
@@ -60,12 +60,15 @@ class Evaluation(ResultRecord):
 
     def accuracy(self) -> Estimate:
         """Share of right answers over all items, interval clustered by question group."""
-        return mean_estimate(self.frame["correct"].tolist(), self.frame["group"].tolist())
+        correct, groups = self.frame["correct"].tolist(), self.frame["group"].tolist()
+        return mean_estimate(correct, groups, bounds=SHARES)
 
     def by(self, column: str = "culture") -> dict[str, Estimate]:
         """Accuracy per culture or per category, each with its interval."""
         return {
-            str(name): mean_estimate(part["correct"].tolist(), part["group"].tolist())
+            str(name): mean_estimate(
+                part["correct"].tolist(), part["group"].tolist(), bounds=SHARES, name=str(name)
+            )
             for name, part in self.frame.groupby(column, sort=True)
         }
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from culture_lens.errors import InputError, warn
 from culture_lens.experiments.cell_tests import ALPHA
 from culture_lens.experiments.related_cultures import Relations
-from culture_lens.statistics.estimates import correlation, interval, ranks
+from culture_lens.statistics.bootstrap import CORRELATION_BOUNDS, correlation, interval, ranks
 from culture_lens.statistics.mantel import mantel_null, mean_of_both, square
 from culture_lens.statistics.permutation import PermutationResult, permutation_p, relabellings
 
@@ -36,8 +36,8 @@ def agreement_with_table(
     the table: all orders up to 8 cultures, else drawn ones.
 
     The interval is over questions, for fixed cultures: the relations of each bootstrap draw are
-    correlated with the table. Resampling adds noise, which pulls correlations towards 0, so with
-    few questions the interval lies too low; do not use it as a test.
+    correlated with the table, and their standard deviation is its error. It lies around the
+    observed correlation, which the noise of few questions pulls towards 0; do not use it as a test.
 
     Args:
         relations: The relations, from ``related_cultures``.
@@ -81,7 +81,7 @@ def agreement_with_table(
     values = correlation(ours_ranked, np.broadcast_to(ranked[above], ours.shape))
     orders, exact = relabellings(len(held), seed)
     null = mantel_null(ours_ranked[0], ranked, orders)
-    estimate = interval(float(values[0]), values[1:])
+    estimate = interval(float(values[0]), values[1:], relations.groups, CORRELATION_BOUNDS)
     if math.isnan(estimate.value):
         warn("all cultures are equally far from each other in these results: no agreement to test.")
     p = permutation_p(estimate.value, null, exact, alternative)

@@ -1,13 +1,14 @@
 """Tests of an ablation matrix: of every cell, of the diagonal, and of found against random neurons.
 
-All keep question groups whole: intervals come from the matrix's clustered bootstrap, p from
-relabelling whole groups (see ``permutation``) or whole masks.
+All keep question groups whole: intervals are clustered (see ``estimates``), p come from relabelling
+whole groups (see ``permutation``) or whole masks, and against random sets from the variance over
+questions and sets (see ``random_sets``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,19 +17,18 @@ from jaxtyping import Float, Int
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.experiments.conditions import FOUND, RANDOM
 from culture_lens.experiments.matrix import MEAN, AblationMatrix
-from culture_lens.experiments.means import with_mean
+from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.experiments.paired_answers import UNMASKED, PairedAnswers, cells_of
-from culture_lens.statistics.estimates import interval
+from culture_lens.statistics.bootstrap import interval
 from culture_lens.statistics.permutation import (
     CORRECTIONS,
     PermutationResult,
-    contrasts,
     corrected,
     permutation_p,
     relabelling_p,
     relabellings,
-    weighted_p,
 )
+from culture_lens.statistics.random_sets import rank_among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,8 +71,8 @@ def cell_tests(
         level: Cells whose corrected p is at most this are marked.
 
     Returns:
-        One row per mask and culture: ``items``, ``groups``, ``change`` (Estimate, clustered paired
-        bootstrap), ``lost`` and ``gained`` (McNemar's b and c, over all seeds), ``mcnemar_p``,
+        One row per mask and culture: ``items``, ``groups``, ``change`` (Estimate, paired and
+        clustered), ``lost`` and ``gained`` (McNemar's b and c, over all seeds), ``mcnemar_p``,
         ``p``, ``corrected_p``, ``mark``, and a ``note`` where no answer changed.
 
     Raises:
@@ -163,8 +163,7 @@ def diagonal_test(
     all cultures, or a culture that all masks change, does not move T. The test does not show that
     every culture has neurons of its own (see ``cell_tests``), that random neurons would do less
     (see ``against_random``), or that more was lost than gained (see the sign of T). p holds for
-    these questions and cultures; the interval, from the paired clustered bootstrap, is over
-    questions.
+    these questions and cultures; the interval, from a clustered bootstrap, is over questions.
 
     Args:
         matrix: The matrix; the cultures both ablated and evaluated are used.
@@ -194,7 +193,8 @@ def diagonal_test(
         )
     null = diagonal_contrast(change[:1], orders)[0]
     p = permutation_p(float(values[0]), null, exact, alternative)
-    return PermutationResult(interval(float(values[0]), values[1:]), p, len(orders), exact)
+    estimate = interval(float(values[0]), values[1:], len(matrix.groups))
+    return PermutationResult(estimate, p, len(orders), exact)
 
 
 def diagonal_contrast(
@@ -222,12 +222,14 @@ def against_random(
 ) -> pd.DataFrame:
     """Test for every culture whether its found neurons do more than random ones.
 
-    ``p`` relabels which of the sets, found or random, is the found one, in whole question groups.
-    It tests whether found neurons differ from **these** random sets on such questions. ``rank_p``
-    is the share of sets, found and random, whose change is at most the found one's. It tests
-    whether the found set differs from random sets **in general**; it is at least 1 / (1 + seeds),
-    so 19 seeds can reach 0.05. Where p is small and ``rank_p`` is large, the random sets differ as
-    much from each other.
+    Random sets differ among themselves, so the found set is compared with one more set from where
+    these were drawn: interval and p carry the variance over questions and that of random sets, with
+    as many degrees of freedom as there are sets, minus 1 (see ``random_sets``). Two sets or more
+    are needed; five find large effects only.
+
+    ``rank_p`` assumes nothing about how effects of sets are distributed: it is the chance that one
+    of ``sets`` + 1 sets alike has the rank of the found one or a lower one. It is at least
+    1 / (1 + sets), so 19 sets can reach 0.05; see ``sets_needed``.
 
     Args:
         matrix: A matrix with random masks.
@@ -238,7 +240,8 @@ def against_random(
 
     Returns:
         Per culture: ``found``, ``random`` and ``difference`` (Estimates, paired), ``p``,
-        ``corrected_p``, ``mark`` and ``rank_p``. The last row, ``"mean"``, tests the mean over
+        ``corrected_p``, ``mark``, ``rank`` among the random sets (1 where the found one loses
+        most), ``sets``, their number, and ``rank_p``. The last row, ``"mean"``, tests the mean over
         cultures, without correction.
 
     Raises:
@@ -253,40 +256,40 @@ def against_random(
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS)
     cells, answers = cells_of(matrix, mask), PairedAnswers.of(matrix)
-    seeds = {len(answers.seeds_of(RANDOM, ablated)) for ablated, _ in cells}
-    if len(seeds) > 1:
+    if len({len(answers.seeds_of(RANDOM, ablated)) for ablated, _ in cells}) > 1:
         raise InputError("masks have different numbers of random seeds: run the same for all.")
-    names = [culture for _, culture in cells]
-    rows = [matrix.masks.index(ablated) for ablated, _ in cells]
-    columns = [matrix.cultures.index(culture) for culture in names]
-    found = with_mean(matrix.draws("change")[:, rows, columns])
-    random = with_mean(matrix.draws("change", RANDOM)[:, rows, columns])
-    table = {
-        name: [interval(cell[0], cell[1:]) for cell in draws.T]
-        for name, draws in (("found", found), ("random", random), ("difference", found - random))
-    }
-    p, sets, together = [], [], dict[str, np.ndarray]()
-    for ablated, culture in cells:
-        masks = [(FOUND, ablated, 0), *answers.seeds_of(RANDOM, ablated)]
-        counts = answers.of_groups(culture, masks)
-        p.append(relabelling_p(counts))
-        accuracy = answers.of_items(culture, masks).mean(0)
-        sets.append(accuracy)
-        # A group occurs in several cultures and is relabelled in all of them together.
-        size = len(answers.of_items(culture, masks)) * (len(masks) - 1) * len(cells)
-        for group, own in zip(answers.group_names(culture), contrasts(counts), strict=True):
-            together[group] = together.get(group, 0.0) + own / size
-    say_if_few({c: len(answers.group_names(c)) for c in names}, len(masks), level)
-    of_mean = weighted_p(np.array([together[group] for group in sorted(together)]))[0]
-    ranked = np.array([*sets, np.mean(sets, 0)])
-    fixed = [*corrected(np.array(p), correction), of_mean]
-    return pd.DataFrame(
-        {
-            **table,
-            "p": [*p, of_mean],
-            "corrected_p": fixed,
-            "mark": [MARK if value <= level else "" for value in fixed],
-            "rank_p": (ranked <= ranked[:, :1] + 1e-12).mean(1),
-        },
-        index=[*names, MEAN],
+    places = (
+        [matrix.masks.index(ablated) for ablated, _ in cells],
+        [matrix.cultures.index(culture) for _, culture in cells],
     )
+    found = matrix.means("change").at(*places)
+    random = matrix.means("change", RANDOM).at(*places)
+    sets = [matrix.means("change", RANDOM, seed=seed).at(*places) for seed in matrix.seeds]
+    rows = [
+        row_against(*(one.at(place) for one in (found, random)), [one.at(place) for one in sets])
+        for place in range(len(cells))
+    ]
+    mean = row_against(
+        found.over_cultures(), random.over_cultures(), [one.over_cultures() for one in sets]
+    )
+    table = pd.DataFrame([*rows, mean], index=[*(culture for _, culture in cells), MEAN])
+    p = table["p"].to_numpy(dtype=float)
+    fixed = [*corrected(p[:-1], correction), p[-1]]
+    table.insert(4, "corrected_p", fixed)
+    table.insert(5, "mark", [MARK if value <= level else "" for value in fixed])
+    return table
+
+
+def row_against(found: Means, random: Means, sets: Sequence[Means]) -> dict[str, object]:
+    """Compare one effect of the found set with the same effect of every random set."""
+    value, spread = beyond_sets(found, sets)
+    rank = rank_among(float(found.values), [float(one.values) for one in sets])
+    return {
+        "found": found.estimate(),
+        "random": random.estimate(),
+        "difference": spread.estimate(value),
+        "p": spread.p_of_zero(),
+        "rank": rank,
+        "sets": len(sets),
+        "rank_p": rank / (len(sets) + 1),
+    }

@@ -18,14 +18,15 @@ from jaxtyping import Float
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.fidelity_units import NEURON
-from culture_lens.experiments.means import cell_means
-from culture_lens.statistics.estimates import (
-    Estimate,
+from culture_lens.experiments.means import cell_means, means_of
+from culture_lens.statistics.bootstrap import (
+    CORRELATION_BOUNDS,
     correlation,
     interval,
     ranks,
     value_and_draws,
 )
+from culture_lens.statistics.estimates import UNBOUNDED, Estimate
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -61,16 +62,19 @@ class Fidelity(ResultRecord):
         return tuple(dict.fromkeys(self.frame["kind"]))
 
     @cached_property
+    def _groups(self) -> list[str]:
+        return sorted(self.frame["group"].unique())
+
+    @cached_property
     def _draws(self) -> dict[str, dict[str, Float[np.ndarray, "draw unit"]]]:
         """Mean of predicted and measured per unit: the value first, then its bootstrap draws."""
-        groups = sorted(self.frame["group"].unique())
-        weights = value_and_draws(len(groups))
+        weights = value_and_draws(len(self._groups))
         found: dict[str, dict[str, np.ndarray]] = {}
         for kind in self.kinds:
             part = self.frame[self.frame["kind"] == kind]
             axes = {"unit": list(dict.fromkeys(part["unit"]))}
             found[kind] = {
-                column: cell_means(part, column, axes, groups, weights)
+                column: cell_means(part, column, axes, self._groups, weights)
                 for column in ("predicted", "measured")
             }
         return found
@@ -88,14 +92,19 @@ class Fidelity(ResultRecord):
     def units(self, kind: UnitKind) -> pd.DataFrame:
         """List units: size, score, and the mean predicted and measured change, as Estimates.
 
+        Raises:
+            InputError: No such kind of units.
+
         Example:
             ``fidelity(model, questions, scores).units("set")``
         """
+        if kind not in self.kinds:
+            raise unknown("kind of unit", kind, self.kinds)
         part = self.frame[self.frame["kind"] == kind]
         table = part.drop_duplicates("unit").set_index("unit")[["size", "score"]]
         for column in ("predicted", "measured"):
-            values = self.draws(kind, column)
-            table[column] = [interval(v[0], v[1:]) for v in values.T]
+            means = means_of(part, column, {"unit": list(table.index)}, self._groups, UNBOUNDED)
+            table[column] = means.estimates()
         return table
 
     def correlation(self, kind: UnitKind, method: str = "pearson") -> Estimate:
@@ -116,7 +125,7 @@ class Fidelity(ResultRecord):
         if method == "spearman":
             predicted, measured = ranks(predicted), ranks(measured)
         values = correlation(predicted, measured)
-        return interval(values[0], values[1:])
+        return interval(values[0], values[1:], len(self._groups), CORRELATION_BOUNDS)
 
     def score_correlation(self) -> Estimate:
         """Rank correlation of single neurons' attribution score with the loss under ablation.
@@ -130,7 +139,7 @@ class Fidelity(ResultRecord):
         _, measured = self._pair(NEURON)
         scores = self.units(NEURON)["score"].to_numpy(dtype=float)
         values = correlation(ranks(np.broadcast_to(scores, measured.shape)), ranks(-measured))
-        return interval(values[0], values[1:])
+        return interval(values[0], values[1:], len(self._groups), CORRELATION_BOUNDS)
 
     def slope(self, kind: UnitKind) -> Estimate:
         """Give the slope through the origin of measured on predicted; 1 where they agree.
@@ -141,7 +150,7 @@ class Fidelity(ResultRecord):
         predicted, measured = self._pair(kind)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = (predicted * measured).sum(1) / (predicted**2).sum(1)
-        return interval(values[0], values[1:])
+        return interval(values[0], values[1:], len(self._groups))
 
     def _pair(self, kind: UnitKind) -> tuple[np.ndarray, np.ndarray]:
         predicted, measured = self.draws(kind, "predicted"), self.draws(kind, "measured")

@@ -9,24 +9,20 @@ mask), base[e] that of the unmodified model (ConAct's paper, arXiv 2510.24942, s
     gap(c)         = self(c) - cross(c)        gap_masks(c) = self(c) - cross_masks(c)
 
 The flip rate F[m,e] is the share of items whose answer changes. The same metrics are given for
-random neurons. All intervals come from one clustered bootstrap, so a difference of two cells is
-paired.
+random neurons. Changes are paired by item, and every cell keeps the influence of each question
+group, so intervals of differences and means of cells are paired too (``statistics.estimates``).
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Float
-
 from culture_lens.errors import InputError, unknown
+from culture_lens.experiments.cell_tables import ANSWER_COLUMNS, CellTables, Draws
 from culture_lens.experiments.conditions import FOUND, METRICS, RANDOM, UNMODIFIED
-from culture_lens.experiments.means import cell_means, mean_of, with_mean
-from culture_lens.statistics.estimates import Estimate, interval, value_and_draws
+from culture_lens.experiments.means import Means, beyond_sets
+from culture_lens.statistics.estimates import Estimate
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -36,9 +32,6 @@ if TYPE_CHECKING:
 
 MEAN = "mean"
 """The row of the mean over cultures."""
-ANSWER_COLUMNS = ("prediction", "correct", "p_gold")
-"""The columns of an Evaluation that tables are made of."""
-Draws = Float[np.ndarray, "draw mask culture"]
 
 
 class AblationMatrix(ResultRecord):
@@ -91,72 +84,52 @@ class AblationMatrix(ResultRecord):
         return rows, [self.cultures.index(culture) for culture in self.both]
 
     @cached_property
-    def _weights(self) -> Float[np.ndarray, "draw group"]:
-        return value_and_draws(len(self._groups))
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of random neurons."""
+        random = self.frame["condition"] == RANDOM
+        return tuple(sorted(int(seed) for seed in self.frame.loc[random, "seed"].unique()))
 
     @cached_property
-    def _groups(self) -> list[str]:
-        return sorted(self.frame["group"].unique())
+    def _tables(self) -> CellTables:
+        return CellTables(self.frame, self.masks, self.cultures)
 
-    @cached_property
-    def _alone(self) -> set[str]:
-        """Cultures with a single question group, from which no interval can be estimated."""
-        groups = self.frame.groupby("culture")["group"].nunique()
-        return {str(culture) for culture in groups.index[groups == 1]}
+    @property
+    def groups(self) -> list[str]:
+        """The question groups."""
+        return self._tables.groups
 
-    def _estimate(self, draws: Float[np.ndarray, " draw"], culture: str) -> Estimate:
-        unknown_interval = Estimate(float(draws[0]), math.nan, math.nan)
-        return unknown_interval if culture in self._alone else interval(draws[0], draws[1:])
+    @property
+    def too_few_groups(self) -> dict[str, int]:
+        """The cultures that have too few question groups for intervals, and how many."""
+        return self._tables.too_few_groups
 
-    @cached_property
-    def _with_flips(self) -> pd.DataFrame:
-        base = self.frame[self.frame["condition"] == UNMODIFIED].set_index("id")["prediction"]
-        frame = self.frame.assign(base=self.frame["id"].map(base))
-        return frame.assign(flipped=frame["prediction"] != frame["base"])
-
-    def _cells(self, condition: Condition, column: str) -> Draws:
-        """Mean of a column for every mask and culture: the value first, then its draws."""
-        frame = self._with_flips
-        masks = self.masks if condition != UNMODIFIED else ("",)
-        axes = {"mask": masks, "culture": self.cultures}
-        frame = frame[frame["condition"] == condition]
-        return cell_means(frame, column, axes, self._groups, self._weights)
-
-    @cached_property
-    def _tables(self) -> dict[tuple[str, str], Draws]:
-        tables = {
-            (UNMODIFIED, "accuracy"): self._cells(UNMODIFIED, "correct"),
-            (UNMODIFIED, "p_gold"): self._cells(UNMODIFIED, "p_gold"),
-        }
-        for condition in (FOUND, RANDOM) if self.has_random else (FOUND,):
-            for table, column in (("accuracy", "correct"), ("p_gold", "p_gold")):
-                tables[condition, table] = self._cells(condition, column)
-            tables[condition, "change"] = (
-                tables[condition, "accuracy"] - tables[UNMODIFIED, "accuracy"]
-            )
-            tables[condition, "p_change"] = (
-                tables[condition, "p_gold"] - tables[UNMODIFIED, "p_gold"]
-            )
-            tables[condition, "flips"] = self._cells(condition, "flipped")
-        return tables
-
-    def draws(self, what: MatrixTable, condition: Condition = FOUND) -> Draws:
-        """Give a table with its bootstrap draws, the value itself first.
+    def means(
+        self, what: MatrixTable, condition: Condition = FOUND, *, seed: int | None = None
+    ) -> Means:
+        """Give a table with the influence of every question group, from which intervals are made.
 
         Args:
             what: ``"accuracy"``, ``"change"`` of accuracy, ``"flips"``, ``"p_gold"`` (mean
                 probability of the right answer) or ``"p_change"``.
-            condition: ``"found"``, ``"random"`` (the mean over seeds) or ``"unmodified"``.
+            condition: ``"found"``, ``"random"`` or ``"unmodified"``.
+            seed: One set of random neurons; by default all records of a condition are averaged.
 
         Raises:
             InputError: No such table.
         """
-        if (condition, what) not in self._tables:
-            known = ", ".join(f"{w} of {k}" for k, w in self._tables)
-            raise InputError(
-                f"no table {what!r} under condition {condition!r}; there are: {known}."
-            )
-        return self._tables[condition, what]
+        return self._tables.means(what, condition, seed)
+
+    def draws(self, what: MatrixTable, condition: Condition = FOUND) -> Draws:
+        """Give a table with bootstrap draws of question groups, the value itself first.
+
+        Args:
+            what: See ``means``.
+            condition: See ``means``.
+
+        Raises:
+            InputError: No such table.
+        """
+        return self._tables.draws(what, condition)
 
     def cell(
         self,
@@ -170,8 +143,8 @@ class AblationMatrix(ResultRecord):
         Example:
             ``matrix.cell("Japan", "Japan")``
         """
-        draws = self.draws(what, condition)[:, self.masks.index(mask), self.cultures.index(culture)]
-        return self._estimate(draws, culture)
+        place = 0 if condition == UNMODIFIED else self.masks.index(mask)
+        return self.means(what, condition).at(place, self.cultures.index(culture)).estimate()
 
     def table(self, what: MatrixTable = "change", condition: Condition = FOUND) -> pd.DataFrame:
         """Give the values of a table, masks x evaluated cultures.
@@ -183,38 +156,37 @@ class AblationMatrix(ResultRecord):
 
         masks = self.masks if condition != UNMODIFIED else (UNMODIFIED,)
         return pd.DataFrame(
-            self.draws(what, condition)[0], index=list(masks), columns=list(self.cultures)
+            self.means(what, condition).values, index=list(masks), columns=list(self.cultures)
         )
 
-    def metrics(self, condition: Condition = FOUND) -> dict[str, Float[np.ndarray, "draw mask"]]:
-        """Give every metric of the cultures in ``both``, with draws, the value first.
+    def metrics(self, condition: Condition = FOUND, *, seed: int | None = None) -> dict[str, Means]:
+        """Give every metric of the cultures in ``both``, with the influences of question groups.
+
+        Args:
+            condition: ``"found"`` or ``"random"``.
+            seed: One set of random neurons; by default all are averaged.
 
         Raises:
             InputError: Fewer than two cultures were both ablated and evaluated.
         """
-        change = self.draws("change", condition)
-        flips = self.draws("flips", condition)
         if not self.has_metrics:
             raise InputError(
                 "self and cross need at least two cultures that are both ablated and evaluated; "
                 f"ablated {self.masks}, evaluated {self.cultures}."
             )
+        change = self.means("change", condition, seed=seed)
         rows, columns = self.places()
-        own = change[:, rows, columns]
-        others = change.copy()
-        others[:, rows, columns] = np.nan
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a draw may leave no other culture
-            cross = np.nanmean(others[:, rows], 2)
-            cross_masks = np.nanmean(others[:, :, columns], 1)
+        own, others = change.at(rows, columns), change.without((rows, columns))
+        cross = others.at(rows).over_cultures()
+        cross_masks = others.at(slice(None), columns).over_masks()
         return {
-            "base": self.draws("accuracy", UNMODIFIED)[:, 0, columns],
+            "base": self.means("accuracy", UNMODIFIED).at(0, columns),
             "self": own,
             "cross": cross,
             "cross_masks": cross_masks,
-            "gap": own - cross,
-            "gap_masks": own - cross_masks,
-            "flips": flips[:, rows, columns],
+            "gap": own.minus(cross),
+            "gap_masks": own.minus(cross_masks),
+            "flips": self.means("flips", condition, seed=seed).at(rows, columns),
         }
 
     def summary(self, condition: Condition = FOUND) -> pd.DataFrame:
@@ -225,16 +197,13 @@ class AblationMatrix(ResultRecord):
         """
         import pandas as pd
 
+        metrics = self.metrics(condition)
         return pd.DataFrame(
-            {
-                name: [self._estimate(draws[:, i], culture) for i, culture in enumerate(self.both)]
-                for name, draws in self.metrics(condition).items()
-            },
-            index=list(self.both),
+            {name: means.estimates() for name, means in metrics.items()}, index=list(self.both)
         )
 
     def overall(self, metric: Metric = "gap", condition: Condition = FOUND) -> Estimate:
-        """Give the mean of a metric over cultures, with its interval.
+        """Give the mean of a metric over cultures, with its interval over questions.
 
         Raises:
             InputError: No such metric.
@@ -243,16 +212,24 @@ class AblationMatrix(ResultRecord):
             ``matrix.overall("self")``, ``matrix.overall("self", condition="random")``
         """
         check_metric(metric)
-        return mean_of(self.metrics(condition)[metric])
+        return self.metrics(condition)[metric].over_cultures().estimate()
 
     def beyond_random(self, metric: Metric = "self") -> Estimate:
-        """Give the mean over cultures of found minus random neurons, a paired difference.
+        """Give the mean over cultures of found minus random neurons, paired.
+
+        The interval is that of the found set against one more random set: it carries the variance
+        over questions and that of random sets, see ``statistics.random_sets``. With few sets it is
+        wide, with one it is unknown.
 
         Raises:
             InputError: No such metric, or no random neurons were ablated.
         """
         check_metric(metric)
-        return mean_of(self.metrics(FOUND)[metric] - self.metrics(RANDOM)[metric])
+        found = self.metrics(FOUND)[metric].over_cultures()
+        self.means("change", RANDOM)  # refuses a matrix without random neurons
+        sets = [self.metrics(RANDOM, seed=seed)[metric].over_cultures() for seed in self.seeds]
+        value, spread = beyond_sets(found, sets)
+        return spread.estimate(value)
 
     def effects(self, mask: str) -> pd.DataFrame:
         """Give what one mask does to every culture and on average, each as an Estimate.
@@ -269,25 +246,32 @@ class AblationMatrix(ResultRecord):
         """
         import pandas as pd
 
-        row, rows = self._row(mask), [*self.cultures, MEAN]
-        columns = {"base": self.draws("accuracy", UNMODIFIED)[:, 0]}
-        columns |= {"change": self.draws("change")[:, row], "flips": self.draws("flips")[:, row]}
+        row = self._row(mask)
+        columns = {"base": self.means("accuracy", UNMODIFIED).at(0)}
+        columns |= {"change": self.means("change").at(row), "flips": self.means("flips").at(row)}
         if self.has_random:
-            columns["random"] = self.draws("change", RANDOM)[:, row]
-        table = {}
-        for name, draws in columns.items():
-            named = zip(with_mean(draws).T, rows, strict=True)
-            table[name] = [self._estimate(cell, culture) for cell, culture in named]
-        return pd.DataFrame(table, index=rows)
+            columns["random"] = self.means("change", RANDOM).at(row)
+        table = {
+            name: [*means.estimates(), means.over_cultures().estimate()]
+            for name, means in columns.items()
+        }
+        return pd.DataFrame(table, index=[*self.cultures, MEAN])
 
     def effect_beyond_random(self, mask: str) -> Estimate:
         """Give the mean change over cultures under a mask minus that under random neurons.
+
+        The interval is that of ``beyond_random``.
 
         Raises:
             InputError: No such mask, or no random neurons were ablated.
         """
         row = self._row(mask)
-        return mean_of(self.draws("change")[:, row] - self.draws("change", RANDOM)[:, row])
+        self.means("change", RANDOM)  # refuses a matrix without random neurons
+        sets = [
+            self.means("change", RANDOM, seed=seed).at(row).over_cultures() for seed in self.seeds
+        ]
+        value, spread = beyond_sets(self.means("change").at(row).over_cultures(), sets)
+        return spread.estimate(value)
 
     def _row(self, mask: str) -> int:
         if mask not in self.masks:

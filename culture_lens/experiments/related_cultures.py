@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,9 @@ from jaxtyping import Float
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.experiments.conditions import FOUND
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.statistics.estimates import Estimate, correlation, interval
+from culture_lens.experiments.means import Means
+from culture_lens.statistics.bootstrap import correlation
+from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.mantel import mean_of_both, square
 
 if TYPE_CHECKING:
@@ -44,12 +46,14 @@ FEWEST_RELATED = 3
 
 @dataclass(frozen=True, eq=False)
 class Relations:
-    """How cultures lose accuracy together, with bootstrap draws, the value itself first.
+    """How cultures lose accuracy together, with what intervals need.
 
     Attributes:
         cultures: Cultures that were both ablated and evaluated.
         changes: Changes of accuracy, mask x culture.
-        draws: Relations, mask x culture, NaN on the diagonal.
+        relations: Relations, mask x culture, NaN on the diagonal.
+        draws: Bootstrap draws of the relations, the value itself first.
+        groups: How many question groups were drawn.
         adjusted: Whether the parts of mask and culture were taken out.
         metadata: The metadata of the matrix.
 
@@ -58,8 +62,10 @@ class Relations:
     """
 
     cultures: tuple[str, ...]
-    changes: Float[np.ndarray, "draw mask culture"]
+    changes: Means
+    relations: Means
     draws: Float[np.ndarray, "draw mask culture"]
+    groups: int
     adjusted: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,7 +77,7 @@ class Relations:
     @cached_property
     def table(self) -> pd.DataFrame:
         """Relations, masks x cultures; not symmetric."""
-        return self._frame(self.draws[0])
+        return self._frame(self.relations.values)
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
@@ -84,14 +90,13 @@ class Relations:
         Example:
             ``relations.cell("Japan", "South Korea")``
         """
-        return self._estimate(self.draws, mask, culture)
+        return self._estimate(self.relations, mask, culture)
 
-    def _estimate(self, draws: np.ndarray, mask: str, culture: str) -> Estimate:
+    def _estimate(self, means: Means, mask: str, culture: str) -> Estimate:
         for name in (mask, culture):
             if name not in self.cultures:
                 raise unknown("culture", name, self.cultures)
-        cell = draws[:, self.cultures.index(mask), self.cultures.index(culture)]
-        return interval(float(cell[0]), cell[1:])
+        return means.at(self.cultures.index(mask), self.cultures.index(culture)).estimate()
 
     def related(self, mask: str) -> pd.DataFrame:
         """List the other cultures, starting with the one that loses most with a culture.
@@ -184,17 +189,29 @@ def related_cultures(
             f"evaluated, there are {len(both)} ({', '.join(both)})."
         )
     rows, columns = matrix.places()
-    changes = matrix.draws("change", condition)[:, rows][:, :, columns]
+    changes = matrix.means("change", condition).at(*np.ix_(rows, columns))
     off = ~np.eye(len(both), dtype=bool)
-    if np.isnan(changes[0][off]).any():
-        mask, culture = np.argwhere(np.isnan(changes[0]) & off)[0]
+    if np.isnan(changes.values[off]).any():
+        mask, culture = np.argwhere(np.isnan(changes.values) & off)[0]
         raise InputError(
             f"no change is known for questions of {both[culture]!r} under the mask of "
             f"{both[mask]!r}: ask every culture's questions under every mask."
         )
-    draws = np.full_like(changes, np.nan)
-    draws[:, off] = relation_effects(changes[:, off], len(both)) if adjusted else changes[:, off]
-    return Relations(both, changes, draws, adjusted, dict(matrix.metadata))
+    drawn = matrix.draws("change", condition)[:, rows][:, :, columns]
+    held, draws = (off_diagonal(table, adjusted) for table in (changes.rows, drawn))
+    relations = replace(changes, rows=held, ends=not adjusted)
+    facts = dict(matrix.metadata)
+    return Relations(both, changes, relations, draws, len(matrix.groups), adjusted, facts)
+
+
+def off_diagonal(
+    rows: Float[np.ndarray, "row mask culture"], adjusted: bool
+) -> Float[np.ndarray, "row mask culture"]:
+    """Give the relations of every row of changes, or the changes, with NaN on the diagonal."""
+    off, held = ~np.eye(rows.shape[1], dtype=bool), np.full_like(rows, np.nan)
+    pairs = rows[:, off]
+    held[:, off] = relation_effects(pairs, len(off)) if adjusted else pairs
+    return held
 
 
 def relation_effects(

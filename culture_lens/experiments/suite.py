@@ -7,15 +7,23 @@ group.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from culture_lens.errors import unknown
 from culture_lens.experiments.cell_tests import ALPHA
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
-from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.estimates import (
+    CHANGES,
+    SHARES,
+    Estimate,
+    Spread,
+    mean_estimate,
+    mean_spread,
+)
 from culture_lens.statistics.permutation import corrected, weighted_p
+from culture_lens.statistics.random_sets import rank_among, with_sets
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -80,16 +88,36 @@ class Suite(ResultRecord):
         """
         self._check(condition, name, benchmark)
         items = self._items(condition, name, benchmark)
-        return mean_estimate(items["value"].tolist(), items["group"].tolist())
+        return mean_estimate(
+            items["value"].tolist(), items["group"].tolist(), bounds=SHARES, name=benchmark
+        )
 
     def change(self, name: str, benchmark: str, against: Condition = UNMODIFIED) -> Estimate:
         """Mean change under ablation, paired by item, against another condition.
 
+        Against random neurons the interval carries the variance of random sets too, see
+        ``statistics.random_sets``; from a single set it is unknown.
+
         Raises:
             InputError: No such name or benchmark, or nothing to compare with.
         """
+        mean, spread = self._spread(name, benchmark, against)
+        return spread.estimate(mean)
+
+    def _spread(self, name: str, benchmark: str, against: Condition) -> tuple[float, Spread]:
         moved = self._moved(name, benchmark, against)
-        return mean_estimate(moved["value"].tolist(), moved["group"].tolist())
+        mean, spread = mean_spread(
+            moved["value"].tolist(), moved["group"].tolist(), bounds=CHANGES, name=benchmark
+        )
+        if against == RANDOM:
+            spread = with_sets(spread, list(self._sets(name, benchmark).values()))
+        return mean, spread
+
+    def _sets(self, name: str, benchmark: str) -> dict[int, float]:
+        """Mean value under every set of random neurons."""
+        part = self.frame[self.frame["condition"] == RANDOM]
+        part = part[(part["name"] == name) & (part["benchmark"] == benchmark)]
+        return {int(seed): float(own["value"].mean()) for seed, own in part.groupby("seed")}
 
     def _moved(self, name: str, benchmark: str, against: Condition) -> pd.DataFrame:
         self._check(FOUND, name, benchmark)
@@ -110,11 +138,15 @@ class Suite(ResultRecord):
     def tests(
         self, against: Condition = UNMODIFIED, *, correction: Correction = "holm"
     ) -> pd.DataFrame:
-        """Test every cell of found neurons: sign flips of whole question groups, two-sided.
+        """Test every cell of found neurons, two-sided.
+
+        Against the unmodified model whole question groups change their sign. Against random
+        neurons p comes from the interval over questions and random sets, see ``change``.
 
         Returns:
             One row per name and benchmark: change, p, corrected p, and whether the corrected p is
-            at most 0.05.
+            at most 0.05; against random neurons also ``rank`` among the random sets (1 where the
+            found neurons lose most) and ``sets``, their number.
 
         Raises:
             InputError: Nothing to compare with, or an unknown correction.
@@ -127,14 +159,29 @@ class Suite(ResultRecord):
         rows = []
         for name in self.names:
             for benchmark in self.benchmarks:
-                moved = self._moved(name, benchmark, against)
-                sums = moved.groupby("group", sort=True)["value"].sum().to_numpy(dtype=float)
-                p, _, _ = weighted_p(np.stack([sums, -sums], axis=1))
-                change = self.change(name, benchmark, against)
-                rows.append({"name": name, "benchmark": benchmark, "change": change, "p": p})
+                row = {"name": name, "benchmark": benchmark}
+                how = self._against_sets if against == RANDOM else self._sign_flips
+                rows.append({**row, **how(name, benchmark, against)})
         table = pd.DataFrame(rows)
         table["corrected_p"] = corrected(table["p"].to_numpy(dtype=float), correction)
         return table.assign(significant=table["corrected_p"] <= ALPHA)
+
+    def _sign_flips(self, name: str, benchmark: str, against: Condition) -> dict[str, Any]:
+        moved = self._moved(name, benchmark, against)
+        sums = moved.groupby("group", sort=True)["value"].sum().to_numpy(dtype=float)
+        p, _, _ = weighted_p(np.stack([sums, -sums], axis=1))
+        return {"change": self.change(name, benchmark, against), "p": p}
+
+    def _against_sets(self, name: str, benchmark: str, against: Condition) -> dict[str, Any]:
+        mean, spread = self._spread(name, benchmark, against)
+        sets = list(self._sets(name, benchmark).values())
+        found = float(self._items(FOUND, name, benchmark)["value"].mean())
+        return {
+            "change": spread.estimate(mean),
+            "p": spread.p_of_zero(),
+            "rank": rank_among(found, sets),
+            "sets": len(sets),
+        }
 
     def table(self, *, correction: Correction = "holm") -> pd.DataFrame:
         """Give the table as text: conditions x benchmarks, each cell with its interval.

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation
-from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.estimates import (
+    CHANGES,
+    SHARES,
+    UNBOUNDED,
+    Estimate,
+    mean_estimate,
+)
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -27,6 +33,8 @@ CHANGE_METRICS = {
     "p_change": ("p_after", "p_before"),
 }
 """Metric -> its column, and the column that is subtracted."""
+METRIC_BOUNDS = {"before": SHARES, "after": SHARES, "change": CHANGES, "p_change": UNBOUNDED}
+"""Metric -> the bounds of an item."""
 
 
 class Forgetting(ResultRecord):
@@ -79,7 +87,8 @@ class Forgetting(ResultRecord):
         values = part[column].astype(float)
         if base is not None:
             values = values - part[base].astype(float)
-        return mean_estimate(values.tolist(), part["group"].tolist())
+        groups, bounds = part["group"].tolist(), METRIC_BOUNDS[metric]
+        return mean_estimate(values.tolist(), groups, bounds=bounds, name=culture or asked)
 
     def summary(self) -> pd.DataFrame:
         """Lay out before, after and the changes, per culture and over all items.

@@ -19,7 +19,7 @@ from culture_lens.organism.model import ORGANISM_BATCH
 from culture_lens.organism.truth import Truth, load_truth
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question
-from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.estimates import CHANGES, SHARES, Estimate, mean_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,11 +154,11 @@ def verdicts(name: str, tables: Mapping[str, pd.DataFrame]) -> Iterator[dict[str
 def accuracy(table: pd.DataFrame, asked: str) -> Estimate:
     """Accuracy on what was asked, clustered by picture."""
     part = table[table["asked"] == asked]
-    return mean_estimate(part["correct"].tolist(), part["group"].tolist())
+    return mean_estimate(part["correct"].tolist(), part["group"].tolist(), bounds=SHARES)
 
 
 def change(table: pd.DataFrame, plain: pd.DataFrame, asked: str) -> Estimate:
     """Change of accuracy against the unmodified model, item by item."""
     part = table["asked"] == asked
     moved = table["correct"][part].astype(float) - plain["correct"][part].astype(float)
-    return mean_estimate(moved.tolist(), table["group"][part].tolist())
+    return mean_estimate(moved.tolist(), table["group"][part].tolist(), bounds=CHANGES)

@@ -19,7 +19,7 @@ from culture_lens.organism.variants import STRATUM, WITHIN_STRATA
 from culture_lens.prompts.running import Running
 from culture_lens.questions.question import Question
 from culture_lens.selectors.ranking import Sources
-from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.estimates import UNBOUNDED, Estimate, mean_estimate
 
 PLAIN_CONTROLS = ("colour", "count", "object", "plain")
 GRADIENT_BATCH = 64
@@ -109,7 +109,9 @@ def effects_alone(examined: Examined) -> dict[str, dict[LayerIndex, Estimate]]:
         base, *alone = answer_masks(examined.model, prompts, way, masks, running=how)
         found[culture] = {
             place: mean_estimate(
-                (frame["p_gold"] - base["p_gold"]).tolist(), frame["group"].tolist()
+                (frame["p_gold"] - base["p_gold"]).tolist(),
+                frame["group"].tolist(),
+                bounds=UNBOUNDED,
             )
             for place, frame in zip(places, alone, strict=True)
         }

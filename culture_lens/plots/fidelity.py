@@ -35,7 +35,8 @@ from culture_lens.plots.style import (
     styled,
     ticks,
 )
-from culture_lens.statistics.estimates import Estimate, ranks
+from culture_lens.statistics.bootstrap import ranks
+from culture_lens.statistics.estimates import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd

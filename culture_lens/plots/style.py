@@ -23,7 +23,7 @@ BAND = "#f4f5f7"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 FIGURE_HEIGHT, ROW_HEIGHT, TALL_ROW, AROUND = 600, 22, 46, 230
 SUBTITLE_WIDTH, LONGEST_LABEL, LONGEST_TURNED = 128, 24, 18
-INTERVALS = f"{CONFIDENCE_LEVEL:.0%} intervals, bootstrap clustered by question group"
+INTERVALS = f"{CONFIDENCE_LEVEL:.0%} intervals, clustered by question group"
 MINUS, DASH = "\u2212", "\u2013"
 
 
@@ -80,6 +80,8 @@ def with_interval(estimate: Estimate, *, signed: bool = True) -> str:
         '50.0% [40.0%, 60.0%]'
     """
     write = points if signed else lambda share: percent(share, 1)
+    if math.isnan(estimate.low + estimate.high):
+        return f"{write(estimate.value)} [no interval]"
     return f"{write(estimate.value)} [{write(estimate.low)}, {write(estimate.high)}]"
 
 

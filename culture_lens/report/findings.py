@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.evaluation.evaluate import chance_level
+from culture_lens.experiments.cell_tables import few_in_words
 from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -14,6 +16,7 @@ from culture_lens.plots.style import DASH, clear, percent, points, with_interval
 from culture_lens.report.sentences import join, lost, sentence, spoken
 from culture_lens.report.tests_in_words import in_words
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
+from culture_lens.statistics.random_sets import FEWEST_SETS
 
 if TYPE_CHECKING:
     from culture_lens.experiments.conditions import Metric
@@ -111,8 +114,8 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         words = "No conclusion: the unmodified model does not clearly answer better than chance."
     elif not lost(mean["change"]):
         words = "This run does not show that these neurons matter for these questions."
-    elif beyond is None:
-        words = "These neurons matter; random ones were not ablated for comparison."
+    elif beyond is None or math.isnan(beyond.low):
+        words = f"These neurons matter; {uncompared(beyond)}."
     elif not lost(beyond):
         words = "The effect does not differ clearly from that of random neurons in the same layers."
     else:
@@ -156,10 +159,10 @@ def verdict(
             "This run does not show that these neurons matter more for their own culture than for "
             "others; that is not proof that they do not."
         )
-    if beyond is None:
+    if beyond is None or math.isnan(beyond.low):
         return (
             "Evidence that these neurons matter more for their own culture’s questions than for "
-            "others’; random neurons were not ablated, so any neurons may have this effect."
+            f"others’; {uncompared(beyond)}, so any neurons may have this effect."
         )
     if not lost(beyond):
         return "The effect does not differ clearly from that of random neurons in the same layers."
@@ -167,6 +170,13 @@ def verdict(
         "Evidence that these neurons matter more for their own culture’s questions than for "
         "others’, and more than random neurons in the same layers."
     )
+
+
+def uncompared(beyond: Estimate | None) -> str:
+    """Write why found neurons cannot be compared with random ones."""
+    if beyond is None:
+        return "random neurons were not ablated"
+    return "too few random sets or questions to compare with"
 
 
 def cautions(
@@ -205,8 +215,16 @@ def cautions(
             f"{len(few)} of {len(sizes)} cultures have fewer than {FEW_ITEMS} questions "
             f"(fewest: {few.index[0]}, {few.iloc[0]}): results of single cultures are uncertain."
         )
+    if matrix.too_few_groups:
+        words = few_in_words(matrix.too_few_groups)
+        told.append(f"{words[0].upper()}{words[1:]}.")
     if not matrix.has_random:
         told.append("No random neurons were ablated for comparison.")
+    elif len(matrix.seeds) < FEWEST_SETS:
+        told.append(
+            "A single set of random neurons was ablated: how such sets differ is not known, so "
+            "the difference to them has no interval. Run ablation_matrix with random_seeds=5."
+        )
     return told
 
 

@@ -26,6 +26,8 @@ def spoken(estimate: Estimate) -> str:
         >>> spoken(Estimate(0.1, 0.05, 0.2))
         '+10.0 points (+5.0 to +20.0)'
     """
+    if math.isnan(estimate.low + estimate.high):
+        return f"{points(estimate.value)} points (no interval)"
     low, high = points(estimate.low), points(estimate.high)
     return f"{points(estimate.value)} points ({low} to {high})"
 

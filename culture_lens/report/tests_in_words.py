@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import CultureLensWarning
 from culture_lens.experiments.cell_tests import ALPHA, against_random, cell_tests, diagonal_test
-from culture_lens.experiments.conditions import RANDOM
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.paired_answers import cells_of
 from culture_lens.experiments.power import POWER, minimum_detectable_effect
 from culture_lens.plots.style import DASH, percent, points
 from culture_lens.report.sentences import join, spoken
+from culture_lens.statistics.random_sets import sets_needed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RANKED = 19
-"""The number of random sets from which a rank can reach 0.05."""
 TEST_COLUMNS = {
     "change": ("change", "change of accuracy when the culture’s neurons are ablated"),
     "p": ("p", "chance of a change at least as large if ablation had no effect"),
     "corrected_p": ("Holm", "the same, corrected for all cells of the matrix"),
-    "random_p": ("p, random", "chance of such a difference if found neurons were random ones"),
+    "random_p": (
+        "p, random",
+        "chance of such a difference if the found neurons were one more random set",
+    ),
     "random_corrected": ("Holm, random", "the same, corrected for all cultures"),
     "effect": (
         "detectable",
@@ -56,7 +57,7 @@ def in_words(matrix: AblationMatrix) -> dict[str, Any]:
         said = [diagonal_in_words(matrix)] if alone is None else []
     said.append(cells_in_words(cells, alone))
     if random is not None:
-        said.append(random_in_words(random, seeds_of(matrix)))
+        said.append(random_in_words(random))
     said.append(power_in_words(power))
     told = [str(w.message) for w in caught if issubclass(w.category, CultureLensWarning)]
     own = cells_of(matrix, alone)
@@ -145,18 +146,25 @@ def cells_in_words(cells: pd.DataFrame, alone: str | None) -> str:
     )
 
 
-def random_in_words(random: pd.DataFrame, seeds: int) -> str:
-    """Write whether found neurons differ from these random ones, and from others in general."""
+def random_in_words(random: pd.DataFrame) -> str:
+    """Write whether found neurons differ from random sets, their rank, and what a rank needs."""
     mean, each = random.loc["mean"], random.drop("mean")
     marked = [str(culture) for culture in each.index[each["mark"] != ""]]
-    verdict = "differ" if mean["p"] <= ALPHA else "do not differ significantly"
-    single = f"single cultures after correction: {join(marked) if marked else 'none'}"
-    sets = "1 random set" if seeds == 1 else f"{seeds} random sets"
-    rank = f"Rank among {sets}: p = {p_value(mean['rank_p'])}"
-    few = "" if seeds >= RANKED else f"; fewer than {RANKED} sets cannot reach {ALPHA:g}"
+    sets, needed = int(mean["sets"]), sets_needed(ALPHA)
+    if math.isnan(mean["p"]):
+        verdict = "no test from a single random set" if sets == 1 else "no test"
+    else:
+        differ = "differ" if mean["p"] <= ALPHA else "do not differ significantly"
+        verdict = (
+            f"found neurons {differ} from what one more random set would do ({equals(mean['p'])}, "
+            f"from questions and {sets} sets; single cultures after correction: "
+            f"{join(marked) if marked else 'none'})"
+        )
+    few = "" if sets >= needed else f"; at level {ALPHA:g} a rank needs {needed} random sets"
     return (
-        f"Random neurons: found minus random {spoken(mean['difference'])} on average; found "
-        f"neurons {verdict} from these ({equals(mean['p'])}; {single}). {rank}{few}."
+        f"Random neurons: found minus random {spoken(mean['difference'])} on average; {verdict}. "
+        f"By loss the found set has rank {mean['rank']} of {sets + 1} sets "
+        f"({equals(mean['rank_p'])}{few})."
     )
 
 
@@ -170,9 +178,3 @@ def power_in_words(power: pd.DataFrame) -> str:
         f"{100 * each.max():.1f} points in a single culture, and of {100 * mean:.1f} points on "
         "average, would be found in four of five runs; smaller ones would mostly be missed."
     )
-
-
-def seeds_of(matrix: AblationMatrix) -> int:
-    """Count the random sets of a matrix."""
-    conditions = matrix.frame["condition"] == RANDOM
-    return int(matrix.frame.loc[conditions, "seed"].nunique())

@@ -1,10 +1,23 @@
-"""Estimate(value, low, high) and the clustered bootstrap behind every interval.
+"""Estimate(value, low, high), and the intervals of means of items that come in question groups.
 
-Items of one question group (the same question asked of several cultures) are not independent, so
-groups are drawn, not items: with weights w_g, the number of times group g was drawn, the mean of
-x is sum_g w_g X_g / sum_g w_g N_g, X_g and N_g the sum and number of the group's items. The
-interval is the percentile interval over the draws. All cells of a table share the same draws, so
-differences of cells are paired.
+Items of one question group (the same question asked of several cultures) are not independent. The
+interval of a mean allows for that, for few groups, and for answers that hardly vary:
+
+1. The influence of group g of G on the mean m of N items, with X_g and N_g the sum and number of
+   the group's items, is psi_g = (X_g - N_g m) / N. The clustered standard error has
+   SE^2 = G / (G - 1) sum_g psi_g^2 (Liang and Zeger 1986).
+2. Its degrees of freedom are those of the effective number of groups, (sum_g N_g)^2 / sum_g N_g^2,
+   minus 1 (Kish 1965).
+3. The design effect is SE^2 over that of independent items, s^2 / (N - 1), and at least 1. At most
+   it is sum_g N_g^2 / N, where all items of a group are alike. Few groups that vary say little of
+   it, so it is averaged with this most, which counts as one group.
+4. N over the design effect is the effective number of items. To these some are added at each bound:
+   to answers two right and two wrong ones (Agresti and Coull 1998; Dean and Pagano 2015 with the
+   design effect), to changes one lost and one gained (Bonett and Price 2012). The mean and the
+   standard error of all, with Student's t, are the interval.
+
+Where nothing varies at all, such as when all answers are right, the interval is therefore not of
+width 0. Below four groups it is unknown. docs/methods/intervals.md has the coverage measured.
 """
 
 from __future__ import annotations
@@ -14,12 +27,22 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, warn
 
-BOOTSTRAP_DRAWS = 2000
 CONFIDENCE_LEVEL = 0.95
+FEWEST_GROUPS = 4
+"""Question groups below which no interval is given."""
+Bounds = tuple[float, float]
+SHARES: Bounds = (0.0, 1.0)
+"""The bounds of answers that are right or wrong."""
+CHANGES: Bounds = (-1.0, 1.0)
+"""The bounds of changes of such answers."""
+ADDED_ITEMS = {SHARES: 2, CHANGES: 1}
+"""Items that are added at each bound; for answers about z^2 / 2 at a confidence of 95%."""
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+"""The bounds of values that are measured, not counted, such as probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +60,8 @@ class Estimate:
 
     def __str__(self) -> str:
         """Write value and interval with three decimals."""
+        if math.isnan(self.low + self.high):
+            return f"{self.value:.3f} [no interval]"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def excludes(self, value: float) -> bool:
@@ -49,74 +74,128 @@ class Estimate:
         return value < self.low or value > self.high
 
 
-def interval(
-    value: float, draws: Float[np.ndarray, " draw"], level: float = CONFIDENCE_LEVEL
-) -> Estimate:
-    """Make an Estimate of a value and its bootstrap draws, by percentiles.
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What an interval is made of; NaN where it is unknown.
 
-    Draws that are NaN (a culture without an item in a draw) are left out.
-
-    Example:
-        >>> interval(1.0, np.array([0.0, 1.0, 2.0]), level=0.5)
-        Estimate(value=1.0, low=0.5, high=1.5)
-    """
-    held = draws[~np.isnan(draws)]
-    if math.isnan(value) or not len(held):
-        return Estimate(value, math.nan, math.nan)
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(held, [tail, 100 - tail])
-    return Estimate(float(value), float(low), float(high))
-
-
-def group_weights(
-    n_groups: int, draws: int = BOOTSTRAP_DRAWS, seed: int = 0
-) -> Int[np.ndarray, "draw group"]:
-    """Draw groups with replacement, and count how often each was drawn.
-
-    Raises:
-        InputError: There are no groups.
+    Attributes:
+        centre: The middle of the interval.
+        error: The standard error.
+        freedom: Degrees of freedom of the error.
+        bounds: Where the interval ends at the latest.
 
     Example:
-        >>> group_weights(3, draws=2).sum(1).tolist()
-        [3, 3]
+        >>> print(Spread(0.5, 0.1, 9.0).estimate(0.5))
+        0.500 [0.274, 0.726]
     """
-    if n_groups < 1:
-        raise InputError("there is nothing to estimate from: no items were given.")
-    source = np.random.default_rng(seed)
-    return source.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
+
+    centre: float
+    error: float
+    freedom: float
+    bounds: Bounds = UNBOUNDED
+
+    def estimate(self, value: float) -> Estimate:
+        """Give a value the interval of this spread."""
+        if math.isnan(value + self.error):
+            return Estimate(float(value), math.nan, math.nan)
+        reach = quantile(self.freedom) * self.error
+        low, high = self.centre - reach, self.centre + reach
+        return Estimate(float(value), max(low, self.bounds[0]), min(high, self.bounds[1]))
+
+    def p_of_zero(self) -> float:
+        """Give the two-sided p of a true value of 0, by Student's t as the interval."""
+        from scipy.special import stdtr
+
+        return 2 * float(stdtr(self.freedom, -abs(self.centre) / self.error))
 
 
-def value_and_draws(n_groups: int) -> Float[np.ndarray, "draw group"]:
-    """Give weights of groups: a row of ones, for the value itself, then one row per draw.
+UNKNOWN = Spread(math.nan, math.nan, math.nan)
+"""The spread of a value that has no interval."""
+
+
+def quantile(freedom: float) -> float:
+    """Give Student's t beyond which half of what the confidence level leaves lies.
 
     Example:
-        >>> value_and_draws(3).shape, value_and_draws(3)[0].tolist()
-        ((2001, 3), [1.0, 1.0, 1.0])
+        >>> round(quantile(4), 3)
+        2.776
     """
-    return np.concatenate([np.ones((1, n_groups)), group_weights(n_groups)])
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE_LEVEL) / 2))
 
 
-def mean_estimate(
+def clustered_spread(
+    value: float,
+    influences: Float[np.ndarray, " group"],
+    sizes: Float[np.ndarray, " group"],
+    variance: float,
+    bounds: Bounds = UNBOUNDED,
+) -> Spread:
+    """Give the spread of a mean, or of a mean of means, from the influence of every group.
+
+    Args:
+        value: The mean.
+        influences: How much each group adds to it, psi_g; their sum is 0.
+        sizes: The number of items of each group; groups without items do not count.
+        variance: The variance of the items about their mean (with N, not N - 1, below).
+        bounds: The least and greatest value of an item: ``SHARES``, ``CHANGES`` or ``UNBOUNDED``.
+            Means of bounded items have an interval without variance too.
+
+    Example:
+        >>> ones = np.ones(10)
+        >>> print(clustered_spread(1.0, 0 * ones, ones, 0.0, SHARES).estimate(1.0))
+        1.000 [0.646, 1.000]
+    """
+    groups, n = int((sizes > 0).sum()), float(sizes.sum())
+    if groups < FEWEST_GROUPS or math.isnan(value):
+        return UNKNOWN
+    most = float((sizes**2).sum()) / n
+    freedom = max(n / most - 1, 1.0)
+    independent = variance / (n - 1)
+    square = groups / (groups - 1) * float((influences**2).sum())
+    design = max(1.0, square / independent) if variance > 0 else most
+    if bounds == UNBOUNDED:
+        known = max(square, independent) > 0
+        return Spread(value, math.sqrt(design * independent), freedom) if known else UNKNOWN
+    low, high = bounds
+    varying = groups * variance / ((high - low) / 2) ** 2
+    design = max(design, (varying * design + most) / (varying + 1))
+    own, added = n / design, ADDED_ITEMS[bounds]
+    total = own + 2 * added
+    centre = (own * value + added * (low + high)) / total
+    squares = own * (variance + value**2) + added * (low**2 + high**2)
+    error = math.sqrt(max(squares / total - centre**2, 0.0) / total)
+    return Spread(centre, error, freedom, bounds)
+
+
+def bounds_of(values: Float[np.ndarray, " item"]) -> Bounds:
+    """Take values that are all 0 or 1 for answers, -1, 0 or 1 for their changes.
+
+    Example:
+        >>> bounds_of(np.array([0.0, 1.0])), bounds_of(np.array([0.5])) == UNBOUNDED
+        ((0.0, 1.0), True)
+    """
+    if np.isin(values, (0, 1)).all():
+        return SHARES
+    return CHANGES if np.isin(values, (-1, 0, 1)).all() else UNBOUNDED
+
+
+def mean_spread(
     values: Sequence[float | int],
     groups: Sequence[Hashable],
     *,
-    draws: int = BOOTSTRAP_DRAWS,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate a mean with an interval clustered by group, which a single group leaves unknown.
-
-    Args:
-        values: One per item.
-        groups: The group of each item.
-        draws: Bootstrap draws.
-        seed: Seed of the draws.
+    bounds: Bounds | None = None,
+    name: str = "",
+) -> tuple[float, Spread]:
+    """Give a mean and its spread clustered by group; see ``mean_estimate``.
 
     Raises:
         InputError: No values, or not as many groups.
 
     Example:
-        >>> mean_estimate([1, 1, 1], ["a", "b", "c"])
-        Estimate(value=1.0, low=1.0, high=1.0)
+        >>> mean_spread([1, 1, 0, 1], list("abcd"))[0]
+        0.75
     """
     if not len(values) or len(values) != len(groups):
         raise InputError(
@@ -124,48 +203,65 @@ def mean_estimate(
             f"{len(groups)} groups."
         )
     names = {name: position for position, name in enumerate(sorted(set(groups), key=str))}
-    index = np.array([names[group] for group in groups])
-    sums = np.bincount(index, weights=np.asarray(values, dtype=float), minlength=len(names))
-    sizes = np.bincount(index, minlength=len(names))
+    index, numbers = np.array([names[group] for group in groups]), np.asarray(values, dtype=float)
+    sums = np.bincount(index, weights=numbers, minlength=len(names))
+    sizes = np.bincount(index, minlength=len(names)).astype(float)
     mean = float(sums.sum() / sizes.sum())
-    if len(names) == 1:  # every bootstrap draw would be this group again
-        return Estimate(mean, math.nan, math.nan)
-    weights = group_weights(len(names), draws, seed)
-    return interval(mean, (weights @ sums) / (weights @ sizes))
+    if len(names) < FEWEST_GROUPS:
+        warn(f"{name}: {few_groups(len(names))}." if name else f"{few_groups(len(names))}.")
+    influences = (sums - sizes * mean) / sizes.sum()
+    held = bounds or bounds_of(numbers)
+    return mean, clustered_spread(mean, influences, sizes, float(numbers.var()), held)
 
 
-def ranks(values: Float[np.ndarray, "draw unit"]) -> Float[np.ndarray, "draw unit"]:
-    """Rank each row; ties share their mean rank.
+def mean_estimate(
+    values: Sequence[float | int],
+    groups: Sequence[Hashable],
+    *,
+    bounds: Bounds | None = None,
+    name: str = "",
+) -> Estimate:
+    """Estimate a mean with an interval clustered by group, for the steps see ``estimates``.
+
+    Args:
+        values: One per item.
+        groups: The group of each item.
+        bounds: The least and greatest value that an item can have: ``SHARES`` of answers,
+            ``CHANGES``, or ``UNBOUNDED`` for what is measured. By default the first where every
+            value is 0 or 1, the second where every one is -1, 0 or 1, and else the third; changes
+            should say so, because all of them may be 0.
+        name: Whose mean it is, for the warning.
+
+    Returns:
+        The mean; its interval is unknown (NaN), with a warning, below four groups, and where
+        values without bounds are all the same.
+
+    Raises:
+        InputError: No values, or not as many groups.
 
     Example:
-        >>> ranks(np.array([[3.0, 1.0, 3.0]])).tolist()
-        [[2.5, 1.0, 2.5]]
+        >>> print(mean_estimate([1, 1, 0, 1, 0, 1, 1, 1], list("aabbccdd")))
+        0.750 [0.184, 1.000]
     """
-    import pandas as pd
-
-    ranked: np.ndarray = pd.DataFrame(values).rank(axis=1).to_numpy()
-    return ranked
+    mean, spread = mean_spread(values, groups, bounds=bounds, name=name)
+    return spread.estimate(mean)
 
 
-def correlation(
-    x: Float[np.ndarray, "draw unit"], y: Float[np.ndarray, "draw unit"]
-) -> Float[np.ndarray, " draw"]:
-    """Correlate two tables row by row; NaN where one of the rows is constant.
+def few_groups(groups: int) -> str:
+    """Write why a mean has no interval.
 
     Example:
-        >>> correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[2.0, 4.0, 6.0]])).round(9).tolist()
-        [1.0]
+        >>> few_groups(3)
+        'no interval from 3 question groups: it takes at least 4'
     """
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values: np.ndarray = (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
-    return values
+    noun = "group" if groups == 1 else "groups"
+    return f"no interval from {groups} question {noun}: it takes at least {FEWEST_GROUPS}"
 
 
 def t_estimate(values: Sequence[float]) -> Estimate:
     """Estimate a mean over few independent repetitions, such as seeds, by Student's t.
 
-    A bootstrap interval of five values is too narrow. NaN are left out; one value has no interval.
+    NaN are left out; one value has no interval.
 
     Raises:
         InputError: No values.
@@ -174,8 +270,6 @@ def t_estimate(values: Sequence[float]) -> Estimate:
         >>> print(t_estimate([0.4, 0.5, 0.6]))
         0.500 [0.252, 0.748]
     """
-    from scipy import stats
-
     held = np.asarray(values, dtype=float)
     held = held[~np.isnan(held)]
     if not len(values):
@@ -183,5 +277,4 @@ def t_estimate(values: Sequence[float]) -> Estimate:
     if len(held) < 2:
         return Estimate(float(held[0]) if len(held) else math.nan, math.nan, math.nan)
     mean, error = float(held.mean()), float(held.std(ddof=1) / math.sqrt(len(held)))
-    reach = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, len(held) - 1)) * error
-    return Estimate(mean, mean - reach, mean + reach)
+    return Spread(mean, error, float(len(held) - 1)).estimate(mean)

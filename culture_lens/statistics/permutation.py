@@ -44,7 +44,7 @@ class PermutationResult:
     """A statistic with its interval, and its p by permutation.
 
     Attributes:
-        estimate: The statistic; its interval is a bootstrap over question groups.
+        estimate: The statistic; its interval is over question groups.
         p: Share of permutations that are at least as extreme, the observed one included.
         permutations: Number of permutations.
         exact: Whether these are all permutations there are.

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.conditions import METRICS
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.statistics.estimates import group_weights
+from culture_lens.statistics.bootstrap import group_weights
+from tests.helpers.intervals import plain_interval
 from tests.helpers.marks import mostly_slow
 from tests.helpers.matrices import random_records, records
 
@@ -63,12 +64,6 @@ def loop_metrics(frame, condition, weights=None):
     return result
 
 
-def group_multiplicities(frame, draws):
-    groups = sorted(set(frame["group"]))
-    weights = group_weights(len(groups))
-    return [dict(zip(groups, row, strict=True)) for row in weights[:draws]]
-
-
 @pytest.mark.parametrize("condition", ["found", "random"])
 @pytest.mark.parametrize("which", mostly_slow(["real", "shared", "uneven"], fast=["uneven"]))
 def test_metrics_equal_plain_loops(which, condition, request):
@@ -96,41 +91,59 @@ def test_metrics_equal_plain_loops(which, condition, request):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
-def test_every_draw_equals_plain_loops(shared):
-    """Where groups are few and not shared, some draws hold no item of a culture."""
-    matrix = random_records(3, groups=3, seeds=1, shared=shared)
-    metrics = matrix.metrics()
-    missing = 0
-    for draw, weights in enumerate(group_multiplicities(matrix.frame, 150), start=1):
-        expected = loop_metrics(matrix.frame, "found", weights)
+def test_every_influence_is_the_derivative_of_plain_loops(shared):
+    """A group's influence on a metric is how the metric moves with the group's weight."""
+    matrix = random_records(3, groups=5, seeds=1, shared=shared)
+    groups = sorted(set(matrix.frame["group"]))
+    metrics, step = matrix.metrics(), 1e-4
+    for place, group in enumerate(groups):
+        weights = [{g: 1 + sign * step * (g == group) for g in groups} for sign in (1, -1)]
+        more, less = (loop_metrics(matrix.frame, "found", own) for own in weights)
         for name in METRICS:
-            found = metrics[name][draw].tolist()
-            values = list(expected[name].values())
-            missing += any(map(math.isnan, values))
-            assert found == pytest.approx(values, abs=1e-12, nan_ok=True), (name, draw, weights)
-    assert (missing > 0) == (not shared)
+            expected = [(more[name][c] - less[name][c]) / (2 * step) for c in matrix.both]
+            found = metrics[name].rows[1 + place].tolist()
+            assert found == pytest.approx(expected, abs=1e-7), (name, group)
 
 
-def test_intervals_are_percentiles_of_those_draws():
-    matrix = random_records(4, groups=8)
-    # one cell is enough, and 2000 draws of it quick: the mean over B's items under B's mask
-    frame = matrix.frame[(matrix.frame["culture"] == "B") & matrix.frame["mask"].isin(["", "B"])]
-    before, after = (
-        dict(zip(part["group"], part["correct"], strict=True))
-        for part in (
-            frame[frame["condition"] == "unmodified"],
-            frame[frame["condition"] == "found"],
+def test_bootstrap_draws_equal_plain_loops():
+    matrix = random_records(3, groups=3, seeds=1)
+    groups = sorted(set(matrix.frame["group"]))
+    draws = matrix.draws("change")
+    for draw, row in enumerate(group_weights(len(groups))[:20], start=1):
+        _, _, accuracy, base, _ = loop_tables(
+            matrix.frame, "found", dict(zip(groups, row, strict=True))
         )
-    )
-    draws = [
-        sum(weights[g] * (after[g] - before[g]) for g in before) / sum(weights[g] for g in before)
-        for weights in group_multiplicities(matrix.frame, 2000)
-    ]
-    estimate = matrix.summary().loc["B", "self"]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=1e-12)
+        change = [[accuracy[m, e] - base[e] for e in matrix.cultures] for m in matrix.masks]
+        assert draws[draw] == pytest.approx(np.array(change), abs=1e-12)
+
+
+def test_cells_have_the_interval_of_their_items():
+    matrix = random_records(4, groups=8)
+    frame = matrix.frame[matrix.frame["culture"] == "B"]
+    before = frame[frame["condition"] == "unmodified"].set_index("id")
+    after = frame[(frame["condition"] == "found") & (frame["mask"] == "B")].set_index("id")
+    change = after["correct"].astype(float) - before["correct"].astype(float)
+    cell = matrix.summary().loc["B", "self"]
+    expected = plain_interval(change.tolist(), after["group"].tolist(), (-1, 1))
+    assert (cell.low, cell.high) == pytest.approx(expected) and cell == matrix.cell("B", "B")
+    flips = (after["prediction"] != before["prediction"]).astype(float)
+    cell = matrix.summary().loc["B", "flips"]
+    expected = plain_interval(flips.tolist(), after["group"].tolist(), (0, 1))
+    assert (cell.low, cell.high) == pytest.approx(expected)
+
+
+def test_means_over_cultures_are_paired_by_group():
+    """A loses where B does not: every group costs their mean the same, which is the surer."""
+    base = {(c, str(g)): 0 for c in "AB" for g in range(40)}
+    lost = {(c, g): int((int(g) < 20) == (c == "A")) for c, g in base}
+    runs = {("unmodified", "", 0): base} | {("found", c, 0): lost for c in "AB"}
+    matrix = records(runs)
+    own, mean = matrix.summary()["self"], matrix.overall("self")
+    assert [e.value for e in own] == [mean.value] * 2 == [-0.5, -0.5]
+    # within a culture half of the items are lost, so the mean is at most as sure as of 80 items
+    narrow, wide = mean.high - mean.low, own["A"].high - own["A"].low
+    assert narrow == pytest.approx(wide / math.sqrt(2), rel=0.1)
 
 
 def test_by_hand():
@@ -157,7 +170,7 @@ def test_by_hand():
 
 
 def test_beyond_random_is_paired():
-    matrix = random_records(5)
+    matrix = random_records(5, groups=8)
     difference = matrix.beyond_random("self")
     found, random = loop_metrics(matrix.frame, "found"), loop_metrics(matrix.frame, "random")
     expected = average(found["self"][c] - random["self"][c] for c in found["self"])
@@ -166,8 +179,11 @@ def test_beyond_random_is_paired():
     twin = AblationMatrix(
         pd.concat([matrix.frame[matrix.frame["condition"] != "random"], same], ignore_index=True)
     )
-    exact = twin.beyond_random("self")
-    assert (exact.value, exact.low, exact.high) == (0, 0, 0)
+    exact = twin.beyond_random("self")  # one set: no interval
+    assert exact.value == 0 and math.isnan(exact.low)
+    again = pd.concat([twin.frame, same.assign(seed=1)], ignore_index=True)
+    alike = AblationMatrix(again).beyond_random("self")
+    assert alike.value == 0 and alike.low == pytest.approx(-alike.high) and alike.low < -0.1
 
 
 def test_cultures_that_are_only_evaluated_or_only_ablated():
@@ -190,12 +206,14 @@ def test_unknown_metric():
         random_records().overall("selfs")
 
 
-def test_one_question_group_has_no_interval():
-    """Drawn again and again, the only group of a culture would seem never to vary."""
+def test_few_question_groups_have_no_interval():
     frame = random_records().frame
     alone = frame["culture"] == "A"
-    matrix = AblationMatrix(frame.assign(group=frame["group"].mask(alone, "only")))
-    cell = matrix.cell("A", "A")
+    names = frame["group"].mask(alone & (frame["group"] > "g2"), "g2")
+    matrix = AblationMatrix(frame.assign(group=names))
+    assert matrix.too_few_groups == {"A": 3}
+    with pytest.warns(CultureLensWarning, match=r"for intervals, which take 4: A \(3\)"):
+        cell = matrix.cell("A", "A")
     assert cell.value == AblationMatrix(frame).cell("A", "A").value
     assert math.isnan(cell.low) and math.isnan(matrix.summary().loc["A", "self"].high)
     assert math.isnan(matrix.effects("B").loc["A", "change"].low)

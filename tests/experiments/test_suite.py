@@ -65,13 +65,29 @@ def test_p_is_that_of_all_sign_flips_for_values_that_are_no_counts():
 
 def test_stars_say_what_is_significant():
     base = [1] * 12
-    lost = suite_of([0] * 12, base, random=[base])
+    lost = suite_of([0] * 12, base, random=[base] * 5)
     assert lost.table().loc["n", "b"].endswith("]**")
-    as_random = suite_of([0] * 12, base, random=[[0] * 12])
+    as_random = suite_of([0] * 12, base, random=[[0] * 12] * 5)
     assert as_random.table().loc["n", "b"].endswith("]*")
-    same = suite_of(base, base, random=[base])
+    one = suite_of([0] * 12, base, random=[base])  # one set says nothing of others
+    assert one.table().loc["n", "b"].endswith("]*")
+    same = suite_of(base, base, random=[base] * 5)
     assert same.table().loc["n", "b"].endswith("]")
     assert list(same.table().index) == ["unmodified", "n", "random as n"]
+
+
+def test_random_sets_that_differ_widen_the_interval():
+    base = [1] * 40
+    sets = [[0] * lost + [1] * (40 - lost) for lost in (6, 10, 14)]
+    suite = suite_of([0] * 20 + [1] * 20, base, random=sets)
+    row = suite.tests("random").iloc[0]
+    assert (row["rank"], row["sets"]) == (1, 3)
+    # the sets' means are .85, .75, .65: a standard deviation of .1, t with 2 degrees of freedom
+    reach = 4.302653 * 0.1 * (1 + 1 / 3) ** 0.5
+    change = suite.change("n", "b", "random")
+    assert row["change"] == change and change.value == pytest.approx(-0.25)
+    assert change.high - change.low == pytest.approx(2 * reach)
+    assert row["p"] > 0.1 and not row["significant"]
 
 
 @pytest.fixture(scope="module")

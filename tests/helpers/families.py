@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from culture_lens.experiments.means import Means
 from culture_lens.experiments.related_cultures import Relations
+from culture_lens.statistics.estimates import UNBOUNDED
 from tests.helpers.matrices import frame_of
 
 CULTURES = ("A", "B", "C", "D", "E", "F")
@@ -25,4 +27,6 @@ def relations_of(draws, cultures=CULTURES):
     """Relations of given tables, mask x culture."""
     draws = np.array(draws, dtype=float)
     draws[:, np.eye(len(cultures), dtype=bool)] = np.nan
-    return Relations(tuple(cultures), draws, draws)
+    nothing = np.zeros_like(draws[0])
+    means = Means(draws, np.zeros_like(draws[1:]), nothing, UNBOUNDED)
+    return Relations(tuple(cultures), means, means, draws, groups=10)

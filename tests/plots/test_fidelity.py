@@ -88,7 +88,7 @@ def test_panels_name_correlation_and_slope():
             assert str(estimate).replace("-", look.MINUS) in text
         assert ("score and loss" in text) == (kind == "neuron")
     subtitle = figure.layout.title.subtitle.text
-    assert "tiny · made · 12 items · 95% intervals, bootstrap clustered" in subtitle
+    assert "tiny · made · 12 items · 95% intervals, clustered" in subtitle
     assert "every panel has its own scale" in subtitle
 
 

@@ -43,7 +43,7 @@ def test_ablation_heatmap_has_the_table(matrix, what, condition):
     assert list(trace.x) == list(trace.y) == CULTURES
     estimate = matrix.cell("Ethiopia", "Japan", what, condition)
     assert look.with_interval(estimate, signed=what == "change") in trace.hovertext[0][1]
-    assert "95% intervals, bootstrap clustered" in figure.layout.title.subtitle.text
+    assert "95% intervals, clustered" in figure.layout.title.subtitle.text
     if what == "change":
         assert trace.zmin == -trace.zmax
 

@@ -120,9 +120,23 @@ def text_of(tmp_path, matrix):
 
 
 def test_evidence_is_called_so(tmp_path):
-    outcome, cautions = text_of(tmp_path, make_matrix(items=60))
+    outcome, cautions = text_of(tmp_path, make_matrix(items=60, seeds=5))
     assert "Evidence" in outcome and "more than random neurons" in outcome
     assert cautions == ""
+
+
+def test_one_random_set_is_no_comparison(tmp_path):
+    outcome, cautions = text_of(tmp_path, make_matrix(items=60, seeds=1))
+    assert "too few random sets or questions to compare with" in outcome
+    assert "A single set of random neurons was ablated" in cautions
+
+
+def test_few_question_groups_are_a_caution(tmp_path):
+    outcome, cautions = text_of(tmp_path, make_matrix(items=3))
+    assert "self −66.7 points (no interval)" in outcome
+    assert (
+        "Too few question groups for intervals, which take 4: Ethiopia (3), Japan (3)" in cautions
+    )
 
 
 def test_few_items_and_no_random_are_cautions(tmp_path):

@@ -46,11 +46,29 @@ def test_power_by_hand(told):
     assert [row["cells"][-1] for row in told["rows"]] == [f"{100 * effect:.1f}"] * 4
 
 
-def test_two_random_sets_cannot_rank(told):
+def test_two_random_sets_show_nothing_in_general(told):
     (line,) = [line for line in told["sentences"] if line.startswith("Random")]
     # Each set breaks item 0 or 1: of 24 answers one, where it was right before.
-    assert "found neurons differ from these" in line
-    assert "Rank among 2 random sets: p = 0.33; fewer than 19 sets cannot reach 0.05." in line
+    assert "found minus random −45.8 points" in line
+    assert "do not differ significantly from what one more random set would do" in line
+    assert "from questions and 2 sets" in line
+    assert line.endswith(
+        "By loss the found set has rank 1 of 3 sets (p = 0.33; at level 0.05 a rank needs 19 "
+        "random sets)."
+    )
+
+
+def test_nineteen_random_sets_can_rank():
+    told = in_words(make_matrix(FOUR, items=24, seeds=19))
+    (line,) = [line for line in told["sentences"] if line.startswith("Random")]
+    assert "found neurons differ from what one more random set would do (p = 0.0011" in line
+    assert line.endswith("By loss the found set has rank 1 of 20 sets (p = 0.05).")
+
+
+def test_one_random_set_is_no_test():
+    told = in_words(make_matrix(FOUR, items=24, seeds=1))
+    (line,) = [line for line in told["sentences"] if line.startswith("Random")]
+    assert "points (no interval) on average; no test from a single random set. By loss" in line
 
 
 def test_few_cultures_are_noted():

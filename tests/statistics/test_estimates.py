@@ -3,51 +3,75 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.statistics.estimates import (
+    CHANGES,
+    SHARES,
+    UNBOUNDED,
     Estimate,
-    correlation,
-    group_weights,
-    interval,
+    clustered_spread,
     mean_estimate,
-    ranks,
+    t_estimate,
 )
-
-
-def slow_estimate(values, groups, draws, seed):
-    """Resample whole groups, item by item, with the drawn multiplicities."""
-    names = sorted(set(groups))
-    means = []
-    for weights in group_weights(len(names), draws, seed):
-        sample = []
-        for name, times in zip(names, weights, strict=True):
-            own = [v for v, g in zip(values, groups, strict=True) if g == name]
-            sample += own * int(times)
-        means.append(sum(sample) / len(sample))
-    ordered = sorted(means)
-
-    def percentile(p):  # linear interpolation between order statistics
-        place = p * (len(ordered) - 1)
-        low = math.floor(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-    return Estimate(sum(values) / len(values), percentile(0.025), percentile(0.975))
+from tests.helpers.intervals import plain_interval
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_against_a_plain_loop(seed):
+@pytest.mark.parametrize("bounds", [SHARES, CHANGES, UNBOUNDED])
+def test_against_a_plain_loop(seed, bounds):
     source = np.random.default_rng(seed)
     groups = [f"g{source.integers(7)}" for _ in range(40)]  # of different sizes
-    values = [float(v) for v in source.random(40) < 0.6]
-    fast = mean_estimate(values, groups, draws=300, seed=seed)
-    slow = slow_estimate(values, groups, 300, seed)
-    assert fast.value == pytest.approx(slow.value, abs=1e-12)
-    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=1e-12)
+    values = {
+        SHARES: (source.random(40) < 0.6).astype(float),
+        CHANGES: source.choice([-1.0, 0.0, 1.0], 40, p=[0.1, 0.85, 0.05]),
+        UNBOUNDED: source.normal(size=40),
+    }[bounds].tolist()
+    fast = mean_estimate(values, groups, bounds=bounds)
+    low, high = plain_interval(values, groups, None if bounds == UNBOUNDED else bounds)
+    assert fast.value == pytest.approx(sum(values) / 40, abs=1e-12)
+    assert (fast.low, fast.high) == pytest.approx((low, high), abs=1e-12)
     assert fast.low < fast.value < fast.high
+
+
+def test_by_hand():
+    # 4 groups of 2: sums 2, 1, 1, 2, mean 3/4, deviations of sums 1/2, -1/2, -1/2, 1/2;
+    # clustered 4/3 * 1 / 64 = 1/48, independent (3/16) / 7, so a design effect of 7/9: 1.
+    # Averaged with the most, 2: 4 * (3/16) / (1/4) = 3 groups vary, (3 * 1 + 2) / 4 = 5/4.
+    # 8 / (5/4) = 6.4 items and 4 more of mean 1/2: 6.8 / 10.4 right.
+    spread = clustered_spread(0.75, np.array([1, -1, -1, 1]) / 16, np.full(4, 2.0), 3 / 16, SHARES)
+    right = 6.8 / 10.4
+    assert spread.centre == pytest.approx(right)
+    assert spread.error == pytest.approx(math.sqrt(right * (1 - right) / 10.4))
+    assert spread.freedom == 3
+
+
+def test_all_right_has_a_width_that_shrinks_with_groups_not_items():
+    """Ten groups of one item, or of ten alike: the second knows no more about other groups."""
+    ten = mean_estimate([1] * 10, range(10))
+    hundred = mean_estimate([1] * 100, [i // 10 for i in range(100)])
+    assert (ten.low, ten.high) == pytest.approx((hundred.low, hundred.high))
+    # 12 of 14 right, t with 9 degrees of freedom
+    assert ten.low == pytest.approx(12 / 14 - 2.26216 * math.sqrt(12 * 2 / 14**3), abs=1e-4)
+    assert ten.value == ten.high == 1.0
+    assert mean_estimate([1] * 100, range(100)).low > 0.93
+    nothing = mean_estimate([0] * 10, range(10), bounds=CHANGES)
+    assert nothing.value == 0 and nothing.low == -nothing.high < -0.2
+
+
+def test_alike_groups_do_not_hide_that_items_vary():
+    """Three of five right in each of four groups: no variance between them, but within."""
+    groups = [i // 5 for i in range(20)]
+    alike = mean_estimate([1, 1, 1, 0, 0] * 4, groups)
+    assert alike.high - alike.low > 0.5
+    measured = mean_estimate([0.1, 0.9] * 4, [i // 2 for i in range(8)])
+    assert measured.low < 0.3 and measured.high > 0.7
+
+
+def test_what_is_measured_and_never_varies_has_no_interval():
+    same = mean_estimate([0.25] * 8, range(8), bounds=UNBOUNDED)
+    assert same.value == 0.25 and math.isnan(same.low) and str(same) == "0.250 [no interval]"
 
 
 def test_the_order_of_items_does_not_matter():
@@ -57,38 +81,44 @@ def test_the_order_of_items_does_not_matter():
     assert shuffled == mean_estimate(values, groups)
 
 
-def test_weights_are_a_resampling():
-    weights = group_weights(9, draws=4000, seed=1)
-    assert weights.shape == (4000, 9) and (weights >= 0).all()
-    assert (weights.sum(1) == 9).all()
-    # each multiplicity is Binomial(9, 1/9): mean 1, variance 8/9
-    assert np.abs(weights.mean(0) - 1).max() < 0.08
-    assert np.abs(weights.var(0) - 8 / 9).max() < 0.12
-    assert np.array_equal(weights, group_weights(9, draws=4000, seed=1))
-    assert not np.array_equal(weights, group_weights(9, draws=4000, seed=2))
+CASES = {
+    "one item each": ([1], 0.0, (0, 0.1, 0.9)),
+    "alike within": ([5], 0.6, (0, 0.2, 0.8)),
+    "uneven": ([1, 1, 2, 3, 5, 8], 0.2, (0, 0.5, 0.5)),
+    "few changes": ([3], 0.2, (0.05, 0.93, 0.02)),
+}
 
 
-def simulated(source, n_groups=40, size=5):
-    """Items of a group share its rate, which is 0.6 on average over groups."""
-    rates = source.beta(1.2, 0.8, n_groups)
-    hits = source.random((n_groups, size)) < rates[:, None]
-    return hits.astype(float).ravel().tolist(), np.repeat(np.arange(n_groups), size).tolist()
+@pytest.mark.parametrize("groups", [4, 8, 30])
+@pytest.mark.parametrize("case", CASES)
+def test_intervals_cover(case, groups):
+    """speed/intervals.py has more cases and more draws."""
+    source = np.random.default_rng(groups)
+    pattern, correlation, chances = CASES[case]
+    sizes, trials, held = np.resize(pattern, groups), 200, 0
+    bounds, truth = (CHANGES if chances[0] else SHARES), chances[2] - chances[0]
+    own = np.broadcast_to(chances, (trials, groups, 3))
+    if correlation:
+        parts = np.array(chances) * (1 / correlation - 1) + 1e-9
+        own = source.dirichlet(parts, (trials, groups))
+    counts = source.multinomial(np.broadcast_to(sizes, own.shape[:2]), own)
+    changes, moved = counts[..., 2] - counts[..., 0], counts[..., ::2].sum((1, 2))
+    for sums, squares in zip(changes, moved, strict=True):
+        n, mean = sizes.sum(), sums.sum() / sizes.sum()
+        influences, variance = (sums - sizes * mean) / n, squares / n - mean**2
+        found = clustered_spread(mean, influences, sizes.astype(float), variance, bounds)
+        estimate = found.estimate(mean)
+        held += estimate.low - 1e-9 <= truth <= estimate.high + 1e-9
+    assert held / trials >= 0.93 - 2 * math.sqrt(0.93 * 0.07 / trials)
 
 
-@pytest.mark.slow
-def test_intervals_cover_and_need_the_clusters():
+def test_clusters_are_needed():
     source = np.random.default_rng(0)
-    clustered = naive = 0
-    trials = 300
-    for trial in range(trials):
-        values, groups = simulated(source)
-        held = mean_estimate(values, groups, draws=400, seed=trial)
-        clustered += held.low <= 0.6 <= held.high
-        loose = mean_estimate(values, range(len(values)), draws=400, seed=trial)
-        naive += loose.low <= 0.6 <= loose.high
-    # the standard error of a coverage of 0.95 over 300 trials is 0.013
-    assert 0.90 <= clustered / trials <= 0.99
-    assert naive / trials < 0.85
+    rates = source.beta(1.2, 0.8, 40)
+    values = (source.random((40, 5)) < rates[:, None]).astype(float).ravel().tolist()
+    clustered = mean_estimate(values, np.repeat(np.arange(40), 5).tolist())
+    naive = mean_estimate(values, range(200))
+    assert clustered.high - clustered.low > 1.3 * (naive.high - naive.low)
 
 
 @pytest.mark.parametrize(("values", "groups"), [([], []), ([1.0], []), ([1.0, 0.0], ["a"])])
@@ -97,23 +127,13 @@ def test_empty_input_raises(values, groups):
         mean_estimate(values, groups)
 
 
-def test_no_groups():
-    with pytest.raises(InputError, match="no items were given"):
-        group_weights(0)
-
-
-def test_one_group_says_nothing_about_others():
-    alone = mean_estimate([1.0, 0.0, 0.0, 1.0], ["a"] * 4)
-    assert alone.value == 0.5 and math.isnan(alone.low) and math.isnan(alone.high)
-    assert not alone.excludes(0.0)
-
-
-def test_interval_leaves_out_draws_without_a_value():
-    draws = np.array([0.0, 1.0, np.nan, 2.0, np.nan])
-    assert interval(1.0, draws, level=0.5) == Estimate(1.0, 0.5, 1.5)
-    nothing = interval(1.0, np.array([np.nan]))
-    assert nothing.value == 1.0 and math.isnan(nothing.low) and math.isnan(nothing.high)
-    assert math.isnan(interval(math.nan, np.array([1.0, 2.0])).low)
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_few_groups_say_nothing_about_others(number):
+    groups = [i % number for i in range(8)]
+    with pytest.warns(CultureLensWarning, match=rf"Japan: no interval from {number} "):
+        few = mean_estimate([1.0, 0.0, 0.0, 1.0] * 2, groups, name="Japan")
+    assert few.value == 0.5 and math.isnan(few.low) and math.isnan(few.high)
+    assert not few.excludes(0.0)
 
 
 def test_excludes_and_text():
@@ -123,10 +143,8 @@ def test_excludes_and_text():
     assert not estimate.excludes(0.4) and not estimate.excludes(0.6)
 
 
-def test_ranks_and_correlation_row_by_row():
-    source = np.random.default_rng(0)
-    x, y = source.integers(0, 5, (2, 4, 9)).astype(float)
-    for row, (ranked, value) in enumerate(zip(ranks(x), correlation(x, y), strict=True)):
-        np.testing.assert_array_equal(ranked, pd.Series(x[row]).rank())
-        assert value == pytest.approx(np.corrcoef(x[row], y[row])[0, 1])
-    assert np.isnan(correlation(np.ones((1, 3)), x[:1, :3])).all()
+def test_t_of_repetitions():
+    found = t_estimate([0.4, 0.5, 0.6, math.nan])
+    reach = 4.302653 * 0.1 / math.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=1e-6)
+    assert math.isnan(t_estimate([0.4]).low)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from culture_lens.statistics.estimates import ranks
+from culture_lens.statistics.bootstrap import ranks
 from culture_lens.statistics.mantel import mantel_null, square
 from culture_lens.statistics.permutation import permutation_p, relabellings
 

@@ -82,7 +82,7 @@ class ValueAlignment(ResultRecord):
             if name not in self.frame:
                 raise unknown("column", name, map(str, self.frame.columns))
         return {
-            str(name): mean_estimate(part[score].tolist(), part["group"].tolist())
+            str(name): mean_estimate(part[score].tolist(), part["group"].tolist(), name=str(name))
             for name, part in self.frame.groupby(column, sort=True)
         }
 

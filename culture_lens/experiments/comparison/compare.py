@@ -8,9 +8,8 @@ held-out half of the questions, for each selector and share (see ``matrix``):
     cross(c) = mean change on the other cultures' questions: collateral damage
     gap(c)   = self(c) - cross(c)
 
-and their means over cultures. All cells of all selectors share the draws of one clustered
-bootstrap, so differences between selectors are paired. The result also has the number of each
-selector's neurons in every layer.
+and their means over cultures. All selectors are asked the same questions, so differences between
+them are paired. The result also has the number of each selector's neurons in every layer.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix, check_metric
-from culture_lens.experiments.means import mean_of
+from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.storage.records import ResultRecord
 
@@ -120,6 +120,9 @@ class Comparison(ResultRecord):
     ) -> Estimate:
         """Give a metric of one selector minus that of another at one share, paired.
 
+        Against ``"random"`` the interval carries the variance of random sets too, as
+        ``AblationMatrix.beyond_random``.
+
         Raises:
             InputError: No such selector, share or metric.
 
@@ -127,8 +130,18 @@ class Comparison(ResultRecord):
             ``comparison.difference("culnig_specific", "conact", 0.003)``
         """
         check_metric(metric)
-        mine, theirs = (self.matrix(name, share).metrics()[metric] for name in (selector, other))
-        return mean_of(mine - theirs)
+        mine, theirs = (self._mean(name, share, metric) for name in (selector, other))
+        if other != RANDOM:
+            return mine.minus(theirs).estimate()
+        frame = self.matrix(other, share).frame
+        seeds = sorted(frame.loc[frame["condition"] == FOUND, "seed"].unique())
+        sets = [self._mean(other, share, metric, int(seed)) for seed in seeds]
+        value, spread = beyond_sets(mine, sets)
+        return spread.estimate(value)
+
+    def _mean(self, selector: str, share: float, metric: Metric, seed: int | None = None) -> Means:
+        """Average a metric over cultures."""
+        return self.matrix(selector, share).metrics(seed=seed)[metric].over_cultures()
 
     def table(self) -> pd.DataFrame:
         """Give every selector at every share: numbers, and self, cross, gap, flips as Estimates.

@@ -9,7 +9,7 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.plots.comparison import layer_profile_chart
-from culture_lens.statistics.estimates import BOOTSTRAP_DRAWS, group_weights
+from culture_lens.statistics.bootstrap import BOOTSTRAP_DRAWS, group_weights
 from tests.helpers.comparison import compared_by_hand
 from tests.helpers.neurons import CULTURES
 
