@@ -13,14 +13,27 @@ from culture_lens.activations.record import Recording, RecordingOptions, record_
 from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import culnig_scores
+from culture_lens.checks import (
+    SEED,
+    check_arguments,
+    either,
+    flag,
+    instance,
+    names,
+    optional,
+    real,
+    text,
+    whole,
+)
 from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import answered_right, evaluate
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Style
 from culture_lens.prompts.running import Running, RunningOptions, read_options
-from culture_lens.questions.question import Question, benchmarks_of, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
@@ -40,6 +53,17 @@ class SummariseOptions(RecordingOptions, RunningOptions, total=False):
     """The fields of ``Recording`` and ``Running`` as keyword arguments."""
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    style=text,
+    only_correct=flag,
+    scoring=optional(text),
+    per_culture=optional(whole(1)),
+    replicates=whole(0),
+    strata=optional(names),
+    seed=SEED,
+)
 def summarise(
     model: LensModel,
     questions: Sequence[Question],
@@ -215,6 +239,13 @@ def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None
             raise unknown("option", name, known)
 
 
+@check_arguments(
+    model=instance(LensModel, str, Path, remedy="a model, or a name for load_model"),
+    questions=either(text, QUESTIONS, remedy="questions, or the name of a benchmark"),
+    identify_share=real,
+    sites=optional(names),
+    summary_options=optional(instance(Mapping, remedy="a mapping of options")),
+)
 def find_culture_neurons(
     model: LensModel | str | Path = "smollm2-135m",
     questions: Sequence[Question] | str = "everyday",
@@ -273,6 +304,7 @@ def find_culture_neurons(
         check_permutations(further["replicates"])
     stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
     check_options(stage, further)
+    optional(whole(1))("per_culture", further.get("per_culture"))
     if isinstance(questions, str):
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):

@@ -24,7 +24,9 @@ from typing_extensions import Unpack
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.models.checks import check_logits
+from culture_lens.checks import check_arguments, check_fields, each, flag, instance, names, optional
+from culture_lens.errors import InputError
+from culture_lens.models.checks import MODEL, check_logits
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
@@ -65,6 +67,11 @@ class Recording:
     sites: str | Sequence[str] | None = None
     roles: str | Sequence[int] = "content"
     magnitudes: bool = True
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a model."""
+        check_fields(self, sites=optional(names), magnitudes=flag)
+        roles_of(self.roles)
 
     @property
     def counted(self) -> tuple[int, ...]:
@@ -172,6 +179,12 @@ def part_statistics(
     return statistics, result
 
 
+@check_arguments(
+    model=MODEL,
+    prompts=each(Prompt, "prompts of build_prompts"),
+    into=optional(instance(ActivationStatistics)),
+    progress=flag,
+)
 def record_activations(
     model: LensModel,
     prompts: Sequence[Prompt],
@@ -203,6 +216,8 @@ def record_activations(
         ``summary = record_activations(model, prompts).summary()``
     """
     (what,) = read_options(recording, Recording)
+    if not prompts:
+        raise InputError("there are no prompts to record: make them with build_prompts.")
     statistics = into if into is not None else ActivationStatistics()
     step = partial(
         item_statistics,

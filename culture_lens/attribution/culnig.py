@@ -27,14 +27,26 @@ from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES
 from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
+from culture_lens.checks import (
+    check_arguments,
+    check_fields,
+    either,
+    file_path,
+    mapping,
+    names,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, warn
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
-from culture_lens.neurons.scores import NeuronScores
+from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions, match_cultures
-from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.splits import at_most
 
 if TYPE_CHECKING:
@@ -69,6 +81,7 @@ class CulnigScores:
 
     def __post_init__(self) -> None:
         """Check that the three can be contrasted."""
+        check_fields(self, **dict.fromkeys(CONTRASTED, SCORES))
         check_same_items(self.task, self.control)
         names = match_cultures(self.countryrc.cultures, self.task.cultures, "CountryRC's scores")
         if names:
@@ -166,6 +179,15 @@ def check_same_model(task: NeuronScores, other: NeuronScores, name: str) -> None
         )
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    countries=optional(either(names, mapping(text), remedy="cultures, or {label: name}")),
+    countryrc=optional(either(file_path, QUESTIONS, remedy="a file, or CountryRC questions")),
+    sites=optional(names),
+    aggregation=text,
+    per_culture=optional(whole(1)),
+)
 def culnig_scores(
     model: LensModel,
     questions: Sequence[Question],
@@ -206,6 +228,7 @@ def culnig_scores(
     if countryrc is None or isinstance(countryrc, (str, Path)):
         countryrc_questions = countryrc_for(questions, countries, countryrc)
     else:
+        check_questions(countryrc, min_cultures=1)
         asked = {question.culture for question in questions}
         countryrc_questions = align_questions(countryrc, asked, "CountryRC's questions")
     check_countries(countryrc_questions, questions)

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
-from culture_lens.errors import InputError, warn
+from culture_lens.checks import check_arguments, either, instance, optional, text
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
-from culture_lens.interventions.hooks import Value, ablation_hooks, described
+from culture_lens.interventions.hooks import Value, ablation_hooks, ablation_value, described
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
-from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.records import ResultRecord
@@ -54,8 +56,15 @@ class Evaluation(ResultRecord):
         """Share of right answers over all items, interval clustered by question group."""
         return mean_estimate(self.frame["correct"].tolist(), self.frame["group"].tolist())
 
+    @check_arguments(column=text)
     def by(self, column: str = "culture") -> dict[str, Estimate]:
-        """Accuracy per culture or per category, each with its interval."""
+        """Accuracy per culture or per category, each with its interval.
+
+        Raises:
+            InputError: No such column.
+        """
+        if column not in self.frame:
+            raise unknown("column", column, map(str, self.frame.columns))
         return {
             str(name): mean_estimate(part["correct"].tolist(), part["group"].tolist())
             for name, part in self.frame.groupby(column, sort=True)
@@ -242,6 +251,13 @@ def answer_masks(
     return [frame.loc[ids].reset_index(drop=True) for frame in whole]
 
 
+@check_arguments(
+    model=MODEL,
+    questions=either(text, QUESTIONS, remedy="questions, or the name of a benchmark"),
+    neurons=optional(NEURONS),
+    scoring=optional(text),
+    value=ablation_value,
+)
 def evaluate(
     model: LensModel,
     questions: Sequence[Question] | str,
@@ -283,6 +299,10 @@ def evaluate(
         "ablated": len(neurons) if neurons is not None else 0,
     }
     return Evaluation(frame, metadata)
+
+
+EVALUATION = instance(Evaluation, remedy="an Evaluation, such as evaluate gives")
+"""The check of an argument that takes answers."""
 
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:

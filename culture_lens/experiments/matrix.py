@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from culture_lens.checks import check_arguments, instance, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.conditions import FOUND, METRICS, RANDOM, UNMODIFIED
 from culture_lens.experiments.means import cell_means, mean_of, with_mean
@@ -140,6 +141,7 @@ class AblationMatrix(ResultRecord):
             tables[condition, "flips"] = self._cells(condition, "flipped")
         return tables
 
+    @check_arguments(what=text, condition=text)
     def draws(self, what: MatrixTable, condition: Condition = FOUND) -> Draws:
         """Give a table with its bootstrap draws, the value itself first.
 
@@ -158,6 +160,7 @@ class AblationMatrix(ResultRecord):
             )
         return self._tables[condition, what]
 
+    @check_arguments(mask=text, culture=text)
     def cell(
         self,
         mask: str,
@@ -170,7 +173,9 @@ class AblationMatrix(ResultRecord):
         Example:
             ``matrix.cell("Japan", "Japan")``
         """
-        draws = self.draws(what, condition)[:, self.masks.index(mask), self.cultures.index(culture)]
+        if culture not in self.cultures:
+            raise unknown("culture", culture, self.cultures)
+        draws = self.draws(what, condition)[:, self._row(mask), self.cultures.index(culture)]
         return self._estimate(draws, culture)
 
     def table(self, what: MatrixTable = "change", condition: Condition = FOUND) -> pd.DataFrame:
@@ -290,9 +295,13 @@ class AblationMatrix(ResultRecord):
         return mean_of(self.draws("change")[:, row] - self.draws("change", RANDOM)[:, row])
 
     def _row(self, mask: str) -> int:
-        if mask not in self.masks:
+        if text("mask", mask) not in self.masks:
             raise unknown("mask", mask, self.masks)
         return self.masks.index(mask)
+
+
+MATRIX = instance(AblationMatrix, remedy="the AblationMatrix that ablation_matrix gives")
+"""The check of an argument that takes a matrix."""
 
 
 def check_metric(metric: str) -> None:
@@ -301,5 +310,5 @@ def check_metric(metric: str) -> None:
     Raises:
         InputError: Names the metric and the known ones.
     """
-    if metric not in METRICS:
+    if text("metric", metric) not in METRICS:
         raise unknown("metric", metric, METRICS)

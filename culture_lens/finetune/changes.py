@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from culture_lens.checks import check_arguments, either, mapping
 from culture_lens.errors import InputError, unknown
-from culture_lens.evaluation.evaluate import Evaluation
+from culture_lens.evaluation.evaluate import EVALUATION, Evaluation
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.records import ResultRecord
 
@@ -102,6 +103,10 @@ class Forgetting(ResultRecord):
         return pd.DataFrame(rows)
 
 
+@check_arguments(
+    before=either(EVALUATION, mapping(EVALUATION), remedy="an Evaluation, or {name: Evaluation}"),
+    after=either(EVALUATION, mapping(EVALUATION), remedy="an Evaluation, or {name: Evaluation}"),
+)
 def forgetting(
     before: Evaluation | Mapping[str, Evaluation], after: Evaluation | Mapping[str, Evaluation]
 ) -> Forgetting:

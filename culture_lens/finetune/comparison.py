@@ -16,6 +16,20 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
+from culture_lens.checks import (
+    SEED,
+    any_names,
+    check_arguments,
+    check_fields,
+    each,
+    flag,
+    instance,
+    mapping,
+    optional,
+    real,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
@@ -25,11 +39,12 @@ from culture_lens.finetune.settings import TrainingOptions
 from culture_lens.finetune.strategies import DEFAULT_STRATEGIES, STRATEGIES, Known
 from culture_lens.finetune.study import ForgettingStudy
 from culture_lens.finetune.training import finetune
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
-from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.running import Running, TooLong, read_options
-from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.prompts.running import FOLDER, Running, TooLong, read_options
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.runs import Run, versions
 
@@ -87,6 +102,19 @@ class StudyPlan:
 
     def __post_init__(self) -> None:
         """Refuse unknown strategies and empty studies."""
+        check_fields(
+            self,
+            strategies=any_names,
+            seeds=each(SEED),
+            parameter_share=real,
+            lora_rank=whole(1),
+            each=mapping(Mapping, "{strategy: options}"),
+            evaluation_batch_size=whole(1),
+            progress=flag,
+            run=FOLDER,
+        )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"seeds={self.seeds} holds a seed twice: give each once.")
         for name in (*self.strategies, *self.each):
             if name not in STRATEGIES:
                 raise unknown("strategy", name, STRATEGIES)
@@ -99,6 +127,15 @@ class StudyPlan:
         return Running(self.evaluation_batch_size, self.too_long, progress=False)
 
 
+@check_arguments(
+    model=MODEL,
+    found=FOUND_SET,
+    task=QUESTIONS,
+    culture=QUESTIONS,
+    task_test=QUESTIONS,
+    ranking=optional(instance(ModuleRanking)),
+    scoring=optional(text),
+)
 def compare_strategies(
     model: LensModel,
     found: NeuronSet,
@@ -133,6 +170,9 @@ def compare_strategies(
     import pandas as pd
 
     plan, training = read_plan(options)
+    for name, asked in (("task", task), ("task_test", task_test), ("culture", culture)):
+        if not asked:
+            raise InputError(f"{name} is empty: give its questions.")
     both = {q.id for q in task} & {q.id for q in task_test}
     if both:
         raise InputError(f"{len(both)} questions are in task and in task_test: give others.")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from culture_lens.checks import SEED, any_names, check_arguments, instance, optional, real, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.finetune.projections import (
     ATTENTION,
@@ -22,10 +23,11 @@ from culture_lens.finetune.projections import (
     projections_of,
 )
 from culture_lens.finetune.unwrap import skeleton
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import n_parameters
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
 
 if TYPE_CHECKING:
@@ -137,6 +139,14 @@ def as_table(modules: Sequence[RankedModule], total: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+@check_arguments(
+    found=FOUND_SET,
+    model=MODEL,
+    culture=optional(text),
+    by=text,
+    part=text,
+    projections=any_names,
+)
 def rank_modules(
     found: NeuronSet,
     model: LensModel,
@@ -216,6 +226,12 @@ def neurons_in(projection: Projection) -> int:
     return projection.inputs if reads else projection.width
 
 
+@check_arguments(
+    ranking=instance(ModuleRanking, remedy="what rank_modules gives"),
+    which=text,
+    parameter_share=real,
+    seed=SEED,
+)
 def choose_modules(
     ranking: ModuleRanking,
     which: str = "top",

@@ -18,7 +18,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from culture_lens.checks import check_arguments, each, mapping, real
 from culture_lens.errors import InputError
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import HookList, LensModel
 from culture_lens.models.rows import of_rows
 from culture_lens.models.sites import RAW_SITES, part_of
@@ -27,6 +29,25 @@ from culture_lens.neurons.neurons import Neurons
 NeuronsPerRow = Neurons | Sequence[Neurons]
 Value = str | float | Mapping[str, Tensor]
 NAMED_VALUES = ("zero", "mean", "double")
+
+
+def rows_of(name: str, value: Any) -> NeuronsPerRow:
+    """Check for one set of neurons, or one for each row of a batch."""
+    if isinstance(value, Neurons):
+        return value
+    rows = each(Neurons, 'neurons of one culture, such as found["Japan"]')(name, value)
+    if not rows:
+        raise InputError(f"{name} is empty: give one set of neurons, or one for each row.")
+    return rows
+
+
+def ablation_value(name: str, value: Any) -> Value:
+    """Check for a name, a finite number, or a tensor for each site."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping):
+        return float(real(name, value))
+    return mapping(Tensor, "a tensor for each site")(name, value)
 
 
 def replaced(
@@ -141,6 +162,7 @@ def check_inside(model: LensModel, rows: Sequence[Neurons]) -> None:
                 )
 
 
+@check_arguments(neurons=rows_of, value=ablation_value)
 def ablation_hooks(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> HookList:
     """Make the hooks that set neurons to a value (ConAct's paper: g -> 0 at every token).
 
@@ -195,6 +217,7 @@ def described(neurons: Neurons | None, value: Value) -> tuple[Any, Any]:
     return members, how
 
 
+@check_arguments(neurons=rows_of, alpha=real)
 def steering_hooks(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> HookList:
     """Make the hooks that scale neurons by 1 + alpha (ConAct's paper, steering).
 
@@ -209,6 +232,7 @@ def steering_hooks(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5)
     )
 
 
+@check_arguments(model=MODEL, neurons=rows_of)
 @contextmanager
 def ablated(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> Iterator[LensModel]:
     """Ablate neurons for the time of the block, whatever runs in it.
@@ -226,6 +250,7 @@ def ablated(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> 
         yield model
 
 
+@check_arguments(model=MODEL, neurons=rows_of, alpha=real)
 @contextmanager
 def steered(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> Iterator[LensModel]:
     """Scale neurons by 1 + alpha for the time of the block.
@@ -237,6 +262,7 @@ def steered(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> Ite
         yield model
 
 
+@check_arguments(model=MODEL, neurons=rows_of)
 @contextmanager
 def suppress(model: LensModel, neurons: NeuronsPerRow) -> Iterator[LensModel]:
     """Set raw projection outputs to 0 for the time of the block: n -> 0 (CULNIG).
@@ -252,6 +278,7 @@ def suppress(model: LensModel, neurons: NeuronsPerRow) -> Iterator[LensModel]:
         yield model
 
 
+@check_arguments(model=MODEL, neurons=rows_of, factor=real)
 @contextmanager
 def enhance(model: LensModel, neurons: NeuronsPerRow, factor: float = 2.0) -> Iterator[LensModel]:
     """Multiply raw projection outputs for the time of the block: n -> 2n (CULNIG).

@@ -6,9 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.checks import instance
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.prompt import Batch
+
+MODEL = instance(LensModel, remedy="a model that load_model gives")
+"""The check of an argument that takes a model."""
 
 
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:

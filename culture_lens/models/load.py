@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from typing_extensions import Unpack
 
+from culture_lens.checks import file_path, said
 from culture_lens.errors import InputError, warn
 from culture_lens.models.architectures import is_tested, supported
 from culture_lens.models.bridge import boot, has_gate, site_widths
@@ -49,6 +51,8 @@ def load_model(
         ``model = load_model("smollm2-135m", dtype="float32")``
     """
     loading = Loading.of(options)
+    name_or_path = file_path("name_or_path", name_or_path)
+    check_hf_model(hf_model)
     name = str(name_or_path)
     source = embedded_path(name) or name
     if hf_model is None:
@@ -88,6 +92,20 @@ def load_model(
         window=attention_window(config),
         vision=vision,
     )
+
+
+def check_hf_model(hf_model: Any) -> None:
+    """Refuse as ``hf_model`` what is no model of transformers.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if hf_model is not None and not (
+        isinstance(hf_model, torch.nn.Module) and hasattr(hf_model, "config")
+    ):
+        raise InputError(
+            f"hf_model={said(hf_model)}: give a loaded Hugging Face model, or leave it out."
+        )
 
 
 def say_if_untested(name: str, hf_model: Any) -> None:

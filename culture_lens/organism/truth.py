@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from culture_lens.checks import check_arguments, file_path, names, optional, text
 from culture_lens.errors import InputError
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import OWN, PLANTED_KINDS
@@ -46,6 +47,7 @@ class Truth:
     layers: tuple[int, ...]
     blocks: tuple[Planted, ...]
 
+    @check_arguments(kinds=names, culture=optional(text))
     def neurons(self, kinds: str | Sequence[str] = OWN, culture: str | None = None) -> Neurons:
         """Give the planted neurons of some kinds, of one culture or of all, at the site act.
 
@@ -76,6 +78,7 @@ class Truth:
         return Neurons.of({"act": [(layer, row) for layer in self.layers for row in rows]})
 
 
+@check_arguments(folder=optional(file_path))
 def load_truth(folder: str | Path | None = None) -> Truth:
     """Read the truth of an organism.
 

@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from culture_lens.checks import file_path
 from culture_lens.errors import InputError
 from culture_lens.storage.files import load_json, save_json
 
@@ -75,6 +76,7 @@ class Run:
         """
         if isinstance(path, Run):
             return path
+        path = file_path("a run folder", path)
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; a run needs a folder.")
