@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from culture_lens.activations.replicates import Replicates
-from culture_lens.checks import check_fields, instance, optional
+from culture_lens.checks import check_arguments, check_fields, file_path, instance, optional
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.scores import check_tables, labels
 from culture_lens.storage.files import load_tensors, save_tensors
@@ -115,6 +115,7 @@ class ActivationSummary:
             metadata=self.metadata,
         )
 
+    @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:
         """Write the summary as safetensors with its metadata as JSON.
 
@@ -132,6 +133,7 @@ class ActivationSummary:
         return save_tensors(path, "activation summary", tensors, metadata)
 
     @classmethod
+    @check_arguments(path=file_path)
     def load(cls, path: str | Path) -> ActivationSummary:
         """Read a summary that ``save`` wrote.
 

@@ -160,6 +160,8 @@ def plain_answers(
     frame: pd.DataFrame,
 ) -> tuple[Float[np.ndarray, "group culture"], Int[np.ndarray, "group culture"], list[str]]:
     """Give sums of right answers and numbers of items, groups x cultures, and the cultures."""
+    import pandas as pd
+
     instance(pd.DataFrame, remedy="a matrix, or evaluate(...).frame")("answers", frame)
     lacking = [name for name in ("culture", "group", "correct") if name not in frame]
     if lacking or not len(frame):

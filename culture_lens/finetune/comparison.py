@@ -35,7 +35,7 @@ from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
 from culture_lens.finetune.lora import LORA_RANK
 from culture_lens.finetune.modules import PARAMETER_SHARE, ModuleRanking, rank_modules
-from culture_lens.finetune.settings import TrainingOptions
+from culture_lens.finetune.settings import Training, TrainingOptions
 from culture_lens.finetune.strategies import DEFAULT_STRATEGIES, STRATEGIES, Known
 from culture_lens.finetune.study import ForgettingStudy
 from culture_lens.finetune.training import finetune
@@ -173,6 +173,8 @@ def compare_strategies(
     for name, asked in (("task", task), ("task_test", task_test), ("culture", culture)):
         if not asked:
             raise InputError(f"{name} is empty: give its questions.")
+    for name in plan.strategies:
+        read_options({**training, **plan.each.get(name, {})}, Training)
     both = {q.id for q in task} & {q.id for q in task_test}
     if both:
         raise InputError(f"{len(both)} questions are in task and in task_test: give others.")

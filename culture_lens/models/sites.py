@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from culture_lens.checks import names as checked_names
-from culture_lens.checks import whole
+from culture_lens.checks import text, whole
 from culture_lens.errors import unknown
 
 GATED_HOOKS = {
@@ -86,7 +86,7 @@ def hook_name(site: str, layer: int, *, gated: bool = True, encoder_decoder: boo
     """
     hooks = hooks_of(gated, encoder_decoder)
     layer = whole(0)("layer", layer)
-    if not isinstance(site, str) or site not in hooks:
+    if text("site", site) not in hooks:
         raise unknown("site", site, hooks, remedy_for(site, gated, encoder_decoder))
     return hooks[site].format(layer=layer)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from culture_lens.checks import (
     check_arguments,
     check_fields,
+    file_path,
     instance,
     mapping,
     names,
@@ -25,6 +26,7 @@ from culture_lens.checks import (
     whole,
 )
 from culture_lens.errors import InputError, unknown, warn
+from culture_lens.models.checks import MODEL
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neurons import Neurons, Shape, check_inside, pair
 from culture_lens.storage.files import load_tensors, save_tensors
@@ -202,6 +204,7 @@ class NeuronSet:
         ]
         return pd.DataFrame(rows, columns=["culture", "site", "layer", "index", "score"])
 
+    @check_arguments(model=MODEL)
     def check_model(self, model: LensModel) -> None:
         """Refuse a model that these neurons were not found on; warn of other weights.
 
@@ -229,6 +232,7 @@ class NeuronSet:
                 "another dtype or revision, or a model that was trained further."
             )
 
+    @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:
         """Write places and scores as safetensors with JSON metadata and a content hash.
 
@@ -248,6 +252,7 @@ class NeuronSet:
         return save_tensors(path, "neuron set", tensors, metadata)
 
     @classmethod
+    @check_arguments(path=file_path, model=optional(MODEL))
     def load(cls, path: str | Path, model: LensModel | None = None) -> NeuronSet:
         """Read a set that ``save`` wrote, and check it against a model where one is given.
 

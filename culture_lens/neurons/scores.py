@@ -17,6 +17,7 @@ from torch import Tensor
 from culture_lens.checks import (
     check_arguments,
     check_fields,
+    file_path,
     instance,
     mapping,
     names,
@@ -190,6 +191,7 @@ class NeuronScores:
         shapes = {site: (s.shape[1], s.shape[2]) for site, s in self.scores.items()}
         return NeuronSet(neurons, shapes, dict(self.metadata))
 
+    @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:
         """Write the scores as safetensors with JSON metadata."""
         tensors = {f"scores.{site}": values for site, values in self.scores.items()}
@@ -198,6 +200,7 @@ class NeuronScores:
         return save_tensors(path, "neuron scores", tensors, metadata)
 
     @classmethod
+    @check_arguments(path=file_path)
     def load(cls, path: str | Path) -> NeuronScores:
         """Read scores that ``save`` wrote.
 

@@ -6,7 +6,12 @@ from typing import Any
 
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.time_limit import time_limit
 from culture_lens.questions.question import Question
+
+TEMPLATE_SECONDS, TEMPLATE_CHARACTERS = 10.0, 10_000_000
+"""What a chat template may take and write; honest ones need a millisecond and a few thousand."""
+OTHER_TEMPLATE = "Give load_model a tokenizer with another template."
 
 
 def chat_text(tokenizer: Any, content: str | list[dict[str, str]], template: Any = None) -> str:
@@ -18,15 +23,32 @@ def chat_text(tokenizer: Any, content: str | list[dict[str, str]], template: Any
         tokenizer: The tokenizer.
         content: The message, or its parts.
         template: The chat template; the tokenizer's own where not given.
+
+    Raises:
+        InputError: The template fails, runs longer than ``TEMPLATE_SECONDS``, or writes more than
+            ``TEMPLATE_CHARACTERS``.
     """
     known = template or tokenizer.chat_template
-    text: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}],
-        chat_template=template,
-        tokenize=False,
-        add_generation_prompt=True,
-        **({"enable_thinking": False} if "enable_thinking" in known else {}),
-    )
+    try:
+        with time_limit(TEMPLATE_SECONDS):
+            text: str = tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+                **({"enable_thinking": False} if "enable_thinking" in known else {}),
+            )
+    # A template is a program that came with a checkpoint, and may raise anything.
+    except Exception as error:
+        reason = f"fails: {type(error).__name__}: {str(error)[:200]}"
+        raise InputError(
+            f"the chat template of this tokenizer {reason}. {OTHER_TEMPLATE}"
+        ) from None
+    if len(text) > TEMPLATE_CHARACTERS:
+        raise InputError(
+            f"the chat template of this tokenizer writes {len(text)} characters around one "
+            f"question. {OTHER_TEMPLATE}"
+        )
     return text
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from culture_lens.checks import check_arguments, real
+from culture_lens.checks import check_arguments, real, refused
 from culture_lens.errors import InputError
 
 BOOTSTRAP_DRAWS = 2000
@@ -35,6 +36,12 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        """Check that these are numbers; NaN are unknown."""
+        for name in ("value", "low", "high"):
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), Real):
+                raise refused(name, getattr(self, name), "a number, or NaN where it is unknown")
 
     def __str__(self) -> str:
         """Write value and interval with three decimals."""

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from culture_lens.checks import check_fields, instance
+from culture_lens.checks import check_arguments, check_fields, file_path, instance
 from culture_lens.errors import InputError
 from culture_lens.storage.files import load_table, save_table
 
@@ -51,11 +51,13 @@ class ResultRecord:
         if lacking:
             raise InputError(f"this is not {self.what}: it has no column {lacking[0]!r}.")
 
+    @check_arguments(path=file_path)
     def to_parquet(self, path: str | Path) -> Path:
         """Write records and metadata into one parquet file."""
         return save_table(path, self.frame, self.metadata, kind=type(self).__name__)
 
     @classmethod
+    @check_arguments(path=file_path)
     def from_parquet(cls, path: str | Path) -> Self:
         """Read what ``to_parquet`` wrote.
 

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from culture_lens.checks import file_path
+from culture_lens.checks import check_arguments, file_path, flag
 from culture_lens.errors import InputError
 from culture_lens.storage.files import load_json, save_json
 
@@ -68,6 +68,7 @@ class Run:
     path: Path
 
     @classmethod
+    @check_arguments(create=flag)
     def open(cls, path: str | Path | Run, *, create: bool = True) -> Run:
         """Open a run folder, made where there is none.
 
