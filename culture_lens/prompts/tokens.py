@@ -40,9 +40,9 @@ def chat_text(tokenizer: Any, content: str | list[dict[str, str]], template: Any
             )
     # A template is a program that came with a checkpoint, and may raise anything.
     except Exception as error:
-        reason = f"fails: {type(error).__name__}: {str(error)[:200]}"
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise InputError(
-            f"the chat template of this tokenizer {reason}. {OTHER_TEMPLATE}"
+            f"the chat template of this tokenizer fails ({reason}). {OTHER_TEMPLATE}"
         ) from None
     if len(text) > TEMPLATE_CHARACTERS:
         raise InputError(

@@ -21,6 +21,8 @@ from culture_lens.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST_JSON = 100_000_000
+"""Bytes of the largest JSON file that is read."""
 NOTE, KIND = b"culture_lens", b"culture_lens.kind"
 """Keys in a parquet file: of the metadata, and of the kind of result."""
 
@@ -55,13 +57,19 @@ def load_json(path: str | Path) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: The file is missing, or it is not JSON (the place is named).
+        InputError: The file is missing, no ordinary file or too large, or it is not JSON (the
+            place is named).
     """
+    # A pipe or a device would be waited for; a folder cannot be read.
+    if not Path(path).is_file():
+        there = Path(path).exists()
+        raise InputError(f"{path} is no ordinary file." if there else f"no such file: {path}")
+    if Path(path).stat().st_size > LARGEST_JSON:
+        raise InputError(f"{path} has more than {LARGEST_JSON:,} bytes: it is no file of ours.")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no such file: {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    # RecursionError: brackets nested a thousand deep; ValueError: also numbers of 4300 digits.
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}); it is damaged, make it again."
         ) from None
@@ -169,7 +177,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         found = header.get("kind")
         metadata = json.loads(header.get("metadata", "{}"))
-    except (SafetensorError, json.JSONDecodeError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged or truncated ({error}); make it again or copy it again."
         ) from None

@@ -116,7 +116,12 @@ class Run:
         if not file.exists():
             return []
         content = load_json(file)
-        steps: list[dict[str, Any]] = content.get("steps", []) if isinstance(content, dict) else []
+        steps: Any = content.get("steps") if isinstance(content, dict) else None
+        if not isinstance(steps, list) or not all(map(is_step, steps)):
+            raise InputError(
+                f"{file} does not list the steps of a run: it is damaged, or was made by hand; "
+                "move it away, and give the options again."
+            )
         return steps
 
     def option(self, name: str) -> Any:
@@ -125,3 +130,13 @@ class Run:
             if name in step["options"]:
                 return step["options"][name]
         return None
+
+
+def is_step(step: Any) -> bool:
+    """Whether something read from ``run.json`` is a step with options.
+
+    Example:
+        >>> is_step({"command": "find", "options": {"k": 5}}), is_step("find")
+        (True, False)
+    """
+    return isinstance(step, dict) and isinstance(step.get("options"), dict)
