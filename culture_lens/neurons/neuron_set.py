@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from culture_lens.checks import (
+    any_text,
     check_arguments,
     check_fields,
+    each,
     file_path,
     instance,
     mapping,
@@ -64,6 +66,8 @@ class NeuronSet:
             shapes=mapping(pair, "{site: (layers, neurons per layer)}"),
             metadata=instance(Mapping, remedy="a mapping, such as a dict"),
         )
+        each(any_text, "a list of question groups")("groups", self.metadata.get("groups", ()))
+        instance(Mapping, remedy="a mapping")("options", self.metadata.get("options", {}))
         for culture, neurons in self.neurons.items():
             for site, places in neurons.places.items():
                 if site not in self.shapes and len(places):
