@@ -234,6 +234,10 @@ def instance(*kinds: type, remedy: str = "") -> Check:
     return check
 
 
+OPTIONS = instance(Mapping, remedy="a mapping of options, such as a dict")
+"""Options that are handed on."""
+
+
 def named(kind: str) -> Check:
     """Check for an object of a class by its name, where to import the class would take seconds.
 

@@ -14,11 +14,10 @@ from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.checks import (
+    OPTIONS,
     SEED,
     check_arguments,
-    either,
     flag,
-    instance,
     names,
     optional,
     real,
@@ -27,13 +26,19 @@ from culture_lens.checks import (
 )
 from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import answered_right, evaluate
-from culture_lens.models.checks import MODEL
+from culture_lens.models.checks import MODEL, MODEL_OR_NAME
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Style
 from culture_lens.prompts.running import Running, RunningOptions, read_options
-from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of, check_questions
+from culture_lens.questions.question import (
+    QUESTIONS,
+    QUESTIONS_OR_NAME,
+    Question,
+    benchmarks_of,
+    check_questions,
+)
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.false_discovery import check_permutations
@@ -240,11 +245,11 @@ def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None
 
 
 @check_arguments(
-    model=instance(LensModel, str, Path, remedy="a model, or a name for load_model"),
-    questions=either(text, QUESTIONS, remedy="questions, or the name of a benchmark"),
+    model=MODEL_OR_NAME,
+    questions=QUESTIONS_OR_NAME,
     identify_share=real,
     sites=optional(names),
-    summary_options=optional(instance(Mapping, remedy="a mapping of options")),
+    summary_options=optional(OPTIONS),
 )
 def find_culture_neurons(
     model: LensModel | str | Path = "smollm2-135m",

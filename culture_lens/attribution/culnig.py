@@ -27,17 +27,7 @@ from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES
 from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
-from culture_lens.checks import (
-    check_arguments,
-    check_fields,
-    either,
-    file_path,
-    mapping,
-    names,
-    optional,
-    text,
-    whole,
-)
+from culture_lens.checks import check_arguments, either, file_path, mapping, names, optional, whole
 from culture_lens.errors import InputError, warn
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
@@ -81,7 +71,8 @@ class CulnigScores:
 
     def __post_init__(self) -> None:
         """Check that the three can be contrasted."""
-        check_fields(self, **dict.fromkeys(CONTRASTED, SCORES))
+        for name in CONTRASTED:
+            SCORES(name, getattr(self, name))
         check_same_items(self.task, self.control)
         names = match_cultures(self.countryrc.cultures, self.task.cultures, "CountryRC's scores")
         if names:
@@ -182,10 +173,9 @@ def check_same_model(task: NeuronScores, other: NeuronScores, name: str) -> None
 @check_arguments(
     model=MODEL,
     questions=QUESTIONS,
-    countries=optional(either(names, mapping(text), remedy="cultures, or {label: name}")),
+    countries=optional(either(names, mapping(str), remedy="cultures, or {label: name}")),
     countryrc=optional(either(file_path, QUESTIONS, remedy="a file, or CountryRC questions")),
     sites=optional(names),
-    aggregation=text,
     per_culture=optional(whole(1)),
 )
 def culnig_scores(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
-from culture_lens.checks import check_arguments, either, instance, optional, text
+from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
 from culture_lens.interventions.hooks import Value, ablation_hooks, ablation_value, described
@@ -25,7 +25,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.questions.question import QUESTIONS, Question, check_questions
+from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.records import ResultRecord
@@ -253,7 +253,7 @@ def answer_masks(
 
 @check_arguments(
     model=MODEL,
-    questions=either(text, QUESTIONS, remedy="questions, or the name of a benchmark"),
+    questions=QUESTIONS_OR_NAME,
     neurons=optional(NEURONS),
     scoring=optional(text),
     value=ablation_value,
@@ -299,10 +299,6 @@ def evaluate(
         "ablated": len(neurons) if neurons is not None else 0,
     }
     return Evaluation(frame, metadata)
-
-
-EVALUATION = instance(Evaluation, remedy="an Evaluation, such as evaluate gives")
-"""The check of an argument that takes answers."""
 
 
 def answered_right(questions: Sequence[Question], evaluation: Evaluation) -> list[Question]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from culture_lens.checks import check_arguments, instance, mapping, optional, real, text, whole
+from culture_lens.checks import (
+    OPTIONS,
+    check_arguments,
+    mapping,
+    optional,
+    real,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.matrix import AblationMatrix
@@ -119,7 +127,7 @@ def overlaps(found: Mapping[str, NeuronSet]) -> list[dict[str, Any]]:
     method=text,
     identify_share=real,
     labels=optional(mapping(text)),
-    find_options=optional(instance(Mapping, remedy="a mapping of options")),
+    find_options=optional(OPTIONS),
     random_seeds=whole(0),
     scoring=optional(text),
 )

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from culture_lens.checks import check_arguments, either, mapping
+from culture_lens.checks import check_arguments, either, instance, mapping
 from culture_lens.errors import InputError, unknown
-from culture_lens.evaluation.evaluate import EVALUATION, Evaluation
+from culture_lens.evaluation.evaluate import Evaluation
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.records import ResultRecord
 
@@ -103,9 +103,14 @@ class Forgetting(ResultRecord):
         return pd.DataFrame(rows)
 
 
+EVALUATIONS = either(
+    instance(Evaluation), mapping(Evaluation), remedy="an Evaluation, or {name: Evaluation}"
+)
+
+
 @check_arguments(
-    before=either(EVALUATION, mapping(EVALUATION), remedy="an Evaluation, or {name: Evaluation}"),
-    after=either(EVALUATION, mapping(EVALUATION), remedy="an Evaluation, or {name: Evaluation}"),
+    before=EVALUATIONS,
+    after=EVALUATIONS,
 )
 def forgetting(
     before: Evaluation | Mapping[str, Evaluation], after: Evaluation | Mapping[str, Evaluation]

@@ -16,20 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
-from culture_lens.checks import (
-    SEED,
-    any_names,
-    check_arguments,
-    check_fields,
-    each,
-    flag,
-    instance,
-    mapping,
-    optional,
-    real,
-    text,
-    whole,
-)
+from culture_lens import checks
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
@@ -102,15 +89,15 @@ class StudyPlan:
 
     def __post_init__(self) -> None:
         """Refuse unknown strategies and empty studies."""
-        check_fields(
+        checks.check_fields(
             self,
-            strategies=any_names,
-            seeds=each(SEED),
-            parameter_share=real,
-            lora_rank=whole(1),
-            each=mapping(Mapping, "{strategy: options}"),
-            evaluation_batch_size=whole(1),
-            progress=flag,
+            strategies=checks.any_names,
+            seeds=checks.each(checks.SEED),
+            parameter_share=checks.real,
+            lora_rank=checks.whole(1),
+            each=checks.mapping(Mapping, "{strategy: options}"),
+            evaluation_batch_size=checks.whole(1),
+            progress=checks.flag,
             run=FOLDER,
         )
         if len(set(self.seeds)) < len(self.seeds):
@@ -127,14 +114,14 @@ class StudyPlan:
         return Running(self.evaluation_batch_size, self.too_long, progress=False)
 
 
-@check_arguments(
+@checks.check_arguments(
     model=MODEL,
     found=FOUND_SET,
     task=QUESTIONS,
     culture=QUESTIONS,
     task_test=QUESTIONS,
-    ranking=optional(instance(ModuleRanking)),
-    scoring=optional(text),
+    ranking=checks.optional(checks.instance(ModuleRanking)),
+    scoring=checks.optional(checks.text),
 )
 def compare_strategies(
     model: LensModel,

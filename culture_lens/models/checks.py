@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +15,7 @@ from culture_lens.prompts.prompt import Batch
 
 MODEL = instance(LensModel, remedy="a model that load_model gives")
 """The check of an argument that takes a model."""
+MODEL_OR_NAME = instance(LensModel, str, Path, remedy="a model, or a name for load_model")
 
 
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:

@@ -12,9 +12,11 @@ from culture_lens.checks import (
     check_arguments,
     check_fields,
     each,
+    either,
     instance,
     optional,
     said,
+    text,
     whole,
 )
 from culture_lens.errors import InputError, unknown
@@ -185,6 +187,7 @@ class Question:
 
 QUESTIONS = each(Question, "a list of Question objects, such as load_benchmark gives")
 """The check of an argument that takes questions; what is iterable becomes a list."""
+QUESTIONS_OR_NAME = either(text, QUESTIONS, remedy="questions, or the name of a benchmark")
 
 
 def stable_hash(text: str) -> int:

@@ -1,8 +1,7 @@
 """Neuron sets that were made by hand or by an attacker: each is one clear error, or whole."""
 
-import torch
-
 import pytest
+import torch
 
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -17,8 +16,6 @@ TENSORS = {
     "0.means.act": torch.tensor([0.5, 0.25]),
     "1.places.act": torch.tensor([[0, 0]]),
 }
-
-
 
 
 HEADERS = {
@@ -81,7 +78,9 @@ CONTENTS = {
 }
 
 
-@pytest.mark.parametrize("change", [*HEADERS.values(), *CONTENTS.values()], ids=[*HEADERS, *CONTENTS])
+@pytest.mark.parametrize(
+    "change", [*HEADERS.values(), *CONTENTS.values()], ids=[*HEADERS, *CONTENTS]
+)
 def test_a_crafted_set_is_one_clear_error(change, tmp_path):
     header = {**HEADER, **{k: v for k, v in change.items() if k in HEADER}}
     tensors = {**TENSORS, **{k: v for k, v in change.items() if k not in HEADER}}

@@ -25,10 +25,10 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.checks import (
+    OPTIONS,
     any_names,
     check_arguments,
     each,
-    instance,
     optional,
     real,
     text,
@@ -114,7 +114,7 @@ class GradientScoring:
     identify_share=real,
     random_seeds=whole(),
     scoring=optional(text),
-    summary_options=optional(instance(Mapping, remedy="a mapping of options")),
+    summary_options=optional(OPTIONS),
 )
 def compare_selectors(
     model: LensModel,
