@@ -13,17 +13,7 @@ from culture_lens.activations.record import Recording, RecordingOptions, record_
 from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import culnig_scores
-from culture_lens.checks import (
-    OPTIONS,
-    SEED,
-    check_arguments,
-    flag,
-    names,
-    optional,
-    real,
-    text,
-    whole,
-)
+from culture_lens.checks import OPTIONS, SEED, check_arguments, flag, names, optional, text, whole
 from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import answered_right, evaluate
 from culture_lens.models.checks import MODEL, MODEL_OR_NAME
@@ -247,7 +237,6 @@ def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None
 @check_arguments(
     model=MODEL_OR_NAME,
     questions=QUESTIONS_OR_NAME,
-    identify_share=real,
     sites=optional(names),
     summary_options=optional(OPTIONS),
 )
