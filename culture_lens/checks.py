@@ -21,7 +21,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, listed
 
 Check = Callable[[str, Any], Any]
 P = ParamSpec("P")
@@ -84,12 +84,7 @@ def said(value: object) -> str:
 
 
 def a_or_an(noun: str) -> str:
-    """Put the article before a noun.
-
-    Example:
-        >>> a_or_an("ActivationSummary")
-        'an ActivationSummary'
-    """
+    """Put the article before a noun."""
     return f"an {noun}" if noun[0] in "AEIOaeio" else f"a {noun}"
 
 
@@ -122,15 +117,27 @@ def whole(least: int | None = None, most: int | None = None) -> Check:
 
 
 def real(name: str, value: Any) -> Any:
-    """Check for a finite number.
+    """Check for a number of any size, for where a range is checked next.
 
     Example:
         >>> real("share", 0.5)
         0.5
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise refused(name, value, "a finite number")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise refused(name, value, "a number")
     return int(value) if isinstance(value, Integral) else float(value)
+
+
+def finite(name: str, value: Any) -> Any:
+    """Check for a finite number.
+
+    Example:
+        >>> finite("alpha", -1)
+        -1
+    """
+    if not math.isfinite(real(name, value)):
+        raise refused(name, value, "a finite number")
+    return real(name, value)
 
 
 SEED = whole(0)
@@ -163,12 +170,7 @@ def text(name: str, value: Any) -> str:
 
 
 def any_text(name: str, value: Any) -> str:
-    """Check for a string, which may be empty.
-
-    Example:
-        >>> any_text("category", "")
-        ''
-    """
+    """Check for a string, which may be empty."""
     if not isinstance(value, str):
         raise refused(name, value, "a string")
     try:
@@ -192,14 +194,22 @@ def names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def any_names(name: str, value: Any) -> tuple[str, ...]:
-    """Check for names as ``names`` does, of which there may be none.
-
-    Example:
-        >>> any_names("cultures", [])
-        ()
-    """
+    """Check for names as ``names`` does, of which there may be none."""
     given = [value] if isinstance(value, str) else value
     return tuple(each(text, "a name, or a list of names")(name, given))
+
+
+def labels(name: str, value: Any) -> tuple[str, ...]:
+    """Check for the names of an axis: several, each once.
+
+    Example:
+        >>> labels("cultures", ["Japan", "Peru"])
+        ('Japan', 'Peru')
+    """
+    given = names(name, () if isinstance(value, str) else value)
+    if len(set(given)) < len(given):
+        raise InputError(f"{name} holds a name twice: {listed(given)}.")
+    return given
 
 
 def file_path(name: str, value: Any) -> str | Path:
@@ -217,17 +227,20 @@ def file_path(name: str, value: Any) -> str | Path:
 # ------------------------------------------------------------------ records, lists, tables
 
 
-def instance(*kinds: type, remedy: str = "") -> Check:
-    """Check for an object of certain types.
+def instance(*kinds: type | str, remedy: str = "") -> Check:
+    """Check for an object of certain types; by name where to import one would take seconds.
 
     Example:
-        >>> instance(dict, remedy="a dict of options")("options", {})
+        >>> instance(dict, "Series", remedy="a dict of options")("options", {})
         {}
     """
-    wanted = remedy or " or ".join(a_or_an(kind.__name__) for kind in kinds)
+    words = (kind if isinstance(kind, str) else kind.__name__ for kind in kinds)
+    wanted = remedy or " or ".join(map(a_or_an, words))
+    known = tuple(kind for kind in kinds if not isinstance(kind, str))
 
     def check(name: str, value: Any) -> Any:
-        if not isinstance(value, kinds):
+        bases = {base.__name__ for base in type(value).__mro__}
+        if not isinstance(value, known) and bases.isdisjoint(map(str, kinds)):
             raise refused(name, value, wanted)
         return value
 
@@ -236,22 +249,6 @@ def instance(*kinds: type, remedy: str = "") -> Check:
 
 OPTIONS = instance(Mapping, remedy="a mapping of options, such as a dict")
 """Options that are handed on."""
-
-
-def named(kind: str) -> Check:
-    """Check for an object of a class by its name, where to import the class would take seconds.
-
-    Example:
-        >>> named("dict")("options", {})
-        {}
-    """
-
-    def check(name: str, value: Any) -> Any:
-        if kind not in (base.__name__ for base in type(value).__mro__):
-            raise refused(name, value, a_or_an(kind))
-        return value
-
-    return check
 
 
 def optional(check: Check) -> Check:

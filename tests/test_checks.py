@@ -12,10 +12,10 @@ from culture_lens.checks import (
     each,
     either,
     file_path,
+    finite,
     flag,
     instance,
     mapping,
-    named,
     names,
     optional,
     real,
@@ -30,6 +30,8 @@ PASS = [
     (SEED, 0, 0),
     (real, np.float32(0.5), 0.5),
     (real, 1, 1),
+    (real, float("inf"), float("inf")),
+    (finite, np.float64(-0.5), -0.5),
     (flag, np.bool_(True), True),
     (text, "Côte d'Ivoire", "Côte d'Ivoire"),
     (any_text, "", ""),
@@ -41,7 +43,7 @@ PASS = [
     (each(whole(0)), (n for n in (1, 2)), [1, 2]),
     (mapping(whole(0)), {"a": 1}, {"a": 1}),
     (instance(int, str), "a", "a"),
-    (named("int"), True, True),  # by the class or one that it is made from
+    (instance("int"), True, True),  # by the name of its class, or of one that it is made from
     (either(whole(), names, remedy="either"), "act", ("act",)),
 ]
 REFUSED = [
@@ -51,10 +53,11 @@ REFUSED = [
     (whole(), 1.0, "k=1.0: give a whole number."),
     (whole(), "1", "k='1': give a whole number."),
     (whole(), [1], "k=a list: give a whole number."),
-    (real, float("nan"), "k=nan: give a finite number."),
-    (real, float("inf"), "k=inf: give a finite number."),
-    (real, False, "k=False: give a finite number."),
-    (real, 1j, "k=a complex: give a finite number."),
+    (finite, float("nan"), "k=nan: give a finite number."),
+    (finite, float("inf"), "k=inf: give a finite number."),
+    (finite, None, "k=None: give a number."),
+    (real, False, "k=False: give a number."),
+    (real, 1j, "k=a complex: give a number."),
     (flag, 1, "k=1: give True or False."),
     (text, " ", "k=' ': give a string that is not blank."),
     (any_text, None, "k=None: give a string."),
@@ -70,7 +73,7 @@ REFUSED = [
     (mapping(whole(0)), {"a": None}, "k['a']=None: give a whole number of 0 or more."),
     (mapping(whole(0)), {1: 1}, "a key of k=1: give a string that is not blank."),
     (instance(int, str), 2.5, "k=2.5: give an int or a str."),
-    (named("Evaluation"), 2, "k=2: give an Evaluation."),
+    (instance("Evaluation"), 2, "k=2: give an Evaluation."),
     (either(whole(), names, remedy="one or the other"), None, "k=None: give one or the other."),
 ]
 

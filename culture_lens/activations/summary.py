@@ -12,9 +12,9 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from culture_lens.activations.replicates import Replicates
-from culture_lens.checks import check_arguments, check_fields, file_path, instance, optional
+from culture_lens.checks import check_arguments, check_fields, file_path, instance, labels, optional
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons.scores import check_tables, labels
+from culture_lens.neurons.scores import check_tables
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.reading import content_of
 
@@ -149,7 +149,7 @@ class ActivationSummary:
                     by_site[kind][site] = values
             facts = metadata.get("replicates")
             return cls(
-                cultures=metadata["cultures"],
+                cultures=labels("cultures", metadata["cultures"]),
                 items=tensors["items"],
                 tokens=tensors["tokens"],
                 metadata=metadata["metadata"],

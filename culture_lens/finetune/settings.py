@@ -10,7 +10,16 @@ from typing import Any, TypedDict
 
 import torch
 
-from culture_lens.checks import SEED, check_fields, file_path, flag, optional, real, text, whole
+from culture_lens.checks import (
+    SEED,
+    check_fields,
+    file_path,
+    finite,
+    flag,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.finetune.examples import Example
 from culture_lens.models.lens_model import LensModel
@@ -79,7 +88,7 @@ class Training:
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         counts = ("batch_size", "accumulate")
-        check_fields(self, **dict.fromkeys((*ABOVE_ZERO, "keep_weight"), real))
+        check_fields(self, **dict.fromkeys((*ABOVE_ZERO, "keep_weight"), finite))
         check_fields(self, **dict.fromkeys(counts, whole()), seed=SEED, mixed_precision=flag)
         check_fields(self, max_steps=optional(whole()), lora_rank=optional(whole()))
         for name in ABOVE_ZERO:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from culture_lens.checks import check_arguments, each, mapping, real
+from culture_lens.checks import check_arguments, each, finite, mapping
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import HookList, LensModel
@@ -46,7 +46,7 @@ def ablation_value(name: str, value: Any) -> Value:
     if isinstance(value, str):
         return value
     if not isinstance(value, Mapping):
-        return float(real(name, value))
+        return float(finite(name, value))
     return mapping(Tensor, "a tensor for each site")(name, value)
 
 
@@ -217,7 +217,7 @@ def described(neurons: Neurons | None, value: Value) -> tuple[Any, Any]:
     return members, how
 
 
-@check_arguments(neurons=rows_of, alpha=real)
+@check_arguments(neurons=rows_of, alpha=finite)
 def steering_hooks(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> HookList:
     """Make the hooks that scale neurons by 1 + alpha (ConAct's paper, steering).
 
@@ -250,7 +250,7 @@ def ablated(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> 
         yield model
 
 
-@check_arguments(model=MODEL, neurons=rows_of, alpha=real)
+@check_arguments(model=MODEL, neurons=rows_of, alpha=finite)
 @contextmanager
 def steered(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> Iterator[LensModel]:
     """Scale neurons by 1 + alpha for the time of the block.
@@ -278,7 +278,7 @@ def suppress(model: LensModel, neurons: NeuronsPerRow) -> Iterator[LensModel]:
         yield model
 
 
-@check_arguments(model=MODEL, neurons=rows_of, factor=real)
+@check_arguments(model=MODEL, neurons=rows_of, factor=finite)
 @contextmanager
 def enhance(model: LensModel, neurons: NeuronsPerRow, factor: float = 2.0) -> Iterator[LensModel]:
     """Multiply raw projection outputs for the time of the block: n -> 2n (CULNIG).

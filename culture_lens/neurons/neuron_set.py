@@ -21,8 +21,8 @@ from culture_lens.checks import (
     each,
     file_path,
     instance,
+    labels,
     mapping,
-    names,
     optional,
     text,
     whole,
@@ -74,7 +74,7 @@ class NeuronSet:
                     raise InputError(
                         f"neurons of {culture!r} are at site {site!r}, shapes lack it."
                     )
-                check_inside(places, self.shapes.get(site, (0, 0)), f"site {site!r}, {culture!r}")
+                check_inside(places, self.shapes.get(site, (0, 0)), site, culture)
 
     @property
     def cultures(self) -> tuple[str, ...]:
@@ -266,17 +266,19 @@ class NeuronSet:
         """
         tensors, header = load_tensors(path, "neuron set")
         with content_of(path, "a neuron set"):
-            cultures = names("cultures", header["cultures"]) if header["cultures"] else ()
-            if len(set(cultures)) < len(cultures):
-                raise InputError("a culture occurs twice.")
+            cultures = labels("cultures", header["cultures"]) if header["cultures"] else ()
+            shapes = mapping(pair)("shapes", header["shapes"])
             held: list[dict[str, dict[str, Tensor]]] = [
                 {"places": {}, "scores": {}, "means": {}} for _ in cultures
             ]
             for name, values in tensors.items():
                 position, kind, site = name.split(".", 2)
-                held[whole(0)("position", int(position))][kind][site] = values
+                owner = whole(0)("position", int(position))
+                held[owner][kind][site] = values
+                if kind == "places":
+                    check_inside(values, shapes[site], site, cultures[owner])
             neurons = {c: Neurons(**h) for c, h in zip(cultures, held, strict=True)}
-            found = cls(neurons, header["shapes"], header["metadata"])
+            found = cls(neurons, shapes, header["metadata"])
         if model is not None:
             found.check_model(model)
         return found

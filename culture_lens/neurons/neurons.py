@@ -189,7 +189,7 @@ class Neurons:
         """Give the neurons of a site as a mask over layers and indices."""
         mask = torch.zeros(pair("shape", shape), dtype=torch.bool)
         if site in self.places:
-            check_inside(self.places[site], shape, f"site {site!r}")
+            check_inside(self.places[site], shape, site, "this set")
             mask[self.places[site][:, 0], self.places[site][:, 1]] = True
         return mask
 
@@ -204,14 +204,16 @@ def members_of(other: Any) -> set[tuple[str, int, int]]:
     return members
 
 
-def check_inside(places: Int[Tensor, "neuron 2"], shape: Shape, where: str) -> None:
+def check_inside(places: Int[Tensor, "neuron 2"], shape: Shape, site: str, culture: str) -> None:
     """Check that neurons lie inside a site.
 
     Raises:
         InputError: One does not.
 
     Example:
-        >>> check_inside(torch.tensor([[0, 1]]), (1, 2), "site 'act'")
+        >>> check_inside(torch.tensor([[0, 1]]), (1, 2), "act", "Japan")
     """
-    if (places >= torch.tensor(shape)).any():
-        raise InputError(f"a neuron lies outside the {tuple(shape)} neurons of {where}.")
+    if ((places < 0) | (places >= torch.tensor(shape))).any():
+        raise InputError(
+            f"a neuron of {culture} lies outside the {tuple(shape)} neurons of site {site!r}."
+        )

@@ -19,13 +19,13 @@ from culture_lens.checks import (
     check_fields,
     file_path,
     instance,
+    labels,
     mapping,
-    names,
     optional,
     real,
     whole,
 )
-from culture_lens.errors import InputError, listed
+from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.storage.files import load_tensors, save_tensors
@@ -69,16 +69,6 @@ def number_chosen(number: int, share: float | None, k: int | None, site: str = "
             "choose a share or k that gives between one and all of them."
         )
     return count
-
-
-def labels(name: str, value: Any) -> tuple[str, ...]:
-    """Check for the names of an axis, each once."""
-    if isinstance(value, str):
-        raise InputError(f"{name}={value!r}: give a list of labels.")
-    given = names(name, value)
-    if len(set(given)) < len(given):
-        raise InputError(f"{name} holds a label twice: {listed(given)}.")
-    return given
 
 
 def check_tables(name: str, tables: Any, rows: int) -> None:
@@ -213,7 +203,9 @@ class NeuronScores:
             for name, values in tensors.items():
                 kind, _, site = name.partition(".")
                 held[kind][site] = values
-            return cls(metadata["cultures"], metadata=metadata["metadata"], **held)
+            return cls(
+                labels("cultures", metadata["cultures"]), metadata=metadata["metadata"], **held
+            )
 
 
 SCORES = instance(NeuronScores, remedy="NeuronScores, such as attribute gives")

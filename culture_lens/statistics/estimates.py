@@ -17,7 +17,7 @@ from numbers import Real
 import numpy as np
 from jaxtyping import Float, Int
 
-from culture_lens.checks import check_arguments, real, refused
+from culture_lens.checks import check_arguments, finite, refused
 from culture_lens.errors import InputError
 
 BOOTSTRAP_DRAWS = 2000
@@ -47,7 +47,7 @@ class Estimate:
         """Write value and interval with three decimals."""
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
-    @check_arguments(value=real)
+    @check_arguments(value=finite)
     def excludes(self, value: float) -> bool:
         """Say whether the interval excludes a value; an unknown interval excludes none.
 

@@ -83,7 +83,7 @@ CONTENTS = {
 )
 def test_a_crafted_set_is_one_clear_error(change, tmp_path):
     header = {**HEADER, **{k: v for k, v in change.items() if k in HEADER}}
-    tensors = {**TENSORS, **{k: v for k, v in change.items() if k not in HEADER}}
+    tensors = {**TENSORS, **{k: v.clone() for k, v in change.items() if k not in HEADER}}
     path = save_tensors(tmp_path / "crafted.safetensors", "neuron set", tensors, header)
     with pytest.raises(InputError, match="crafted.safetensors"):
         NeuronSet.load(path)
