@@ -68,7 +68,7 @@ def test_an_alarm_of_the_user_stays(monkeypatch):
     before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
     try:
         signal.setitimer(signal.ITIMER_REAL, 100)
-        with time_limit(50):
+        with time_limit(50.0):
             assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
         assert 90 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100
         with pytest.raises(TimeoutError, match=r"0\.05 seconds"), time_limit(0.05):
