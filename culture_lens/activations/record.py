@@ -216,8 +216,6 @@ def record_activations(
         ``summary = record_activations(model, prompts).summary()``
     """
     (what,) = read_options(recording, Recording)
-    if not prompts:
-        raise InputError("there are no prompts to record: make them with build_prompts.")
     statistics = into if into is not None else ActivationStatistics()
     step = partial(
         item_statistics,
@@ -226,6 +224,8 @@ def record_activations(
         roles=what.counted,
         magnitudes=what.magnitudes,
     )
+    if not prompts:
+        raise InputError("there are no prompts to record: make them with build_prompts.")
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
     for batch, rows in run_batches(
         work, step, pad_id=model.pad_id, progress=progress, label="recording activations"

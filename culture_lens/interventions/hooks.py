@@ -44,6 +44,10 @@ def rows_of(name: str, value: Any) -> NeuronsPerRow:
 def ablation_value(name: str, value: Any) -> Value:
     """Check for a name, a finite number, or a tensor for each site."""
     if isinstance(value, str):
+        if value not in NAMED_VALUES:
+            raise InputError(
+                f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
+            )
         return value
     if not isinstance(value, Mapping):
         return float(finite(name, value))
@@ -179,10 +183,6 @@ def ablation_hooks(model: LensModel, neurons: NeuronsPerRow, value: Value = "zer
     Example:
         ``with model.hooks(ablation_hooks(model, found["Japan"])): model.logits(batch)``
     """
-    if isinstance(value, str) and value not in NAMED_VALUES:
-        raise InputError(
-            f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
-        )
     if value == "double":
         return steering_hooks(model, neurons, alpha=1.0)
 

@@ -2,6 +2,7 @@
 
 import shlex
 
+import jaxtyping
 import pytest
 
 from culture_lens.models.loading import Loading
@@ -22,6 +23,7 @@ def test_a_command_that_means_nothing_is_refused(
             raise AssertionError(f"the model {name!r} was loaded")
         return model
 
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     monkeypatch.chdir(place)
     monkeypatch.setattr("culture_lens.models.load.load_model", load_model)
     must_not_run(monkeypatch)
