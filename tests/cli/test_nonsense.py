@@ -23,6 +23,10 @@ def test_a_command_that_means_nothing_is_refused(
             raise AssertionError(f"the model {name!r} was loaded")
         return model
 
+    def claim(*_):
+        raise AssertionError("an organism was trained")
+
+    monkeypatch.setattr("culture_lens.organism.training.claim", claim)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     monkeypatch.chdir(place)
     monkeypatch.setattr("culture_lens.models.load.load_model", load_model)
