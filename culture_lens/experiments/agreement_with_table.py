@@ -91,6 +91,9 @@ def agreement_with_table(
     return PermutationResult(estimate, p, len(orders), exact)
 
 
+TABLE = instance(Mapping, "Series", remedy="a mapping, a Series or a square DataFrame")
+
+
 def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:
     """Read a user's table as distances of the cultures that it has.
 
@@ -105,7 +108,7 @@ def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:
 
     if isinstance(table, pd.DataFrame):
         table = {(a, b): table.loc[a, b] for a in table.index for b in table.columns if a != b}
-    entries = instance(Mapping, remedy="a DataFrame or a mapping")("table", table)
+    entries = dict(TABLE("table", table))
     pairs = {key: value for key, value in entries.items() if isinstance(key, tuple)}
     if pairs and len(pairs) < len(entries):
         raise InputError("the table mixes pairs and single cultures: give one kind of entry.")

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from culture_lens.benchmarks import in_every_wording, load_benchmark
 from culture_lens.checks import (
+    any_names,
     check_arguments,
     each,
     either,
@@ -18,7 +19,6 @@ from culture_lens.checks import (
     flag,
     instance,
     mapping,
-    names,
     optional,
     text,
     whole,
@@ -70,7 +70,9 @@ class SuiteOptions(RunningOptions, total=False):
 @check_arguments(
     model=MODEL,
     neurons=either(FOUND_SET, mapping(NEURONS), remedy="a NeuronSet, or {name: neurons}"),
-    benchmarks=either(names, mapping(suite_source), remedy="names, or {name: path or questions}"),
+    benchmarks=either(
+        any_names, mapping(suite_source), remedy="names, or {name: path or questions}"
+    ),
     every_wording=flag,
     limit=optional(whole(1)),
     scoring=optional(text),
