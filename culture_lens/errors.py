@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 PACKAGE = os.path.dirname(__file__) + os.sep
 
@@ -48,4 +49,15 @@ def unknown(kind: str, name: object, known: Iterable[str], remedy: str = "") -> 
     near = get_close_matches(str(name), names, n=1)
     guess = f": did you mean {near[0]!r}?" if near else "."
     tail = f" {remedy}" if remedy else ""
-    return InputError(f"unknown {kind} {name!r}{guess} Known: {', '.join(names)}.{tail}")
+    return InputError(f"unknown {kind} {str(name)[:80]!r}{guess} Known: {listed(names)}.{tail}")
+
+
+def listed(names: Iterable[str], most: int = 60) -> str:
+    """Join names for a message; of very many the first ones.
+
+    Example:
+        >>> listed(["a", "b", "c"], most=2)
+        'a, b, ...'
+    """
+    held = list(islice(names, most + 1))
+    return ", ".join(held[:most] + ["..."] * (len(held) > most))

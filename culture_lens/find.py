@@ -13,14 +13,22 @@ from culture_lens.activations.record import Recording, RecordingOptions, record_
 from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores, culnig_scores
+from culture_lens.checks import OPTIONS, SEED, check_arguments, flag, names, optional, text, whole
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.evaluate import answered_right, evaluate
+from culture_lens.models.checks import MODEL, MODEL_OR_NAME
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Style
 from culture_lens.prompts.running import Running, RunningOptions, read_options
-from culture_lens.questions.question import Question, benchmarks_of, check_questions
+from culture_lens.questions.question import (
+    QUESTIONS,
+    QUESTIONS_OR_NAME,
+    Question,
+    benchmarks_of,
+    check_questions,
+)
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.unseen import looked_at
 from culture_lens.selectors import Selection, check_fits, choose, plan
@@ -41,6 +49,17 @@ class SummariseOptions(RecordingOptions, RunningOptions, total=False):
     """The fields of ``Recording`` and ``Running`` as keyword arguments."""
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    style=text,
+    only_correct=flag,
+    scoring=optional(text),
+    per_culture=optional(whole(1)),
+    replicates=whole(0),
+    strata=optional(names),
+    seed=SEED,
+)
 def summarise(
     model: LensModel,
     questions: Sequence[Question],
@@ -246,6 +265,12 @@ def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None
             raise unknown("option", name, known)
 
 
+@check_arguments(
+    model=MODEL_OR_NAME,
+    questions=QUESTIONS_OR_NAME,
+    sites=optional(names),
+    summary_options=optional(OPTIONS),
+)
 def find_culture_neurons(
     model: LensModel | str | Path = "smollm2-135m",
     questions: Sequence[Question] | str = "everyday",
@@ -304,6 +329,7 @@ def find_culture_neurons(
         check_permutations(further["replicates"])
     stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
     check_options(stage, further)
+    optional(whole(1))("per_culture", further.get("per_culture"))
     if isinstance(questions, str):
         questions = load_benchmark(questions)
     if not isinstance(model, LensModel):

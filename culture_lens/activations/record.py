@@ -24,7 +24,9 @@ from typing_extensions import Unpack
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.models.checks import check_logits, state_of, under
+from culture_lens.checks import check_arguments, check_fields, each, flag, instance, names, optional
+from culture_lens.errors import InputError
+from culture_lens.models.checks import MODEL, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
@@ -65,6 +67,11 @@ class Recording:
     sites: str | Sequence[str] | None = None
     roles: str | Sequence[int] = "content"
     magnitudes: bool = True
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a model."""
+        check_fields(self, sites=optional(names), magnitudes=flag)
+        roles_of(self.roles)
 
     @property
     def counted(self) -> tuple[int, ...]:
@@ -172,6 +179,12 @@ def part_statistics(
     return statistics if magnitudes else replace(statistics, sums={}), result
 
 
+@check_arguments(
+    model=MODEL,
+    prompts=each(Prompt, "prompts of build_prompts"),
+    into=optional(instance(ActivationStatistics)),
+    progress=flag,
+)
 def record_activations(
     model: LensModel,
     prompts: Sequence[Prompt],
@@ -211,6 +224,8 @@ def record_activations(
         roles=what.counted,
         magnitudes=what.magnitudes,
     )
+    if not prompts:
+        raise InputError("there are no prompts to record: make them with build_prompts.")
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
     with under(state_of(model)):
         for batch, rows in run_batches(

@@ -25,6 +25,7 @@ from torch import Tensor
 from culture_lens.activations.replicates import Replicates
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.checks import instance, optional
 from culture_lens.errors import InputError
 from culture_lens.models.checks import REMEDY, NotFinite
 
@@ -84,7 +85,7 @@ class ActivationStatistics:
             design: Item weights and replicates; without it every item has weight 1 for its own
                 culture, and there are no replicates.
         """
-        self.design = design
+        self.design = optional(instance(Design))("design", design)
         self._replicates: Replicates | None = None
         self._items: dict[str, int] = {}
         self._tokens: dict[str, int | float] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,11 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from culture_lens.activations.replicates import Replicates
-from culture_lens.errors import InputError
+from culture_lens.checks import check_arguments, check_fields, file_path, instance, labels, optional
+from culture_lens.errors import InputError, unknown
+from culture_lens.neurons.scores import check_tables
 from culture_lens.storage.files import load_tensors, save_tensors
+from culture_lens.storage.reading import content_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,21 @@ class ActivationSummary:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     replicates: Replicates | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the tables fit the cultures and hold no NaN."""
+        check_fields(
+            self,
+            cultures=labels,
+            metadata=instance(Mapping, remedy="a mapping, such as a dict"),
+            replicates=optional(instance(Replicates)),
+        )
+        for name in ("items", "tokens"):
+            check_numbers(name, getattr(self, name), len(self.cultures))
+        check_tables("counts", self.counts, len(self.cultures))
+        for name in ("sums", "squares"):
+            if getattr(self, name):
+                check_tables(name, getattr(self, name), len(self.cultures))
+
     @property
     def sites(self) -> tuple[str, ...]:
         """The sites that were recorded."""
@@ -49,6 +68,8 @@ class ActivationSummary:
 
     def probability(self, site: str) -> Float[Tensor, "culture layer neuron"]:
         """P = K / T in float64: the share of a culture's tokens on which a neuron is positive."""
+        if site not in self.sites:
+            raise unknown("site", site, self.sites, "The summary was recorded at these sites.")
         return self.counts[site].double() / self.tokens.double()[:, None, None]
 
     def mean(self, site: str) -> Float[Tensor, "culture layer neuron"]:
@@ -57,6 +78,8 @@ class ActivationSummary:
         Raises:
             InputError: The pass did not record magnitudes.
         """
+        if site not in self.sites:
+            raise unknown("site", site, self.sites, "The summary was recorded at these sites.")
         if site not in self.sums:
             raise InputError(
                 f"the summary holds no sums for site {site!r}: record with magnitudes=True."
@@ -92,6 +115,7 @@ class ActivationSummary:
             metadata=self.metadata,
         )
 
+    @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:
         """Write the summary as safetensors with its metadata as JSON.
 
@@ -109,6 +133,7 @@ class ActivationSummary:
         return save_tensors(path, "activation summary", tensors, metadata)
 
     @classmethod
+    @check_arguments(path=file_path)
     def load(cls, path: str | Path) -> ActivationSummary:
         """Read a summary that ``save`` wrote.
 
@@ -117,16 +142,35 @@ class ActivationSummary:
         """
         tensors, metadata = load_tensors(path, "activation summary")
         by_site: dict[str, dict[str, Tensor]] = {"counts": {}, "sums": {}, "squares": {}}
-        for name, values in tensors.items():
-            kind, _, site = name.partition(".")
-            if kind in by_site:
-                by_site[kind][site] = values
-        facts = metadata.get("replicates")
-        return cls(
-            cultures=tuple(metadata["cultures"]),
-            items=tensors["items"],
-            tokens=tensors["tokens"],
-            metadata=metadata["metadata"],
-            replicates=Replicates.of(tensors, facts) if facts else None,
-            **by_site,
+        with content_of(path, "an activation summary"):
+            for name, values in tensors.items():
+                kind, _, site = name.partition(".")
+                if kind in by_site:
+                    by_site[kind][site] = values
+            facts = metadata.get("replicates")
+            return cls(
+                cultures=labels("cultures", metadata["cultures"]),
+                items=tensors["items"],
+                tokens=tensors["tokens"],
+                metadata=metadata["metadata"],
+                replicates=Replicates.of(tensors, facts) if facts else None,
+                **by_site,
+            )
+
+
+def check_numbers(name: str, values: Any, rows: int) -> None:
+    """Check for one number for each culture, finite and not negative.
+
+    Raises:
+        InputError: Anything else.
+    """
+    instance(Tensor, remedy="a tensor with a number for each culture")(name, values)
+    if tuple(values.shape) != (rows,) or not bool(((values >= 0) & (values < math.inf)).all()):
+        raise InputError(
+            f"{name} has the shape {tuple(values.shape)}, or NaN or negative numbers: give one "
+            f"number for each of the {rows} cultures."
         )
+
+
+SUMMARY = instance(ActivationSummary, remedy="an ActivationSummary, such as summarise gives")
+"""The check of an argument that takes a summary."""

@@ -13,7 +13,7 @@ from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
 from culture_lens.errors import InputError
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.questions.culture_names import align_questions, match_cultures
-from culture_lens.questions.question import PromptFormat, Question
+from culture_lens.questions.question import PromptFormat, Question, check_questions
 
 Wordings: TypeAlias = "Sequence[PromptFormat] | str | Path"
 """Own wordings of CountryRC: prompt formats, or a JSON file of them."""
@@ -38,6 +38,7 @@ def countryrc_questions_for(
             "countryrc_wordings."
         )
     else:
+        check_questions(countryrc, min_cultures=1)
         cultures = {question.culture for question in questions}
         asked = align_questions(countryrc, cultures, "CountryRC's questions")
     check_countries(asked, questions)

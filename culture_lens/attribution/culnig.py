@@ -29,14 +29,16 @@ from culture_lens.attribution.countryrc import (
 )
 from culture_lens.attribution.gradients import also_looked_at, attribute
 from culture_lens.attribution.item_scores import gold_tokens
+from culture_lens.checks import check_arguments, either, file_path, mapping, names, optional, whole
 from culture_lens.errors import InputError, warn
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
-from culture_lens.neurons.scores import NeuronScores
+from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import match_cultures
-from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
 
@@ -76,6 +78,8 @@ class CulnigScores:
 
     def __post_init__(self) -> None:
         """Check that the three can be contrasted."""
+        for name in CONTRASTED:
+            SCORES(name, getattr(self, name))
         check_same_items(self.task, self.control)
         check_wordings(self.countryrc, self.wordings)
         names = match_cultures(self.countryrc.cultures, self.task.cultures, "CountryRC's scores")
@@ -193,6 +197,14 @@ def check_same_model(task: NeuronScores, other: NeuronScores, name: str) -> None
         )
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    countries=optional(either(names, mapping(str), remedy="cultures, or {label: name}")),
+    countryrc=optional(either(file_path, QUESTIONS, remedy="a file, or CountryRC questions")),
+    sites=optional(names),
+    per_culture=optional(whole(1)),
+)
 def culnig_scores(
     model: LensModel,
     questions: Sequence[Question],

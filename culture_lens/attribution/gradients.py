@@ -18,7 +18,9 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.aggregation import check_aggregation
 from culture_lens.attribution.item_scores import ItemScores, gold_tokens, item_scores
+from culture_lens.checks import check_arguments, flag, names, optional, text
 from culture_lens.errors import InputError
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
@@ -29,7 +31,13 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.questions.question import Question, benchmarks_of, check_questions, control_twin
+from culture_lens.questions.question import (
+    QUESTIONS,
+    Question,
+    benchmarks_of,
+    check_questions,
+    control_twin,
+)
 from culture_lens.questions.unseen import joined, looked_at
 from culture_lens.storage.finished import check_key, keyed, shards
 from culture_lens.storage.runs import Run, versions
@@ -116,6 +124,9 @@ class AttributionSums:
         return NeuronScores(cultures, sums, metadata={**metadata, **self._facts, **facts})
 
 
+@check_arguments(
+    model=MODEL, questions=QUESTIONS, sites=optional(names), aggregation=text, control=flag
+)
 def attribute(
     model: LensModel,
     questions: Sequence[Question],

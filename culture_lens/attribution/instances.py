@@ -20,15 +20,17 @@ from typing_extensions import Unpack
 from culture_lens.attribution.aggregation import check_aggregation
 from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
 from culture_lens.attribution.item_scores import ItemScores, gold_tokens, item_scores
+from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.unseen import unseen
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 
@@ -84,6 +86,7 @@ def mean_share(items: pd.DataFrame) -> Estimate:
     return mean_estimate(shares.tolist(), items["group"].tolist())
 
 
+@check_arguments(model=MODEL, questions=QUESTIONS, found=FOUND_SET, aggregation=text)
 def instance_share(
     model: LensModel,
     questions: Sequence[Question],

@@ -34,8 +34,9 @@ from culture_lens.benchmarks.reading.rows import read_rows
 from culture_lens.benchmarks.reading.source import Benchmark, Part, read_part
 from culture_lens.benchmarks.reading.wordings import check_wording, in_wording
 from culture_lens.benchmarks.table import questions_from_table
+from culture_lens.checks import check_arguments, file_path, names, optional, text, whole
 from culture_lens.errors import InputError, unknown
-from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.splits import at_most
 
 __all__ = [
@@ -78,6 +79,14 @@ def benchmark_names() -> tuple[str, ...]:
     return tuple(BENCHMARKS)
 
 
+@check_arguments(
+    name=text,
+    path=optional(file_path),
+    cultures=optional(names),
+    categories=optional(names),
+    limit=optional(whole()),
+    wording=optional(whole()),
+)
 def load_benchmark(
     name: str,
     path: str | Path | None = None,
@@ -128,20 +137,19 @@ def load_benchmark(
     questions = benchmark.rows(partial(read_part, benchmark, path), **options)
     if wording is not None:
         questions = asked_in(benchmark, questions, wording)
-    wanted = names("cultures", cultures)
-    if wanted is not None:
-        questions = having(questions, "culture", wanted)
+    if cultures is not None:
+        questions = having(questions, "culture", cultures)
     if categories is not None:
-        questions = having(questions, "category", names("categories", categories) or [])
+        questions = having(questions, "category", categories)
     left = {question.culture for question in questions}
-    lost = [culture for culture in wanted or () if culture not in left]
+    lost = [culture for culture in cultures or () if culture not in left]
     if lost:
         raise InputError(
             f"no question of culture {', '.join(map(repr, lost))} is in the categories asked for; "
             f"they have questions of {', '.join(sorted(left))}."
         )
     questions = at_most(questions, limit)
-    one = wanted is not None and len(set(wanted)) == 1
+    one = cultures is not None and len(set(cultures)) == 1
     check_questions(questions, min_cultures=1 if one else benchmark.min_cultures)
     return questions
 
@@ -166,15 +174,6 @@ def asked_in(benchmark: Benchmark, questions: Sequence[Question], wording: int) 
     return in_wording(questions, wording, benchmark.wordings)
 
 
-def names(argument: str, given: Sequence[str] | None) -> list[str] | None:
-    """Turn one name into a list of one, and refuse an empty list."""
-    if given is None:
-        return None
-    if not given:
-        raise InputError(f"{argument} is empty, which leaves no question: give None for all.")
-    return [given] if isinstance(given, str) else list(given)
-
-
 def having(questions: Sequence[Question], field: str, wanted: Sequence[str]) -> list[Question]:
     """Keep the questions whose culture or category is wanted."""
     known = {getattr(question, field) for question in questions}
@@ -184,6 +183,7 @@ def having(questions: Sequence[Question], field: str, wanted: Sequence[str]) -> 
     return [question for question in questions if getattr(question, field) in wanted]
 
 
+@check_arguments(questions=QUESTIONS)
 def in_every_wording(questions: Sequence[Question]) -> list[list[Question]]:
     """Give the same questions in each wording of their benchmarks.
 

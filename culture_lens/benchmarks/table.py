@@ -28,6 +28,16 @@ from culture_lens.benchmarks.reading.rows import (
     say_dropped,
 )
 from culture_lens.benchmarks.reading.source import LOCAL, Benchmark, Part, Read
+from culture_lens.checks import (
+    check_arguments,
+    check_fields,
+    either,
+    flag,
+    instance,
+    names,
+    optional,
+    text,
+)
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.images import LazyImage, as_image
 from culture_lens.questions.question import PromptFormat, Question, check_questions, shuffled
@@ -89,6 +99,12 @@ class Columns:
     group: str | None = None
     image: str | None = None
 
+    def __post_init__(self) -> None:
+        """Check that columns are named."""
+        check_fields(self, **dict.fromkeys(("culture", "question", "answer"), text))
+        check_fields(self, **dict.fromkeys(("id", "category", "group", "image"), optional(text)))
+        check_fields(self, options=either(text, names, remedy="the name of a column, or several"))
+
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> Columns:
         """Make the record from keyword arguments."""
@@ -111,6 +127,14 @@ class Columns:
 COLUMN_NAMES = tuple(field.name for field in fields(Columns))
 
 
+@check_arguments(
+    answer_as=text,
+    allow_urls=flag,
+    shuffle=flag,
+    benchmark=text,
+    prompt=instance(PromptFormat),
+    on_bad=text,
+)
 def questions_from_table(
     rows: Rows,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -65,11 +66,29 @@ def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__:
         say(f"note: {message}")
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Refuse words that are blank: as a path one would be the working folder, as a name nothing.
+
+    Raises:
+        InputError: Names the flag, or the word before.
+
+    Example:
+        >>> check_words(["find", "--run", "runs/first"])
+    """
+    for before, word in zip(["culture-lens", *words], words, strict=False):
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--") and equals and not value.strip():
+            raise InputError(f"{flag} is blank: give it a value, or leave it out.")
+        if not word.strip():
+            raise InputError(f"what follows {before} is blank: give a value, or leave it out.")
+
+
 def main() -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
     warnings.showwarning = show_warning
     interrupted = 130
     try:
+        check_words(sys.argv[1:])
         # Without its own error pages typer hands an exit code back, 130 for an interrupt.
         code = app(standalone_mode=False) or 0
     except InputError as error:

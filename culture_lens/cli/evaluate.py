@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import open_remembered
+from culture_lens.cli.loading import check_names, open_remembered
 from culture_lens.cli.neurons import left_to_ask
 from culture_lens.cli.options import (
     DEFAULT_RUN,
@@ -52,6 +52,7 @@ def evaluate(
 
     if (neurons is None) != (ablate is None):
         raise InputError("--neurons and --ablate go together: a neuron set, and whose neurons.")
+    check_names(value, scoring)
     folder = Run.open(run)
     opened, questions, lens = open_remembered(folder, loading, asking)
     chosen = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from culture_lens.checks import each
 from culture_lens.cli.flags import given
 from culture_lens.cli.options import AskingFlags, LoadingFlags
 from culture_lens.errors import InputError
@@ -108,13 +109,13 @@ def named_values(texts: list[str], flag: str = "--option", example: str = "z=1")
         {'z': 1.5, 'countryrc_share': 0}
     """
     values: dict[str, Any] = {}
-    for text in texts:
+    for text in each(str, "texts such as z=1")(flag, texts):
         name, equals, value = text.partition("=")
-        if not equals:
+        if not equals or not name.strip():
             raise InputError(f"{flag} {text!r}: write it as name=value, such as {example}.")
         try:
             values[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON: a text
             values[name.strip()] = value
     return values
 
@@ -145,7 +146,7 @@ def check_names(value: str | None = None, scoring: str | None = None) -> None:
         InputError: Names the known ones.
     """
     from culture_lens.evaluation.scoring import get_scoring
-    from culture_lens.interventions.hooks import NAMED_VALUES
+    from culture_lens.neurons.edits import NAMED_VALUES
 
     if scoring is not None:
         get_scoring(scoring)

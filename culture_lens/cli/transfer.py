@@ -21,6 +21,7 @@ from culture_lens.cli.options import (
     Sites,
     SubsetFlags,
 )
+from culture_lens.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def transfer(
         name: open_questions({"benchmark": name, **both, **own})
         for name, own in parse_benchmarks(benchmark).items()
     }
+    if len(asked) < 2:
+        raise InputError("--benchmark: transfer needs at least two, such as text and images.")
     opened = given(loading)
     lens = open_model(opened)
     folder = Run.open(run)

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
-from culture_lens.errors import InputError, warn
+from culture_lens.checks import check_arguments, optional, text
+from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
 from culture_lens.interventions.hooks import (
     Value,
     ablated_how,
     ablation_hooks,
+    ablation_value,
     condition,
     described,
 )
-from culture_lens.models.checks import under
+from culture_lens.models.checks import MODEL, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
-from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
@@ -31,7 +33,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.questions.question import Question, check_questions
+from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
 from culture_lens.statistics.estimates import SHARES, Estimate, mean_estimate
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.records import ResultRecord
@@ -63,8 +65,15 @@ class Evaluation(ResultRecord):
         correct, groups = self.frame["correct"].tolist(), self.frame["group"].tolist()
         return mean_estimate(correct, groups, bounds=SHARES)
 
+    @check_arguments(column=text)
     def by(self, column: str = "culture") -> dict[str, Estimate]:
-        """Accuracy per culture or per category, each with its interval."""
+        """Accuracy per culture or per category, each with its interval.
+
+        Raises:
+            InputError: No such column.
+        """
+        if column not in self.frame:
+            raise unknown("column", column, map(str, self.frame.columns))
         return {
             str(name): mean_estimate(
                 part["correct"].tolist(), part["group"].tolist(), bounds=SHARES, name=str(name)
@@ -260,6 +269,13 @@ def answer_masks(
     return [frame.loc[ids].reset_index(drop=True) for frame in whole]
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS_OR_NAME,
+    neurons=optional(NEURONS),
+    scoring=optional(text),
+    value=ablation_value,
+)
 def evaluate(
     model: LensModel,
     questions: Sequence[Question] | str,

@@ -9,6 +9,7 @@ import torch
 from typing_extensions import Unpack
 
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.checks import SEED, check_arguments, each, instance, mapping, optional, whole
 from culture_lens.errors import InputError, warn
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.belonging import NEURON_SET
@@ -20,14 +21,15 @@ from culture_lens.experiments.fidelity_units import (
     list_units,
     overall_scores,
 )
-from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.neurons import Neurons
-from culture_lens.neurons.scores import NeuronScores
+from culture_lens.neurons.neurons import NEURONS, Neurons
+from culture_lens.neurons.scores import NeuronScores, check_share
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 
 
@@ -36,6 +38,10 @@ def comparable(matrix: AblationMatrix) -> bool:
     return matrix.metadata.get("scoring") == "letter" and matrix.metadata.get("value") == "zero"
 
 
+@check_arguments(
+    predicted=instance(PredictedMatrix, remedy="what predicted_ablation_matrix gives"),
+    matrix=MATRIX,
+)
 def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidelity:
     """Compare every predicted cell of a matrix with the measured one.
 
@@ -87,6 +93,15 @@ def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidel
     return Fidelity(frame.drop(columns="mask"), {**predicted.metadata})
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    scores=instance(NeuronScores, CulnigScores, remedy="what attribute or culnig_scores gives"),
+    neurons=whole(0),
+    shares=each(lambda _, value: check_share(value)),
+    sets=optional(mapping(NEURONS)),
+    seed=SEED,
+)
 def fidelity(
     model: LensModel,
     questions: Sequence[Question],

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 from typing_extensions import Unpack
 
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.checks import check_arguments, flag, optional, text
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.masks import RandomMasks, found_and_random, joined, labelled
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.interventions.hooks import Value
+from culture_lens.interventions.hooks import Value, ablation_value
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 from culture_lens.storage.runs import versions
 
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
     from culture_lens.experiments.conditions import RandomMatch
 
 
+@check_arguments(
+    model=MODEL,
+    found=FOUND_SET,
+    questions=QUESTIONS,
+    scoring=optional(text),
+    value=ablation_value,
+    seen=flag,
+)
 def ablation_matrix(
     model: LensModel,
     found: NeuronSet,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from culture_lens.checks import SEED, check_arguments, instance, real, text
 from culture_lens.errors import InputError, warn
 from culture_lens.experiments.cell_tests import ALPHA
 from culture_lens.experiments.related_cultures import Relations
@@ -26,6 +28,9 @@ ROUNDING = 12
 """Decimals to which changes of accuracy are compared: further ones are rounding error."""
 
 
+@check_arguments(
+    relations=instance(Relations, remedy="what related_cultures gives"), alternative=text, seed=SEED
+)
 def agreement_with_table(
     relations: Relations, table: Any, *, alternative: Alternative = "two-sided", seed: int = 0
 ) -> PermutationResult:
@@ -103,6 +108,9 @@ def say_if_alike(null: Float[np.ndarray, " order"], exact: bool, alternative: Al
         )
 
 
+TABLE = instance(Mapping, "Series", remedy="a mapping, a Series or a square DataFrame")
+
+
 def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:
     """Read a user's table as distances of the cultures that it has.
 
@@ -117,7 +125,7 @@ def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:
 
     if isinstance(table, pd.DataFrame):
         table = {(a, b): table.loc[a, b] for a in table.index for b in table.columns if a != b}
-    entries = dict(table)
+    entries = dict(TABLE("table", table))
     pairs = {key: value for key, value in entries.items() if isinstance(key, tuple)}
     if pairs and len(pairs) < len(entries):
         raise InputError("the table mixes pairs and single cultures: give one kind of entry.")
@@ -130,7 +138,9 @@ def as_distances(table: Any, cultures: tuple[str, ...]) -> pd.DataFrame:
     result = pd.DataFrame(0.0, index=held, columns=held)
     for position, one in enumerate(held):
         for other in held[position + 1 :]:
-            values = {float(pairs[p]) for p in ((one, other), (other, one)) if p in pairs}
+            values = {
+                real(f"table[{p!r}]", pairs[p]) for p in ((one, other), (other, one)) if p in pairs
+            }
             if len(values) != 1 or not min(values) >= 0:
                 what = "is lacking" if not values else f"is {sorted(values)}"
                 raise InputError(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from culture_lens.checks import SEED, check_arguments, optional, real, text
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.experiments.conditions import FOUND, RANDOM
-from culture_lens.experiments.matrix import MEAN, AblationMatrix
+from culture_lens.experiments.matrix import MATRIX, MEAN, AblationMatrix
 from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.experiments.paired_answers import UNMASKED, PairedAnswers, cells_of
 from culture_lens.statistics.bootstrap import interval
@@ -42,6 +43,7 @@ ALPHA = 0.05
 """The level at which a test is significant."""
 
 
+@check_arguments(matrix=MATRIX, condition=text, correction=text, level=real)
 def cell_tests(
     matrix: AblationMatrix,
     *,
@@ -85,6 +87,7 @@ def cell_tests(
     import pandas as pd
     from scipy.stats import binomtest
 
+    check_level(level)
     check_condition(matrix, condition)
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS)
@@ -121,6 +124,19 @@ def cell_tests(
     return table
 
 
+def check_level(level: float) -> None:
+    """Refuse a level outside (0, 1).
+
+    Raises:
+        InputError: It is.
+
+    Example:
+        >>> check_level(0.05)
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level={level} is outside (0, 1): 0.05 stands for 5%.")
+
+
 def check_condition(matrix: AblationMatrix, condition: str) -> None:
     """Refuse a condition that is unknown or not in the matrix.
 
@@ -146,6 +162,7 @@ def say_if_few(groups: Mapping[str, int], masks: int, level: float) -> None:
         )
 
 
+@check_arguments(matrix=MATRIX, alternative=text, seed=SEED)
 def diagonal_test(
     matrix: AblationMatrix, *, alternative: Alternative = "two-sided", seed: int = 0
 ) -> PermutationResult:
@@ -213,6 +230,7 @@ def diagonal_contrast(
     return result
 
 
+@check_arguments(matrix=MATRIX, mask=optional(text), correction=text, level=real)
 def against_random(
     matrix: AblationMatrix,
     *,
@@ -252,6 +270,7 @@ def against_random(
     """
     import pandas as pd
 
+    check_level(level)
     check_condition(matrix, RANDOM)
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS)
@@ -266,7 +285,7 @@ def against_random(
     random = matrix.means("change", RANDOM).at(*places)
     sets = [matrix.means("change", RANDOM, seed=seed).at(*places) for seed in matrix.seeds]
     rows = [
-        row_against(*(one.at(place) for one in (found, random)), [one.at(place) for one in sets])
+        row_against(found.at(place), random.at(place), [one.at(place) for one in sets])
         for place in range(len(cells))
     ]
     mean = row_against(

@@ -10,16 +10,30 @@ from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
 from culture_lens.benchmarks import in_every_wording, load_benchmark
+from culture_lens.checks import (
+    any_names,
+    check_arguments,
+    each,
+    either,
+    file_path,
+    flag,
+    instance,
+    mapping,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.evaluation.short_answers import ShortQuestion, evaluate_short_answers
 from culture_lens.evaluation.values import evaluate_values
 from culture_lens.experiments.masks import AblationMask, RandomMasks, found_and_random, labelled
 from culture_lens.experiments.suite import SUITE_COLUMNS, Suite
-from culture_lens.interventions.hooks import Value
+from culture_lens.interventions.hooks import Value, ablation_value
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import at_most
@@ -36,6 +50,15 @@ if TYPE_CHECKING:
 SuiteQuestions = Sequence[Question] | Sequence[ShortQuestion]
 
 
+def suite_source(name: str, value: Any) -> Any:
+    """Check for a local copy, or for questions of any kind, of which there are some."""
+    asked = each(instance(Question, ShortQuestion, remedy="a question"), "a path, or questions")
+    held = file_path(name, value) if isinstance(value, (str, Path)) else asked(name, value)
+    if not held:
+        raise InputError(f"{name} is empty: give its questions, or leave it out.")
+    return held
+
+
 class SuiteOptions(RunningOptions, total=False):
     """The fields of ``RandomMasks`` and ``Running`` as keyword arguments."""
 
@@ -44,6 +67,18 @@ class SuiteOptions(RunningOptions, total=False):
     random_summary: ActivationSummary | None
 
 
+@check_arguments(
+    model=MODEL,
+    neurons=either(FOUND_SET, mapping(NEURONS), remedy="a NeuronSet, or {name: neurons}"),
+    benchmarks=either(
+        any_names, mapping(suite_source), remedy="names, or {name: path or questions}"
+    ),
+    every_wording=flag,
+    limit=optional(whole(1)),
+    scoring=optional(text),
+    value=ablation_value,
+    seen=flag,
+)
 def evaluate_suite(
     model: LensModel,
     neurons: Mapping[str, Neurons] | NeuronSet,

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.activations.summary import ActivationSummary
+from culture_lens.activations.summary import SUMMARY, ActivationSummary
+from culture_lens.checks import check_fields, optional, text, whole
+from culture_lens.errors import unknown
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
-from culture_lens.selectors.random import matched_random
+from culture_lens.selectors.random import RANDOM_MATCHES, matched_random
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +71,14 @@ class RandomMasks:
     random_seeds: int
     random_match: RandomMatch = "layer"
     random_summary: ActivationSummary | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without neurons."""
+        check_fields(
+            self, random_seeds=whole(0), random_match=text, random_summary=optional(SUMMARY)
+        )
+        if self.random_match not in RANDOM_MATCHES:
+            raise unknown("way to match random neurons", self.random_match, RANDOM_MATCHES)
 
     def draws(self, model: LensModel, found: NeuronSet) -> Iterator[NeuronSet]:
         """Draw random neurons for every culture, one set for each seed.

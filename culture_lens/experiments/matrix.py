@@ -18,6 +18,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from culture_lens.checks import check_arguments, instance, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.cell_tables import ANSWER_COLUMNS, CellTables, Draws
 from culture_lens.experiments.conditions import FOUND, METRICS, RANDOM, UNMODIFIED
@@ -103,6 +104,7 @@ class AblationMatrix(ResultRecord):
         """The cultures that have too few question groups for intervals, and how many."""
         return self._tables.too_few_groups
 
+    @check_arguments(what=text, condition=text)
     def means(
         self, what: MatrixTable, condition: Condition = FOUND, *, seed: int | None = None
     ) -> Means:
@@ -131,6 +133,7 @@ class AblationMatrix(ResultRecord):
         """
         return self._tables.draws(what, condition)
 
+    @check_arguments(mask=text, culture=text)
     def cell(
         self,
         mask: str,
@@ -143,6 +146,8 @@ class AblationMatrix(ResultRecord):
         Example:
             ``matrix.cell("Japan", "Japan")``
         """
+        if culture not in self.cultures:
+            raise unknown("culture", culture, self.cultures)
         place = 0 if condition == UNMODIFIED else self.masks.index(mask)
         return self.means(what, condition).at(place, self.cultures.index(culture)).estimate()
 
@@ -274,9 +279,13 @@ class AblationMatrix(ResultRecord):
         return spread.estimate(value)
 
     def _row(self, mask: str) -> int:
-        if mask not in self.masks:
+        if text("mask", mask) not in self.masks:
             raise unknown("mask", mask, self.masks)
         return self.masks.index(mask)
+
+
+MATRIX = instance(AblationMatrix, remedy="the AblationMatrix that ablation_matrix gives")
+"""The check of an argument that takes a matrix."""
 
 
 def check_metric(metric: str) -> None:
@@ -285,5 +294,5 @@ def check_metric(metric: str) -> None:
     Raises:
         InputError: Names the metric and the known ones.
     """
-    if metric not in METRICS:
+    if text("metric", metric) not in METRICS:
         raise unknown("metric", metric, METRICS)

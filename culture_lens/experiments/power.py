@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from culture_lens.checks import check_arguments, instance, optional, real, text
 from culture_lens.errors import InputError, warn
 from culture_lens.experiments.cell_tests import ALPHA
 from culture_lens.experiments.conditions import FOUND
@@ -33,6 +34,7 @@ POWER = 0.8
 """The chance of finding an effect that studies are planned for."""
 
 
+@check_arguments(mask=optional(text), power=real, alpha=real)
 def minimum_detectable_effect(
     answers: AblationMatrix | pd.DataFrame,
     *,
@@ -158,6 +160,9 @@ def plain_answers(
     frame: pd.DataFrame,
 ) -> tuple[Float[np.ndarray, "group culture"], Int[np.ndarray, "group culture"], list[str]]:
     """Give sums of right answers and numbers of items, groups x cultures, and the cultures."""
+    import pandas as pd
+
+    instance(pd.DataFrame, remedy="a matrix, or evaluate(...).frame")("answers", frame)
     lacking = [name for name in ("culture", "group", "correct") if name not in frame]
     if lacking or not len(frame):
         problem = f"lacks {', '.join(lacking)}" if lacking else "is empty"

@@ -21,20 +21,23 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
+from culture_lens.checks import check_arguments, flag
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import asked_of, prepare
 from culture_lens.experiments.belonging import NEURON_SET
-from culture_lens.interventions.hooks import check_inside, described
+from culture_lens.interventions.hooks import described
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.edits import check_inside
 from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.records import ResultRecord
@@ -174,6 +177,12 @@ def effects_place(
     return piece_of(model, run, "effects", ".parquet", asked_of(prompts), chosen)
 
 
+@check_arguments(
+    model=MODEL,
+    found=FOUND_SET,
+    questions=QUESTIONS,
+    seen=flag,
+)
 def predicted_ablation_matrix(
     model: LensModel,
     found: NeuronSet,

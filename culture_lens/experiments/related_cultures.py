@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from culture_lens.checks import check_arguments, flag, text
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.experiments.conditions import FOUND
-from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.experiments.means import Means
 from culture_lens.statistics.bootstrap import correlation
 from culture_lens.statistics.estimates import Estimate
@@ -165,6 +166,7 @@ class Relations:
         return float(correlation(pairs[None], hierarchy.cophenet(self.linkage)[None])[0])
 
 
+@check_arguments(matrix=MATRIX, condition=text, adjusted=flag)
 def related_cultures(
     matrix: AblationMatrix, *, condition: Condition = FOUND, adjusted: bool = True
 ) -> Relations:

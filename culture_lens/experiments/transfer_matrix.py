@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from culture_lens.checks import (
+    OPTIONS,
+    check_arguments,
+    mapping,
+    optional,
+    real,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.transfer import TransferMatrix
 from culture_lens.find import find_culture_neurons
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet, jaccard
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions
-from culture_lens.questions.question import Question
+from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.questions.splits import split_questions
 from culture_lens.questions.unseen import joined, looked_at
 from culture_lens.storage.runs import Run, versions
@@ -115,6 +125,16 @@ def overlaps(found: Mapping[str, NeuronSet]) -> list[dict[str, Any]]:
     return rows
 
 
+@check_arguments(
+    model=MODEL,
+    benchmarks=mapping(QUESTIONS, "{name: questions}"),
+    method=text,
+    identify_share=real,
+    labels=optional(mapping(text)),
+    find_options=optional(OPTIONS),
+    random_seeds=whole(0),
+    scoring=optional(text),
+)
 def transfer_matrix(
     model: LensModel,
     benchmarks: Mapping[str, Sequence[Question]],

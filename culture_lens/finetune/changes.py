@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from culture_lens.checks import check_arguments, either, instance, mapping
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation
 from culture_lens.statistics.estimates import (
@@ -111,6 +112,15 @@ class Forgetting(ResultRecord):
         return pd.DataFrame(rows)
 
 
+EVALUATIONS = either(
+    instance(Evaluation), mapping(Evaluation), remedy="an Evaluation, or {name: Evaluation}"
+)
+
+
+@check_arguments(
+    before=EVALUATIONS,
+    after=EVALUATIONS,
+)
 def forgetting(
     before: Evaluation | Mapping[str, Evaluation], after: Evaluation | Mapping[str, Evaluation]
 ) -> Forgetting:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
+from culture_lens import checks
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import Evaluation, evaluate
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
@@ -28,15 +29,16 @@ from culture_lens.finetune.modules import (
     check_unit,
 )
 from culture_lens.finetune.ranking import rank_modules
-from culture_lens.finetune.settings import TrainingOptions
+from culture_lens.finetune.settings import Training, TrainingOptions
 from culture_lens.finetune.strategies import DEFAULT_STRATEGIES, STRATEGIES, Known
 from culture_lens.finetune.study import ForgettingStudy
 from culture_lens.finetune.training import finetune
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
-from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.running import Running, TooLong, read_options
-from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.prompts.running import FOLDER, Running, TooLong, read_options
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.runs import Run, versions
@@ -98,6 +100,19 @@ class StudyPlan:
 
     def __post_init__(self) -> None:
         """Refuse unknown strategies and empty studies."""
+        checks.check_fields(
+            self,
+            strategies=checks.any_names,
+            seeds=checks.each(checks.SEED),
+            parameter_share=checks.real,
+            lora_rank=checks.whole(1),
+            each=checks.mapping(Mapping, "{strategy: options}"),
+            evaluation_batch_size=checks.whole(1),
+            progress=checks.flag,
+            run=FOLDER,
+        )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"seeds={self.seeds} holds a seed twice: give each once.")
         for name in (*self.strategies, *self.each):
             if name not in STRATEGIES:
                 raise unknown("strategy", name, STRATEGIES)
@@ -111,6 +126,15 @@ class StudyPlan:
         return Running(self.evaluation_batch_size, self.too_long, progress=False)
 
 
+@checks.check_arguments(
+    model=MODEL,
+    found=FOUND_SET,
+    task=QUESTIONS,
+    culture=QUESTIONS,
+    task_test=QUESTIONS,
+    ranking=checks.optional(checks.instance(ModuleRanking)),
+    scoring=checks.optional(checks.text),
+)
 def compare_strategies(
     model: LensModel,
     found: NeuronSet,
@@ -151,6 +175,11 @@ def compare_strategies(
     import pandas as pd
 
     plan, training = read_plan(options)
+    for name, asked in (("task", task), ("task_test", task_test), ("culture", culture)):
+        if not asked:
+            raise InputError(f"{name} is empty: give its questions.")
+    for name in plan.strategies:
+        read_options({**training, **plan.each.get(name, {})}, Training)
     both = {q.id for q in task} & {q.id for q in task_test}
     if both:
         raise InputError(f"{len(both)} questions are in task and in task_test: give others.")

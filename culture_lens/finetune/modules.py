@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from culture_lens.checks import SEED, check_arguments, instance, real, text
 from culture_lens.errors import InputError
-from culture_lens.finetune.projections import Projection
+from culture_lens.finetune.projections import (
+    Projection,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,6 +145,12 @@ def as_table(modules: Sequence[RankedModule], unit: str, total: int) -> pd.DataF
     return pd.DataFrame(rows, columns=columns)
 
 
+@check_arguments(
+    ranking=instance(ModuleRanking, remedy="what rank_modules gives"),
+    which=text,
+    parameter_share=real,
+    seed=SEED,
+)
 def choose_modules(
     ranking: ModuleRanking,
     which: str = "top",

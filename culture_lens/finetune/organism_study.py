@@ -14,11 +14,12 @@ from typing_extensions import Unpack
 
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import make_world
+from culture_lens.checks import SEED, check_arguments, each, file_path, optional, whole
 from culture_lens.errors import InputError
 from culture_lens.finetune.comparison import StudyOptions, compare_strategies
 from culture_lens.finetune.study import ForgettingStudy, joined
 from culture_lens.models.load import load_model
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.organism.model import ORGANISM_BATCH
 from culture_lens.organism.scores_against_truth import planted
 from culture_lens.organism.truth import load_truth
@@ -54,6 +55,13 @@ def new_facts(world: int, *, pictures: int, split: str = "identify") -> list[Que
     )
 
 
+@check_arguments(
+    model=file_path,
+    found=optional(FOUND_SET),
+    train_pictures=whole(1),
+    test_pictures=whole(1),
+    culture_pictures=whole(1),
+)
 def organism_study(
     model: str | Path = "organism",
     *,
@@ -83,7 +91,7 @@ def organism_study(
     """
     truth = load_truth(None if str(model) == "organism" else model)
     wanted: StudyOptions = {**ORGANISM_OPTIONS, **options}
-    if truth.seed in wanted["seeds"]:
+    if truth.seed in each(SEED)("seeds", wanted["seeds"]):
         raise InputError(f"the organism knows the facts of seed {truth.seed}: give other seeds.")
     lens = load_model(model)
     culture = organism_questions(

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from culture_lens.checks import any_names, check_arguments, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.finetune.modules import ModuleRanking, RankedModule, check_unit
 from culture_lens.finetune.projections import (
@@ -38,10 +39,11 @@ from culture_lens.finetune.projections import (
     projections_of,
 )
 from culture_lens.finetune.unwrap import skeleton
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import n_parameters
 from culture_lens.models.sites import part_of
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
 
 MODULE_PARTS = {"all": MLP + ATTENTION, "mlp": MLP, "attention": ATTENTION}
@@ -50,6 +52,15 @@ Place = tuple[str, int]
 """The name of a module and its layer."""
 
 
+@check_arguments(
+    found=FOUND_SET,
+    model=MODEL,
+    culture=optional(text),
+    by=text,
+    unit=text,
+    part=text,
+    projections=any_names,
+)
 def rank_modules(
     found: NeuronSet,
     model: LensModel,

@@ -10,6 +10,16 @@ from typing import Any, TypedDict
 
 import torch
 
+from culture_lens.checks import (
+    SEED,
+    check_fields,
+    file_path,
+    finite,
+    flag,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.finetune.examples import Example
 from culture_lens.models.lens_model import LensModel
@@ -77,6 +87,10 @@ class Training:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
+        counts = ("batch_size", "accumulate")
+        check_fields(self, **dict.fromkeys((*ABOVE_ZERO, "keep_weight"), finite))
+        check_fields(self, **dict.fromkeys(counts, whole()), seed=SEED, mixed_precision=flag)
+        check_fields(self, max_steps=optional(whole()), lora_rank=optional(whole()))
         for name in ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)}: give a number above 0.")
@@ -125,6 +139,13 @@ class Saving:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be saved or logged."""
+        check_fields(
+            self,
+            folder=optional(file_path),
+            save_every=optional(whole()),
+            report_to=text,
+            progress=flag,
+        )
         if self.save_every is not None and (self.folder is None or self.save_every < 1):
             raise InputError("save_every= is a number of steps from 1 on, and needs folder=.")
         check_report_to(self.report_to, self.folder)

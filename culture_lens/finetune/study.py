@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.finetune.changes import (
     CHANGE_METRICS,
@@ -59,12 +60,18 @@ class ForgettingStudy(ResultRecord):
             )
         return Forgetting(frame.reset_index(drop=True), self.metadata)
 
+    @check_arguments(strategy=text, asked=text, metric=text)
     def per_seed(
         self, strategy: str, asked: str = CULTURE_SET, metric: str = "change"
     ) -> dict[int, float]:
         """Give the mean of a metric over items, seed by seed."""
         if strategy not in self.strategies:
             raise unknown("strategy", strategy, self.strategies)
+        if metric not in CHANGE_METRICS:
+            raise unknown("metric", metric, CHANGE_METRICS)
+        sets = tuple(dict.fromkeys(self.frame["asked"]))
+        if asked not in sets:
+            raise unknown("set of questions", asked, sets)
         column, base = CHANGE_METRICS[metric]
         frame = self.frame[(self.frame["strategy"] == strategy) & (self.frame["asked"] == asked)]
         values = frame[column].astype(float)

@@ -11,16 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from culture_lens.checks import check_arguments, real
 from culture_lens.errors import InputError
-from culture_lens.models.checks import state_of, under
+from culture_lens.models.checks import MODEL, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import RAW_SITES, part_of
 from culture_lens.neurons.edits import (
     Value,
     ablation_hooks,
+    ablation_value,
     edit_hook,
     edit_hooks,
     replaced,
+    rows_of,
     scaled,
     steering_hooks,
 )
@@ -60,6 +63,7 @@ def ablated_how(value: Value) -> str:
     return f"ablated (value={given})"
 
 
+@check_arguments(model=MODEL, neurons=rows_of)
 @contextmanager
 def ablated(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> Iterator[LensModel]:
     """Ablate neurons for the time of the block, whatever runs in it.
@@ -78,6 +82,7 @@ def ablated(model: LensModel, neurons: NeuronsPerRow, value: Value = "zero") -> 
         yield model
 
 
+@check_arguments(model=MODEL, neurons=rows_of, alpha=real)
 @contextmanager
 def steered(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> Iterator[LensModel]:
     """Scale neurons by 1 + alpha for the time of the block.
@@ -90,6 +95,7 @@ def steered(model: LensModel, neurons: NeuronsPerRow, alpha: float = 0.5) -> Ite
         yield model
 
 
+@check_arguments(model=MODEL, neurons=rows_of)
 @contextmanager
 def suppress(model: LensModel, neurons: NeuronsPerRow) -> Iterator[LensModel]:
     """Set raw projection outputs to 0 for the time of the block: n -> 0 (CULNIG).
@@ -105,6 +111,7 @@ def suppress(model: LensModel, neurons: NeuronsPerRow) -> Iterator[LensModel]:
         yield model
 
 
+@check_arguments(model=MODEL, neurons=rows_of, factor=real)
 @contextmanager
 def enhance(model: LensModel, neurons: NeuronsPerRow, factor: float = 2.0) -> Iterator[LensModel]:
     """Multiply raw projection outputs for the time of the block: n -> 2n (CULNIG).
@@ -142,6 +149,7 @@ __all__ = [
     "ablated",
     "ablated_how",
     "ablation_hooks",
+    "ablation_value",
     "condition",
     "described",
     "edit_hook",

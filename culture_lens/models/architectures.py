@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from culture_lens.checks import check_arguments, text
 from culture_lens.errors import unknown
 from culture_lens.questions.question import PromptFormat
 
@@ -209,6 +210,7 @@ PRESETS = (
 )
 
 
+@check_arguments(model=text)
 def preset(model: str) -> Preset:
     """How one of the two papers' models is asked and loaded.
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.checks import instance
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.prompt import Batch, Prompt
@@ -51,6 +53,10 @@ def state_of(model: LensModel) -> str:
 PARTS_OF_MODELS = ("culture_lens", "transformer_lens", "transformers", "accelerate", "torch")
 """Packages whose own hooks belong to a model; those of TransformerLens that change activations are
 attached to hook points, which are looked at by themselves."""
+
+MODEL = instance(LensModel, remedy="a model that load_model gives")
+"""The check of an argument that takes a model."""
+MODEL_OR_NAME = instance(LensModel, str, Path, remedy="a model, or a name for load_model")
 
 
 def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:

@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from culture_lens.checks import whole
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel, Place
 from culture_lens.models.sites import (
@@ -79,7 +80,9 @@ class EncoderDecoder(LensModel):
 
     def hook_name(self, site: str, layer: int) -> str:
         """Name the hook point of a site at a layer of this model."""
-        return hook_name(site, layer, gated=self.gated, encoder_decoder=True)
+        name = hook_name(site, layer, gated=self.gated, encoder_decoder=True)
+        whole(0, self.layers(site) - 1)("layer", layer)
+        return name
 
     def layers(self, site: str) -> int:
         """Count the layers that have a site; attention between the stacks is in the decoder's."""

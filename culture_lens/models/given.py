@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from culture_lens.checks import file_path, said
 from culture_lens.errors import InputError
 
 OF_WEIGHTS = ("dtype", "device", "device_map", "trust_remote_code")
@@ -35,9 +36,25 @@ def name_of(model: Any, hf_model: Any) -> tuple[str, Any]:
             f"a model is given by name, by folder, as a transformers model or as a "
             f"TransformerBridge, not as {type(model).__name__}."
         )
+    model = file_path("name_or_path", model)
     if hf_model is not None:
+        check_hf_model(hf_model)
         check_unwrapped(str(model), hf_model)
     return str(model), hf_model
+
+
+def check_hf_model(hf_model: Any) -> None:
+    """Refuse as ``hf_model`` what is no model of transformers.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if hf_model is not None and not (
+        isinstance(hf_model, torch.nn.Module) and hasattr(hf_model, "config")
+    ):
+        raise InputError(
+            f"hf_model={said(hf_model)}: give a loaded Hugging Face model, or leave it out."
+        )
 
 
 def check_unwrapped(name: str, hf_model: Any) -> None:

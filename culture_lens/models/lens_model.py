@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from culture_lens.checks import whole
 from culture_lens.errors import InputError
 from culture_lens.models.fingerprint import Fingerprint
 from culture_lens.models.loading import Attention
@@ -146,7 +147,9 @@ class LensModel(TransformerLensMethods):
         Example:
             ``model.hook_name("act", 3)``
         """
-        return hook_name(site, layer, gated=self.gated)
+        name = hook_name(site, layer, gated=self.gated)
+        whole(0, self.layers(site) - 1)("layer", layer)
+        return name
 
     def layers(self, site: str) -> int:
         """Count the layers that have a site."""

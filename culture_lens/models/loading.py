@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from typing_extensions import TypedDict
 
+from culture_lens.checks import check_fields, flag, optional, said, text, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.picture_features import IMAGE_MEMORY
 
@@ -62,11 +63,19 @@ class Loading:
 
     def __post_init__(self) -> None:
         """Check the options, so that a mistake fails before anything is loaded."""
+        check_fields(
+            self,
+            attention=text,
+            image_memory=whole(),
+            trust_remote_code=flag,
+            revision=optional(text),
+        )
         if self.attention not in ("native", "eager"):
             raise InputError(f"attention={self.attention!r}: use 'native' or 'eager'.")
         if self.image_memory < 0:
             raise InputError(f"image_memory={self.image_memory}: bytes, 0 or more.")
         resolve_dtype(self.dtype)
+        check_device(self.device)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Loading:
@@ -109,7 +118,30 @@ def resolve_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """
     if dtype is None or isinstance(dtype, torch.dtype):
         return dtype
-    found = getattr(torch, dtype, None)
-    if not isinstance(found, torch.dtype):
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else None
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise InputError(f"unknown dtype {dtype!r}: use float32, bfloat16, float16 or float64.")
     return found
+
+
+def check_device(device: torch.device | str | None) -> None:
+    """Refuse a device that torch does not know or that this machine lacks.
+
+    Raises:
+        InputError: Names the devices that are there.
+
+    Example:
+        >>> check_device("cpu")
+    """
+    if device is None:
+        return
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        found = None
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.mps.is_available())}
+    if found is None or (found.index or 0) >= there.get(found.type, 1):
+        held = [f"{kind}:{at}" for kind in ("cuda", "mps") for at in range(there[kind])]
+        raise InputError(
+            f"device={said(device)} is not on this machine: use one of {', '.join(['cpu', *held])}."
+        )

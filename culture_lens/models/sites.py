@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from culture_lens.checks import names as checked_names
+from culture_lens.checks import text, whole
 from culture_lens.errors import unknown
 
 GATED_HOOKS = {
@@ -83,7 +85,8 @@ def hook_name(site: str, layer: int, *, gated: bool = True, encoder_decoder: boo
         'blocks.3.mlp.gate.hook_out'
     """
     hooks = hooks_of(gated, encoder_decoder)
-    if site not in hooks:
+    layer = whole(0)("layer", layer)
+    if text("site", site) not in hooks:
         raise unknown("site", site, hooks, remedy_for(site, gated, encoder_decoder))
     return hooks[site].format(layer=layer)
 
@@ -137,7 +140,7 @@ def check_sites(sites: str | Iterable[str], known: Iterable[str] = SITES) -> tup
         >>> check_sites("act")
         ('act',)
     """
-    names = (sites,) if isinstance(sites, str) else tuple(dict.fromkeys(sites))
+    names = tuple(dict.fromkeys(checked_names("sites", sites)))
     table = tuple(known)
     for name in names:
         if name not in table:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from culture_lens.checks import check_arguments
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.questions.culture_names import match_cultures
-
-if TYPE_CHECKING:
-    from culture_lens.neurons.neuron_set import NeuronSet
-    from culture_lens.questions.question import Question
+from culture_lens.questions.question import QUESTIONS, Question
 
 
+@check_arguments(found=FOUND_SET, questions=QUESTIONS)
 def align_cultures(found: NeuronSet, questions: Sequence[Question]) -> NeuronSet:
     """Rename the cultures of a neuron set to the names that another benchmark's questions use.
 

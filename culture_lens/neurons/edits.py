@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from culture_lens.checks import check_arguments, each, mapping, real
 from culture_lens.errors import InputError
 from culture_lens.models.hookable import Hookable, as_hookable
 from culture_lens.models.rows import of_rows
@@ -44,6 +45,28 @@ class Places(Protocol):
     @property
     def means(self) -> Mapping[str, Tensor]:
         """Per site, the mean activation of each neuron; empty where not recorded."""
+
+
+def rows_of(name: str, value: Any) -> Any:
+    """Check for one set of neurons, or one for each row of a batch."""
+    if isinstance(value, Places):
+        return value
+    rows = each(Places, 'neurons of one culture, such as found["Japan"]')(name, value)
+    if not rows:
+        raise InputError(f"{name} is empty: give one set of neurons, or one for each row.")
+    return rows
+
+
+def ablation_value(name: str, value: Any) -> Value:
+    """Check for a name, a number, or a tensor for each site."""
+    if isinstance(value, Mapping):
+        return mapping(Tensor, "a tensor for each site")(name, value)
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number and value not in NAMED_VALUES:
+        raise InputError(
+            f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
+        )
+    return value
 
 
 def replaced(
@@ -213,6 +236,7 @@ def check_values(values: Tensor, dtype: torch.dtype, what: str) -> None:
         )
 
 
+@check_arguments(neurons=rows_of, value=ablation_value)
 def ablation_hooks(
     model: Any, neurons: Places | Sequence[Places], value: Value = "zero"
 ) -> HookList:
@@ -236,12 +260,6 @@ def ablation_hooks(
     Example:
         ``model.run_with_hooks("Tea?", fwd_hooks=ablation_hooks(model, found["Japan"]))``
     """
-    named = isinstance(value, str) and value in NAMED_VALUES
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (named or number or isinstance(value, Mapping)):
-        raise InputError(
-            f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
-        )
     target = as_hookable(model)
     if isinstance(value, str) and value == "double":
         return steering_hooks(target, neurons, alpha=1.0)
@@ -274,6 +292,7 @@ def ablation_hooks(
     return edit_hooks(target, neurons, replaced, values)
 
 
+@check_arguments(neurons=rows_of, alpha=real)
 def steering_hooks(model: Any, neurons: Places | Sequence[Places], alpha: float = 0.5) -> HookList:
     """Make the hooks that scale neurons by 1 + alpha (ConAct's paper, steering).
 
@@ -309,6 +328,7 @@ __all__ = [
     "Places",
     "Value",
     "ablation_hooks",
+    "ablation_value",
     "edit_hook",
     "edit_hooks",
     "replaced",

@@ -14,12 +14,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from culture_lens.checks import (
+    any_text,
+    check_arguments,
+    check_fields,
+    each,
+    file_path,
+    instance,
+    labels,
+    mapping,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown, warn
+from culture_lens.models.checks import MODEL
 from culture_lens.models.sites import check_sites
-from culture_lens.neurons.neurons import Neurons, Shape
+from culture_lens.neurons.neurons import Neurons, Shape, check_inside, pair
 from culture_lens.neurons.wordings import wording_stability_in_words
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.hashing import content_hash
+from culture_lens.storage.reading import content_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +61,24 @@ class NeuronSet:
     neurons: Mapping[str, Neurons]
     shapes: Mapping[str, Shape]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that every neuron lies inside its site."""
+        check_fields(
+            self,
+            neurons=mapping(Neurons, "{culture: neurons}"),
+            shapes=mapping(pair, "{site: (layers, neurons per layer)}"),
+            metadata=instance(Mapping, remedy="a mapping, such as a dict"),
+        )
+        each(any_text, "a list of question groups")("groups", self.metadata.get("groups", ()))
+        instance(Mapping, remedy="a mapping")("options", self.metadata.get("options", {}))
+        for culture, neurons in self.neurons.items():
+            for site, places in neurons.places.items():
+                if site not in self.shapes and len(places):
+                    raise InputError(
+                        f"neurons of {culture!r} are at site {site!r}, shapes lack it."
+                    )
+                check_inside(places, self.shapes.get(site, (0, 0)), site, culture)
 
     @property
     def cultures(self) -> tuple[str, ...]:
@@ -88,7 +121,7 @@ class NeuronSet:
         Raises:
             InputError: No such culture.
         """
-        if culture not in self.neurons:
+        if not isinstance(culture, str) or culture not in self.neurons:
             raise unknown("culture", culture, self.neurons)
         return self.neurons[culture]
 
@@ -100,10 +133,12 @@ class NeuronSet:
         """Count the cultures."""
         return len(self.neurons)
 
+    @check_arguments(k=whole(1))
     def top(self, k: int) -> NeuronSet:
         """Keep the k neurons of each culture with the highest scores at each site."""
         return replace(self, neurons={c: n.top(k) for c, n in self.neurons.items()})
 
+    @check_arguments(names=mapping(text))
     def renamed(self, names: Mapping[str, str]) -> NeuronSet:
         """Give cultures other names; those that are not mentioned keep theirs.
 
@@ -148,11 +183,12 @@ class NeuronSet:
 
     def only(self, culture: str) -> Neurons:
         """Give the neurons of a culture that no other culture has."""
+        own = self[culture]
         taken: set[tuple[str, int, int]] = set()
         for other in self.cultures:
             if other != culture:
                 taken |= self[other].members()
-        return self[culture].keep(lambda member: member not in taken)
+        return own.keep(lambda member: member not in taken)
 
     def overlap(self) -> pd.DataFrame:
         """Give the Jaccard overlap |A and B| / |A or B| of every pair of cultures.
@@ -168,6 +204,7 @@ class NeuronSet:
         }
         return pd.DataFrame(table).loc[list(self.cultures)]
 
+    @check_arguments(site=optional(text))
     def layer_share(self, site: str | None = None) -> pd.DataFrame:
         """Give the share of each culture's neurons in each layer, cultures x layers.
 
@@ -176,7 +213,7 @@ class NeuronSet:
         """
         import pandas as pd
 
-        sites = check_sites(self.shapes if site is None else site, self.shapes)
+        sites = check_sites(tuple(self.shapes) if site is None else site, self.shapes)
         n_layers = max(self.shapes[s][0] for s in sites)
         rows = {}
         for culture, neurons in self.neurons.items():
@@ -200,6 +237,7 @@ class NeuronSet:
         ]
         return pd.DataFrame(rows, columns=["culture", "site", "layer", "index", "score"])
 
+    @check_arguments(model=MODEL)
     def check_model(self, model: LensModel) -> None:
         """Refuse a model that these neurons were not found on; warn of other weights.
 
@@ -233,6 +271,7 @@ class NeuronSet:
                 "another dtype or revision, or a model that was trained further."
             )
 
+    @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:
         """Write places and scores as safetensors with JSON metadata and a content hash.
 
@@ -252,6 +291,7 @@ class NeuronSet:
         return save_tensors(path, "neuron set", tensors, metadata)
 
     @classmethod
+    @check_arguments(path=file_path, model=optional(MODEL))
     def load(cls, path: str | Path, model: LensModel | None = None) -> NeuronSet:
         """Read a set that ``save`` wrote, and check it against a model where one is given.
 
@@ -260,26 +300,27 @@ class NeuronSet:
                 model, or the model is another one.
         """
         tensors, header = load_tensors(path, "neuron set")
-        cultures = header["cultures"]
-        shapes = {site: (int(s[0]), int(s[1])) for site, s in header["shapes"].items()}
-        held: list[dict[str, dict[str, Tensor]]] = [
-            {"places": {}, "scores": {}, "means": {}} for _ in cultures
-        ]
-        for name, values in tensors.items():
-            position, kind, site = name.split(".", 2)
-            held[int(position)][kind][site] = values
-            if kind == "places" and len(values):
-                limit = torch.tensor(shapes[site])
-                if (values < 0).any() or (values >= limit).any():
-                    raise InputError(
-                        f"{path}: a neuron of {cultures[int(position)]} lies outside the "
-                        f"{shapes[site]} neurons of site {site!r}; the file is damaged."
-                    )
-        neurons = {c: Neurons(**h) for c, h in zip(cultures, held, strict=True)}
-        found = cls(neurons, shapes, header["metadata"])
+        with content_of(path, "a neuron set"):
+            cultures = labels("cultures", header["cultures"]) if header["cultures"] else ()
+            shapes = mapping(pair)("shapes", header["shapes"])
+            held: list[dict[str, dict[str, Tensor]]] = [
+                {"places": {}, "scores": {}, "means": {}} for _ in cultures
+            ]
+            for name, values in tensors.items():
+                position, kind, site = name.split(".", 2)
+                owner = whole(0)("position", int(position))
+                held[owner][kind][site] = values
+                if kind == "places":
+                    check_inside(values, shapes[site], site, cultures[owner])
+            neurons = {c: Neurons(**h) for c, h in zip(cultures, held, strict=True)}
+            found = cls(neurons, shapes, header["metadata"])
         if model is not None:
             found.check_model(model)
         return found
+
+
+FOUND_SET = instance(NeuronSet, remedy="the NeuronSet that a selector found")
+"""The check of an argument that takes found neurons."""
 
 
 def jaccard(a: set[Any], b: set[Any]) -> float:

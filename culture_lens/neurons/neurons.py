@@ -10,11 +10,67 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from culture_lens.checks import (
+    check_arguments,
+    check_fields,
+    each,
+    instance,
+    mapping,
+    refused,
+    whole,
+)
 from culture_lens.errors import InputError
 from culture_lens.neurons.edits import HookList, Value, ablation_hooks
 
 Shape = tuple[int, int]
 """Layers and neurons per layer at a site."""
+MOST = 2**31
+"""Layers and indices are below this, so that a place can be one number of 64 bits."""
+
+
+def pair(name: str, value: Any) -> tuple[int, int]:
+    """Check for two whole numbers, not negative: layer and index, or layers and width.
+
+    Example:
+        >>> pair("place", [0, 3])
+        (0, 3)
+    """
+    if isinstance(value, (str, Mapping)) or not hasattr(value, "__len__") or len(value) != 2:
+        raise refused(name, value, "a pair of whole numbers, such as (layer, index)")
+    first, second = (whole(0, MOST - 1)(name, one) for one in value)
+    return first, second
+
+
+def place_list(name: str, value: Any) -> Int[Tensor, "neuron 2"]:
+    """Check for a tensor of layers and indices in which no neuron occurs twice."""
+    instance(Tensor, remedy="a tensor of (layer, index); see Neurons.of")(name, value)
+    if value.ndim != 2 or value.shape[1] != 2 or value.dtype not in (torch.int64, torch.int32):
+        raise InputError(
+            f"{name} has the shape {tuple(value.shape)} and dtype {value.dtype}: give whole "
+            "numbers, neuron x 2, a layer and an index for each neuron."
+        )
+    places = value.long()
+    if len(places) and (int(places.min()) < 0 or int(places.max()) >= MOST):
+        raise InputError(f"{name} holds a negative or far too large layer or index.")
+    if len(torch.unique(places[:, 0] * MOST + places[:, 1])) < len(places):
+        raise InputError(f"{name} holds a neuron twice: give each once, or see Neurons.of.")
+    return places
+
+
+def check_values(name: str, values: Any, places: Mapping[str, Tensor]) -> None:
+    """Check that there is a number for each neuron of a site.
+
+    Raises:
+        InputError: Other sites, another number of values, or NaN.
+    """
+    for site, held in mapping(Tensor, "a tensor for each site")(name, values).items():
+        if site not in places or held.shape != places[site].shape[:1]:
+            raise InputError(
+                f"{name} of site {site!r} have the shape {tuple(held.shape)}, and there are "
+                f"{len(places.get(site, ()))} neurons at that site: give one value for each."
+            )
+        if not held.is_floating_point() or held.isnan().any():
+            raise InputError(f"{name} of site {site!r} are {held.dtype} or NaN: give numbers.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +91,12 @@ class Neurons:
     scores: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
     means: Mapping[str, Float[Tensor, " neuron"]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check places, and that scores and means belong to them."""
+        check_fields(self, places=mapping(place_list, "{site: tensor}; see Neurons.of"))
+        check_values("scores", self.scores, self.places)
+        check_values("means", self.means, self.places)
+
     @classmethod
     def of(cls, places: Mapping[str, Sequence[tuple[int, int]]]) -> Neurons:
         """Make neurons from ``{site: [(layer, index), ...]}``, repeated ones once.
@@ -43,10 +105,11 @@ class Neurons:
             >>> len(Neurons.of({"act": [(0, 1), (0, 1)]}))
             1
         """
+        checked = mapping(each(pair), "{site: [(layer, index), ...]}")("places", places)
         return cls(
             places={
                 site: torch.tensor(sorted(set(pairs)), dtype=torch.long).reshape(-1, 2)
-                for site, pairs in places.items()
+                for site, pairs in checked.items()
             }
         )
 
@@ -64,18 +127,18 @@ class Neurons:
 
     def __and__(self, other: Neurons) -> Neurons:
         """Intersection; scores are this one's."""
-        theirs = other.members()
+        theirs = members_of(other)
         return self.keep(lambda member: member in theirs)
 
     def __sub__(self, other: Neurons) -> Neurons:
         """Difference; scores are this one's."""
-        theirs = other.members()
+        theirs = members_of(other)
         return self.keep(lambda member: member not in theirs)
 
     def __or__(self, other: Neurons) -> Neurons:
         """Union, without scores, since two sets' scores need not be comparable."""
         places: dict[str, list[tuple[int, int]]] = {}
-        for site, layer, index in self.members() | other.members():
+        for site, layer, index in self.members() | members_of(other):
             places.setdefault(site, []).append((layer, index))
         return Neurons.of(dict(sorted(places.items())))
 
@@ -112,6 +175,7 @@ class Neurons:
 
         return Neurons(cut(self.places), cut(self.scores), cut(self.means))
 
+    @check_arguments(k=whole(1))
     def top(self, k: int) -> Neurons:
         """Keep the k with the highest scores at each site; ties keep layer and index order.
 
@@ -126,6 +190,7 @@ class Neurons:
         }
         return self._select(order)
 
+    @check_arguments(n_layers=whole(0))
     def per_layer(self, site: str, n_layers: int) -> Int[Tensor, " layer"]:
         """Count the neurons of a site in each layer."""
         if site not in self.places:
@@ -134,8 +199,9 @@ class Neurons:
 
     def mask(self, site: str, shape: Shape) -> Bool[Tensor, "layer neuron"]:
         """Give the neurons of a site as a mask over layers and indices."""
-        mask = torch.zeros(shape, dtype=torch.bool)
+        mask = torch.zeros(pair("shape", shape), dtype=torch.bool)
         if site in self.places:
+            check_inside(self.places[site], shape, site, "this set")
             mask[self.places[site][:, 0], self.places[site][:, 1]] = True
         return mask
 
@@ -156,3 +222,28 @@ class Neurons:
             ``bridge.run_with_hooks("Tea?", fwd_hooks=found["Japan"].hooks(bridge))``
         """
         return ablation_hooks(model, self, value)
+
+
+NEURONS = instance(Neurons, remedy='neurons of one culture, such as found["Japan"]')
+"""The check of an argument that takes neurons."""
+
+
+def members_of(other: Any) -> set[tuple[str, int, int]]:
+    """List the neurons of another set, which must be one."""
+    members: set[tuple[str, int, int]] = NEURONS("the other set", other).members()
+    return members
+
+
+def check_inside(places: Int[Tensor, "neuron 2"], shape: Shape, site: str, culture: str) -> None:
+    """Check that neurons lie inside a site.
+
+    Raises:
+        InputError: One does not.
+
+    Example:
+        >>> check_inside(torch.tensor([[0, 1]]), (1, 2), "act", "Japan")
+    """
+    if ((places < 0) | (places >= torch.tensor(shape))).any():
+        raise InputError(
+            f"a neuron of {culture} lies outside the {tuple(shape)} neurons of site {site!r}."
+        )

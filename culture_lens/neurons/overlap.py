@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from culture_lens.checks import any_names, check_arguments, text
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet, jaccard
 from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.permutation import CORRECTIONS, corrected
@@ -158,6 +159,7 @@ def against_chance(observed: int, chances: Chances) -> tuple[Estimate, float]:
     return expected, min(1.0, float(chances[observed:].sum()))
 
 
+@check_arguments(found=FOUND_SET, match=text, correction=text)
 def overlap_with_chance(
     found: NeuronSet, *, match: Match = "layer", correction: Correction = "holm"
 ) -> pd.DataFrame:
@@ -208,6 +210,7 @@ def overlap_with_chance(
     return table.assign(corrected_p=corrected(table["p"].to_numpy(), correction))
 
 
+@check_arguments(found=FOUND_SET, cultures=any_names, match=text)
 def shared_with_chance(
     found: NeuronSet, cultures: Sequence[str] = (), *, match: Match = "layer"
 ) -> dict[str, int | float | Estimate]:

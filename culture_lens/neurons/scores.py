@@ -14,10 +14,22 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from culture_lens.checks import (
+    check_arguments,
+    check_fields,
+    file_path,
+    instance,
+    labels,
+    mapping,
+    optional,
+    real,
+    whole,
+)
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.storage.files import load_tensors, save_tensors
+from culture_lens.storage.reading import content_of
 
 NEVER = float("-inf")
 
@@ -32,7 +44,7 @@ def check_share(share: float) -> float:
         >>> check_share(0.005)
         0.005
     """
-    if not 0 < share <= 1:
+    if not 0 < real("share", share) <= 1:
         raise InputError(f"share={share} is outside (0, 1]: 0.005 stands for 0.5% of the neurons.")
     return share
 
@@ -47,13 +59,37 @@ def number_chosen(number: int, share: float | None, k: int | None, site: str = "
         >>> number_chosen(46080, 0.005, None)
         230
     """
-    count = int(check_share(share) * number) if share is not None else int(k or 0)
+    if share is not None:
+        count = int(check_share(share) * number)
+    else:
+        count = 0 if k is None else whole()("k", k)
     if not 1 <= count <= number:
         raise InputError(
             f"site {site!r}: {count} of {number} neurons asked for (share={share}, k={k}); "
             "choose a share or k that gives between one and all of them."
         )
     return count
+
+
+def check_tables(name: str, tables: Any, rows: int) -> None:
+    """Check for one table or more, ``culture layer neuron``, without NaN.
+
+    Raises:
+        InputError: No table, one of another shape, or NaN in one.
+
+    Example:
+        >>> check_tables("scores", {"act": torch.zeros(2, 3, 4)}, 2)
+    """
+    if not mapping(Tensor, "a tensor for each site")(name, tables):
+        raise InputError(f"{name} is empty: give a table for at least one site.")
+    for site, values in tables.items():
+        if values.ndim != 3 or len(values) != rows:
+            raise InputError(
+                f"{name} of site {site!r} have the shape {tuple(values.shape)}: give culture x "
+                f"layer x neuron, with {rows} cultures."
+            )
+        if values.is_floating_point() and values.isnan().any():
+            raise InputError(f"{name} of site {site!r} hold NaN: there is nothing to rank by.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +110,15 @@ class NeuronScores:
     ranking: Mapping[str, Float[Tensor, "layer neuron"]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check that the tables fit the cultures and hold no NaN."""
+        check_fields(self, cultures=labels, metadata=instance(Mapping, remedy="a mapping"))
+        check_tables("scores", self.scores, len(self.cultures))
+        for site, ranking in self.ranking.items():
+            if site not in self.scores or ranking.shape != self.scores[site].shape[1:]:
+                raise InputError(f"the ranking of site {site!r} has another shape than its scores.")
+
+    @check_arguments(share=optional(real), k=optional(whole()))
     def top(self, *, share: float | None = None, k: int | None = None) -> NeuronSet:
         """Choose the best neurons of each culture.
 
@@ -105,6 +150,9 @@ class NeuronScores:
         Example:
             ``scores.those({"act": scores.scores["act"] > 0.5})``
         """
+        for site, scores in self.scores.items():
+            if site in allowed and allowed[site].shape != scores.shape:
+                raise InputError(f"the marks of site {site!r} have another shape than its scores.")
         return self._neuron_set(
             {
                 culture: {site: marked[position].nonzero() for site, marked in allowed.items()}
@@ -133,6 +181,7 @@ class NeuronScores:
         shapes = {site: (s.shape[1], s.shape[2]) for site, s in self.scores.items()}
         return NeuronSet(neurons, shapes, dict(self.metadata))
 
+    @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:
         """Write the scores as safetensors with JSON metadata."""
         tensors = {f"scores.{site}": values for site, values in self.scores.items()}
@@ -141,6 +190,7 @@ class NeuronScores:
         return save_tensors(path, "neuron scores", tensors, metadata)
 
     @classmethod
+    @check_arguments(path=file_path)
     def load(cls, path: str | Path) -> NeuronScores:
         """Read scores that ``save`` wrote.
 
@@ -149,10 +199,17 @@ class NeuronScores:
         """
         tensors, metadata = load_tensors(path, "neuron scores")
         held: dict[str, dict[str, Tensor]] = {"scores": {}, "ranking": {}}
-        for name, values in tensors.items():
-            kind, _, site = name.partition(".")
-            held[kind][site] = values
-        return cls(tuple(metadata["cultures"]), metadata=metadata["metadata"], **held)
+        with content_of(path, "neuron scores"):
+            for name, values in tensors.items():
+                kind, _, site = name.partition(".")
+                held[kind][site] = values
+            return cls(
+                labels("cultures", metadata["cultures"]), metadata=metadata["metadata"], **held
+            )
+
+
+SCORES = instance(NeuronScores, remedy="NeuronScores, such as attribute gives")
+"""The check of an argument that takes scores."""
 
 
 def best(

@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites, part_of
 
@@ -32,6 +34,7 @@ def writes(site: str) -> bool:
     return part_of(site) in OUTGOING_INPUT
 
 
+@check_arguments(model=MODEL, site=optional(text))
 def outgoing_norms(model: LensModel, site: str | None = None) -> Float[Tensor, "layer neuron"]:
     """Give the Euclidean norm of every neuron's outgoing weights, float64.
 

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import CONTROLS, CULTURES, KIN, make_world
+from culture_lens.checks import SEED, check_arguments, file_path, whole
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.models.load import load_model
@@ -34,6 +35,7 @@ UNCHANGED, DECOYS_UNCHANGED = 0.03, 0.02
 """At most this change of everything else; at most this change where decoys are ablated."""
 
 
+@check_arguments(model=file_path, seed=SEED, pictures=whole(1))
 def check_organism(
     model: str | Path = "organism",
     *,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from culture_lens.benchmarks.organism.world import CULTURES, KIN, NAMES, category_of
+from culture_lens.checks import check_fields, each, finite, whole
 from culture_lens.errors import InputError
 
 PLANTED_KINDS = {
@@ -60,6 +61,8 @@ class Variant:
 
     def __post_init__(self) -> None:
         """Check that the plan fits."""
+        check_fields(self, **dict.fromkeys((*PLANTED_KINDS, "d_mlp"), whole()))
+        check_fields(self, style_strength=finite, sparsity=finite, layers=each(whole()))
         object.__setattr__(self, "layers", tuple(self.layers))
         counts = {kind: getattr(self, kind) for kind in PLANTED_KINDS}
         if min(counts.values()) < 1 or self.style_strength <= 0 or self.sparsity < 0:

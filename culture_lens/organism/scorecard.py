@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
 from culture_lens.benchmarks.organism.world import CULTURES, make_world
+from culture_lens.checks import SEED, any_names, check_arguments, each, file_path, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.load import load_model
 from culture_lens.organism.examination import (
@@ -116,6 +117,13 @@ class Scorecard(ResultRecord):
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(wanted))
 
 
+@check_arguments(
+    models=each(file_path, "folders of organisms, or 'organism'"),
+    selectors=any_names,
+    pictures=whole(1),
+    seed=SEED,
+    cultures=any_names,
+)
 def score_selectors(
     models: Sequence[str | Path] = ("organism",),
     selectors: Sequence[str] = (),

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from culture_lens.benchmarks.organism.world import make_world
+from culture_lens.checks import SEED, check_arguments, file_path, flag, instance, optional, whole
 from culture_lens.errors import InputError
 from culture_lens.organism import planting, stages
 from culture_lens.organism.lessons import draw_bank
@@ -59,7 +60,7 @@ class Schedule:
     def __post_init__(self) -> None:
         """Check the numbers."""
         for name, value in asdict(self).items():
-            if value < 1:
+            if whole()(name, value) < 1:
                 raise InputError(f"{name}={value}: must be at least 1.")
 
 
@@ -86,6 +87,7 @@ class Stage:
     enough: float = 2.0
 
 
+@check_arguments(folder=file_path, seed=SEED, variant=optional(instance(Variant)), shuffled=flag)
 def train_organism(
     folder: str | Path,
     *,

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from culture_lens.errors import InputError
+from culture_lens.checks import (
+    SEED,
+    any_names,
+    check_arguments,
+    each,
+    file_path,
+    flag,
+    names,
+    optional,
+    text,
+    whole,
+)
+from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import OWN, PLANTED_KINDS
 from culture_lens.storage.bundled import data_path
 from culture_lens.storage.files import load_hashed_json
+from culture_lens.storage.reading import content_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ class Truth:
     layers: tuple[int, ...]
     blocks: tuple[Planted, ...]
 
+    @check_arguments(kinds=names, culture=optional(text))
     def neurons(self, kinds: str | Sequence[str] = OWN, culture: str | None = None) -> Neurons:
         """Give the planted neurons of some kinds, of one culture or of all, at the site act.
 
@@ -76,6 +91,7 @@ class Truth:
         return Neurons.of({"act": [(layer, row) for layer in self.layers for row in rows]})
 
 
+@check_arguments(folder=optional(file_path))
 def load_truth(folder: str | Path | None = None) -> Truth:
     """Read the truth of an organism.
 
@@ -83,7 +99,7 @@ def load_truth(folder: str | Path | None = None) -> Truth:
         folder: Its checkpoint; the bundled one if left out.
 
     Raises:
-        InputError: The folder holds no organism.
+        InputError: The folder holds no organism, or its truth is damaged.
 
     Example:
         ``len(load_truth().neurons("style"))``
@@ -96,8 +112,23 @@ def load_truth(folder: str | Path | None = None) -> Truth:
             "`culture-lens organism train` writes."
         )
     read = load_hashed_json(file)
-    blocks = (
-        Planted(b["kind"], tuple(b["cultures"]), tuple(b["objects"]), tuple(b["neurons"]))
-        for b in read["blocks"]
-    )
-    return Truth(read["seed"], read["shuffled"], tuple(read["layers"]), tuple(blocks))
+    with content_of(file, "the truth of an organism"):
+        return Truth(
+            SEED("seed", read["seed"]),
+            flag("shuffled", read["shuffled"]),
+            tuple(each(whole(0))("layers", read["layers"])),
+            tuple(planted_block(block) for block in read["blocks"]),
+        )
+
+
+def planted_block(read: Mapping[str, Any]) -> Planted:
+    """Read a block of planted neurons.
+
+    Raises:
+        InputError: An unknown kind, or no names and indices.
+    """
+    if read["kind"] not in PLANTED_KINDS:
+        raise unknown("planted kind", read["kind"], PLANTED_KINDS)
+    cultures, objects = (any_names(name, read[name]) for name in ("cultures", "objects"))
+    neurons = tuple(each(whole(0))("neurons", read["neurons"]))
+    return Planted(read["kind"], cultures, objects, neurons)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
-from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.plots.heatmap import (
     LEAST_ROWS,
     OUTLINED,
@@ -57,6 +58,7 @@ TITLES = {
 }
 
 
+@check_arguments(matrix=MATRIX, what=text, condition=text)
 def ablation_heatmap(
     matrix: AblationMatrix, *, what: MatrixTable = "change", condition: Condition = FOUND
 ) -> go.Figure:

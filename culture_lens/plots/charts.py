@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from culture_lens.checks import check_arguments, mapping
 from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import FOUND, RANDOM
-from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.plots.ablation import check_matrix
 from culture_lens.plots.parts import (
     HEADING_LINES,
@@ -58,6 +59,7 @@ MetricEstimates = dict["Metric", dict["Condition", Estimate]]
 """The estimates of a row: metric -> condition -> estimate."""
 
 
+@check_arguments(matrix=MATRIX)
 def self_cross_chart(matrix: AblationMatrix) -> go.Figure:
     """Draw self, cross and cross_masks of every culture and their means, with intervals.
 
@@ -92,6 +94,7 @@ def self_cross_chart(matrix: AblationMatrix) -> go.Figure:
     )
 
 
+@check_arguments(matrices=mapping(MATRIX, "{selector: matrix}"))
 def method_comparison(matrices: Mapping[str, AblationMatrix]) -> go.Figure:
     """Draw the mean over cultures of self, cross and gap for every selector, with intervals.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from culture_lens.checks import check_arguments, instance, optional, real
 from culture_lens.errors import InputError
 from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.experiments.conditions import RANDOM
@@ -38,6 +39,10 @@ SMALLEST_MARK, LARGEST_MARK = 7, 15
 COMPARISON_HEIGHT, LAYER_HEIGHT, MOST_PANELS = 620, 13, 7
 
 
+COMPARISON = instance(Comparison, remedy="the Comparison that compare_selectors gives")
+
+
+@check_arguments(comparison=COMPARISON)
 def comparison_chart(comparison: Comparison) -> go.Figure:
     """Draw the change on own questions against the change on others', a line per selector.
 
@@ -144,6 +149,7 @@ def faded(colour: str) -> str:
     return f"rgba({red}, {green}, {blue}, 0.45)"
 
 
+@check_arguments(comparison=COMPARISON, share=optional(real))
 def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -> go.Figure:
     """Draw the share of each selector's neurons in every layer, with the last layer on top.
 

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from culture_lens.checks import check_arguments, instance, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.fidelity import CORRELATIONS, Fidelity
 from culture_lens.experiments.fidelity_units import CELL, NEURON, SET
@@ -66,6 +67,7 @@ class Series:
     shades: tuple[str, ...] = ()
 
 
+@check_arguments(fidelity=instance(Fidelity), kind=optional(text))
 def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figure:
     """Draw predicted against measured changes of P(gold): a point per unit, a panel per kind.
 
@@ -104,9 +106,9 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
     )
     words = [agreement(fidelity, name) for name in kinds]
     lines = 1 + max(len(text) for text in words)
-    for column, (name, text) in enumerate(zip(kinds, words, strict=True), start=1):
+    for column, (name, told) in enumerate(zip(kinds, words, strict=True), start=1):
         add_panel(figure, fidelity.units(name), name, column, 1 / len(kinds))
-        heading = [f"<b>{UNIT_PANELS.get(name, name)}</b>", *text]
+        heading = [f"<b>{UNIT_PANELS.get(name, name)}</b>", *told]
         heading += ["&nbsp;"] * (lines - len(heading))  # all as high as the tallest
         add_heading(figure, column, "<br>".join(heading), yshift=8, align="center")
     figure.update_layout(

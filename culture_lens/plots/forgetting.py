@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from culture_lens.checks import check_arguments, instance
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET
 from culture_lens.plots.parts import LEGEND_BELOW, error_bars
 from culture_lens.plots.style import (
@@ -55,6 +56,7 @@ TALL_AS = 12
 """The figure is as tall as one with so many rows."""
 
 
+@check_arguments(study=instance("ForgettingStudy"))
 def forgetting_chart(study: ForgettingStudy) -> go.Figure:
     """Draw the gain on the task against the change on culture.
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import plotly.graph_objects as go
 
+from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots.heatmap import LEAST_ROWS, cell_font, heatmap, largest_of, whose
 from culture_lens.plots.parts import layer_step
@@ -33,6 +34,7 @@ SMALLEST_OVERLAP = 0.05
 """The colour scale reaches at least this far."""
 
 
+@check_arguments(found=FOUND_SET, site=optional(text))
 def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
     """Draw in which layers each culture's neurons are: cultures x layers, share of its neurons.
 
@@ -99,6 +101,7 @@ def by_site(found: NeuronSet, sites: Sequence[str]) -> NeuronSet:
     return replace(found, neurons=rows)
 
 
+@check_arguments(found=FOUND_SET)
 def overlap_heatmap(found: NeuronSet) -> go.Figure:
     """Draw the Jaccard overlap of every two cultures' neurons.
 

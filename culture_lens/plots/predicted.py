@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from culture_lens.checks import check_arguments, instance, optional
 from culture_lens.errors import InputError
 from culture_lens.experiments.ablation_fidelity import matrix_fidelity
 from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.fidelity_units import CELL
-from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.plots.fidelity import TITLE_LINE, agreement
 from culture_lens.plots.heatmap import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 PREDICTED, MEASURED = "predicted", "measured"
 
 
+@check_arguments(predicted=instance(PredictedMatrix), matrix=optional(MATRIX))
 def predicted_heatmap(
     predicted: PredictedMatrix, matrix: AblationMatrix | None = None
 ) -> go.Figure:

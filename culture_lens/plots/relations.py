@@ -6,6 +6,7 @@ import math
 
 import plotly.graph_objects as go
 
+from culture_lens.checks import check_arguments, instance
 from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.related_cultures import Relations
 from culture_lens.plots.heatmap import LEAST_ROWS, cell_map, largest_of, marked, whose_cell
@@ -28,6 +29,7 @@ STEM = 0.1
 """How far the leaves begin below the nearest joint, as a share of the tree's height."""
 
 
+@check_arguments(relations=instance(Relations))
 def relations_heatmap(relations: Relations) -> go.Figure:
     """Draw how cultures lose accuracy together: whose neurons were ablated x whose questions asked.
 

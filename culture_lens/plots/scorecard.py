@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from culture_lens.checks import any_names, check_arguments, instance
 from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import RANDOM
 from culture_lens.plots.parts import HEADING_LINES, add_bands, add_heading, error_bars
@@ -43,6 +44,7 @@ TRUTH_ROWS = ("planted", "effective")
 """The true neurons, as if a selector had found them."""
 
 
+@check_arguments(card=instance("Scorecard"), columns=any_names)
 def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(SCORE_PANELS)) -> go.Figure:
     """Draw every selector's scores on organisms, with intervals over organisms.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from culture_lens.checks import check_arguments, instance, text
 from culture_lens.errors import unknown
 from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.conditions import BEYOND, FOUND, RANDOM
@@ -39,6 +40,7 @@ METRIC_TITLES: dict[str, str] = {
 CONDITION_TITLES = {FOUND: "", RANDOM: ", random neurons", BEYOND: ", beyond random neurons"}
 
 
+@check_arguments(result=instance(TransferMatrix), metric=text, condition=text)
 def transfer_heatmap(
     result: TransferMatrix, *, metric: Metric = "self", condition: TransferCondition = FOUND
 ) -> go.Figure:

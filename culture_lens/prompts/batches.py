@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from culture_lens.checks import whole
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.shared_prefix import picture_key, shared_prefix_lengths
@@ -80,7 +81,7 @@ def check_batch_size(batch_size: int) -> None:
     Raises:
         InputError: The size is below 1.
     """
-    if batch_size < 1:
+    if whole()("batch_size", batch_size) < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from culture_lens.checks import check_arguments, flag, optional, text, whole
 from culture_lens.errors import InputError, warn
 from culture_lens.prompts.answers import joined
 from culture_lens.prompts.layout import Span, fill_layout, token_roles
@@ -27,9 +28,17 @@ from culture_lens.prompts.reader import Reader, Rendered
 from culture_lens.prompts.running import TOO_LONG
 from culture_lens.prompts.text_reader import as_reader
 from culture_lens.prompts.tokens import encode
-from culture_lens.questions.question import Question
+from culture_lens.questions.question import QUESTIONS, Question
 
 
+@check_arguments(
+    questions=QUESTIONS,
+    style=text,
+    context=optional(whole(1)),
+    reserve=whole(0),
+    too_long=text,
+    progress=flag,
+)
 def build_prompts(
     questions: Sequence[Question],
     processor: Any,

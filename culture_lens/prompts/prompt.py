@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
-from culture_lens.errors import unknown
+from culture_lens.checks import each, whole
+from culture_lens.errors import InputError, unknown
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def roles_of(counted: str | Sequence[int]) -> tuple[int, ...]:
         if counted not in COUNTED:
             raise unknown("roles", counted, COUNTED)
         return tuple(int(role) for role in COUNTED[counted])
-    return tuple(int(role) for role in counted)
+    roles = tuple(each(whole(1, max(Role)), "a name, or a list of roles")("roles", counted))
+    if not roles:
+        raise InputError("roles is empty: give at least one role of tokens that count.")
+    return roles
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from culture_lens.checks import (
+    check_fields,
+    either,
+    file_path,
+    flag,
+    instance,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown
 from culture_lens.storage.runs import Run
 
@@ -17,6 +27,8 @@ else:
 
 TOO_LONG = ("error", "skip", "truncate")
 """Ways to treat prompts longer than the context."""
+FOLDER = optional(either(instance(Run), file_path, remedy="a run folder: its path, or a Run"))
+"""The check of an argument that takes a run folder."""
 BATCH_SIZE = 16
 """Questions per forward where nothing else is said."""
 
@@ -57,6 +69,7 @@ class Running:
 
     def __post_init__(self) -> None:
         """Refuse what no pass can run with."""
+        check_fields(self, batch_size=optional(whole()), too_long=text, progress=flag, run=FOLDER)
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
         if self.too_long not in TOO_LONG:

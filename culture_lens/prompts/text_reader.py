@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from culture_lens.checks import refused
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.reader import Reader, Rendered
@@ -68,9 +69,14 @@ class TextReader:
 def as_reader(given: Any) -> Reader:
     """Take a reader as it is, and a bare tokenizer as what a model of text reads with.
 
+    Raises:
+        InputError: It is neither.
+
     Example:
         ``as_reader(tokenizer).chat_template``
     """
+    if not hasattr(given, "continuation_ids") and not hasattr(given, "apply_chat_template"):
+        raise refused("processor", given, "model.processor, or a fast tokenizer")
     # Not by isinstance of the protocol, which works out every property, such as settings.
     reader: Reader = given if hasattr(given, "continuation_ids") else TextReader(given)
     return reader

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from jinja2.exceptions import TemplateError
-
 from culture_lens.errors import InputError
 from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.time_limit import time_limit
 from culture_lens.questions.question import Question
 
 Content: TypeAlias = "str | list[dict[str, str]]"
 """A message, or its parts: text and pictures."""
+TEMPLATE_SECONDS, TEMPLATE_CHARACTERS = 10.0, 10_000_000
+"""What a chat template may take and write; honest ones need a millisecond and a few thousand."""
+OTHER_TEMPLATE = "Give load_model a tokenizer with another template."
 
 
 def chat_text(tokenizer: Any, content: Content, template: Any = None, system: str = "") -> str:
@@ -24,6 +26,10 @@ def chat_text(tokenizer: Any, content: Content, template: Any = None, system: st
         content: The message, or its parts.
         template: The chat template; the tokenizer's own where not given.
         system: A system prompt; part of the user's message where the template has no place for it.
+
+    Raises:
+        InputError: The template fails, runs longer than ``TEMPLATE_SECONDS``, or writes more than
+            ``TEMPLATE_CHARACTERS``.
     """
     user = {"role": "user", "content": content}
     if not system:
@@ -31,7 +37,7 @@ def chat_text(tokenizer: Any, content: Content, template: Any = None, system: st
     parts = system if isinstance(content, str) else [{"type": "text", "text": system}]
     try:
         text = apply_template(tokenizer, [{"role": "system", "content": parts}, user], template)
-    except TemplateError:  # Gemma 2's and others refuse a system prompt
+    except InputError:  # Gemma 2's and others refuse a system prompt
         text = ""
     if system.strip() in text:
         return text
@@ -52,13 +58,26 @@ def with_system(content: Content, system: str) -> Content:
 def apply_template(tokenizer: Any, turns: list[dict[str, Any]], template: Any) -> str:
     """Write a conversation up to where the model's answer begins, its thinking mode off."""
     known = template or tokenizer.chat_template
-    text: str = tokenizer.apply_chat_template(
-        turns,
-        chat_template=template,
-        tokenize=False,
-        add_generation_prompt=True,
-        **({"enable_thinking": False} if "enable_thinking" in known else {}),
-    )
+    try:
+        with time_limit(TEMPLATE_SECONDS):
+            text: str = tokenizer.apply_chat_template(
+                turns,
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+                **({"enable_thinking": False} if "enable_thinking" in known else {}),
+            )
+    # A template is a program that came with a checkpoint, and may raise anything.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise InputError(
+            f"the chat template of this tokenizer fails ({reason}). {OTHER_TEMPLATE}"
+        ) from None
+    if len(text) > TEMPLATE_CHARACTERS:
+        raise InputError(
+            f"the chat template of this tokenizer writes {len(text)} characters around one "
+            f"question. {OTHER_TEMPLATE}"
+        )
     return text
 
 

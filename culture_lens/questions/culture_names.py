@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from culture_lens.checks import check_arguments, text
 from culture_lens.errors import warn
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def is_official(language: str, code: str) -> bool:
     return language in {spelt(names[tag]) for tag in tags if tag in names}
 
 
+@check_arguments(one=text, other=text)
 def same_culture(one: str, other: str) -> bool:
     """Whether two names mean one culture; the rules are in the module's docstring.
 

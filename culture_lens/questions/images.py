@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from culture_lens.checks import check_arguments, file_path, flag, optional, text, whole
 from culture_lens.errors import InputError
 from culture_lens.questions.decoding import is_pil, strict_decoding, to_rgb
 from culture_lens.questions.downloads import SCHEME, allowed, fetch
@@ -193,6 +194,7 @@ class LazyImage:
         )
 
 
+@check_arguments(where=text, root=optional(file_path), allow_urls=flag, max_pixels=whole(1))
 def as_image(
     value: Any,
     *,
@@ -256,7 +258,9 @@ def existing(path: Path, where: str) -> Path:
     # os.path and not Path: a text far too long for a path is no file, and raises nothing.
     if os.path.isfile(path):
         return path
-    kind = "is a folder" if os.path.isdir(path) else "does not exist"
+    kind = "does not exist"
+    if os.path.exists(path):
+        kind = "is a folder" if os.path.isdir(path) else "is a pipe, device or socket"
     raise InputError(
         f"{where}: the image file {str(path)[:300]} {kind}; correct the path, which is relative to "
         f"{str(path.parent)[:300]!r} or absolute."

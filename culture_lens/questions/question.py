@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from culture_lens.errors import InputError
+from culture_lens.checks import (
+    any_text,
+    check_arguments,
+    check_fields,
+    each,
+    either,
+    instance,
+    optional,
+    said,
+    text,
+    whole,
+)
+from culture_lens.errors import InputError, unknown
 from culture_lens.questions.images import LazyImage, as_image
 
 if TYPE_CHECKING:
@@ -16,6 +28,8 @@ else:
     LabelForm = str  # a wrong name reaches the check that lists the right ones
 
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SPLITS = ("", "identify", "evaluate")
+FORMAT_FIELDS = ("{question}", "{options}", "{instruction}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,21 @@ class PromptFormat:
     system: str = ""
 
     def __post_init__(self) -> None:
-        """Check the labels and their form."""
+        """Check the labels and their form, and that a message says what is asked."""
+        written = ("instruction", "layout", "cloze", "cloze_instruction", "answer_prefix")
+        check_fields(
+            self, "PromptFormat.", **dict.fromkeys((*written, "labels", "label_form"), any_text)
+        )
+        for name in ("layout", "cloze"):
+            message = getattr(self, name)
+            if "{question}" not in message and "{options}" not in message:
+                raise InputError(
+                    f"PromptFormat.{name} is {said(message)}: put {{question}} or {{options}} in "
+                    "it, or every question is asked in the same words."
+                )
+            for field_name in FORMAT_FIELDS:
+                if message.count(field_name) > 1:
+                    raise InputError(f"PromptFormat.{name} has {field_name} more than once.")
         if len(set(self.labels)) < len(self.labels) or not self.labels.isalnum():
             raise InputError(
                 f"PromptFormat.labels is {self.labels!r}: give letters or digits, each once."
@@ -63,6 +91,16 @@ class PromptFormat:
             raise InputError(
                 f"PromptFormat.label_form is {self.label_form!r}: use 'auto', 'bare' or 'space'."
             )
+
+
+FIELD_CHECKS = {
+    **dict.fromkeys(("id", "culture", "text", "category", "group", "split", "benchmark"), any_text),
+    "options": each(any_text, "a list of strings"),
+    "answer": whole(),
+    "prompt": instance(PromptFormat),
+    "metadata": instance(Mapping, remedy="a mapping, such as a dict"),
+}
+"""The check of every field of a ``Question`` but the image's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +150,12 @@ class Question:
 
     def __post_init__(self) -> None:
         """Check what later stages rely on."""
+        check_fields(self, f"question {said(self.id)}: ", **FIELD_CHECKS)
         where = f"question {self.id!r}" + (f" of {self.benchmark}" if self.benchmark else "")
-        if not self.id or not self.culture:
+        if not self.id.strip() or not self.culture.strip():
             raise InputError(f"{where}: the id and the culture must not be empty.")
+        if self.split not in SPLITS:
+            raise unknown("split", self.split, SPLITS[1:], "Leave it empty where none is decided.")
         stripped = [option.strip() for option in self.options]
         if len(stripped) < 2 or not all(stripped):
             raise InputError(
@@ -145,6 +186,11 @@ class Question:
     def labels(self) -> str:
         """The labels of the options, such as ``"ABCD"``."""
         return self.prompt.labels[: len(self.options)]
+
+
+QUESTIONS = each(Question, "a list of Question objects, such as load_benchmark gives")
+"""The check of an argument that takes questions; what is iterable becomes a list."""
+QUESTIONS_OR_NAME = either(text, QUESTIONS, remedy="questions, or the name of a benchmark")
 
 
 def stable_hash(text: str) -> int:
@@ -202,6 +248,7 @@ def check_questions(questions: Sequence[Question], *, min_cultures: int = 2) -> 
         )
 
 
+@check_arguments(question=instance(Question))
 def control_twin(question: Question) -> Question:
     """Make the control twin of a question: its options and instruction, no question, no picture.
 
@@ -216,6 +263,7 @@ def control_twin(question: Question) -> Question:
     return replace(question, text="", image=None)
 
 
+@check_arguments(questions=QUESTIONS, prompt_format=optional(instance(PromptFormat)))
 def with_format(
     questions: Sequence[Question], prompt_format: PromptFormat | None
 ) -> list[Question]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from culture_lens.checks import check_arguments, flag
 from culture_lens.errors import InputError, warn
 from culture_lens.questions.images import as_image
-
-if TYPE_CHECKING:
-    from culture_lens.questions.question import Question
+from culture_lens.questions.question import QUESTIONS, Question
 
 
+@check_arguments(questions=QUESTIONS, progress=flag)
 def readable(questions: Sequence[Question], *, progress: bool = True) -> list[Question]:
     """Decode every image, and leave out the questions whose image cannot be read.
 

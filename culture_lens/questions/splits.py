@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from culture_lens.checks import SEED, check_arguments, real
 from culture_lens.errors import InputError
-from culture_lens.questions.question import Question, check_questions, stable_hash
+from culture_lens.questions.question import QUESTIONS, Question, check_questions, stable_hash
 
 
+@check_arguments(questions=QUESTIONS, identify_share=real)
 def split_questions(
     questions: Sequence[Question], identify_share: float = 0.5
 ) -> tuple[list[Question], list[Question]]:
@@ -54,6 +56,7 @@ def check_enough(questions: Sequence[Question], least: int = 2) -> None:
         )
 
 
+@check_arguments(questions=QUESTIONS, seed=SEED)
 def halves(questions: Sequence[Question], seed: int = 0) -> tuple[list[Question], list[Question]]:
     """Split questions into two halves, question groups kept whole, the same on every machine.
 

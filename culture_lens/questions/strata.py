@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from culture_lens.checks import check_arguments, names, text
 from culture_lens.errors import InputError, unknown, warn
-from culture_lens.questions.question import Question
+from culture_lens.questions.question import QUESTIONS, Question, check_questions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,7 @@ def column_of(questions: Sequence[Question], name: str) -> list[str]:
     return [str(question.metadata[name]) for question in questions]
 
 
+@check_arguments(questions=QUESTIONS, strata=names)
 def strata_of(questions: Sequence[Question], strata: str | Sequence[str]) -> list[str]:
     """The stratum of each question; several columns are crossed.
 
@@ -64,8 +66,9 @@ def strata_of(questions: Sequence[Question], strata: str | Sequence[str]) -> lis
     Example:
         ``strata_of(questions, ["category", "length"])``
     """
-    names = [strata] if isinstance(strata, str) else list(strata)
-    columns = [column_of(questions, name) for name in names]
+    check_questions(questions, min_cultures=1)
+    by = [strata] if isinstance(strata, str) else list(strata)
+    columns = [column_of(questions, name) for name in by]
     cells = [" / ".join(parts) for parts in zip(*columns, strict=True)]
     have: dict[str, set[str]] = {}
     for question, cell in zip(questions, cells, strict=True):
@@ -75,7 +78,7 @@ def strata_of(questions: Sequence[Question], strata: str | Sequence[str]) -> lis
     if len(partial) == len(have):
         cell, lacking = min(partial.items(), key=lambda pair: (len(pair[1]), pair[0]))
         raise InputError(
-            f"no stratum by {', '.join(names)} has questions of every culture; {cell!r} comes "
+            f"no stratum by {', '.join(by)} has questions of every culture; {cell!r} comes "
             f"nearest and lacks {', '.join(sorted(lacking))}: leave these cultures out, or take "
             "coarser strata."
         )
@@ -89,6 +92,7 @@ def strata_of(questions: Sequence[Question], strata: str | Sequence[str]) -> lis
     return cells
 
 
+@check_arguments(questions=QUESTIONS, column=text)
 def relabelled(questions: Sequence[Question], column: str) -> list[Question]:
     """Replace the culture of questions by another label: a decoy contrast.
 
@@ -101,6 +105,7 @@ def relabelled(questions: Sequence[Question], column: str) -> list[Question]:
     Example:
         ``find_culture_neurons(model, relabelled(questions, "category"))``
     """
+    check_questions(questions, min_cultures=1)
     labels = column_of(questions, column)
     if len(set(labels)) < 2:
         raise InputError(f"column {column!r} has the one value {labels[0]!r}: nothing to contrast.")
@@ -110,6 +115,7 @@ def relabelled(questions: Sequence[Question], column: str) -> list[Question]:
     ]
 
 
+@check_arguments(questions=QUESTIONS, columns=names)
 def balance_table(
     questions: Sequence[Question], columns: Sequence[str] = ("category", LENGTH)
 ) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from culture_lens.checks import check_arguments, either, file_path, instance
 from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix
@@ -31,6 +32,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 NO_MODEL = "a model that was not recorded"
 
 
+@check_arguments(run=either(instance(Run), file_path, remedy="a run folder: its path, or a Run"))
 def build_report(run: Run | str | Path) -> Path:
     """Write ``report.html`` into a run folder.
 

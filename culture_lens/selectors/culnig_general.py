@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.checks import real
 from culture_lens.errors import InputError
 from culture_lens.models.sites import sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -69,7 +70,7 @@ def check_general(
     for family, sites in families(shapes).items():
         share, countryrc_share = shares[family]
         check_pooled_share({site: shapes[site] for site in sites}, share)
-        if countryrc_share:
+        if real(f"countryrc_{family}_share", countryrc_share):
             check_pooled_share({site: shapes[site] for site in sites}, countryrc_share)
 
 

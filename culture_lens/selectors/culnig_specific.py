@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.checks import finite, optional, real
 from culture_lens.errors import InputError
 from culture_lens.models.sites import PROJECTIONS, sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -63,6 +64,8 @@ def check_specific(
         >>> check_specific({"gate": (30, 1536)}, share=0.01)
     """
     chosen = {site: shapes[site] for site in projections(shapes)}
+    optional(finite)("z", z)
+    real("countryrc_share", countryrc_share)
     check_pooled_share(chosen, share)
     if countryrc_share:
         check_pooled_share(chosen, countryrc_share)

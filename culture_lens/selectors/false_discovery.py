@@ -30,7 +30,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.summary import ActivationSummary
+from culture_lens.activations.summary import SUMMARY, ActivationSummary
+from culture_lens.checks import check_arguments, real, text, whole
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NEVER, NeuronScores
@@ -75,6 +76,7 @@ class Inference:
     nulls: Mapping[str, Float[np.ndarray, "permutation test"]]
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    @check_arguments(site=text, fdr=real)
     def global_p(self, site: str, fdr: float = 0.05) -> float:
         """Give the p-value of the number of discoveries: how often meaningless labels give as many.
 
@@ -87,6 +89,7 @@ class Inference:
         by_chance = (self.nulls[site] <= fdr).sum(1)
         return float((1 + (by_chance >= found).sum()) / (1 + len(by_chance)))
 
+    @check_arguments(fdr=real)
     def select(self, fdr: float = 0.05) -> NeuronSet:
         """Choose the neurons that are discovered at a false discovery rate; there may be none.
 
@@ -106,6 +109,7 @@ class Inference:
         return replace(chosen, metadata={**chosen.metadata, **self.metadata, "fdr": fdr})
 
 
+@check_arguments(summary=SUMMARY, method=text)
 def infer(summary: ActivationSummary, method: str = "conact", **options: Any) -> Inference:
     """Test every neuron's score against permuted culture labels.
 
@@ -152,7 +156,7 @@ def check_fdr(fdr: float) -> None:
     Example:
         >>> check_fdr(0.05)
     """
-    if not 0 < fdr < 1:
+    if not 0 < real("fdr", fdr) < 1:
         raise InputError(
             f"fdr={fdr} is outside (0, 1): at 0.05, 5% of the neurons found are expected false."
         )
@@ -184,7 +188,7 @@ def check_permutations(number: int) -> None:
     Example:
         >>> check_permutations(20)
     """
-    if number < FEWEST_PERMUTATIONS:
+    if whole()("replicates", number) < FEWEST_PERMUTATIONS:
         raise InputError(
             f"a false discovery rate needs at least {FEWEST_PERMUTATIONS} permutations, and there "
             f"are {number}: record with summarise(..., replicates=20)."

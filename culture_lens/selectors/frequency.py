@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from culture_lens.activations.summary import ActivationSummary
+from culture_lens.activations.summary import SUMMARY, ActivationSummary
+from culture_lens.checks import check_arguments
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.scores import NEVER, NeuronScores, best
 from culture_lens.selectors.registry import SELECTORS
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@check_arguments(summary=SUMMARY, found=FOUND_SET)
 def selection_frequency(summary: ActivationSummary, found: NeuronSet) -> pd.DataFrame:
     """Give the share of bootstrap samples in which each neuron of a set is chosen again.
 

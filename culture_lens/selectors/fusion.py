@@ -28,7 +28,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.summary import ActivationSummary
+from culture_lens.activations.summary import SUMMARY, ActivationSummary
+from culture_lens.checks import check_arguments, mapping, real, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.questions.unseen import joined
@@ -40,10 +41,12 @@ if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
 
 FUSIONS: tuple[FusionName, ...] = ("consistent", "joint", "overlap")
 MODEL_FACTS = ("model", "weights", "dtype")
+SUMMARIES = mapping(SUMMARY, "{name: summary} with one for each language or wording")
 REMEMBERED = ("model", "revision", "weights", "dtype", "style", "roles", "only_correct")
 """What a neuron set remembers of the summaries, where they agree."""
 
 
+@check_arguments(summaries=SUMMARIES, how=text, consistency=real)
 def fuse(
     summaries: Mapping[str, ActivationSummary],
     how: FusionName = "consistent",

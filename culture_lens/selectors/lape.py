@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.checks import real
 from culture_lens.errors import InputError
 from culture_lens.neurons.scores import NEVER, NeuronScores
 
@@ -53,7 +54,7 @@ def check_percentiles(
         ("percentile_filter", percentile_filter),
         ("percentile_membership", percentile_membership),
     ):
-        if not 0 < value <= 1:
+        if not 0 < real(name, value) <= 1:
             raise InputError(f"{name}={value} is outside (0, 1]: 0.95 is the 95th percentile.")
 
 

@@ -15,10 +15,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from culture_lens.activations.summary import ActivationSummary
+from culture_lens.activations.summary import SUMMARY, ActivationSummary
+from culture_lens.checks import SEED, check_arguments, mapping, optional, text
 from culture_lens.errors import InputError, unknown, warn
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
@@ -40,6 +42,7 @@ def generator(seed: int, *names: str) -> torch.Generator:
     return torch.Generator().manual_seed(key % 2**63)
 
 
+@check_arguments(seed=SEED)
 def random(summary: ActivationSummary, *, seed: int = 0) -> NeuronScores:
     """Score every neuron of every culture by a random number.
 
@@ -66,6 +69,14 @@ def random(summary: ActivationSummary, *, seed: int = 0) -> NeuronScores:
     return NeuronScores(summary.cultures, scores, metadata=summary.metadata)
 
 
+@check_arguments(
+    found=FOUND_SET,
+    seed=SEED,
+    match=text,
+    summary=optional(SUMMARY),
+    model=optional(MODEL),
+    norms=optional(mapping(Tensor)),
+)
 def matched_random(
     found: NeuronSet,
     seed: int = 0,

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, TypeAlias
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.checks import text
 from culture_lens.errors import unknown
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
@@ -74,7 +75,7 @@ def key_of(name: str) -> str:
         >>> key_of("CULNIG-specific"), key_of("CAS")
         ('culnig_specific', 'conact')
     """
-    key = name.lower().replace("-", "_")
+    key = text("method", name).lower().replace("-", "_")
     return ALIASES.get(key, key)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.checks import check_arguments, instance, optional, real, text, whole
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
@@ -26,6 +27,8 @@ from culture_lens.selectors.registry import (
     get_selector,
     key_of,
 )
+
+SOURCE = instance(ActivationSummary, CulnigScores, remedy="what summarise or culnig_scores gives")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Selection:
         return self.name in GRADIENT_SELECTORS
 
 
+@check_arguments(share=optional(real), k=optional(whole()), fdr=optional(real))
 def plan(
     method: str,
     share: float | None = None,
@@ -187,6 +191,7 @@ def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> Ne
     return replace(found, metadata={**source.metadata, **made})
 
 
+@check_arguments(source=SOURCE, method=text)
 def select(
     source: ActivationSummary | CulnigScores,
     method: str = "conact",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from culture_lens.checks import check_arguments, mapping, text
 from culture_lens.errors import InputError, warn
-from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet, jaccard
 from culture_lens.neurons.overlap import chance_of_sharing, expected_jaccard
 from culture_lens.statistics.estimates import Estimate, t_estimate
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from culture_lens.neurons.overlap import Match
 
 
+@check_arguments(sets=mapping(FOUND_SET, "{name: NeuronSet}"), match=text)
 def set_stability(sets: Mapping[str, NeuronSet], *, match: Match = "layer") -> pd.DataFrame:
     """Give the overlap of each culture's neurons when they are found several times.
 

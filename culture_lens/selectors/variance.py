@@ -35,8 +35,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.checks import check_arguments
 from culture_lens.errors import InputError, warn
-from culture_lens.selectors.fusion import check_alike
+from culture_lens.selectors.fusion import SUMMARIES, check_alike
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class VarianceShares:
         )
 
 
+@check_arguments(summaries=SUMMARIES)
 def variance_shares(summaries: Mapping[str, ActivationSummary]) -> VarianceShares:
     """Split the variance of P into shares of culture, language and their interaction.
 

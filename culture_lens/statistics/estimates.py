@@ -25,10 +25,12 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float
 
+from culture_lens.checks import check_arguments, finite, refused
 from culture_lens.errors import InputError, warn
 
 CONFIDENCE_LEVEL = 0.95
@@ -58,12 +60,19 @@ class Estimate:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        """Check that these are numbers; NaN are unknown."""
+        for name in ("value", "low", "high"):
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), Real):
+                raise refused(name, getattr(self, name), "a number, or NaN where it is unknown")
+
     def __str__(self) -> str:
         """Write value and interval with three decimals."""
         if math.isnan(self.low + self.high):
             return f"{self.value:.3f} [no interval]"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    @check_arguments(value=finite)
     def excludes(self, value: float) -> bool:
         """Say whether the interval excludes a value; an unknown interval excludes none.
 

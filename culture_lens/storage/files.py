@@ -21,6 +21,8 @@ from culture_lens.storage.parts import check_place, clear_parts, new_part, not_w
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST_JSON = 100_000_000
+"""Bytes of the largest JSON file that is read."""
 NOTE, KIND, KEY, HASH = (b"culture_lens" + end for end in (b"", b".kind", b".key", b".hash"))
 """Keys in a parquet file: of the metadata, the kind of result, the piece's key, and the hash."""
 CHANGED = (
@@ -69,15 +71,21 @@ def load_json(path: str | Path) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: The file is missing or cannot be read, or is not JSON (the place is named).
+        InputError: The file is missing, no ordinary file, too large or not readable, or it is not
+            JSON (the place is named).
     """
+    # A pipe or a device would be waited for; a folder cannot be read.
+    if not Path(path).is_file():
+        there = Path(path).exists()
+        raise InputError(f"{path} is no ordinary file." if there else f"no such file: {path}")
+    if Path(path).stat().st_size > LARGEST_JSON:
+        raise InputError(f"{path} has more than {LARGEST_JSON:,} bytes: it is no file of ours.")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no such file: {path}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    # RecursionError: brackets nested a thousand deep; ValueError: also numbers of 4300 digits.
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}); it is damaged, make it again."
         ) from None
@@ -232,7 +240,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         found = header.get("kind")
         metadata = json.loads(header.get("metadata", "{}"))
-    except (SafetensorError, json.JSONDecodeError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged or truncated ({error}); make it again or copy it again."
         ) from None

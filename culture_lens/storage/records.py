@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from culture_lens.checks import check_arguments, check_fields, file_path, instance
 from culture_lens.errors import InputError
 from culture_lens.storage.files import load_table, save_table
 
@@ -36,11 +37,27 @@ class ResultRecord:
     needs: ClassVar[tuple[str, ...]] = ()
     """Columns without which it cannot be read."""
 
+    def __post_init__(self) -> None:
+        """Check the table and its columns."""
+        import pandas as pd
+
+        check_fields(
+            self,
+            f"{self.what}: ",
+            frame=instance(pd.DataFrame),
+            metadata=instance(Mapping, remedy="a mapping, such as a dict"),
+        )
+        lacking = [column for column in self.needs if column not in self.frame]
+        if lacking:
+            raise InputError(f"this is not {self.what}: it has no column {lacking[0]!r}.")
+
+    @check_arguments(path=file_path)
     def to_parquet(self, path: str | Path) -> Path:
         """Write records and metadata into one parquet file."""
         return save_table(path, self.frame, self.metadata, kind=type(self).__name__)
 
     @classmethod
+    @check_arguments(path=file_path)
     def from_parquet(cls, path: str | Path) -> Self:
         """Read what ``to_parquet`` wrote.
 

@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from culture_lens.checks import check_arguments, file_path, flag
 from culture_lens.errors import InputError
 from culture_lens.storage.files import load_hashed_json, save_hashed_json
 from culture_lens.storage.names import inside, name_of
@@ -71,6 +72,7 @@ class Run:
     path: Path
 
     @classmethod
+    @check_arguments(create=flag)
     def open(cls, path: str | Path | Run, *, create: bool = True) -> Run:
         """Open a run folder, made where there is none; half-written files are cleared.
 
@@ -80,6 +82,7 @@ class Run:
         """
         if isinstance(path, Run):
             return path
+        path = file_path("a run folder", path)
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; a run needs a folder.")
@@ -140,7 +143,13 @@ class Run:
         file = self.path / "run.json"
         if not file.exists():
             return []
-        steps: list[dict[str, Any]] = load_hashed_json(file).get("steps", [])
+        content = load_hashed_json(file)
+        steps: Any = content.get("steps") if isinstance(content, dict) else None
+        if not isinstance(steps, list) or not all(map(is_step, steps)):
+            raise InputError(
+                f"{file} does not list the steps of a run: it is damaged, or was made by hand; "
+                "move it away, and give the options again."
+            )
         return steps
 
     def option(self, name: str) -> Any:
@@ -149,3 +158,13 @@ class Run:
             if name in step["options"]:
                 return step["options"][name]
         return None
+
+
+def is_step(step: Any) -> bool:
+    """Whether something read from ``run.json`` is a step with options.
+
+    Example:
+        >>> is_step({"command": "find", "options": {"k": 5}}), is_step("find")
+        (True, False)
+    """
+    return isinstance(step, dict) and isinstance(step.get("options"), dict)

@@ -185,7 +185,7 @@ def test_bad_choices():
         rank_modules(found, model, unit="projection", part="attention", projections=("gate",))
     with pytest.raises(InputError, match="culture"):
         rank_modules(found, model, culture="Peru")
-    wide = NeuronSet(found.neurons, {"gate": (3, 49)})
+    wide = NeuronSet(found.neurons, {**found.shapes, "gate": (3, 49)})
     with pytest.raises(InputError, match="49"):
         rank_modules(wide, model)
 

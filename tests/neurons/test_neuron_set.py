@@ -249,7 +249,8 @@ def test_another_model_is_refused(tiny, tmp_path):
     with pytest.raises(InputError, match=r"12 layers of 3072 neurons at site 'act'.*3 of 48.*gpt2"):
         NeuronSet(neurons, {"act": (12, 3072)}, {"model": "gpt2"}).check_model(model)
     with pytest.raises(InputError, match="at site 'up'"):
-        NeuronSet(neurons, {"up": (3, 48)}, {}).check_model(tiny("gpt2"))
+        up = {"Japan": Neurons.of({"up": [(0, 1)]})}
+        NeuronSet(up, {"up": (3, 48)}, {}).check_model(tiny("gpt2"))
 
 
 def test_other_weights_under_the_same_name_are_noticed():

@@ -31,6 +31,7 @@ from culture_lens.benchmarks.organism.world import (
     make_world,
 )
 from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Read
+from culture_lens.checks import SEED, check_arguments, flag, optional, text, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.images import LazyImage, as_image
 from culture_lens.questions.question import PromptFormat, Question, control_twin
@@ -194,6 +195,14 @@ def twin_of(question: Question) -> Question:
     return replace(control_twin(question), id=question.id + TWIN)
 
 
+@check_arguments(
+    subset=text,
+    split=optional(text),
+    pictures=whole(),
+    seed=SEED,
+    world=whole(),
+    shuffled=flag,
+)
 def load(
     read: Read,
     *,

@@ -48,7 +48,7 @@ def listed_options(value: Any, column: str) -> tuple[list[Any], list[str]]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError:
+        except (RecursionError, ValueError):  # no JSON, or nested too deep
             value = None
     if isinstance(value, Mapping):
         return list(value.values()), [str(key).strip().upper() for key in value]

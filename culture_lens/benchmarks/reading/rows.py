@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +20,7 @@ from culture_lens.benchmarks.reading.dataset_rows import (
     parquet_holds_bytes,
     read_parquet_files,
 )
-from culture_lens.errors import InputError, warn
+from culture_lens.errors import InputError, listed, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,8 @@ def read_rows(path: str | Path, *, quotes: bool = True) -> pd.DataFrame:
         raise InputError(f"{path} is a folder: give the file inside it that holds the rows.")
     if not path.exists():
         raise InputError(f"no file {path}: check the path (the working folder is {Path.cwd()}).")
+    if not path.is_file():
+        raise InputError(f"{path} is a pipe, device or socket: copy the rows into a file.")
     reader = (READERS if quotes else UNQUOTED).get(path.suffix.lower())
     if reader is None:
         raise InputError(
@@ -106,6 +109,9 @@ def as_frame(rows: Rows) -> pd.DataFrame:
         )
     if frame.empty:
         raise InputError("the table of rows is empty: there is nothing to make questions of.")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise InputError(f"{place_of(frame)}: column {twice!r} occurs twice; rename one.")
     return frame
 
 
@@ -155,9 +161,9 @@ def read_separated(path: Path, separator: str, quotes: bool = True) -> pd.DataFr
     if not lines:
         return pd.DataFrame()
     header = lines[0][1]
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise InputError(f"{path}: column {twice[0]!r} occurs twice in the header; rename one.")
+    twice = next((name for name, times in Counter(header).items() if times > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: column {twice!r} occurs twice in the header; rename one.")
     for line, cells in lines:
         if len(cells) != len(header):
             raise InputError(
@@ -176,6 +182,8 @@ def read_json(path: Path) -> pd.DataFrame:
         records = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: malformed JSON: {error.msg}.") from error
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number of 4300 digits
+        raise InputError(f"{path}: JSON that cannot be read: {error}.") from None
     if not isinstance(records, list):
         raise InputError(f"{path}: holds a {type(records).__name__}, not a list of objects.")
     return from_records(records, str(path), "item")
@@ -191,6 +199,8 @@ def read_json_lines(path: Path) -> pd.DataFrame:
             records.append(json.loads(line))
         except json.JSONDecodeError as error:
             raise InputError(f"{path}, line {number}: malformed JSON: {error.msg}.") from error
+        except (RecursionError, ValueError) as error:
+            raise InputError(f"{path}, line {number}: JSON that cannot be read: {error}.") from None
     return from_records(records, str(path), "item")
 
 
@@ -230,7 +240,7 @@ def need_columns(frame: pd.DataFrame, columns: Iterable[str]) -> None:
     if missing:
         raise InputError(
             f"{place_of(frame)}: column {', '.join(map(repr, missing))} is missing; it has "
-            f"{', '.join(repr(str(name)) for name in frame.columns)}. Rename the columns or say "
+            f"{listed(repr(str(name)) for name in frame.columns)}. Rename the columns or say "
             "which to use."
         )
 

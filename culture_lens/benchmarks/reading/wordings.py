@@ -93,7 +93,7 @@ def forms_of(question: Question, kinds: Sequence[Wordings]) -> Wordings:
 def check_wording(wording: object, benchmark: str, kinds: Sequence[Wordings]) -> None:
     """Refuse the number of a wording that a benchmark does not have."""
     most = min(len(forms) for forms in kinds)
-    if isinstance(wording, int) and 0 <= wording < most:
+    if isinstance(wording, int) and not isinstance(wording, bool) and 0 <= wording < most:
         return
     if most == 1:
         raise InputError(

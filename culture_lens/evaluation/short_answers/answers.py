@@ -28,14 +28,16 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from culture_lens.checks import check_arguments, each, flag, optional, text, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.generation import write_answers
 from culture_lens.evaluation.short_answers.matching import MATCHINGS, matched_votes, words_of
 from culture_lens.evaluation.short_answers.questions import ShortQuestion
-from culture_lens.interventions.hooks import Value
+from culture_lens.interventions.hooks import Value, ablation_value
+from culture_lens.models.checks import MODEL
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
@@ -74,6 +76,7 @@ class ShortAnswers(ResultRecord):
         values = part[f"{matching}_weight" if weighted else matching]
         return mean_estimate(values.tolist(), part["group"].tolist())
 
+    @check_arguments(matching=text, weighted=flag)
     def accuracy(self, matching: Matching = "exact", *, weighted: bool = False) -> Estimate:
         """Mean score over all questions, with its interval clustered by question.
 
@@ -86,6 +89,7 @@ class ShortAnswers(ResultRecord):
         """
         return self._estimate(self.frame, matching, weighted)
 
+    @check_arguments(column=text, matching=text, weighted=flag)
     def by(
         self, column: str = "culture", matching: Matching = "exact", *, weighted: bool = False
     ) -> dict[str, Estimate]:
@@ -123,6 +127,14 @@ def as_question(short: ShortQuestion) -> Question:
     )
 
 
+@check_arguments(
+    model=MODEL,
+    questions=each(ShortQuestion, "questions of load_short_answers"),
+    neurons=optional(NEURONS),
+    value=ablation_value,
+    stem=flag,
+    max_new_tokens=whole(),
+)
 def evaluate_short_answers(
     model: LensModel,
     questions: Sequence[ShortQuestion],

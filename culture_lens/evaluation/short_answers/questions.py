@@ -17,6 +17,17 @@ from typing import Any
 
 from culture_lens.benchmarks.blend import SPLITS, TOPICS
 from culture_lens.benchmarks.reading.rows import need_columns, read_rows, say_dropped
+from culture_lens.checks import (
+    check_arguments,
+    each,
+    either,
+    file_path,
+    mapping,
+    names,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.short_answers.matching import HumanAnswer, words_of
 from culture_lens.questions.question import PromptFormat
@@ -105,6 +116,15 @@ class ShortQuestion:
         return max(answer.votes for answer in self.answers)
 
 
+@check_arguments(
+    path=file_path,
+    regions=optional(names),
+    asked=text,
+    wordings=each(whole()),
+    split=optional(text),
+    topics=optional(either(file_path, mapping(text), remedy="a file, or {ID: topic}")),
+    languages=optional(mapping(text)),
+)
 def load_short_answers(
     path: str | Path,
     *,

@@ -27,14 +27,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import Unpack
 
+from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.scoring import NO_OPTION, Scoring, get_scoring
-from culture_lens.interventions.hooks import Value
+from culture_lens.interventions.hooks import Value, ablation_value
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.running import RunningOptions
-from culture_lens.questions.question import Question
+from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.statistics.estimates import Estimate, mean_estimate
 from culture_lens.storage.records import ResultRecord
 
@@ -68,6 +70,7 @@ class ValueAlignment(ResultRecord):
         """Mean distance of the model's distribution from people's, 0 where they are the same."""
         return mean_estimate(self.frame["distance"].tolist(), self.frame["group"].tolist())
 
+    @check_arguments(column=text, score=text)
     def by(self, column: str = "culture", score: str = "alignment") -> dict[str, Estimate]:
         """Mean score per culture, or per value of persona, wording or category.
 
@@ -111,6 +114,13 @@ def closeness(point: int, majority: int, low: int, high: int) -> float:
     return 1 - abs(point - majority) / max(majority - low, high - majority)
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    neurons=optional(NEURONS),
+    scoring=optional(text),
+    value=ablation_value,
+)
 def evaluate_values(
     model: LensModel,
     questions: Sequence[Question],

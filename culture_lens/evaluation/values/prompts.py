@@ -6,6 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from culture_lens.benchmarks.reading.rows import Rows
+from culture_lens.checks import (
+    any_names,
+    check_arguments,
+    each,
+    file_path,
+    flag,
+    names,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.values.people import PERSON_COUNTRY, HumanValues, read_human_values
 from culture_lens.evaluation.values.questions import (
@@ -33,6 +44,15 @@ LEAST_ANSWERS = 10
 """Answers of a culture that a question needs (CULNIG)."""
 
 
+@check_arguments(
+    path=file_path,
+    country=text,
+    cultures=optional(names),
+    probe=flag,
+    questions=optional(names),
+    personas=any_names,
+    wordings=each(whole()),
+)
 def load_values(
     path: str | Path,
     answers: Rows,

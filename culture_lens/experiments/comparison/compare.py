@@ -24,6 +24,16 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.countryrc import Wordings
 from culture_lens.attribution.item_scores import gold_tokens
+from culture_lens.checks import (
+    OPTIONS,
+    any_names,
+    check_arguments,
+    each,
+    optional,
+    real,
+    text,
+    whole,
+)
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.comparison.plan import (
     checked,
@@ -36,13 +46,14 @@ from culture_lens.experiments.comparison.result import KEPT_COLUMNS, Comparison
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.masks import AblationMask, joined, labelled
 from culture_lens.find import sources_of
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import PROJECTIONS, part_of, sites_reading
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import check_batch_size
 from culture_lens.prompts.running import BATCH_SIZE, Running, RunningOptions, read_options
-from culture_lens.questions.question import Question, benchmarks_of
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.selectors import SELECTORS
 from culture_lens.selectors.ranking import Sources, first, get_ranking
 from culture_lens.storage.runs import versions
@@ -103,6 +114,17 @@ class GradientScoring:
         }
 
 
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    selectors=any_names,
+    shares=each(real),
+    cultures=any_names,
+    identify_share=real,
+    random_seeds=whole(),
+    scoring=optional(text),
+    summary_options=optional(OPTIONS),
+)
 def compare_selectors(
     model: LensModel,
     questions: Sequence[Question],

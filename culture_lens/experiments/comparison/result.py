@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from culture_lens.checks import real, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix, check_metric
@@ -73,9 +74,9 @@ class Comparison(ResultRecord):
         ]
 
     def _check(self, selector: str | None = None, share: float | None = None) -> None:
-        if selector is not None and selector not in self.selectors:
+        if selector is not None and text("selector", selector) not in self.selectors:
             raise unknown("selector", selector, self.selectors)
-        if share is not None and share not in self.shares:
+        if share is not None and real("share", share) not in self.shares:
             raise InputError(f"no share {share}: there are {', '.join(map(str, self.shares))}.")
 
     @cached_property

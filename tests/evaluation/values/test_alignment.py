@@ -46,6 +46,7 @@ def records(questions, predictions, scores=None):
                 "group": q.group,
                 "gold": q.answer,
                 "prediction": prediction,
+                "correct": prediction == q.answer,
                 "scores": list(given) if given is not None else [0.0] * len(q.options),
             }
             for q, prediction, given in rows

@@ -1,0 +1,37 @@
+"""Command lines that mean nothing end with code 2 and a sentence, before a model runs."""
+
+import shlex
+
+import jaxtyping
+import pytest
+
+from culture_lens.models.loading import Loading
+from tests.helpers.cli import run
+from tests.helpers.forwards import must_not_run
+from tests.helpers.nonsense import lines
+
+FIND = "--model llama --benchmark table --path rows.jsonl"
+
+
+@pytest.mark.parametrize("line", lines("commands"))
+def test_a_command_that_means_nothing_is_refused(
+    line, capsys, folder, model, place, tmp_path, monkeypatch
+):
+    def load_model(name="smollm2-135m", **options):
+        Loading.of(options)
+        if str(name) not in ("llama", str(place / "llama")):
+            raise AssertionError(f"the model {name!r} was loaded")
+        return model
+
+    def claim(*_):
+        raise AssertionError("an organism was trained")
+
+    monkeypatch.setattr("culture_lens.organism.training.claim", claim)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("culture_lens.models.load.load_model", load_model)
+    must_not_run(monkeypatch)
+    words = shlex.split(line.replace("FIND", FIND).replace("RUN", str(folder.path)))
+    code, _, err = run(capsys, *words)
+    assert code == 2, err
+    assert "Traceback" not in err and err.strip()

@@ -1,0 +1,39 @@
+"""Nonsense is refused by name, over the whole public API: the lines of ``tests/nonsense``.
+
+As users have it: without the types that tests check at run time, and the model may not run.
+"""
+
+import jaxtyping
+import pytest
+
+from tests.helpers.forwards import must_not_run
+from tests.helpers.nonsense import fixed, lines, outcome
+
+EVERY = [line for name in ("questions", "models", "results") for line in lines(name)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made():
+    return fixed()
+
+
+@pytest.mark.parametrize("line", EVERY)
+def test_nonsense_is_refused(line, tmp_path, monkeypatch):
+    must_not_run(monkeypatch)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    monkeypatch.chdir(tmp_path)
+    assert outcome(line, tmp_path) == "refused"
+
+
+def test_every_public_function_is_in_the_table(made):
+    """A function that is added gets its lines; records that only results hold need none."""
+    text = "\n".join(EVERY)
+    results = {"Comparison", "CultureLensWarning", "Fidelity", "FineTuned", "Forgetting",
+               "ForgettingStudy", "Inference", "InputError", "LensModel", "ModuleChoice",
+               "ModuleRanking", "PermutationResult", "PredictedMatrix", "Preset", "Prompt",
+               "Relations", "Role", "Scorecard", "ShortAnswers", "Suite", "TransferMatrix",
+               "Truth", "ValueAlignment", "VarianceShares", "plots"}  # fmt: skip
+    cl = made["cl"]
+    lacking = [name for name in cl.__all__ if f"cl.{name}" not in text and name not in results]
+    lacking += [name for name in cl.plots.__all__ if f"cl.plots.{name}" not in text]
+    assert lacking == ["benchmark_names"]  # takes no argument
