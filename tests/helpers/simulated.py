@@ -23,7 +23,7 @@ def questions_of(groups=24, per_group=1, mixed=False, cultures=CULTURES, categor
                     Question(
                         id=name,
                         culture=culture,
-                        text=f"{number}?",
+                        text=f"{number:03}?",
                         options=("a", "b"),
                         answer=0,
                         group=f"{number}" if mixed else f"{number}/{culture}",
