@@ -50,11 +50,11 @@ class Wording:
         return self.text, layout, form.answer_prefix, labels, form.label_form, form.system
 
 
-def filled(text: str, passage: str, question: str) -> str:
+def joined(text: str, passage: str, question: str) -> str:
     r"""Write passage and question into a wording's text; other braces stay as they are.
 
     Example:
-        >>> filled("{passage}\nQ: {question}", "It came from {a}.", "Where from?")
+        >>> joined("{passage}\nQ: {question}", "It came from {a}.", "Where from?")
         'It came from {a}.\nQ: Where from?'
     """
     values = {"passage": passage, "question": question}
