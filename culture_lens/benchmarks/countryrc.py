@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from culture_lens.benchmarks.reading.own_wordings import (
     PASSAGE_AND_QUESTION,
     Wording,
+    joined,
     own_wordings,
 )
-from culture_lens.benchmarks.reading.own_wordings import filled as joined
 from culture_lens.benchmarks.reading.rows import cell_text, need_columns, place_of
 from culture_lens.benchmarks.reading.source import BUNDLED, Benchmark, Part, Read
 from culture_lens.benchmarks.reading.text_rows import N_OPTIONS

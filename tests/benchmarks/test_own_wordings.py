@@ -96,7 +96,7 @@ def test_options_and_answers_are_those_of_the_bundled_wordings():
         ([LETTERS, {"layout": "{country} {question} {options}"}], ["'{country}'"]),
         ([LETTERS, {"layout": "{passage} {options} {question}"}], ["must not stand between"]),
         ([LETTERS, {**PLAIN, "labels": "AB"}], ["'AB'", "too few for 4"]),
-        ([LETTERS, {**PLAIN, "labels": "AABC"}], ["letters or digits, each once"]),
+        ([LETTERS, {**PLAIN, "labels": "AABC"}], ["wording 2", "letters or digits, each once"]),
     ],
 )
 def test_wordings_that_cannot_be_used(tmp_path, content, words):

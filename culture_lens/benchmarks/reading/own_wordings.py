@@ -12,7 +12,7 @@ the fields of ``PromptFormat``:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,11 @@ class Wording:
         return self.text, layout, form.answer_prefix, labels, form.label_form, form.system
 
 
-def filled(text: str, passage: str, question: str) -> str:
+def joined(text: str, passage: str, question: str) -> str:
     r"""Write passage and question into a wording's text; other braces stay as they are.
 
     Example:
-        >>> filled("{passage}\nQ: {question}", "It came from {a}.", "Where from?")
+        >>> joined("{passage}\nQ: {question}", "It came from {a}.", "Where from?")
         'It came from {a}.\nQ: Where from?'
     """
     values = {"passage": passage, "question": question}
@@ -105,26 +105,36 @@ def forms_in(path: str | Path) -> list[PromptFormat]:
     """Read prompt formats from a JSON file.
 
     Raises:
-        InputError: No list of objects, an unknown key, a value that is no text, or no layout.
+        InputError: No list of objects, or an object of which ``form_of`` makes none.
     """
     entries: Any = load_json(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path}: must hold a list of objects, one per wording; see own_wordings.")
-    for number, entry in enumerate(entries, 1):
-        where = f"{path}, wording {number}"
-        for name, value in entry.items():
-            if name not in FORM_FIELDS:
-                raise unknown("key", name, FORM_FIELDS, f"It stands in {where}.")
-            if not isinstance(value, str):
-                raise InputError(f"{where}: {name!r} is {value!r}; write a text in quotes.")
-        if "layout" not in entry:
-            raise InputError(f"{where}: has no 'layout', which says where passage and options are.")
-        if "instruction" in entry and "{instruction}" not in entry["layout"]:
-            raise InputError(
-                f"{where}: its layout lacks {{instruction}}, so its instruction would not be "
-                "shown; put it in, or write the instruction into the layout."
-            )
-    return [PromptFormat(**entry) for entry in entries]
+    return [form_of(entry, f"{path}, wording {n}") for n, entry in enumerate(entries, 1)]
+
+
+def form_of(entry: Mapping[str, Any], where: str) -> PromptFormat:
+    """Make a prompt format of one object of a file.
+
+    Raises:
+        InputError: Names the file, the number of the wording, and what is wrong with it.
+    """
+    for name, value in entry.items():
+        if name not in FORM_FIELDS:
+            raise unknown("key", name, FORM_FIELDS, f"It stands in {where}.")
+        if not isinstance(value, str):
+            raise InputError(f"{where}: {name!r} is {value!r}; write a text in quotes.")
+    if "layout" not in entry:
+        raise InputError(f"{where}: has no 'layout', which says where passage and options are.")
+    if "instruction" in entry and "{instruction}" not in entry["layout"]:
+        raise InputError(
+            f"{where}: its layout lacks {{instruction}}, so its instruction would not be shown; "
+            "put it in, or write the instruction into the layout."
+        )
+    try:
+        return PromptFormat(**entry)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def checked(form: PromptFormat, where: str) -> Wording:

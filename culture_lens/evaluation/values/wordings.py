@@ -145,4 +145,7 @@ def as_value_prompts(given: ValuePrompts | str | Path | None) -> ValuePrompts:
     for name, (kind, words) in kinds.items():
         if not isinstance(content[name], kind):
             raise InputError(f"{given}: {name!r} must be {words}.")
-    return ValuePrompts(content["personas"], content["instructions"])
+    try:
+        return ValuePrompts(content["personas"], content["instructions"])
+    except InputError as error:
+        raise InputError(f"{given}: {error}") from None

@@ -87,7 +87,7 @@ def test_own_prompts_as_arguments_and_as_a_file(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"personas": {}}, "there is no persona"),
+        ({"personas": {}}, "prompts.json: value prompts: there is no persona"),
         ({"instructions": []}, "there is no instruction"),
         ({"personas": {"a": "Be kind."}}, "persona 'a': lacks {culture}"),
         ({"personas": {"a": "In {country}."}}, "unknown placeholder '{country}'.*persona 'a'"),
