@@ -8,7 +8,7 @@ length of the prompt.
 Hashing takes about 0.9 seconds for each GB and thread, so the hash is kept. Before each use every
 tensor's place in memory, version counter and a sum of its bits are compared with those at the time
 of hashing, 0.07 seconds for each GB; the sum shows changes through ``parameter.data``, which the
-counter does not see.
+counter does not see. Offloaded weights are hashed, but not watched.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module, Ten
 
 def state_of(tensor: Tensor) -> tuple[Any, ...]:
     """Give what tells in little time whether a tensor was changed."""
-    if tensor.is_meta:  # accelerate holds the values elsewhere, and loads them for each forward
-        return (id(tensor),)
+    if tensor.is_meta:  # accelerate has the values elsewhere; changes of these are not noticed
+        return (tuple(tensor.shape),)
     version = None if tensor.is_inference() else tensor._version
     return (tensor.data_ptr(), version, bit_sum(tensor))
 
@@ -107,13 +107,14 @@ def digest(name: str, owner: torch.nn.Module, tensor: Tensor) -> bytes:
     found = hashlib.sha256(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
     with loaded(owner) if tensor.is_meta else nullcontext():
         values = getattr(owner, name.rpartition(".")[2]) if tensor.is_meta else tensor
-        for part in bytes_of(values).split(CHUNK):
-            found.update(part.cpu().numpy())
+        content = bytes_of(values)
+        for start in range(0, len(content), CHUNK):
+            found.update(content[start : start + CHUNK].cpu().numpy())
     return found.digest()
 
 
 def loaded(owner: torch.nn.Module) -> Any:
     """Load the offloaded weights of a module for the time of a block."""
-    from accelerate.utils import align_module_device
+    from accelerate.utils import align_module_device  # type: ignore[import-untyped]
 
     return align_module_device(owner, "cpu")

@@ -11,12 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from culture_lens.errors import InputError
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-PART = re.compile(r"^\..+?\.(?:(?P<host>[0-9a-f]{8})-(?P<process>\d+)-)?\w+\.part$")
+PART = re.compile(r"^\..+?\.(?:(?P<host>[0-9a-f]{8})-(?P<process>\d{1,9})-)?\w+\.part$")
 DAY = 24 * 60 * 60
 REMEDIES = {
     errno.ENOSPC: "free some space, or give a folder on another disk.",
