@@ -8,9 +8,9 @@ interval of a mean allows for that, for few groups, and for answers that hardly 
    SE^2 = G / (G - 1) sum_g psi_g^2 (Liang and Zeger 1986).
 2. Its degrees of freedom are those of the effective number of groups, (sum_g N_g)^2 / sum_g N_g^2,
    minus 1 (Kish 1965).
-3. The design effect is SE^2 over that of independent items, s^2 / (N - 1), and at least 1. At most
-   it is sum_g N_g^2 / N, where all items of a group are alike. Few groups that vary say little of
-   it, so it is averaged with this most, which counts as one group.
+3. The design effect is sum_g psi_g^2 over that of independent items, s^2 / N, and at least 1. Where
+   all items of a group are alike it is about sum_g N_g^2 / N. Few groups that vary say little of
+   it, so it is averaged with this, which counts as one group, where that makes it greater.
 4. N over the design effect is the effective number of items. To these some are added at each bound:
    to answers two right and two wrong ones (Agresti and Coull 1998; Dean and Pagano 2015 with the
    design effect), to changes one lost and one gained (Bonett and Price 2012). The mean and the
@@ -161,8 +161,8 @@ def clustered_spread(
         return UNKNOWN
     most = float((sizes**2).sum()) / n
     freedom = max(n / most - 1, 1.0)
-    independent = variance / (n - 1)
-    square = groups / (groups - 1) * float((influences**2).sum())
+    few = groups / (groups - 1)
+    square, independent = few * float((influences**2).sum()), few * variance / n
     design = max(1.0, square / independent) if variance > 0 else most
     if bounds == UNBOUNDED:
         known = max(square, independent) > 0

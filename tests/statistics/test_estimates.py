@@ -37,7 +37,7 @@ def test_against_a_plain_loop(seed, bounds):
 
 def test_by_hand():
     # 4 groups of 2: sums 2, 1, 1, 2, mean 3/4, deviations of sums 1/2, -1/2, -1/2, 1/2;
-    # clustered 4/3 * 1 / 64 = 1/48, independent (3/16) / 7, so a design effect of 7/9: 1.
+    # clustered 4 / 16^2 = 1/64, independent (3/16) / 8 = 3/128, a design effect of 2/3: 1.
     # Averaged with the most, 2: 4 * (3/16) / (1/4) = 3 groups vary, (3 * 1 + 2) / 4 = 5/4.
     # 8 / (5/4) = 6.4 items and 4 more of mean 1/2: 6.8 / 10.4 right.
     spread = clustered_spread(0.75, np.array([1, -1, -1, 1]) / 16, np.full(4, 2.0), 3 / 16, SHARES)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from culture_lens.errors import InputError
 from culture_lens.statistics.estimates import Spread
 from culture_lens.statistics.random_sets import rank_among, sets_needed, with_sets
 
@@ -48,3 +49,6 @@ def test_ranks_and_how_many_sets_they_need():
     for level in (0.05, 0.01, 0.2, 0.03):
         needed = sets_needed(level)
         assert 1 / (needed + 1) <= level + 1e-12 < 1 / needed
+    for level in (0.0, 1.0, 5.0, math.nan):
+        with pytest.raises(InputError, match=r"is outside \(0, 1\)"):
+            sets_needed(level)
