@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from torch import Tensor
+
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.errors import InputError
 from culture_lens.models.sites import sites_reading
@@ -135,7 +137,8 @@ def culnig_general(
 
 def joined(parts: Iterable[Neurons]) -> Neurons:
     """Put neurons of different sites together, with their scores."""
-    places, scores = {}, {}
+    places: dict[str, Tensor] = {}
+    scores: dict[str, Tensor] = {}
     for part in parts:
         places.update(part.places)
         scores.update(part.scores)
