@@ -31,7 +31,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.errors import unknown
+from culture_lens.errors import InputError, unknown
+from culture_lens.models.checks import check_logits
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Style
@@ -118,8 +119,13 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
     Args:
         model: The model.
         batch: Prompts of style ``"cloze"`` that ask for a number; the options are numbers.
+
+    Raises:
+        InputError: Logits or log-probabilities are NaN or infinite.
     """
-    logits = model.logits(batch).cpu()
+    logits = model.logits(batch)
+    check_logits(logits, batch)
+    logits = logits.cpu()
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     split = any(len(ids) > 1 for prompt in batch.prompts for ids in prompt.continuations)
     found = model.continuation_log_probs(batch) if split else [[]] * len(batch.prompts)
@@ -131,6 +137,12 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
         else:
             written = first[[ids[0] for ids in options]]
         scores = exactly(written, options)
+        if scores.isnan().any():
+            raise InputError(
+                f"question {prompt.question.id!r}: the log-probability of an option is NaN: load "
+                "the model in bfloat16 or float32 (float16 overflows), or check its weights and "
+                "what is done to its neurons."
+            )
         begun = torch.tensor([ids[0] == int(row.argmax()) for ids in options])
         best = int(torch.where(begun, scores, float("-inf")).argmax())
         prediction = best if begun.any() else NO_OPTION
