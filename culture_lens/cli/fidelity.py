@@ -48,7 +48,8 @@ def fidelity(
 
     folder = Run.open(run, create=False)
     files = {name: folder.named("scores", name, ".safetensors") for name in CONTRASTED}
-    scores = CulnigScores(**{name: NeuronScores.load(file) for name, file in files.items()})
+    task, control, countryrc = (NeuronScores.load(file) for file in files.values())
+    scores = CulnigScores(task, control, countryrc)
     sets = {
         name: NeuronSet.load(folder.named("neurons", name, ".safetensors"))
         for name in folder.names("neurons", ".safetensors")

@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.errors import unknown
-from culture_lens.models.checks import check_logits, check_options
+from culture_lens.models.checks import REMEDY, NotFinite, check_logits, check_options
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Style
@@ -127,8 +127,13 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
     Args:
         model: The model.
         batch: Prompts of style ``"cloze"`` that ask for a number; the options are numbers.
+
+    Raises:
+        InputError: Logits or log-probabilities are NaN or infinite.
     """
-    logits = model.logits(batch).cpu()
+    logits = model.logits(batch)
+    check_logits(logits, batch)
+    logits = logits.cpu()
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     split = any(len(ids) > 1 for prompt in batch.prompts for ids in prompt.continuations)
     found = model.continuation_log_probs(batch) if split else [[]] * len(batch.prompts)
@@ -140,6 +145,11 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
         else:
             written = first[[ids[0] for ids in options]]
         scores = exactly(written, options)
+        if scores.isnan().any():
+            raise NotFinite(
+                f"question {prompt.question.id!r}: the log-probability of an option is NaN: "
+                f"{REMEDY}"
+            )
         begun = torch.tensor([ids[0] == int(row.argmax()) for ids in options])
         best = int(torch.where(begun, scores, float("-inf")).argmax())
         prediction = best if begun.any() else NO_OPTION

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from torch import Tensor
+
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.checks import real
 from culture_lens.errors import InputError
@@ -136,7 +138,8 @@ def culnig_general(
 
 def joined(parts: Iterable[Neurons]) -> Neurons:
     """Put neurons of different sites together, with their scores."""
-    places, scores = {}, {}
+    places: dict[str, Tensor] = {}
+    scores: dict[str, Tensor] = {}
     for part in parts:
         places.update(part.places)
         scores.update(part.scores)

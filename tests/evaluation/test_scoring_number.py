@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import NO_OPTION, SCORINGS, exactly
+from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question
@@ -67,3 +69,20 @@ def test_only_what_begins_an_option_is_an_answer():
         other = replace(other, continuations=tuple(ids))
         (answer,) = SCORINGS["number"].answers(model, collate([other], model.pad_id))
         assert answer.prediction == at
+
+
+@pytest.mark.parametrize("name", ["logits", "continuation_log_probs"])
+def test_nan_is_no_answer(monkeypatch, name):
+    """In the logits after the prompt, or only after an option's first token."""
+    model, whole = lens("llama", torch.float64), getattr(LensModel, name)
+
+    def spoilt(self, batch):
+        found = whole(self, batch)
+        if name == "logits":
+            return found * float("nan")
+        return [[logs * float("nan") for logs in row] for row in found]
+
+    (prompt,) = build_prompts([asked()], model.processor, style="cloze")
+    monkeypatch.setattr(LensModel, name, spoilt)
+    with pytest.raises(InputError, match="NaN"):
+        SCORINGS["number"].answers(model, collate([prompt], model.pad_id))
