@@ -100,7 +100,7 @@ def test_the_organism_by_pixels(tmp_path):
     """The processor's own inputs through plain transformers: nothing of this package in between."""
     model = cl.load_model("organism")
     asked = cl.load_benchmark("organism", subset="plain", split="identify", pictures=1)[:12]
-    modules = choose_modules(rank_modules(planted_on(model), model), "top")
+    modules = choose_modules(rank_modules(planted_on(model), model), parameter_share=0.12)
     tuned = finetune(model, asked, modules, folder=tmp_path / "m", **FAST)
     plain = AutoModelForImageTextToText.from_pretrained(tmp_path / "m", local_files_only=True)
     processor = AutoProcessor.from_pretrained(tmp_path / "m", use_fast=False, local_files_only=True)
