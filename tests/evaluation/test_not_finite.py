@@ -60,14 +60,14 @@ def test_one_nan_weight_is_refused(way):
 def test_an_encoder_decoder_is_refused_too(way, monkeypatch):
     model = t5("flan")
     neurons = Neurons.of({"encoder.act": [(0, 1)]})
-    monkeypatch.setattr("culture_lens.neurons.edits.check_values", lambda *_: None)
+    monkeypatch.setattr("culture_lens.neurons.hooks.check_values", lambda *_: None)
     with pytest.raises(InputError, match="1 neurons ablated .value=nan.*question 'food/"):
         with ablated(model, neurons, math.nan):
             READ[way](model)
 
 
 def test_the_condition_is_named(monkeypatch):
-    monkeypatch.setattr("culture_lens.neurons.edits.check_values", lambda *_: None)
+    monkeypatch.setattr("culture_lens.neurons.hooks.check_values", lambda *_: None)
     model, asked = lens("llama"), toy_questions()[:4]
     evaluating = {"scoring": "letter", **QUIET}
     refused(("evaluating, 2 neurons ablated (value=nan)", *SAID), evaluate, model, asked, SOME,
