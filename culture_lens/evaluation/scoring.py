@@ -127,8 +127,13 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
     Args:
         model: The model.
         batch: Prompts of style ``"cloze"`` that ask for a number; the options are numbers.
+
+    Raises:
+        InputError: Logits or scores are NaN or infinite.
     """
-    logits = model.logits(batch).cpu()
+    logits = model.logits(batch)
+    check_logits(logits, batch)
+    logits = logits.cpu()
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     split = any(len(ids) > 1 for prompt in batch.prompts for ids in prompt.continuations)
     found = model.continuation_log_probs(batch) if split else [[]] * len(batch.prompts)
@@ -139,6 +144,7 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
             written = torch.stack([log.double().sum() for log in logs])
         else:
             written = first[[ids[0] for ids in options]]
+        check_options(written, prompt)
         scores = exactly(written, options)
         begun = torch.tensor([ids[0] == int(row.argmax()) for ids in options])
         best = int(torch.where(begun, scores, float("-inf")).argmax())
