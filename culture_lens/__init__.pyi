@@ -162,10 +162,10 @@ from .models.architectures import (
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
 from .neurons.align import align_cultures as align_cultures
-from .neurons.edits import (
+from .neurons.hooks import (
     ablation_hooks as ablation_hooks,
 )
-from .neurons.edits import (
+from .neurons.hooks import (
     steering_hooks as steering_hooks,
 )
 from .neurons.neuron_set import NeuronSet as NeuronSet

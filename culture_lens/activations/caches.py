@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -24,11 +24,15 @@ from culture_lens.models.sites import hooks_of
 
 Cache = Mapping[str, Tensor]
 Hooks = Mapping[str, str]
+if TYPE_CHECKING:
+    Labels = Iterable[str | Sequence[str]]
+else:
+    Labels = Any  # a wrong kind reaches the check that says the right one
 
 
 def summary_from_caches(
     caches: Iterable[Any],
-    labels: Iterable[str | Sequence[str]],
+    labels: Labels,
     *,
     model: Any = None,
     masks: Iterable[Tensor] | None = None,

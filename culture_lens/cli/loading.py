@@ -146,7 +146,7 @@ def check_names(value: str | None = None, scoring: str | None = None) -> None:
         InputError: Names the known ones.
     """
     from culture_lens.evaluation.scoring import get_scoring
-    from culture_lens.neurons.edits import NAMED_VALUES
+    from culture_lens.neurons.hooks import NAMED_VALUES
 
     if scoring is not None:
         get_scoring(scoring)

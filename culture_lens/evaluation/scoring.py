@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.errors import unknown
-from culture_lens.models.checks import REMEDY, NotFinite, check_logits, check_options
+from culture_lens.models.checks import check_logits, check_options
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Batch, Style
@@ -129,7 +129,7 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
         batch: Prompts of style ``"cloze"`` that ask for a number; the options are numbers.
 
     Raises:
-        InputError: Logits or log-probabilities are NaN or infinite.
+        InputError: Logits or scores are NaN or infinite.
     """
     logits = model.logits(batch)
     check_logits(logits, batch)
@@ -144,12 +144,8 @@ def number_answers(model: LensModel, batch: Batch) -> list[Answer]:
             written = torch.stack([log.double().sum() for log in logs])
         else:
             written = first[[ids[0] for ids in options]]
+        check_options(written, prompt)
         scores = exactly(written, options)
-        if scores.isnan().any():
-            raise NotFinite(
-                f"question {prompt.question.id!r}: the log-probability of an option is NaN: "
-                f"{REMEDY}"
-            )
         begun = torch.tensor([ids[0] == int(row.argmax()) for ids in options])
         best = int(torch.where(begun, scores, float("-inf")).argmax())
         prediction = best if begun.any() else NO_OPTION

@@ -30,7 +30,7 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.align import align_cultures
-from culture_lens.neurons.edits import check_inside
+from culture_lens.neurons.hooks import check_inside
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches

@@ -1,4 +1,4 @@
-"""Edit neurons while a model runs: context managers made of the hooks of ``neurons.edits``.
+"""Edit neurons while a model runs: context managers made of ``neurons.hooks``.
 
 Ablate (ConAct's paper): a -> 0 at every token; or a -> a fixed value such as the mean. Steer
 (ConAct's paper): a -> (1 + alpha) a. Suppress and enhance (CULNIG): n -> 0 and n -> 2n at the raw
@@ -16,15 +16,13 @@ from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import RAW_SITES, part_of
-from culture_lens.neurons.edits import (
+from culture_lens.neurons.edits import edit_hook, replaced, scaled
+from culture_lens.neurons.hooks import (
     Value,
     ablation_hooks,
     ablation_value,
-    edit_hook,
     edit_hooks,
-    replaced,
     rows_of,
-    scaled,
     steering_hooks,
 )
 from culture_lens.neurons.neurons import Neurons

@@ -2,7 +2,8 @@
 
 ================  ====================================================
 ``neurons``       Neurons: places and scores of one culture's neurons
-``edits``         ablating and steering them, as hooks
+``edits``         replacing and scaling neurons of an activation
+``hooks``         ablating and steering neurons, as hooks
 ``neuron_set``    NeuronSet: culture -> Neurons
 ``scores``        NeuronScores: a score for every culture and neuron
 ``overlap``       neurons that sets share, compared with chance

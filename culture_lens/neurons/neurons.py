@@ -20,7 +20,7 @@ from culture_lens.checks import (
     whole,
 )
 from culture_lens.errors import InputError
-from culture_lens.neurons.edits import HookList, Value, ablation_hooks
+from culture_lens.neurons.hooks import HookList, Value, ablation_hooks
 
 Shape = tuple[int, int]
 """Layers and neurons per layer at a site."""

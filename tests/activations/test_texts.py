@@ -48,6 +48,7 @@ def test_batches_order_and_iterators_change_nothing(batch_size, monkeypatch):
     assert torch.allclose(found.sums["act"], whole.sums["act"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_corpus_is_read_as_it_comes(monkeypatch):
     """No more texts are taken from an iterator than one group of batches holds."""
     taken, seen = [], []
@@ -71,6 +72,7 @@ def test_a_corpus_is_read_as_it_comes(monkeypatch):
     assert seen == [4, 8, 12, 16, 20, 24]
 
 
+@pytest.mark.slow
 def test_selectors_and_replicates():
     texts = {c: [f"{t} {i}" for i in range(4) for t in TEXTS[c]] for c in TEXTS}
     summary = summarise_texts(lens("llama"), texts, replicates=19, **QUIET)
@@ -87,6 +89,7 @@ def test_selectors_and_replicates():
             replicates=3, **QUIET)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_counts_what_its_encoder_reads():
     model = t5.lens("flan")
     found = summarise_texts(model, TEXTS, sites="encoder.act", **QUIET)

@@ -60,14 +60,14 @@ def test_one_nan_weight_is_refused(way):
 def test_an_encoder_decoder_is_refused_too(way, monkeypatch):
     model = t5("flan")
     neurons = Neurons.of({"encoder.act": [(0, 1)]})
-    monkeypatch.setattr("culture_lens.neurons.edits.check_values", lambda *_: None)
+    monkeypatch.setattr("culture_lens.neurons.hooks.check_values", lambda *_: None)
     with pytest.raises(InputError, match="1 neurons ablated .value=nan.*question 'food/"):
         with ablated(model, neurons, math.nan):
             READ[way](model)
 
 
 def test_the_condition_is_named(monkeypatch):
-    monkeypatch.setattr("culture_lens.neurons.edits.check_values", lambda *_: None)
+    monkeypatch.setattr("culture_lens.neurons.hooks.check_values", lambda *_: None)
     model, asked = lens("llama"), toy_questions()[:4]
     evaluating = {"scoring": "letter", **QUIET}
     refused(("evaluating, 2 neurons ablated (value=nan)", *SAID), evaluate, model, asked, SOME,
@@ -101,8 +101,9 @@ def test_values_are_checked_when_given(value, idle):
     for given in (value, tensors):
         refused(("not a finite number", "float32"), evaluate, idle, toy_questions()[:4], SOME,
                 value=given, **QUIET)  # fmt: skip
-    means = Neurons(SOME.places, means={"act": torch.tensor([0.1, value], dtype=torch.float64)})
-    refused(("'act'", "not a finite number"), means.hooks, idle, "mean")
+    means = {"act": torch.tensor([0.1, value], dtype=torch.float64)}
+    with pytest.raises(InputError, match="site 'act'.*(not a finite number|NaN: give numbers)"):
+        Neurons(SOME.places, means=means).hooks(idle, "mean")
 
 
 def test_what_the_dtype_cannot_hold_is_refused():

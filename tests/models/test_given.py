@@ -69,6 +69,7 @@ def test_a_bridge_whose_tokenizer_is_not_known_is_refused(tmp_path):
     refused(("own/llama", "another vocabulary or chat template"), load_model, bridge)
 
 
+@pytest.mark.slow
 def test_an_encoder_decoders_bridge():
     model = load_model(own_t5("flan"), tokenizer=t5_tokenizer())
     assert model.widths == t5.lens("flan").widths

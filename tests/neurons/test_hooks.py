@@ -5,7 +5,7 @@ import torch
 
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.sites import hook_name
-from culture_lens.neurons.edits import ablation_hooks, steering_hooks
+from culture_lens.neurons.hooks import ablation_hooks, steering_hooks
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers import t5, vlm
 from tests.helpers.bridges import own_bridge, own_t5, own_vlm
@@ -29,6 +29,7 @@ def neurons_at(site, places=PLACES):
     return Neurons(Neurons.of({site: places}).places, means={site: MEANS[: len(places)]})
 
 
+@pytest.mark.slow
 @each_architecture
 def test_a_bare_bridge_is_edited_as_a_loaded_model(architecture):
     model, bridge = lens(architecture), own_bridge(architecture)
@@ -51,6 +52,24 @@ def test_a_bare_bridge_is_edited_as_a_loaded_model(architecture):
     assert set(bridge.hook_dict) == before and hook_name("act", 0) not in before
     assert_close(bridge(ids).detach(), plain.detach())  # nothing is left on it
     assert any(p.requires_grad for p in bridge.original_model.parameters())
+
+
+def test_neurons_at_several_sites_of_one_mlp():
+    """On a bare bridge act is edited in the product, of an up that is edited, before post is."""
+    model, bridge = lens("llama"), own_bridge("llama")
+    ids = model.to_tokens(TEXT)
+    both = Neurons.of(
+        {
+            "post": [(1, 5)],
+            "act": [(1, 5), (1, 6), (1, 7)],
+            "up": [(1, 6), (1, 7)],
+            "gate": [(1, 3)],
+        }
+    )
+    for value in (0.75, "double"):
+        found = bridge.run_with_hooks(ids, fwd_hooks=both.hooks(bridge, value))
+        with ablated(model, both, value):
+            assert_close(found.detach(), model(ids).detach())
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
@@ -93,6 +112,7 @@ def test_an_encoder_decoders_bridge(site):
     refused(("'act'", "own/flan", "another model"), neurons_at("act").hooks, bridge, "zero")
 
 
+@pytest.mark.slow
 def test_a_vision_language_models_bridge():
     bridge = own_vlm("llava")
     model, neurons = vlm.lens("llava"), neurons_at("act")
