@@ -12,6 +12,8 @@ from culture_lens.organism.plan import OWN, PLANTED_KINDS
 from culture_lens.storage.bundled import data_path
 from culture_lens.storage.files import load_hashed_json
 
+KIND = "truth of an organism"
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -95,7 +97,7 @@ def load_truth(folder: str | Path | None = None) -> Truth:
             f"{folder} has no truth.json: name the checkpoint of an organism, which "
             "`culture-lens organism train` writes."
         )
-    read = load_hashed_json(file)
+    read = load_hashed_json(file, KIND)
     blocks = (
         Planted(b["kind"], tuple(b["cultures"]), tuple(b["objects"]), tuple(b["neurons"]))
         for b in read["blocks"]

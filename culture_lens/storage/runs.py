@@ -30,6 +30,7 @@ from culture_lens.storage.parts import clear_parts, make_folder, not_written
 
 LOCK, PATIENCE = ".run.json.lock", 60
 """The lock of ``run.json``, and the seconds to wait for it."""
+KIND = "log of a run"
 PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
 
 
@@ -126,7 +127,7 @@ class Run:
         lock = make_folder(self.path) / LOCK
         try:
             with FileLock(lock, timeout=PATIENCE):
-                save_hashed_json(self.path / "run.json", {"steps": [*self.steps(), entry]})
+                save_hashed_json(self.path / "run.json", KIND, {"steps": [*self.steps(), entry]})
         except Timeout:
             raise InputError(
                 f"another process has held {lock} for {PATIENCE} seconds: try again when it is "
@@ -140,7 +141,7 @@ class Run:
         file = self.path / "run.json"
         if not file.exists():
             return []
-        steps: list[dict[str, Any]] = load_hashed_json(file).get("steps", [])
+        steps: list[dict[str, Any]] = load_hashed_json(file, KIND).get("steps", [])
         return steps
 
     def option(self, name: str) -> Any:
