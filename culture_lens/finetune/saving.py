@@ -22,7 +22,7 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.storage.files import load_hashed_json, save_hashed_json, write_whole
 
-RECORD = "finetune.json"
+RECORD, KIND = "finetune.json", "record of a fine-tuning"
 CHECKPOINTS = "checkpoints"
 LOGS = "runs"  # where Trainer puts them, in its output folder
 CARD_WORDS = {
@@ -54,7 +54,7 @@ def open_folder(folder: str | Path, settings: Mapping[str, Any]) -> tuple[Path, 
         raise InputError(f"{where} is a file; a fine-tuned model needs a folder.")
     record = where / RECORD
     if record.exists():
-        held = load_hashed_json(record)
+        held = load_hashed_json(record, KIND)
         if held.get("settings") != settings:
             known = held.get("settings", {})
             other = sorted(k for k in {*known, *settings} if known.get(k) != settings.get(k))
@@ -66,7 +66,7 @@ def open_folder(folder: str | Path, settings: Mapping[str, Any]) -> tuple[Path, 
     if where.exists() and any(where.iterdir()):
         raise InputError(f"{where} is not empty and holds no fine-tuning: give another folder.")
     held = {"settings": dict(settings)}
-    save_hashed_json(record, held)
+    save_hashed_json(record, KIND, held)
     return where, held
 
 
@@ -96,7 +96,7 @@ def save_checkpoint(folder: Path, plain: Any, model: LensModel, record: Mapping[
     if (folder / CHECKPOINTS / LOGS).is_dir():
         shutil.move(folder / CHECKPOINTS / LOGS, folder / LOGS)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    save_hashed_json(folder / RECORD, record)
+    save_hashed_json(folder / RECORD, KIND, record)
 
 
 def card(record: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ memory, so that a file, a model of one's own and weights edited in place are tre
 that are not saved, such as rotary frequencies, are left out: some models change them with the
 length of the prompt.
 
-Hashing takes about 0.9 seconds for each GB and thread, so the hash is kept. Before each use every
+Hashing takes 0.7 to 0.9 seconds for each GB and thread, so the hash is kept. Before each use every
 tensor's place in memory, version counter and a sum of its bits are compared with those at the time
 of hashing, 0.07 seconds for each GB; the sum shows changes through ``parameter.data``, which the
 counter does not see. Offloaded weights are hashed, but not watched.
@@ -109,7 +109,7 @@ def digest(name: str, owner: torch.nn.Module, tensor: Tensor) -> bytes:
         values = getattr(owner, name.rpartition(".")[2]) if tensor.is_meta else tensor
         content = bytes_of(values)
         for start in range(0, len(content), CHUNK):
-            found.update(content[start : start + CHUNK].cpu().numpy())
+            found.update(content[start : start + CHUNK].cpu().numpy().data)
     return found.digest()
 
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
     from culture_lens.models.lens_model import LensModel
 
+SAMPLED = 20
+"""Digits of the hash of a sample of the weights, as version 0.1.0 recorded it."""
+
 
 @dataclass(frozen=True, eq=False)
 class NeuronSet:
@@ -260,7 +263,7 @@ class NeuronSet:
                 "another name, replace the 'model' entry of the metadata.)"
             )
         found_with = self.metadata.get("weights")
-        if found_with and len(found_with) < len(model.fingerprint):
+        if found_with and len(found_with) == SAMPLED:
             warn(
                 "these neurons were found with version 0.1.0, which hashed a sample of the "
                 f"weights: whether those of {model.name!r} are the same cannot be told."

@@ -19,6 +19,7 @@ from torch import Tensor
 from culture_lens.errors import InputError, warn
 from culture_lens.organism.model import save
 from culture_lens.organism.stages import Organism
+from culture_lens.organism.truth import KIND as TRUTH
 from culture_lens.storage.files import (
     load_hashed_json,
     load_tensors,
@@ -27,6 +28,7 @@ from culture_lens.storage.files import (
 )
 
 STATE, KIND = "state.safetensors", "state of a training"
+SETTINGS = "settings of a training"
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -37,8 +39,8 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     file = folder / "settings.json"
     if not file.is_file():
-        save_hashed_json(file, settings)
-    elif load_hashed_json(file) != settings:
+        save_hashed_json(file, SETTINGS, settings)
+    elif load_hashed_json(file, SETTINGS) != settings:
         raise InputError(
             f"{folder} holds a training with other settings (see {file}): give another folder."
         )
@@ -102,4 +104,4 @@ def write_checkpoint(model: Any, folder: Path, truth: Mapping[str, Any]) -> None
     """Write the finished checkpoint; ``truth.json`` comes last and shows that it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     save(model, folder)
-    save_hashed_json(folder / "truth.json", truth)
+    save_hashed_json(folder / "truth.json", TRUTH, truth)

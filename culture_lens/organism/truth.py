@@ -26,6 +26,8 @@ from culture_lens.storage.bundled import data_path
 from culture_lens.storage.files import load_hashed_json
 from culture_lens.storage.reading import content_of
 
+KIND = "truth of an organism"
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -111,7 +113,7 @@ def load_truth(folder: str | Path | None = None) -> Truth:
             f"{folder} has no truth.json: name the checkpoint of an organism, which "
             "`culture-lens organism train` writes."
         )
-    read = load_hashed_json(file)
+    read = load_hashed_json(file, KIND)
     with content_of(file, "the truth of an organism"):
         return Truth(
             SEED("seed", read["seed"]),

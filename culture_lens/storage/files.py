@@ -91,19 +91,20 @@ def load_json(path: str | Path) -> Any:
         ) from None
 
 
-def save_hashed_json(path: str | Path, value: Mapping[str, Any]) -> Path:
-    """Write JSON as ``save_json`` does, with a hash of the rest as its entry ``hash``."""
-    plain = json.loads(json.dumps(dict(value), default=str))
+def save_hashed_json(path: str | Path, kind: str, value: Mapping[str, Any]) -> Path:
+    """Write JSON as ``save_json`` does, with its kind and a hash of all the rest."""
+    plain = json.loads(json.dumps({**value, "kind": kind}, default=str))
     return save_json(path, {**plain, "hash": json_hash(plain)})
 
 
-def load_hashed_json(path: str | Path) -> dict[str, Any]:
-    """Read what ``save_hashed_json`` wrote, without its hash, and check it.
+def load_hashed_json(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read what ``save_hashed_json`` wrote, without kind and hash, and check it.
 
     A file without a hash, as version 0.1.0 wrote them, is read with a warning.
 
     Raises:
-        InputError: The file is missing, damaged or changed, or holds no table of entries.
+        InputError: The file is missing, damaged, changed or of another kind, or holds no names
+            with values.
     """
     held = load_json(path)
     if not isinstance(held, dict):
@@ -113,6 +114,8 @@ def load_hashed_json(path: str | Path) -> dict[str, Any]:
         say_unchecked(path)
     elif told != json_hash(held):
         raise InputError(f"{path} {CHANGED}")
+    if (found := held.pop("kind", kind if told is None else None)) != kind:
+        raise InputError(f"{path} holds {found or 'something else'!r}, not a {kind}.")
     return held
 
 

@@ -31,6 +31,7 @@ from culture_lens.storage.parts import clear_parts, make_folder, not_written
 
 LOCK, PATIENCE = ".run.json.lock", 60
 """The lock of ``run.json``, and the seconds to wait for it."""
+KIND = "log of a run"
 PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
 
 
@@ -129,7 +130,7 @@ class Run:
         lock = make_folder(self.path) / LOCK
         try:
             with FileLock(lock, timeout=PATIENCE):
-                save_hashed_json(self.path / "run.json", {"steps": [*self.steps(), entry]})
+                save_hashed_json(self.path / "run.json", KIND, {"steps": [*self.steps(), entry]})
         except Timeout:
             raise InputError(
                 f"another process has held {lock} for {PATIENCE} seconds: try again when it is "
@@ -143,7 +144,7 @@ class Run:
         file = self.path / "run.json"
         if not file.exists():
             return []
-        content = load_hashed_json(file)
+        content = load_hashed_json(file, KIND)
         steps: Any = content.get("steps") if isinstance(content, dict) else None
         if not isinstance(steps, list) or not all(map(is_step, steps)):
             raise InputError(

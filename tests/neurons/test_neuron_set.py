@@ -263,3 +263,5 @@ def test_other_weights_under_the_same_name_are_noticed():
         NeuronSet(neurons, shapes, known).check_model(model)
     with pytest.warns(CultureLensWarning, match="trained further"):
         NeuronSet(neurons, shapes, {**known, "weights": "other"}).check_model(model)
+    with pytest.warns(CultureLensWarning, match=r"version 0\.1\.0.* cannot be told"):
+        NeuronSet(neurons, shapes, {**known, "weights": "0" * 20}).check_model(model)

@@ -6,10 +6,12 @@ import pytest
 import torch
 from transformers import LlavaForConditionalGeneration
 
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.organism import planting, stages, training
 from culture_lens.organism.plan import Variant, make_plan, rows_of
+from culture_lens.organism.state import KIND, STATE, restore
 from culture_lens.organism.training import Schedule, train_organism
+from culture_lens.storage.files import save_tensors
 
 SHORT = Schedule(pictures=1, see=3, bind=3, look=4, plant=6)
 SMALL = Variant(knowledge=2, negative=1, rare=1, kin=1, recognition=1, style=1, d_mlp=192)
@@ -116,3 +118,12 @@ def test_the_truth_lies_beside_the_checkpoint(finished):
 def test_schedules_without_steps_are_refused(name):
     with pytest.raises(InputError, match=f"{name}=0"):
         Schedule(**{name: 0})
+
+
+def test_a_damaged_state_is_not_gone_on_with(tmp_path):
+    save_tensors(tmp_path / STATE, KIND, {"model.x": torch.ones(4)}, {"stage": 1, "step": 2})
+    held = bytearray((tmp_path / STATE).read_bytes())
+    held[-3] ^= 1
+    (tmp_path / STATE).write_bytes(held)
+    with pytest.warns(CultureLensWarning, match=r"state.safetensors is damaged.*begins anew"):
+        assert restore(tmp_path, object.__new__(stages.Organism)) == (0, 0, {})

@@ -124,17 +124,22 @@ def test_json_round_trip_and_damage(tmp_path):
 
 def test_json_with_a_hash_and_without(tmp_path):
     value = {"steps": [{"share": 0.005, "path": tmp_path}], "culture": "日本"}
-    path = save_hashed_json(tmp_path / "x.json", value)
-    assert load_hashed_json(path) == {**value, "steps": [{"share": 0.005, "path": str(tmp_path)}]}
+    path = save_hashed_json(tmp_path / "x.json", "log", value)
+    with pytest.raises(InputError, match="x.json holds 'log', not a truth"):
+        load_hashed_json(path, "truth")
+    assert load_hashed_json(path, "log") == {
+        **value,
+        "steps": [{"share": 0.005, "path": str(tmp_path)}],
+    }
     path.write_text(path.read_text().replace("0.005", "0.05"))
     with pytest.raises(InputError, match="x.json is damaged or was changed"):
-        load_hashed_json(path)
+        load_hashed_json(path, "log")
     save_json(path, {"steps": []})  # as version 0.1.0 wrote it
     with pytest.warns(CultureLensWarning, match="x.json holds no hash"):
-        assert load_hashed_json(path) == {"steps": []}
+        assert load_hashed_json(path, "log") == {"steps": []}
     save_json(path, [1])
     with pytest.raises(InputError, match="x.json holds a list"):
-        load_hashed_json(path)
+        load_hashed_json(path, "log")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
