@@ -57,7 +57,7 @@ def check_arguments(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R
     return wrap
 
 
-def check_fields(record: Any, place: str = "", **checks: Check) -> None:
+def check_fields(record: Any, place: str = "", /, **checks: Check) -> None:
     """Check fields of a frozen record, for its ``__post_init__``.
 
     Args:
@@ -109,9 +109,10 @@ def whole(least: int | None = None, most: int | None = None) -> Check:
     def check(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise refused(name, value, f"a whole number{bounds}")
-        if (least is not None and value < least) or (most is not None and value > most):
+        number = int(value)
+        if (least is not None and number < least) or (most is not None and number > most):
             raise refused(name, value, f"a whole number{bounds}")
-        return int(value)
+        return number
 
     return check
 

@@ -35,7 +35,9 @@ def rows_of(name: str, value: Any) -> NeuronsPerRow:
     """Check for one set of neurons, or one for each row of a batch."""
     if isinstance(value, Neurons):
         return value
-    rows = each(Neurons, 'neurons of one culture, such as found["Japan"]')(name, value)
+    rows: list[Neurons] = each(Neurons, 'neurons of one culture, such as found["Japan"]')(
+        name, value
+    )
     if not rows:
         raise InputError(f"{name} is empty: give one set of neurons, or one for each row.")
     return rows
@@ -51,7 +53,8 @@ def ablation_value(name: str, value: Any) -> Value:
         return value
     if not isinstance(value, Mapping):
         return float(finite(name, value))
-    return mapping(Tensor, "a tensor for each site")(name, value)
+    tensors: dict[str, Tensor] = mapping(Tensor, "a tensor for each site")(name, value)
+    return tensors
 
 
 def replaced(

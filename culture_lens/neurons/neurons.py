@@ -48,7 +48,7 @@ def place_list(name: str, value: Any) -> Int[Tensor, "neuron 2"]:
             f"{name} has the shape {tuple(value.shape)} and dtype {value.dtype}: give whole "
             "numbers, neuron x 2, a layer and an index for each neuron."
         )
-    places = value.long()
+    places: Tensor = value.long()
     if len(places) and (int(places.min()) < 0 or int(places.max()) >= MOST):
         raise InputError(f"{name} holds a negative or far too large layer or index.")
     if len(torch.unique(places[:, 0] * MOST + places[:, 1])) < len(places):
