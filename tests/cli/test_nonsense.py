@@ -41,7 +41,7 @@ def test_a_command_that_means_nothing_is_refused(
     "options",
     [{"benchmark": ["table"]}, {"benchmark": 3}, {"benchmark": ""}, {"benchmark_option": 3},
      {"benchmark_option": [3]}, {"path": 3}, {"limit": "five"}, {"limit": True}, {"culture": 3},
-     {"culture": [None]}, {"model": 7}, {"model": {"a": 1}}, {"dtype": 3}, {"device": []},
+     {"culture": [None]}, {"model": 7}, {"model": {"a": 1}}, {"dtype": 3}, {"device": "gpu"},
      {"revision": 3}],
 )  # fmt: skip
 def test_options_of_a_crafted_run_json_are_refused(options, capsys, folder, place, monkeypatch):
