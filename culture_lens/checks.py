@@ -57,7 +57,7 @@ def check_arguments(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R
     return wrap
 
 
-def check_fields(record: Any, place: str = "", **checks: Check) -> None:
+def check_fields(record: Any, place: str = "", /, **checks: Check) -> None:
     """Check fields of a frozen record, for its ``__post_init__``.
 
     Args:

@@ -26,7 +26,8 @@ from tests.helpers.reference import reference_inputs
 
 def test_answered_right_says_how_many():
     questions = many(2)
-    frame = pd.DataFrame({"id": [q.id for q in questions], "correct": [True, False, False, True]})
+    rows = [{"id": q.id, "culture": q.culture, "group": q.group} for q in questions]
+    frame = pd.DataFrame(rows).assign(correct=[True, False, False, True])
     with pytest.warns(CultureLensWarning, match=r"the 2 of 4 items.*\(letter\)"):
         kept = answered_right(questions, Evaluation(frame, {"scoring": "letter"}))
     assert kept == [questions[0], questions[3]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from culture_lens.checks import each
+from culture_lens.checks import each, text
 from culture_lens.cli.flags import given
 from culture_lens.cli.options import AskingFlags, LoadingFlags
 from culture_lens.errors import InputError
@@ -84,7 +84,7 @@ def open_questions(options: dict[str, Any]) -> list[Question]:
     from culture_lens.models.architectures import preset
     from culture_lens.questions.question import with_format
 
-    name = options.get("benchmark", "everyday")
+    name = text("benchmark", options.get("benchmark", "everyday"))
     texts = options.get("benchmark_option", [])
     own = named_values(texts, "--benchmark-option", "grouping=country")
     if name in BENCHMARKS:
@@ -109,10 +109,10 @@ def named_values(texts: list[str], flag: str = "--option", example: str = "z=1")
         {'z': 1.5, 'countryrc_share': 0}
     """
     values: dict[str, Any] = {}
-    for text in each(str, "texts such as z=1")(flag, texts):
-        name, equals, value = text.partition("=")
+    for word in each(str, "texts such as z=1")(flag, texts):
+        name, equals, value = word.partition("=")
         if not equals or not name.strip():
-            raise InputError(f"{flag} {text!r}: write it as name=value, such as {example}.")
+            raise InputError(f"{flag} {word!r}: write it as name=value, such as {example}.")
         try:
             values[name.strip()] = json.loads(value)
         except (ValueError, RecursionError):  # no JSON: a text
@@ -128,11 +128,11 @@ def parse_benchmarks(texts: list[str]) -> dict[str, dict[str, Any]]:
         {'path': PosixPath('data/cvqa'), 'benchmark_option': ['language=native']}
     """
     asked: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        name, _, rest = text.partition("=")
+    for word in texts:
+        name, _, rest = word.partition("=")
         path, *own = rest.split(",")
         if not name.strip():
-            raise InputError(f"--benchmark {text!r}: write it as name or name=path.")
+            raise InputError(f"--benchmark {word!r}: write it as name or name=path.")
         if name.strip() in asked:
             raise InputError(f"--benchmark {name.strip()!r} was given twice.")
         asked[name.strip()] = given(path=Path(path) if path else None, benchmark_option=own)

@@ -65,8 +65,9 @@ class Means:
     def without(self, cells: tuple[Sequence[int], Sequence[int]]) -> Means:
         """Take single cells out: NaN, without records."""
         rows, sizes, variance = self.rows.copy(), self.sizes.copy(), self.variance.copy()
-        rows[(slice(None), *cells)] = variance[cells] = np.nan
-        sizes[(slice(None), *cells)] = 0
+        inner = (slice(None), *cells)
+        rows[inner] = variance[cells] = np.nan
+        sizes[inner] = 0
         return replace(self, rows=rows, sizes=sizes, variance=variance)
 
     def minus(self, other: Means) -> Means:

@@ -59,13 +59,15 @@ def rows_of(name: str, value: Any) -> Any:
 def ablation_value(name: str, value: Any) -> Value:
     """Check for a name, a number, or a tensor for each site."""
     if isinstance(value, Mapping):
-        return mapping(Tensor, "a tensor for each site")(name, value)
+        tensors: dict[str, Tensor] = mapping(Tensor, "a tensor for each site")(name, value)
+        return tensors
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number and value not in NAMED_VALUES:
         raise InputError(
             f"ablation value {value!r}: use 'zero', 'mean', 'double', a number or tensors."
         )
-    return value
+    known: Value = value
+    return known
 
 
 def hooks_on_product(

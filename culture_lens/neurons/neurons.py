@@ -26,6 +26,7 @@ Shape = tuple[int, int]
 """Layers and neurons per layer at a site."""
 MOST = 2**31
 """Layers and indices are below this, so that a place can be one number of 64 bits."""
+COUNT = whole(0, MOST - 1)
 
 
 def pair(name: str, value: Any) -> tuple[int, int]:
@@ -37,8 +38,8 @@ def pair(name: str, value: Any) -> tuple[int, int]:
     """
     if isinstance(value, (str, Mapping)) or not hasattr(value, "__len__") or len(value) != 2:
         raise refused(name, value, "a pair of whole numbers, such as (layer, index)")
-    first, second = (whole(0, MOST - 1)(name, one) for one in value)
-    return first, second
+    first, second = value
+    return COUNT(name, first), COUNT(name, second)
 
 
 def place_list(name: str, value: Any) -> Int[Tensor, "neuron 2"]:
@@ -49,7 +50,7 @@ def place_list(name: str, value: Any) -> Int[Tensor, "neuron 2"]:
             f"{name} has the shape {tuple(value.shape)} and dtype {value.dtype}: give whole "
             "numbers, neuron x 2, a layer and an index for each neuron."
         )
-    places = value.long()
+    places: Tensor = value.long()
     if len(places) and (int(places.min()) < 0 or int(places.max()) >= MOST):
         raise InputError(f"{name} holds a negative or far too large layer or index.")
     if len(torch.unique(places[:, 0] * MOST + places[:, 1])) < len(places):

@@ -21,7 +21,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         ...     print("quick")
         quick
     """
-    # Not POSIX's names alone: Windows lacks them.
+    # Windows has no SIGALRM.
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,5 +34,6 @@ def time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if handler is None else handler)
         signal.setitimer(signal.ITIMER_REAL, remaining)
-        signal.signal(signal.SIGALRM, handler)

@@ -35,3 +35,19 @@ def test_a_command_that_means_nothing_is_refused(
     code, _, err = run(capsys, *words)
     assert code == 2, err
     assert "Traceback" not in err and err.strip()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"benchmark": ["table"]}, {"benchmark": 3}, {"benchmark": ""}, {"benchmark_option": 3},
+     {"benchmark_option": [3]}, {"path": 3}, {"limit": "five"}, {"limit": True}, {"culture": 3},
+     {"culture": [None]}, {"model": 7}, {"model": {"a": 1}}, {"dtype": 3}, {"device": "gpu"},
+     {"revision": 3}],
+)  # fmt: skip
+def test_options_of_a_crafted_run_json_are_refused(options, capsys, folder, place, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    monkeypatch.chdir(place)
+    must_not_run(monkeypatch)
+    folder.log("find", {"path": str(place / "rows.jsonl"), **options})
+    code, _, err = run(capsys, "evaluate", "--run", str(folder.path))
+    assert code == 2 and "error:" in err, err

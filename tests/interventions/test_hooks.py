@@ -219,10 +219,16 @@ def test_values_that_are_refused():
         ablation_hooks(model, NEURONS, {"act": torch.zeros(3, 7)})
 
 
-@pytest.mark.parametrize("place", [(3, 0), (0, 48), (-1, 0), (0, -1)])
+@pytest.mark.parametrize("place", [(3, 0), (0, 48)])
 def test_neurons_outside_the_model_are_refused(place):
     with pytest.raises(InputError, match="site 'act' lie outside 'tiny-llama'.*another model"):
         ablation_hooks(lens("llama"), Neurons.of({"act": [(0, 0), place]}))
+
+
+@pytest.mark.parametrize("place", [(-1, 0), (0, -1)])
+def test_neurons_below_0_cannot_even_be_named(place):
+    with pytest.raises(InputError, match=r"places\['act'\]\[1\]=-1: give a whole number"):
+        Neurons.of({"act": [(0, 0), place]})
 
 
 def test_sites_outside_the_model_are_refused():

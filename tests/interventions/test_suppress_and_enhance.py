@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.interventions.hooks import ablated, ablation_hooks, enhance, steered, suppress
+from culture_lens.interventions.hooks import ablated, enhance, steered, suppress
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers.closeness import assert_close, relative
 from tests.helpers.edits import batch_of, edited_raw
@@ -58,8 +58,3 @@ def test_neurons_that_are_no_raw_projection_are_refused(edit):
     with pytest.raises(InputError, match="at 'act': use ablated or steered"):
         with edit(lens("llama"), NEURONS):
             pass
-
-
-def test_neurons_below_the_first_layer_are_refused():
-    with pytest.raises(InputError, match="lie outside"):
-        ablation_hooks(lens("llama"), Neurons.of({"act": [(-1, 0)]}))
