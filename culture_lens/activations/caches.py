@@ -17,6 +17,7 @@ from culture_lens.activations.statistics import (
     check_finite,
 )
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.checks import OPTIONS, check_arguments, flag, optional
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.hookable import as_hookable
 from culture_lens.models.lens_model import LensModel
@@ -30,6 +31,7 @@ else:
     Labels = Any  # a wrong kind reaches the check that says the right one
 
 
+@check_arguments(magnitudes=flag, metadata=optional(OPTIONS))
 def summary_from_caches(
     caches: Iterable[Any],
     labels: Labels,

@@ -17,7 +17,9 @@ from culture_lens.activations.record import Recording, RecordingOptions, record_
 from culture_lens.activations.resampling import design_of
 from culture_lens.activations.statistics import ActivationStatistics
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.checks import SEED, check_arguments, flag, whole
 from culture_lens.errors import InputError, warn
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.running import BATCH_SIZE, Running, TooLong, read_options
@@ -36,6 +38,7 @@ BATCHES_AT_ONCE = 16
 """Batches whose texts are held and sorted by length together."""
 
 
+@check_arguments(model=MODEL, replicates=whole(0), seed=SEED, progress=flag)
 def summarise_texts(
     model: LensModel,
     texts: Texts,

@@ -138,3 +138,5 @@ def test_what_is_refused():
     assert summary_from_caches([inside], ["x"], model=own_bridge("llama")).sites == ("up",)
     named = {"gate": "blocks.{layer}.mlp.in.hook_out"}
     assert summary_from_caches([inside], ["x"], hooks=named).sites == ("gate",)
+    refused(("magnitudes",), summary_from_caches, [inside], ["x"], magnitudes=1)
+    refused(("metadata",), summary_from_caches, [inside], ["x"], metadata="texts")

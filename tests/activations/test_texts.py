@@ -145,3 +145,8 @@ def test_what_is_refused(idle):
             sites="nowhere")  # fmt: skip
     refused(("batch_size",), summarise_texts, idle, {"x": ["a"], "y": ["b"]}, batch_size=0)
     refused(("too_long",), summarise_texts, idle, {"x": ["a"], "y": ["b"]}, too_long="cut")
+    two = {"x": ["a"], "y": ["b"]}
+    for replicates in (-1, 0.5, True):
+        refused(("replicates",), summarise_texts, idle, two, replicates=replicates)
+    refused(("seed",), summarise_texts, idle, two, seed="x")
+    refused(("load_model",), summarise_texts, "smollm2-135m", two)
