@@ -1,5 +1,6 @@
 """Files written whole, run folders, bundled data.
 
-``files`` reads and writes safetensors, JSON and parquet; ``runs`` keeps finished work and named
-results in a folder; ``bundled`` finds the data that the package brings along.
+``files`` reads and writes safetensors, JSON and parquet, with the hashes of ``hashing`` and the
+half-written files of ``parts``; ``runs`` keeps finished work and named results in a folder, under
+the names of ``names``; ``bundled`` finds the data that the package brings along.
 """

@@ -49,12 +49,12 @@ def finished(
     """
     if place is None:
         return make()
-    check_place(place)
     if place.exists():
         try:
             return load(place)
         except InputError as error:
             say_made_again(error)
+    check_place(place)
     work = make()
     save(place, work)
     return work
@@ -137,13 +137,13 @@ def shards(
         [5]
     """
     done = 0
-    if place is not None:
+    if place is not None and place.exists():
+        try:
+            done = resume(place)
+        except InputError as error:
+            say_made_again(error)
+    if place is not None and done < total:
         check_place(place)
-        if place.exists():
-            try:
-                done = resume(place)
-            except InputError as error:
-                say_made_again(error)
     size = (size or SHARD) if place is not None else max(total, 1)
     for start in range(done, total, size):
         stop = min(start + size, total)

@@ -11,7 +11,7 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.storage.files import save_json, save_tensors, write_whole
-from culture_lens.storage.finished import finished
+from culture_lens.storage.finished import finished, finished_frame, write_frame
 from culture_lens.storage.parts import HOST, clear_parts, new_part
 from culture_lens.storage.runs import Run
 from tests.helpers.damage import answers, make_matrix
@@ -119,6 +119,14 @@ def test_the_place_is_tried_before_the_work(tmp_path):
 
     with pytest.raises(InputError, match="in the way"):
         finished(tmp_path / "pieces" / "x.json", work, load=answers, save=answers)
+
+
+def test_what_is_finished_is_read_where_nothing_can_be_written(tmp_path, monkeypatch):
+    place = write_frame(tmp_path / "records-1.parquet", answers())
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert len(finished_frame(place, None)) == len(answers())
+    with pytest.raises(InputError, match="give a folder that you may write to"):
+        finished_frame(place.with_name("records-2.parquet"), answers)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes anywhere")
