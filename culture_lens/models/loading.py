@@ -139,7 +139,8 @@ def check_device(device: torch.device | str | None) -> None:
         found = torch.device(device)
     except (RuntimeError, TypeError):
         found = None
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    mps = int(torch.backends.mps.is_available())
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": mps}
     if found is None or (found.index or 0) >= there.get(found.type, 1):
         held = [f"{kind}:{at}" for kind in ("cuda", "mps") for at in range(there[kind])]
         raise InputError(
