@@ -25,6 +25,15 @@ def test_nonsense_is_refused(line, tmp_path, monkeypatch):
     assert outcome(line, tmp_path) == "refused"
 
 
+@pytest.mark.parametrize("line", lines("sense"))
+def test_what_means_something_is_not_refused(line, tmp_path, monkeypatch):
+    """So that no line of the table is refused for another reason than its own."""
+    must_not_run(monkeypatch)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    monkeypatch.chdir(tmp_path)
+    assert outcome(line, tmp_path) in ("accepted", "AssertionError: the model was run")
+
+
 def test_every_public_function_is_in_the_table(made):
     """A function that is added gets its lines; records that only results hold need none."""
     text = "\n".join(EVERY).replace("question(", "cl.Question(")

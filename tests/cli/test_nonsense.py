@@ -13,10 +13,10 @@ from tests.helpers.nonsense import lines
 FIND = "--model llama --benchmark table --path rows.jsonl"
 
 
-@pytest.mark.parametrize("line", lines("commands"))
-def test_a_command_that_means_nothing_is_refused(
-    line, capsys, folder, model, place, tmp_path, monkeypatch
-):
+@pytest.fixture
+def call(capsys, folder, model, place, monkeypatch):
+    """Call a line as users do, without the types that tests check; no model may run."""
+
     def load_model(name="smollm2-135m", **options):
         Loading.of(options)
         if str(name) not in ("llama", str(place / "llama")):
@@ -26,15 +26,31 @@ def test_a_command_that_means_nothing_is_refused(
     def claim(*_):
         raise AssertionError("an organism was trained")
 
+    monkeypatch.setattr("culture_lens.models.load.load_model", load_model)
     monkeypatch.setattr("culture_lens.organism.training.claim", claim)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     monkeypatch.chdir(place)
-    monkeypatch.setattr("culture_lens.models.load.load_model", load_model)
     must_not_run(monkeypatch)
-    words = shlex.split(line.replace("FIND", FIND).replace("RUN", str(folder.path)))
-    code, _, err = run(capsys, *words)
+
+    def run_line(line):
+        words = shlex.split(line.replace("FIND", FIND).replace("RUN", str(folder.path)))
+        return run(capsys, *words)
+
+    return run_line
+
+
+@pytest.mark.parametrize("line", lines("commands"))
+def test_a_command_that_means_nothing_is_refused(line, call):
+    code, _, err = call(line)
     assert code == 2, err
     assert "Traceback" not in err and err.strip()
+
+
+@pytest.mark.parametrize("line", lines("sense_commands"))
+def test_a_command_that_means_something_comes_as_far_as_the_model(line, call):
+    """So that no line of the table is refused for another reason than its own."""
+    with pytest.raises(AssertionError, match="was (run|loaded|trained)"):
+        call(line)
 
 
 @pytest.mark.parametrize(
