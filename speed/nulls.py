@@ -137,34 +137,10 @@ def over_runs(
 
 def blend(runs: int, path: str) -> Iterator[dict[str, object]]:
     """Labels dealt to whole cells of real rows."""
-    from culture_lens.activations.record import item_statistics
     from culture_lens.benchmarks import load_benchmark
-    from culture_lens.models.load import load_model
-    from culture_lens.prompts.batches import batches
-    from culture_lens.prompts.build import build_prompts
-    from culture_lens.prompts.prompt import CONTENT_ROLES
 
-    questions = load_benchmark("blend", path=path)
-    cells: dict[str, dict[str, list[Question]]] = {}
-    for question in questions:
-        cells.setdefault(question.group, {}).setdefault(question.culture, []).append(question)
-    # Of every group with four cells of four rows or more, four rows of four cells.
-    kept = [
-        rows[:4]
-        for own in cells.values()
-        for rows in [one for one in own.values() if len(one) >= 4][:4]
-        if sum(len(one) >= 4 for one in own.values()) >= 4
-    ]
-    model = load_model("smollm2-135m")
-    every = [question for rows in kept for question in rows]
-    work = batches(build_prompts(every, model.processor, context=model.context), 8, model.pad_id)
-    counts, tokens = {}, {}
-    for batch in work:
-        own = item_statistics(model, batch, ["act"], CONTENT_ROLES, False)
-        for at, prompt in enumerate(batch.prompts):
-            counts[prompt.question.id] = own.counts["act"][at]
-            tokens[prompt.question.id] = own.tokens[at]
-    print(f"{len(kept) // 4} groups of 4 cells of 4 rows")
+    kept = cells_of_four(load_benchmark("blend", path=path))
+    counts, tokens = item_counts([question for cell in kept for question in cell])
     for rows in (1, 2, 4):
         found = []
         for seed in range(runs):
@@ -175,11 +151,38 @@ def blend(runs: int, path: str) -> Iterator[dict[str, object]]:
                 for label, cell in zip(dealt, kept, strict=True)
                 for question in cell[:rows]
             ]
-            held = torch.stack([counts[question.id] for question in labelled])
-            whole = torch.stack([tokens[question.id] for question in labelled])
-            summary = summarised(labelled, held, whole, seed=seed, bootstraps=0)
+            at = [4 * cell + row for cell in range(len(kept)) for row in range(rows)]
+            summary = summarised(labelled, counts[at], tokens[at], seed=seed, bootstraps=0)
             found.append(tested(summary, "conact"))
-        yield {"rows": rows, **pd.DataFrame(found).mean().to_dict()}
+        yield {"groups": len(kept) // 4, "rows": rows, **pd.DataFrame(found).mean().to_dict()}
+
+
+def cells_of_four(questions: Sequence[Question]) -> list[list[Question]]:
+    """Four rows of four cells, of every group that has as many."""
+    cells: dict[str, dict[str, list[Question]]] = {}
+    for question in questions:
+        cells.setdefault(question.group, {}).setdefault(question.culture, []).append(question)
+    large = [[rows[:4] for rows in own.values() if len(rows) >= 4][:4] for own in cells.values()]
+    return [rows for own in large if len(own) == 4 for rows in own]
+
+
+def item_counts(questions: Sequence[Question]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positive tokens of every neuron of SmolLM2-135M, ``item layer neuron``, and all tokens."""
+    from culture_lens.activations.record import item_statistics
+    from culture_lens.models.load import load_model
+    from culture_lens.prompts.batches import batches
+    from culture_lens.prompts.build import build_prompts
+    from culture_lens.prompts.prompt import CONTENT_ROLES
+
+    model = load_model("smollm2-135m")
+    prompts = build_prompts(questions, model.processor, context=model.context)
+    found = {}
+    for batch in batches(prompts, 8, model.pad_id):
+        own = item_statistics(model, batch, ["act"], CONTENT_ROLES, False)
+        for at, prompt in enumerate(batch.prompts):
+            found[prompt.question.id] = own.counts["act"][at], own.tokens[at]
+    rows = [found[question.id] for question in questions]
+    return torch.stack([counts for counts, _ in rows]), torch.stack([tokens for _, tokens in rows])
 
 
 # ------------------------------------------------------------------ answers

@@ -122,20 +122,18 @@ def make_design(
     within = list(strata) if strata is not None else [""] * len(questions)
     counted = balancing_weights(labels, within) > 0
     sets = exchange_sets(questions, within, counted)
-    exchanged = draw_permutations(labels, counted, sets, permutations, seed)
-    permuted = np.concatenate([labels[None], exchanged])
-    weights = np.stack([balancing_weights(row, within) for row in permuted])
-    groups = {question.group: number for number, question in enumerate(questions)}
+    permuted = draw_permutations(labels, counted, sets, permutations, seed)
+    weights = np.stack([balancing_weights(row, within) for row in (labels, *permuted)])
     drawn = {
         group: np.random.RandomState(seed_of(f"{seed}/draw/{group}")).poisson(1, bootstraps)
-        for group in groups
+        for group in {question.group for question in questions}
     }
     return Design(
         cultures=cultures,
         rows={question.id: row for row, question in enumerate(questions)},
         labels=labels,
         weight=weights[0],
-        permuted=permuted[1:],
+        permuted=permuted,
         permuted_weight=weights[1:],
         drawn=np.stack([drawn[question.group] for question in questions], axis=1),
     )
