@@ -131,6 +131,7 @@ def clustered_spread(
     sizes: Float[np.ndarray, " group"],
     variance: float,
     bounds: Bounds = UNBOUNDED,
+    alike: float | None = None,
 ) -> Spread:
     """Give the spread of a mean, or of a mean of means, from the influence of every group.
 
@@ -141,6 +142,8 @@ def clustered_spread(
         variance: The variance of the items about their mean (with N, not N - 1, below).
         bounds: The least and greatest value of an item: ``SHARES``, ``CHANGES`` or ``UNBOUNDED``.
             Means of bounded items have an interval without variance too.
+        alike: The design effect with which that of few groups is averaged; by default that of
+            groups whose items are all alike. A mean over cultures gives that of single cultures.
 
     Example:
         >>> ones = np.ones(10)
@@ -160,7 +163,8 @@ def clustered_spread(
         return Spread(value, math.sqrt(design * independent), freedom) if known else UNKNOWN
     low, high = bounds
     varying = groups * variance / ((high - low) / 2) ** 2
-    design = max(design, (varying * design + most) / (varying + 1))
+    prior = most if alike is None or variance == 0 else alike
+    design = max(design, (varying * design + prior) / (varying + 1))
     own, added = n / design, ADDED_ITEMS[bounds]
     total = own + 2 * added
     centre = (own * value + added * (low + high)) / total
