@@ -69,8 +69,9 @@ class Means:
         """Take single cells out: NaN, without records."""
         rows, sizes = self.rows.copy(), self.sizes.copy()
         variance, alike = self.variance.copy(), self.alike.copy()
-        rows[(slice(None), *cells)] = variance[cells] = alike[cells] = np.nan
-        sizes[(slice(None), *cells)] = 0
+        inner = (slice(None), *cells)
+        rows[inner] = variance[cells] = alike[cells] = np.nan
+        sizes[inner] = 0
         return replace(self, rows=rows, sizes=sizes, variance=variance, alike=alike)
 
     def minus(self, other: Means) -> Means:
