@@ -234,7 +234,8 @@ def own_change(correct, base):
     values, items = change.mean(1), change.shape[1]
     influences = (change - values[:, None]).T / items
     rows = np.concatenate([values[None], influences])
-    return Means(rows, np.ones_like(influences), change.var(1), CHANGES).over_cultures()
+    single = np.ones(len(values))
+    return Means(rows, np.ones_like(influences), change.var(1), single, CHANGES).over_cultures()
 
 
 def old_excludes(found, sets, source, draws=400):

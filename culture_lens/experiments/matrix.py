@@ -216,8 +216,19 @@ class AblationMatrix(ResultRecord):
         Example:
             ``matrix.overall("self")``, ``matrix.overall("self", condition="random")``
         """
+        return self.mean_metric(metric, condition).estimate()
+
+    def mean_metric(
+        self, metric: Metric, condition: Condition = FOUND, *, seed: int | None = None
+    ) -> Means:
+        """Average a metric over cultures, with the influences of question groups.
+
+        Raises:
+            InputError: No such metric.
+        """
         check_metric(metric)
-        return self.metrics(condition)[metric].over_cultures().estimate()
+        means = self.metrics(condition, seed=seed)[metric]
+        return means.over_masks(-1) if metric == "cross" else means.over_cultures()
 
     def beyond_random(self, metric: Metric = "self") -> Estimate:
         """Give the mean over cultures of found minus random neurons, paired.
@@ -229,10 +240,9 @@ class AblationMatrix(ResultRecord):
         Raises:
             InputError: No such metric, or no random neurons were ablated.
         """
-        check_metric(metric)
-        found = self.metrics(FOUND)[metric].over_cultures()
+        found = self.mean_metric(metric)
         self.means("change", RANDOM)  # refuses a matrix without random neurons
-        sets = [self.metrics(RANDOM, seed=seed)[metric].over_cultures() for seed in self.seeds]
+        sets = [self.mean_metric(metric, RANDOM, seed=seed) for seed in self.seeds]
         value, spread = beyond_sets(found, sets)
         return spread.estimate(value)
 

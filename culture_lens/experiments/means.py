@@ -37,6 +37,7 @@ class Means:
             a cell has no record.
         sizes: Number of records of every group in every cell.
         variance: Variance of the records of every cell about their mean.
+        alike: Design effect of every cell whose groups' records are all alike.
         bounds: The least and greatest value of a record, where records are counted.
         ends: Whether intervals end at the bounds; those of a difference of cells need not.
 
@@ -47,6 +48,7 @@ class Means:
     rows: Float[np.ndarray, "value_and_group ..."]
     sizes: Float[np.ndarray, "group ..."]
     variance: Float[np.ndarray, ...]
+    alike: Float[np.ndarray, ...]
     bounds: Bounds
     ends: bool = True
 
@@ -60,15 +62,17 @@ class Means:
         """Choose cells, with numpy's indices."""
         inner = (slice(None), *places)
         rows, sizes = self.rows[inner], self.sizes[inner]
-        return replace(self, rows=rows, sizes=sizes, variance=self.variance[places])
+        variance, alike = self.variance[places], self.alike[places]
+        return replace(self, rows=rows, sizes=sizes, variance=variance, alike=alike)
 
     def without(self, cells: tuple[Sequence[int], Sequence[int]]) -> Means:
         """Take single cells out: NaN, without records."""
-        rows, sizes, variance = self.rows.copy(), self.sizes.copy(), self.variance.copy()
+        rows, sizes = self.rows.copy(), self.sizes.copy()
+        variance, alike = self.variance.copy(), self.alike.copy()
         inner = (slice(None), *cells)
-        rows[inner] = variance[cells] = np.nan
+        rows[inner] = variance[cells] = alike[cells] = np.nan
         sizes[inner] = 0
-        return replace(self, rows=rows, sizes=sizes, variance=variance)
+        return replace(self, rows=rows, sizes=sizes, variance=variance, alike=alike)
 
     def minus(self, other: Means) -> Means:
         """Subtract cell by cell; paired, because the influences are subtracted too."""
@@ -79,21 +83,29 @@ class Means:
         """Average the last axis, whose cells have different records."""
         return self._averaged(-1, self.sizes.sum(-1))
 
-    def over_masks(self) -> Means:
-        """Average the masks of a table, whose cells have the same records, answered again."""
-        held = np.maximum((self.sizes.sum(0) > 0).sum(0), 1)
-        return self._averaged(-2, self.sizes.sum(-2) / held)
+    def over_masks(self, axis: int = -2) -> Means:
+        """Average an axis of masks, whose cells have the same records, answered again."""
+        held = np.maximum((self.sizes.sum(0) > 0).sum(axis), 1)
+        return self._averaged(axis, self.sizes.sum(axis) / held)
 
     def _averaged(self, axis: int, sizes: Float[np.ndarray, "group ..."]) -> Means:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # there may be no cell
-            rows, variance = np.nanmean(self.rows, axis), np.nanmean(self.variance, axis)
-        return replace(self, rows=rows, sizes=sizes, variance=variance)
+            rows, variance, alike = (
+                np.nanmean(own, axis) for own in (self.rows, self.variance, self.alike)
+            )
+        return replace(self, rows=rows, sizes=sizes, variance=variance, alike=alike)
 
     def spread(self) -> Spread:
         """Give the spread of a single cell."""
-        value, influences = float(self.rows[0]), self.rows[1:]
-        spread = clustered_spread(value, influences, self.sizes, float(self.variance), self.bounds)
+        spread = clustered_spread(
+            float(self.rows[0]),
+            self.rows[1:],
+            self.sizes,
+            float(self.variance),
+            self.bounds,
+            float(self.alike),
+        )
         return spread if self.ends else replace(spread, bounds=UNBOUNDED)
 
     def estimate(self) -> Estimate:
@@ -168,7 +180,8 @@ def means_of(
         values = sums.sum(0) / total
         influences = (sums - sizes * values) / total
         variance = np.maximum(squares.sum(0) / total - values**2, 0.0)
-    return Means(np.concatenate([values[None], influences]), sizes, variance, bounds)
+        alike = (sizes**2).sum(0) / total
+    return Means(np.concatenate([values[None], influences]), sizes, variance, alike, bounds)
 
 
 def beyond_sets(found: Means, sets: Sequence[Means]) -> tuple[float, Spread]:

@@ -43,6 +43,8 @@ CHANGES: Bounds = (-1.0, 1.0)
 """The bounds of changes of such answers."""
 ADDED_ITEMS = {SHARES: 2, CHANGES: 1}
 """Items that are added at each bound; for answers about z^2 / 2 at a confidence of 95%."""
+SAME_WITHIN = 1e-14
+"""A variance below this share of the squared mean is a rounding error."""
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 """The bounds of values that are measured, not counted, such as probabilities."""
 
@@ -140,6 +142,7 @@ def clustered_spread(
     sizes: Float[np.ndarray, " group"],
     variance: float,
     bounds: Bounds = UNBOUNDED,
+    alike: float | None = None,
 ) -> Spread:
     """Give the spread of a mean, or of a mean of means, from the influence of every group.
 
@@ -150,6 +153,8 @@ def clustered_spread(
         variance: The variance of the items about their mean (with N, not N - 1, below).
         bounds: The least and greatest value of an item: ``SHARES``, ``CHANGES`` or ``UNBOUNDED``.
             Means of bounded items have an interval without variance too.
+        alike: The design effect with which that of few groups is averaged; by default that of
+            groups whose items are all alike. A mean over cultures gives that of single cultures.
 
     Example:
         >>> ones = np.ones(10)
@@ -162,14 +167,17 @@ def clustered_spread(
     most = float((sizes**2).sum()) / n
     freedom = max(n / most - 1, 1.0)
     few = groups / (groups - 1)
-    square, independent = few * float((influences**2).sum()), few * variance / n
-    design = max(1.0, square / independent) if variance > 0 else most
+    square = few * float((influences**2).sum())
+    variance = max(variance, square * n / (few * most))  # never fewer items than groups
+    varies = variance > SAME_WITHIN * value**2
+    design = max(1.0, square / (few * variance / n)) if varies else most
     if bounds == UNBOUNDED:
-        known = max(square, independent) > 0
-        return Spread(value, math.sqrt(design * independent), freedom) if known else UNKNOWN
+        error = math.sqrt(design * few * variance / n)
+        return Spread(value, error, freedom) if varies else UNKNOWN
     low, high = bounds
     varying = groups * variance / ((high - low) / 2) ** 2
-    design = max(design, (varying * design + most) / (varying + 1))
+    prior = alike if varies and alike is not None else most
+    design = max(design, (varying * design + prior) / (varying + 1))
     own, added = n / design, ADDED_ITEMS[bounds]
     total = own + 2 * added
     centre = (own * value + added * (low + high)) / total

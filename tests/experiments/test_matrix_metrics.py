@@ -146,6 +146,17 @@ def test_means_over_cultures_are_paired_by_group():
     assert narrow == pytest.approx(wide / math.sqrt(2), rel=0.1)
 
 
+def test_a_gap_varies_with_other_cultures_questions_too():
+    """No answer of A changes; half of B's do under A's mask, so A's gap is not sure."""
+    base = {(c, str(g)): 0 for c in "AB" for g in range(40)}
+    half = {(c, g): int(c == "B" and int(g) < 20) for c, g in base}
+    runs = {("unmodified", "", 0): base} | {("found", c, 0): half for c in "AB"}
+    summary = records(runs).summary()
+    gap, own, cross = (summary.loc["A", name] for name in ("gap", "self", "cross"))
+    assert (gap.value, own.value, cross.value) == (0.5, 0.0, -0.5)
+    assert gap.high - gap.low > 0.9 * (cross.high - cross.low) > own.high - own.low
+
+
 def test_by_hand():
     # culture A has 2 items, B 2; the mask of A spoils both of A and one of B
     base = {("A", "1"): 0, ("A", "2"): 0, ("B", "1"): 0, ("B", "2"): 1}

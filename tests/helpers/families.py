@@ -28,5 +28,5 @@ def relations_of(draws, cultures=CULTURES):
     draws = np.array(draws, dtype=float)
     draws[:, np.eye(len(cultures), dtype=bool)] = np.nan
     nothing = np.zeros_like(draws[0])
-    means = Means(draws, np.zeros_like(draws[1:]), nothing, UNBOUNDED)
+    means = Means(draws, np.zeros_like(draws[1:]), nothing, nothing, UNBOUNDED)
     return Relations(tuple(cultures), means, means, draws, groups=10)

@@ -21,6 +21,7 @@ def parts(values, groups, bounds=None):
     most = sum(size * size for size in sizes) / n
     spread = sum((v - mean) ** 2 for v in values) / n
     clustered = variance_of_mean(values, groups)
+    spread = max(spread, clustered * n / most * (len(sizes) - 1) / len(sizes))
     alone = spread / n * len(sizes) / (len(sizes) - 1)
     design = max(1.0, clustered / alone) if spread else most
     freedom = max(n / most - 1, 1.0)

@@ -142,7 +142,7 @@ class Comparison(ResultRecord):
 
     def _mean(self, selector: str, share: float, metric: Metric, seed: int | None = None) -> Means:
         """Average a metric over cultures."""
-        return self.matrix(selector, share).metrics(seed=seed)[metric].over_cultures()
+        return self.matrix(selector, share).mean_metric(metric, seed=seed)
 
     def table(self) -> pd.DataFrame:
         """Give every selector at every share: numbers, and self, cross, gap, flips as Estimates.
