@@ -91,13 +91,13 @@ class TransformerLensMethods:
         given, options = self._inputs(text, options)
         return self.bridge.run_with_hooks(given, **options)
 
-    def generate(self, text: Any, **options: Any) -> Any:
+    def generate(self, text: Any, max_new_tokens: int = 10, **options: Any) -> Any:
         """Continue text or token ids; hooks that are attached act at every token.
 
         Example:
-            ``model.generate("Which tea?", max_new_tokens=8, do_sample=False)``
+            ``model.generate("Which tea?", 8, do_sample=False)``
         """
-        return self.bridge.generate(text, **options)
+        return self.bridge.generate(text, max_new_tokens, **options)
 
     @contextmanager
     def hooks(
