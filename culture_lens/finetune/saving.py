@@ -21,6 +21,7 @@ from typing import Any
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.storage.files import load_hashed_json, save_hashed_json, write_whole
+from culture_lens.storage.parts import writing
 
 RECORD, KIND = "finetune.json", "record of a fine-tuning"
 CHECKPOINTS = "checkpoints"
@@ -88,10 +89,14 @@ def save_checkpoint(folder: Path, plain: Any, model: LensModel, record: Mapping[
         plain: The plain model.
         model: The model before training, which has the tokenizer and the processor.
         record: Settings and result.
+
+    Raises:
+        InputError: The disk is full, or the folder cannot be written to.
     """
-    plain.save_pretrained(folder)
-    for part in model.processor.parts.values():
-        part.save_pretrained(folder)
+    with writing(folder):
+        plain.save_pretrained(folder)
+        for part in model.processor.parts.values():
+            part.save_pretrained(folder)
     write_whole(folder / "README.md", lambda part: part.write_text(card(record), encoding="utf-8"))
     if (folder / CHECKPOINTS / LOGS).is_dir():
         shutil.move(folder / CHECKPOINTS / LOGS, folder / LOGS)

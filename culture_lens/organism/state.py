@@ -26,6 +26,7 @@ from culture_lens.storage.files import (
     save_hashed_json,
     save_tensors,
 )
+from culture_lens.storage.parts import make_folder, writing
 
 STATE, KIND = "state.safetensors", "state of a training"
 SETTINGS = "settings of a training"
@@ -102,6 +103,6 @@ def load_moments(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor]) -
 
 def write_checkpoint(model: Any, folder: Path, truth: Mapping[str, Any]) -> None:
     """Write the finished checkpoint; ``truth.json`` comes last and shows that it is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save(model, folder)
+    with writing(make_folder(folder)):
+        save(model, folder)
     save_hashed_json(folder / "truth.json", TRUTH, truth)

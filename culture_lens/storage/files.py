@@ -16,7 +16,7 @@ from torch import Tensor
 
 from culture_lens.errors import InputError, warn
 from culture_lens.storage.hashing import content_hash, is_sealed, json_hash, open_seal, seal
-from culture_lens.storage.parts import check_place, clear_parts, new_part, not_written
+from culture_lens.storage.parts import check_place, clear_parts, new_part, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,21 +42,16 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     Example:
         ``write_whole("a.txt", lambda p: p.write_text("whole"))``
     """
-    from safetensors import SafetensorError
-
     target = Path(path)
     check_place(target)
     clear_parts(target.parent)
-    part = None
-    try:
+    with writing(target):
         part = new_part(target)
-        write(part)
-        os.chmod(part, 0o644)
-        part.replace(target)
-    except (OSError, SafetensorError) as error:
-        raise not_written(target, error) from None
-    finally:
-        if part is not None:
+        try:
+            write(part)
+            os.chmod(part, 0o644)
+            part.replace(target)
+        finally:
             part.unlink(missing_ok=True)
     return target
 

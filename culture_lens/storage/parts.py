@@ -9,6 +9,8 @@ import platform
 import re
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -41,16 +43,29 @@ def not_written(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} cannot be written ({why}): {remedy}")
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what stops a write in a block, whichever library writes, into one error.
+
+    Raises:
+        InputError: The disk is full, the folder cannot be written to, or something is in the way.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise not_written(path, error) from None
+
+
 def make_folder(folder: Path) -> Path:
     """Make a folder and those above it, where they are not there yet.
 
     Raises:
         InputError: The system does not let it be made, or a file lies in the way.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(folder, error) from None
     return folder
 
 
