@@ -19,6 +19,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from culture_lens.activations.resampling import Design
+from culture_lens.checks import text, whole
 from culture_lens.errors import InputError
 
 
@@ -148,8 +149,8 @@ class Replicates:
             return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
         return cls(
-            facts["permutations"],
-            facts["design"],
+            whole(0, len(tensors["replicate.tokens"]))("permutations", facts["permutations"]),
+            text("design", facts["design"]),
             tensors["replicate.tokens"],
             part("counts"),
             part("sums"),

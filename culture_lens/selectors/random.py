@@ -43,6 +43,18 @@ def generator(seed: int, *names: str) -> torch.Generator:
 
 
 @check_arguments(seed=SEED)
+def check_seed(*, seed: int = 0) -> None:
+    """Refuse a seed that is none, before a model runs.
+
+    Raises:
+        InputError: It is no whole number, or negative.
+
+    Example:
+        >>> check_seed(seed=1)
+    """
+
+
+@check_arguments(seed=SEED)
 def random(summary: ActivationSummary, *, seed: int = 0) -> NeuronScores:
     """Score every neuron of every culture by a random number.
 

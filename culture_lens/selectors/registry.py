@@ -31,7 +31,7 @@ from culture_lens.selectors.culnig_specific import check_specific, culnig_specif
 from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import check_percentiles, lape
 from culture_lens.selectors.mad import mad, mad_probability
-from culture_lens.selectors.random import random
+from culture_lens.selectors.random import check_seed, random
 
 ActivationSelector: TypeAlias = "Callable[Concatenate[ActivationSummary, ...], NeuronScores]"
 """A rule that scores every neuron for every culture; options are keyword-only."""
@@ -56,7 +56,10 @@ ALIASES: Mapping[str, str] = {"cas": "conact"}
 DEFAULT_SHARE = 0.005
 DEFAULT_SHARES: Mapping[str, float] = {"lape": 0.01}
 """Share of the neurons at a site, where it is not ``DEFAULT_SHARE``."""
-OPTION_CHECKS: Mapping[str, Callable[..., None]] = {"lape": check_percentiles}
+OPTION_CHECKS: Mapping[str, Callable[..., None]] = {
+    "lape": check_percentiles,
+    "random": check_seed,
+}
 """Checks of an activation selector's options, called with them before a model runs."""
 NEED_MAGNITUDES = ("mad",)
 """Activation selectors that read sums of activations."""
