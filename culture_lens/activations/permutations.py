@@ -140,7 +140,8 @@ def arrangement(labels: Int[np.ndarray, " item"], alike: Sequence[list[int]]) ->
     names = np.empty(max(order) + 1, dtype=np.int64)
     for same in alike:
         names[sorted(same, key=lambda culture: order[culture])] = same
-    return bytes(names[labels].tobytes())
+    named: bytes = names[labels].tobytes()
+    return named
 
 
 def check_arrangements(
