@@ -33,11 +33,9 @@ from .errors import (
     InputError as InputError,
 )
 from .evaluation.evaluate import (
-    Evaluation as Evaluation,
-)
-from .evaluation.evaluate import (
     evaluate as evaluate,
 )
+from .evaluation.evaluation import Evaluation as Evaluation
 from .evaluation.short_answers import (
     ShortAnswers as ShortAnswers,
 )

@@ -14,8 +14,9 @@ from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores, culnig_scores
 from culture_lens.checks import OPTIONS, SEED, check_arguments, flag, names, optional, text, whole
-from culture_lens.errors import InputError, unknown, warn
-from culture_lens.evaluation.evaluate import answered_right, evaluate
+from culture_lens.errors import unknown
+from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.evaluation import answered_right
 from culture_lens.models.checks import MODEL, MODEL_OR_NAME
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -32,6 +33,7 @@ from culture_lens.questions.question import (
 from culture_lens.questions.splits import at_most, check_enough, split_questions
 from culture_lens.questions.unseen import looked_at
 from culture_lens.selectors import Selection, check_fits, choose, plan
+from culture_lens.selectors.failures import fail, raise_failures
 from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
 from culture_lens.selectors.selection import default_sites, shapes_of
@@ -232,23 +234,6 @@ def find_each(
             else:
                 yield selection, found, source
     raise_failures(failures)
-
-
-def fail(failures: dict[str, Exception], names: Sequence[str], error: Exception, of: int) -> None:
-    """Note a failure, and say it at once where other selectors go on."""
-    failures |= dict.fromkeys(names, error)
-    if len(failures) < of:
-        warn(f"{', '.join(names)} failed ({error}); the other selectors go on.")
-
-
-def raise_failures(failures: Mapping[str, Exception]) -> None:
-    """Raise what selectors failed with: the failure itself, or an error that lists several."""
-    different = list(dict.fromkeys(failures.values()))
-    if len(different) == 1:
-        raise different[0]
-    if different:
-        told = "; ".join(f"{name}: {error}" for name, error in failures.items())
-        raise InputError(f"{len(failures)} selectors failed: {told}") from different[0]
 
 
 def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None:

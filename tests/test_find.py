@@ -9,7 +9,8 @@ import torch
 from culture_lens.activations.record import record_activations
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.evaluation.evaluate import Evaluation, answered_right, evaluate
+from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.evaluation import Evaluation, answered_right
 from culture_lens.find import find_culture_neurons, summarise
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role

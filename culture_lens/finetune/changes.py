@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from culture_lens.checks import check_arguments, either, instance, mapping
 from culture_lens.errors import InputError, unknown
-from culture_lens.evaluation.evaluate import Evaluation
+from culture_lens.evaluation.evaluation import Evaluation
 from culture_lens.statistics.estimates import (
     CHANGES,
     SHARES,

@@ -9,7 +9,7 @@ The steps, for every seed and strategy:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,27 +17,26 @@ from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
 from culture_lens import checks
-from culture_lens.errors import InputError, unknown
-from culture_lens.evaluation.evaluate import Evaluation, evaluate
+from culture_lens.errors import InputError
+from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.evaluation import Evaluation
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET, forgetting
-from culture_lens.finetune.examples import as_questions, untrained
-from culture_lens.finetune.lora import LORA_RANK
+from culture_lens.finetune.examples import untrained
 from culture_lens.finetune.modules import (
-    PARAMETER_SHARE,
     ModuleRanking,
     RankedModule,
-    check_unit,
 )
+from culture_lens.finetune.plan import StudyOptions, StudyPlan, kept_on, read_plan
 from culture_lens.finetune.ranking import rank_modules
-from culture_lens.finetune.settings import Training, TrainingOptions
-from culture_lens.finetune.strategies import DEFAULT_STRATEGIES, STRATEGIES, Known
+from culture_lens.finetune.settings import Training
+from culture_lens.finetune.strategies import STRATEGIES, Known
 from culture_lens.finetune.study import ForgettingStudy
 from culture_lens.finetune.training import finetune
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
-from culture_lens.prompts.running import FOLDER, Running, TooLong, read_options
+from culture_lens.prompts.running import read_options
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 from culture_lens.storage.finished import finished_frame
@@ -47,83 +46,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.evaluation.scoring import ScoringName
-
-
-class StudyOptions(TrainingOptions, total=False):
-    """The fields of ``StudyPlan``, and of ``Training``, as keyword arguments."""
-
-    strategies: Sequence[str]
-    seeds: Sequence[int]
-    parameter_share: float
-    unit: str
-    each: Mapping[str, Mapping[str, Any]]
-    evaluation_batch_size: int
-    too_long: TooLong
-    progress: bool
-    run: Run | str | Path | None
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """Which trainings a study compares, and how they are evaluated.
-
-    Attributes:
-        strategies: Names from ``STRATEGIES``.
-        seeds: One training of each strategy per seed; at least 5 give useful intervals.
-        parameter_share: The share of the parameters that ``top``, ``bottom`` and ``random`` train.
-        unit: What these choose from: ``"block"`` or ``"projection"``; see ``rank_modules``.
-        lora_rank: The rank of ``lora``.
-        each: Options of single strategies, such as ``{"lora": {"learning_rate": 1e-3}}``.
-        evaluation_batch_size: Questions per forward when asking.
-        too_long: What to do with prompts longer than the context; see ``Running``.
-        progress: Show a progress bar over trainings.
-        run: A run folder; finished trainings are kept and found again.
-
-    Raises:
-        InputError: An unknown strategy or unit, or no strategies or seeds.
-
-    Example:
-        >>> StudyPlan(strategies=("top", "all")).lora_rank
-        8
-    """
-
-    strategies: Sequence[str] = DEFAULT_STRATEGIES
-    seeds: Sequence[int] = (0, 1, 2, 3, 4)
-    parameter_share: float = PARAMETER_SHARE
-    unit: str = "block"
-    lora_rank: int = LORA_RANK
-    each: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    evaluation_batch_size: int = 16
-    too_long: TooLong = "error"
-    progress: bool = True
-    run: Run | str | Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse unknown strategies and empty studies."""
-        checks.check_fields(
-            self,
-            strategies=checks.any_names,
-            seeds=checks.each(checks.SEED),
-            parameter_share=checks.real,
-            lora_rank=checks.whole(1),
-            each=checks.mapping(Mapping, "{strategy: options}"),
-            evaluation_batch_size=checks.whole(1),
-            progress=checks.flag,
-            run=FOLDER,
-        )
-        if len(set(self.seeds)) < len(self.seeds):
-            raise InputError(f"seeds={self.seeds} holds a seed twice: give each once.")
-        for name in (*self.strategies, *self.each):
-            if name not in STRATEGIES:
-                raise unknown("strategy", name, STRATEGIES)
-        if not self.strategies or not self.seeds:
-            raise InputError("a study needs at least one strategy and one seed.")
-        check_unit(self.unit)
-
-    @property
-    def asking(self) -> Running:
-        """How the evaluations run."""
-        return Running(self.evaluation_batch_size, self.too_long, progress=False)
 
 
 @checks.check_arguments(
@@ -202,32 +124,6 @@ def compare_strategies(
     ]
     metadata = {**study.facts(found.method, training), "seen": seen}
     return ForgettingStudy(pd.concat(frames, ignore_index=True), metadata)
-
-
-def kept_on(plan: StudyPlan) -> list[Question]:
-    """Give the questions on which a strategy keeps activations, which takes part in training."""
-    given = [own["keep_on"] for own in plan.each.values() if own.get("keep_on") is not None]
-    return [question for one in given for question in as_questions(one)]
-
-
-def read_plan(options: Mapping[str, Any]) -> tuple[StudyPlan, dict[str, Any]]:
-    """Sort options into the plan of a study and the options of its trainings.
-
-    Raises:
-        InputError: An option that neither has, or one that the study sets itself.
-
-    Example:
-        >>> read_plan({"seeds": (1,), "epochs": 2.0})[1]
-        {'epochs': 2.0}
-    """
-    own = {one.name for one in fields(StudyPlan)}
-    plan: StudyPlan = read_options({k: v for k, v in options.items() if k in own}, StudyPlan)[0]
-    training = {name: value for name, value in options.items() if name not in own}
-    known = (own | TrainingOptions.__optional_keys__) - {"seed"}
-    for name in training:
-        if name not in known:
-            raise unknown("option", name, known)
-    return plan, training
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.checks import SEED, check_arguments, each, file_path, optional, whole
 from culture_lens.errors import InputError
-from culture_lens.finetune.comparison import StudyOptions, compare_strategies
+from culture_lens.finetune.comparison import compare_strategies
+from culture_lens.finetune.plan import StudyOptions
 from culture_lens.finetune.study import ForgettingStudy, joined
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.evaluation.evaluate import chance_level
+from culture_lens.evaluation.evaluation import chance_level
 from culture_lens.experiments.cell_tables import few_in_words
 from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix

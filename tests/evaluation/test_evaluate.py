@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.evaluation.evaluate import Evaluation, evaluate, prepare
+from culture_lens.evaluation.evaluate import evaluate, prepare
+from culture_lens.evaluation.evaluation import Evaluation
 from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.evaluation.evaluate import Evaluation
+from culture_lens.evaluation.evaluation import Evaluation
 from culture_lens.finetune import forgetting
 from tests.helpers.marks import quiet
 

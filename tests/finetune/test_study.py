@@ -16,7 +16,8 @@ from culture_lens.finetune import (
     organism_study,
     rank_modules,
 )
-from culture_lens.finetune.comparison import Study, StudyPlan
+from culture_lens.finetune.comparison import Study
+from culture_lens.finetune.plan import StudyPlan
 from culture_lens.finetune.strategies import Known
 from culture_lens.finetune.study import joined
 from culture_lens.models.pieces import piece_of
