@@ -200,11 +200,8 @@ def find_each(
         The selection, its neurons, and what the selector read.
 
     Raises:
-        InputError: Before the model runs, a share or number that chooses no neuron or too many.
-        Exception: At the end, what a selector failed with.
-
-    Warns:
-        CultureLensWarning: A selector failed, and the others go on.
+        InputError: Before the model runs, a share or number that chooses no neuron or too many; at
+            the end, what a selector failed with.
 
     Example:
         ``{one.name: found for one, found, _ in find_each(model, questions, [plan("conact")])}``
@@ -215,14 +212,13 @@ def find_each(
         shared["sites"] = sites
     failures: dict[str, Exception] = {}
     # Gradients first: labels and countries may be refused before anything runs.
-    passes: list[tuple[Callable[..., Any], Mapping[str, Any] | None]]
-    passes = [(culnig_scores, gradient), (summarise, activation)]
-    for make, own in passes:
-        selected = [one for one in selections if one.gradient == (make is culnig_scores)]
+    for by_gradient, options in ((True, gradient), (False, activation)):
+        selected = [one for one in selections if one.gradient == by_gradient]
         if not selected:
             continue
+        make: Callable[..., Any] = culnig_scores if by_gradient else summarise
         try:
-            source = make(model, questions, **{**shared, **(own or {})})
+            source = make(model, questions, **{**shared, **(options or {})})
         except Exception as error:
             fail(failures, [one.name for one in selected], error, len(selections))
             continue
@@ -294,7 +290,7 @@ def find_culture_neurons(
 
     Returns:
         The neurons. Their metadata name model, benchmark and the questions that were looked at,
-        counted or not; whatever evaluates the neurons leaves those out, see ``unseen``.
+        counted or not; they are left out of every evaluation, see ``unseen``.
 
     Raises:
         InputError: Anything unknown or unusable, before the model runs.
@@ -315,12 +311,9 @@ def find_culture_neurons(
     stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
     check_options(stage, further)
     optional(whole(1))("per_culture", further.get("per_culture"))
-    if isinstance(questions, str):
-        questions = load_benchmark(questions)
-    if not isinstance(model, LensModel):
-        model = load_model(model)
-    if sites is None:
-        sites = default_sites(model, selection)
+    questions = load_benchmark(questions) if isinstance(questions, str) else questions
+    model = model if isinstance(model, LensModel) else load_model(model)
+    sites = default_sites(model, selection) if sites is None else sites
     identify, _ = split_questions(questions, identify_share)
     both = {"activation": further, "gradient": further}
     ((_, found, _),) = find_each(model, identify, [selection], sites=sites, **both, **running)

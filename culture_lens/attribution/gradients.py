@@ -204,13 +204,9 @@ def attribute(
             label="scoring control twins" if control else "scoring neurons",
         ):
             sums.update(rows, batch.prompts)
-    metadata = {
-        **settings,
-        "revision": model.revision,
-        "benchmark": benchmarks_of(questions),
-        "versions": versions(),
-    }
-    return also_looked_at(sums.scores(metadata), questions)
+    benchmark = benchmarks_of(questions)
+    facts = {"revision": model.revision, "benchmark": benchmark, "versions": versions()}
+    return also_looked_at(sums.scores({**settings, **facts}), questions)
 
 
 def also_looked_at(scores: NeuronScores, questions: Sequence[Question]) -> NeuronScores:

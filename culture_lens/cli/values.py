@@ -83,7 +83,7 @@ def values(
     """
     from culture_lens.evaluation.values import evaluate_values, load_values
 
-    asked = given(which, probe=False if every_question else None)
+    asked = {**given(questions="all" if every_question else None), **given(which)}
     opened = open_masked(run, loading, mask, lambda: load_values(path, answers, **asked), scoring)
     place = opened.folder.named("values", opened.label, ".parquet")
     options = given(running, scoring=scoring, value=mask.value)

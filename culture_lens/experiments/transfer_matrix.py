@@ -24,7 +24,8 @@ from culture_lens.experiments.transfer import TransferMatrix
 from culture_lens.find import find_culture_neurons
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import NeuronSet, jaccard
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import jaccard
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions
 from culture_lens.questions.question import QUESTIONS, Question

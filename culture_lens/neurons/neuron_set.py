@@ -27,10 +27,11 @@ from culture_lens.checks import (
     text,
     whole,
 )
-from culture_lens.errors import InputError, unknown, warn
+from culture_lens.errors import InputError, unknown
 from culture_lens.models.checks import MODEL
 from culture_lens.models.sites import check_sites
-from culture_lens.neurons.neurons import Neurons, Shape, check_inside, pair
+from culture_lens.neurons.found_on import check_found_on
+from culture_lens.neurons.neurons import Neurons, Shape, check_inside, jaccard, pair
 from culture_lens.neurons.wordings import wording_stability_in_words
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.hashing import content_hash
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.models.lens_model import LensModel
-
-SAMPLED = 20
-"""Digits of the hash of a sample of the weights, as version 0.1.0 recorded it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,32 +245,7 @@ class NeuronSet:
         Raises:
             InputError: Another model's name, or another number of layers or neurons.
         """
-        for site, shape in self.shapes.items():
-            have = model.shape(site)
-            if tuple(shape) != have:
-                raise InputError(
-                    f"these neurons are of a model with {shape[0]} layers of {shape[1]} neurons "
-                    f"at site {site!r}, {model.name!r} has {have[0]} of {have[1]}: use the model "
-                    f"they were found on ({self.metadata.get('model', 'not recorded')!r})."
-                )
-        found_on = self.metadata.get("model")
-        if found_on and found_on != model.name:
-            raise InputError(
-                f"these neurons were found on {found_on!r}, not on {model.name!r}: load that "
-                "model, or find the neurons again. (If it is one and the same model under "
-                "another name, replace the 'model' entry of the metadata.)"
-            )
-        found_with = self.metadata.get("weights")
-        if found_with and len(found_with) == SAMPLED:
-            warn(
-                "these neurons were found with version 0.1.0, which hashed a sample of the "
-                f"weights: whether those of {model.name!r} are the same cannot be told."
-            )
-        elif found_with and found_with != model.fingerprint:
-            warn(
-                f"the weights of {model.name!r} differ from those that the neurons were found on: "
-                "another dtype or revision, or a model that was trained further."
-            )
+        check_found_on(model, self.shapes, self.metadata)
 
     @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:
@@ -326,16 +299,6 @@ FOUND_SET = instance(NeuronSet, remedy="the NeuronSet that a selector found")
 """The check of an argument that takes found neurons."""
 
 
-def jaccard(a: set[Any], b: set[Any]) -> float:
-    """Give the overlap of two sets, |A and B| / |A or B|; NaN where both are empty.
-
-    Example:
-        >>> jaccard({1, 2}, {2, 3})
-        0.3333333333333333
-    """
-    return len(a & b) / len(a | b) if a | b else float("nan")
-
-
 def renamed_tables(metadata: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Rename cultures in those entries of metadata that are tables with one row per culture.
 
@@ -351,4 +314,4 @@ def renamed_tables(metadata: Mapping[str, Any], names: Mapping[str, str]) -> dic
     }
 
 
-__all__ = ["NeuronSet", "jaccard", "renamed_tables"]
+__all__ = ["FOUND_SET", "NeuronSet", "renamed_tables"]

@@ -248,3 +248,13 @@ def check_inside(places: Int[Tensor, "neuron 2"], shape: Shape, site: str, cultu
         raise InputError(
             f"a neuron of {culture} lies outside the {tuple(shape)} neurons of site {site!r}."
         )
+
+
+def jaccard(a: set[Any], b: set[Any]) -> float:
+    """Give the overlap of two sets, |A and B| / |A or B|; NaN where both are empty.
+
+    Example:
+        >>> jaccard({1, 2}, {2, 3})
+        0.3333333333333333
+    """
+    return len(a & b) / len(a | b) if a | b else float("nan")

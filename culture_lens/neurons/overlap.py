@@ -23,8 +23,8 @@ from jaxtyping import Float, Int
 
 from culture_lens.checks import any_names, check_arguments, text
 from culture_lens.errors import InputError, unknown
-from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet, jaccard
-from culture_lens.neurons.neurons import Neurons, Shape
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.neurons.neurons import Neurons, Shape, jaccard
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.permutation import CORRECTIONS, corrected
 

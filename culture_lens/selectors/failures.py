@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from culture_lens.errors import InputError, warn
-
-if TYPE_CHECKING:
-    pass
 
 
 def fail(failures: dict[str, Exception], names: Sequence[str], error: Exception, of: int) -> None:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from culture_lens.checks import check_arguments, mapping, text
 from culture_lens.errors import InputError, warn
-from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet, jaccard
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.neurons.neurons import jaccard
 from culture_lens.neurons.overlap import chance_of_sharing, expected_jaccard
 from culture_lens.statistics.estimates import Estimate, t_estimate
 

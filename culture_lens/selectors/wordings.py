@@ -23,8 +23,7 @@ from itertools import combinations
 import numpy as np
 
 from culture_lens.attribution.culnig import CulnigScores
-from culture_lens.neurons.neuron_set import jaccard
-from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.neurons import Neurons, jaccard
 from culture_lens.neurons.overlap import chance_in_pools, expected_jaccard
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.neurons.wordings import WORDING_STABILITY

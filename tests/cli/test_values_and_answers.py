@@ -50,7 +50,7 @@ def test_values_with_countries_in_a_table_of_their_own(run, folder, place, tmp_p
     assert code == 0, err
     written = pd.read_parquet(folder.path / "values" / "unmodified.parquet")
     expected = load_values(
-        place / "wvb", place / "people.csv", wordings=[0], probe=False, least_answers=2
+        place / "wvb", place / "people.csv", wordings=[0], questions="all", least_answers=2
     )
     assert list(written["id"]) == [question.id for question in expected]
 

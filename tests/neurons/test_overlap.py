@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from culture_lens.errors import InputError
-from culture_lens.neurons.neuron_set import NeuronSet, jaccard
-from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.neurons import Neurons, jaccard
 from culture_lens.neurons.overlap import (
     chance_in_pools,
     chance_of_sharing,

@@ -12,10 +12,10 @@ is). The distance is the one that WorldValuesBench reports, Wasserstein-1 on the
 
     distance = sum over points i < high of |sum over j <= i of (p_j - q_j)| / (high - low)
 
-As CULNIG does it: all 239 questions (``probe=False``) with at least 10 answers, seven countries,
-two system prompts, each with two instructions that ask for a digit, and the scoring ``"number"``.
-CULNIG reads one token: with a tokenizer that splits 10 in two its models cannot answer 10, ours
-can. The words of the prompts are ours unless you give others; see ``wordings``.
+As CULNIG does it: all 239 questions (``questions="all"``) with at least 10 answers, seven
+countries, two system prompts, each with two instructions that ask for a digit, and the scoring
+``"number"``. CULNIG reads one token: with a tokenizer that splits 10 in two its models cannot
+answer 10, ours can. The words of the prompts are ours unless you give others; see ``wordings``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from culture_lens.checks import (
     check_arguments,
     each,
     file_path,
-    flag,
     names,
     optional,
     text,
@@ -48,8 +47,7 @@ LEAST_ANSWERS = 10
     path=file_path,
     country=text,
     cultures=optional(names),
-    probe=flag,
-    questions=optional(names),
+    questions=names,
     personas=any_names,
     wordings=each(whole()),
 )
@@ -60,8 +58,7 @@ def load_values(
     people: Rows | None = None,
     country: str = PERSON_COUNTRY,
     cultures: Sequence[str] | None = None,
-    probe: bool = True,
-    questions: Sequence[str] | None = None,
+    questions: Sequence[str] | str = "probe",
     prompts: ValuePrompts | str | Path | None = None,
     personas: Sequence[str] | None = None,
     wordings: Sequence[int] | None = None,
@@ -79,8 +76,7 @@ def load_values(
         people: The table of people's countries, where ``answers`` has none.
         country: The column of countries.
         cultures: Which cultures; by default all with answers. ``"culnig"`` for CULNIG's seven.
-        probe: Only the 36 questions of the probe; CULNIG asks all.
-        questions: Only these IDs.
+        questions: ``"probe"`` for the 36 of the probe, ``"all"`` as CULNIG asks, or IDs.
         prompts: Own system prompts and instructions, or a JSON file of them; see ``wordings``.
         personas: Which system prompts, by name; all by default.
         wordings: Which instructions, by number from 0; all by default.
@@ -97,7 +93,7 @@ def load_values(
     named, numbers = chosen_words(words, personas, wordings)
     if least_answers < 1:
         raise InputError(f"least_answers={least_answers}: must be at least 1.")
-    asked = read_value_questions(path, probe=probe, questions=questions)
+    asked = read_value_questions(path, questions)
     survey = mapping_of(Path(path) / METADATA)
     humans = read_human_values(answers, asked, people=people, country=country, known=survey)
     if cultures in (CULNIG, [CULNIG], (CULNIG,)):

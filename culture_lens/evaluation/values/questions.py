@@ -9,11 +9,12 @@ the question says what its ends mean. The benchmark keeps the questions in two f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from culture_lens.checks import names
 from culture_lens.errors import InputError, unknown
 from culture_lens.storage.files import load_json
 
@@ -58,15 +59,15 @@ class ValueQuestion:
 
 
 def read_value_questions(
-    path: str | Path, *, probe: bool = True, questions: Sequence[str] | None = None
+    path: str | Path, questions: Sequence[str] | str = "probe"
 ) -> list[ValueQuestion]:
     """Read the value questions from the benchmark's folder.
 
     Args:
         path: The folder with ``question_metadata.json`` and, for the probe,
             ``value_questions.json``.
-        probe: Only the 36 questions of the probe, instead of all that ask for a value.
-        questions: Only these IDs, whether they are in the probe or not.
+        questions: ``"probe"`` for the 36 of the probe, ``"all"`` for every one that asks for a
+            value, or IDs.
 
     Raises:
         InputError: A file is missing or of another layout, an ID is unknown, or it names no value
@@ -78,9 +79,11 @@ def read_value_questions(
     folder = Path(path)
     metadata = mapping_of(folder / METADATA)
     values = {name: entry for name, entry in metadata.items() if is_value(entry)}
-    wanted = list(values) if questions is None else list(questions)
-    if questions is None and probe:
-        wanted = list(mapping_of(folder / PROBE))
+    wanted: Iterable[str] = names("questions", questions)
+    if wanted == ("probe",):
+        wanted = mapping_of(folder / PROBE)
+    elif wanted == ("all",):
+        wanted = values
     found = []
     for name in wanted:
         if name not in values:

@@ -28,7 +28,7 @@ SCALE = re.compile(r"On a scale of (\d+) to (\d+), \1 meaning '.+?' and \2 meani
 
 @real
 def test_the_published_questions():
-    probe, every = read_value_questions(FOLDER), read_value_questions(FOLDER, probe=False)
+    probe, every = read_value_questions(FOLDER), read_value_questions(FOLDER, questions="all")
     assert len(probe) == 36 and len(every) == 239
     texts = json.loads((FOLDER / "value_questions.json").read_text(encoding="utf-8"))
     assert [(q.id, q.text) for q in probe] == list(texts.items())
