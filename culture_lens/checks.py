@@ -12,11 +12,11 @@ True and False are no numbers, and numpy's numbers are numbers.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache, wraps
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -44,7 +44,7 @@ def check_arguments(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R
     def wrap(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
 
-        @functools.wraps(function)
+        @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             given = signature.bind(*args, **kwargs)
             for name, check in checks.items():
@@ -93,9 +93,7 @@ def refused(name: str, value: object, remedy: str) -> InputError:
     return InputError(f"{name}={said(value)}: give {remedy}.")
 
 
-# ------------------------------------------------------------------ numbers, names, paths
-
-
+@cache
 def whole(least: int | None = None, most: int | None = None) -> Check:
     """Check for a whole number in a range.
 
@@ -225,9 +223,7 @@ def file_path(name: str, value: Any) -> str | Path:
     return value if isinstance(value, str) else Path(value)
 
 
-# ------------------------------------------------------------------ records, lists, tables
-
-
+@cache
 def instance(*kinds: type | str, remedy: str = "") -> Check:
     """Check for an object of certain types; by name where to import one would take seconds.
 
@@ -252,6 +248,7 @@ OPTIONS = instance(Mapping, remedy="a mapping of options, such as a dict")
 """Options that are handed on."""
 
 
+@cache
 def optional(check: Check) -> Check:
     """Check unless the value is None.
 
@@ -262,6 +259,7 @@ def optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
+@cache
 def each(kind: type | Check, remedy: str = "") -> Check:
     """Check for a list, whose members are of one type or pass a check; anything iterable is listed.
 
@@ -280,6 +278,7 @@ def each(kind: type | Check, remedy: str = "") -> Check:
     return check
 
 
+@cache
 def mapping(kind: type | Check, remedy: str = "") -> Check:
     """Check for a mapping whose keys are names and whose values are of one type or pass a check.
 

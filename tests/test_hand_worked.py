@@ -46,6 +46,7 @@ its letter is 0 on its culture's items: A, above 0, wins, which is wrong. On the
 cultures a letter that was below 0 becomes 0, and the right one still wins.
 """
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -257,7 +258,8 @@ def test_ablating_one_destroys_exactly_its_culture(model, found, scoring):
     values = {name: matrix.overall(name) for name in ("self", "cross", "gap", "flips")}
     for name, value in (("self", -1), ("cross", 0), ("gap", -1), ("flips", 1)):
         estimate = values[name]
-        assert (estimate.value, estimate.low, estimate.high) == (value, value, value)
+        assert estimate.value == value
+        assert math.isnan(estimate.low) and math.isnan(estimate.high)  # of three question groups
 
 
 def test_ablating_the_decoy_or_the_shared_neuron_costs_nothing(model):

@@ -17,7 +17,16 @@ from culture_lens.activations.statistics import (
     check_finite,
 )
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.checks import OPTIONS, check_arguments, flag, optional
+from culture_lens.checks import (
+    OPTIONS,
+    check_arguments,
+    flag,
+    instance,
+    mapping,
+    optional,
+    refused,
+    text,
+)
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.hookable import as_hookable
 from culture_lens.models.lens_model import LensModel
@@ -25,13 +34,28 @@ from culture_lens.models.sites import hooks_of
 
 Cache = Mapping[str, Tensor]
 Hooks = Mapping[str, str]
+CACHE = instance(Mapping, remedy="an ActivationCache, or {hook name: activation}")
 if TYPE_CHECKING:
     Labels = Iterable[str | Sequence[str]]
 else:
     Labels = Any  # a wrong kind reaches the check that says the right one
 
 
-@check_arguments(magnitudes=flag, metadata=optional(OPTIONS))
+def several(name: str, value: Any) -> Any:
+    """Check for something to go through; it is not listed, because it may run the model."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise refused(name, value, "a list, or a generator")
+    return value
+
+
+@check_arguments(
+    caches=several,
+    labels=several,
+    masks=optional(several),
+    hooks=optional(mapping(text)),
+    magnitudes=flag,
+    metadata=optional(OPTIONS),
+)
 def summary_from_caches(
     caches: Iterable[Any],
     labels: Labels,
@@ -83,7 +107,7 @@ def summary_from_caches(
             hooks = hooks_of(source.gated, any("." in site for site in source.widths))
     names: dict[str, list[str]] = {}
     for number, (given, label, mask) in enumerate(together(caches, labels, masks)):
-        cache: Cache = getattr(given, "cache_dict", given)
+        cache: Cache = CACHE(f"cache {number}", getattr(given, "cache_dict", given))
         names = names or hook_names(cache, hooks)
         rows = rows_of(cache, names, mask, number, magnitudes)
         cultures = [label] * len(rows.tokens) if isinstance(label, str) else list(label)

@@ -120,7 +120,7 @@ def run_organism_demo(
             model,
             found,
             questions,
-            random_seeds=0 if name == "planted" else 5,
+            random_seeds=0 if name == "planted" else 3,
             scoring="letter",
             batch_size=batch_size,
             progress=progress,

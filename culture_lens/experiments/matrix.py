@@ -121,6 +121,7 @@ class AblationMatrix(ResultRecord):
         """
         return self._tables.means(what, condition, seed)
 
+    @check_arguments(what=text, condition=text)
     def draws(self, what: MatrixTable, condition: Condition = FOUND) -> Draws:
         """Give a table with bootstrap draws of question groups, the value itself first.
 
@@ -148,6 +149,8 @@ class AblationMatrix(ResultRecord):
         """
         if culture not in self.cultures:
             raise unknown("culture", culture, self.cultures)
+        if condition != UNMODIFIED and mask not in self.masks:
+            raise unknown("mask", mask, self.masks)
         place = 0 if condition == UNMODIFIED else self.masks.index(mask)
         return self.means(what, condition).at(place, self.cultures.index(culture)).estimate()
 

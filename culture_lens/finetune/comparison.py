@@ -8,6 +8,7 @@ The steps, for every seed and strategy:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,10 @@ def compare_strategies(
     for name, asked in (("task", task), ("task_test", task_test), ("culture", culture)):
         if not asked:
             raise InputError(f"{name} is empty: give its questions.")
+    own = inspect.signature(finetune).parameters
     for name in plan.strategies:
-        read_options({**training, **plan.each.get(name, {})}, Training)
+        chosen = {**training, **plan.each.get(name, {})}
+        read_options({one: chosen[one] for one in chosen if one not in own}, Training)
     both = {q.id for q in task} & {q.id for q in task_test}
     if both:
         raise InputError(f"{len(both)} questions are in task and in task_test: give others.")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from culture_lens.checks import check_arguments, each, flag, instance
 from culture_lens.errors import InputError, warn
 
 Record = Mapping[str, Any]
@@ -49,6 +50,11 @@ class Found(Protocol):
 AnyQuestion = TypeVar("AnyQuestion", bound=Asked)
 
 
+ASKED = each(Asked, "questions")
+FOUND = instance(Found, remedy="a NeuronSet, scores or a summary")
+
+
+@check_arguments(questions=ASKED)
 def looked_at(questions: Sequence[Asked]) -> dict[str, Any]:
     """Name the questions that are given to find neurons, for the metadata of what is found.
 
@@ -111,7 +117,7 @@ def looked_at_by(*found: Found) -> dict[str, Any]:
     Example:
         ``replace(one, neurons=both, metadata={**one.metadata, **looked_at_by(one, other)})``
     """
-    return joined(*(one.metadata for one in found))
+    return joined(*(FOUND("found", one).metadata for one in found))
 
 
 def said(record: Record) -> bool:
@@ -153,6 +159,7 @@ def apart(
     return [question for question in questions if (question.benchmark, question.group) not in used]
 
 
+@check_arguments(found=FOUND, questions=ASKED, seen=flag)
 def unseen(found: Found, questions: Sequence[AnyQuestion], seen: bool = False) -> list[AnyQuestion]:
     """Leave out the questions that were looked at when neurons were found, with their groups.
 

@@ -128,7 +128,7 @@ def quantile(freedom: float) -> float:
     """Give Student's t beyond which half of what the confidence level leaves lies.
 
     Example:
-        >>> round(quantile(4), 3)
+        >>> round(quantile(4.0), 3)
         2.776
     """
     from scipy.special import stdtrit

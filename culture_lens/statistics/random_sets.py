@@ -23,6 +23,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from culture_lens.checks import check_arguments, real
 from culture_lens.errors import InputError
 from culture_lens.statistics.estimates import UNKNOWN, Spread
 
@@ -41,9 +42,9 @@ def with_sets(spread: Spread, sets: Sequence[float]) -> Spread:
         The spread; unknown for a single set.
 
     Example:
-        >>> print(with_sets(Spread(-0.2, 0.02, 99), [-0.01, 0.0, 0.01]).estimate(-0.2))
+        >>> print(with_sets(Spread(-0.2, 0.02, 99.0), [-0.01, 0.0, 0.01]).estimate(-0.2))
         -0.200 [-0.286, -0.114]
-        >>> print(with_sets(Spread(-0.2, 0.02, 99), [0.0]).estimate(-0.2))
+        >>> print(with_sets(Spread(-0.2, 0.02, 99.0), [0.0]).estimate(-0.2))
         -0.200 [no interval]
     """
     number = len(sets)
@@ -66,6 +67,7 @@ def rank_among(found: float, sets: Sequence[float]) -> int:
     return 1 + sum(effect <= found + 1e-12 for effect in sets)
 
 
+@check_arguments(level=real)
 def sets_needed(level: float) -> int:
     """Give the number of random sets with which a rank can reach a level: 1 / (m + 1) <= level.
 

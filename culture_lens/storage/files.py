@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from culture_lens.checks import said
 from culture_lens.errors import InputError, warn
 from culture_lens.storage.hashing import content_hash, is_sealed, json_hash, open_seal, seal
 from culture_lens.storage.parts import check_place, clear_parts, new_part, writing
@@ -103,7 +104,7 @@ def load_hashed_json(path: str | Path, kind: str) -> dict[str, Any]:
     """
     held = load_json(path)
     if not isinstance(held, dict):
-        raise InputError(f"{path} holds a {type(held).__name__}, not names with values.")
+        raise InputError(f"{path} holds {said(held)}, and not names with values.")
     told = held.pop("hash", None)
     if told is None:
         say_unchecked(path)

@@ -114,7 +114,7 @@ def test_what_is_refused():
     refused(("as many of each",), summary_from_caches, caches, labels, masks=masks[:1])
     refused(("cache 0 has 2 rows and 3 labels",), summary_from_caches, caches,
             [["a", "b", "c"], "a"], masks=masks)  # fmt: skip
-    refused(("labels", "not one name"), summary_from_caches, caches, "Japan")
+    refused(("labels='Japan'", "a list"), summary_from_caches, caches, "Japan")
     refused(("cache 1", "names of cultures"), summary_from_caches, caches, [labels[0], [3]],
             masks=masks)  # fmt: skip
     refused(("the mask is (1, 2)", "(2, 2)"), summary_from_caches, caches, labels,

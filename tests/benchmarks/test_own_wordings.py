@@ -88,7 +88,7 @@ def test_options_and_answers_are_those_of_the_bundled_wordings():
         ([LETTERS, {**LETTERS, "labels": "ABCDE"}], ["wording 2", "same prompts as wording 1"]),
         ([LETTERS, {"layout": "{question}"}], ["wording 2", "lacks {options}"]),
         ([LETTERS, {"layout": "{passage} {options}"}], ["wording 2", "lacks {question}"]),
-        ([LETTERS, {"layout": "{question}{options}{options}"}], ["{options}", "twice"]),
+        ([LETTERS, {"layout": "{question}{options}{options}"}], ["{options}", "more than once"]),
         (
             [LETTERS, {"layout": "{question} A. {option_a}"}],
             ["placeholder '{option_a}'", "wording 2"],

@@ -25,7 +25,7 @@ ASKING = f"{BENCHMARK} --preset"
 RUNNING = "--too-long --batch-size"
 COUNTING = "--only-correct --roles --tokens --per-culture"
 CULNIG = "--country --countryrc --countryrc-wordings"
-RANKING = "--method --whose --by --part --parameter-share"
+RANKING = "--method --whose --by --unit --part --parameter-share"
 TABLE = {
     "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
     f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {RUNNING}",

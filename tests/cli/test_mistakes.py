@@ -49,7 +49,7 @@ COMPARE = ("compare", "--path", "rows.jsonl")
         (("values", "--path", "wvb", "--answers", "no.csv"), ["no file no.csv"]),
         ((*VALUES, "--culture", "Pru"), ["unknown culture 'Pru'", "'Peru'"]),
         ((*VALUES, "--persona", "king"), ["unknown persona 'king'"]),
-        ((*VALUES, "--wording", 4), ["numbers from 0 to 3"]),
+        ((*VALUES, "--wording", 4), ["numbers from 0 to 1"]),
         ((*VALUES, "--question", "Q3"), ["unknown value question 'Q3'"]),
         ((*VALUES, "--ablate", "Peru"), ["unknown culture 'Peru'", "Japan"]),
         ((*VALUES, "--ablate", "Japan", "--union"), ["give one of them"]),
@@ -91,7 +91,7 @@ def test_a_run_without_neurons(run, folder, place, monkeypatch, words):
 def test_a_mistake_leaves_no_run_folder_behind(run, place, tmp_path, monkeypatch, words):
     monkeypatch.chdir(place)
     fresh = tmp_path / "fresh"
-    wrong = ["--benchmark", "table"] if words is COMPARE else []
+    wrong = {COMPARE: ["--benchmark", "table"], VALUES: ["--least-answers", 1]}.get(words, [])
     code, _, err = run(*words, *wrong, "--run", fresh, "--model", "no-such-model")
     assert code == 2 and "no-such-model" in err and not fresh.exists()
 

@@ -17,7 +17,7 @@ from culture_lens.interventions.hooks import ablated
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers.faint import faint
-from tests.helpers.questions import toy_questions
+from tests.helpers.questions import asked_twice, toy_questions
 from tests.helpers.tiny import N_LAYERS
 
 
@@ -30,9 +30,11 @@ def two_matrices():
     }
     shapes = {site: (N_LAYERS, model.widths[site]) for site in ("up", "v")}
     found = NeuronSet(neurons, shapes, {"model": model.name, "groups": ["food"]})
-    predicted = predicted_ablation_matrix(model, found, toy_questions(), progress=False)
+    predicted = predicted_ablation_matrix(
+        model, found, asked_twice(toy_questions()), progress=False
+    )
     measured = ablation_matrix(
-        model, found, toy_questions(), scoring="letter", random_seeds=1, progress=False
+        model, found, asked_twice(toy_questions()), scoring="letter", random_seeds=1, progress=False
     )
     return predicted, measured
 
@@ -85,7 +87,7 @@ def test_measured_changes_are_those_of_ablated():
     """The measured change of a matrix cell is what ``ablated`` does, item by item."""
     predicted, measured = two_matrices()
     model = faint(1e-2)
-    questions = [replace(q) for q in toy_questions() if q.group != "food"]
+    questions = [replace(q) for q in asked_twice(toy_questions()) if q.group != "food"]
     neurons = Neurons.of({"up": [(0, 1), (1, 4), (2, 30)]})
     before = evaluate(model, questions, scoring="letter", progress=False).frame
     with ablated(model, neurons):
@@ -93,7 +95,7 @@ def test_measured_changes_are_those_of_ablated():
     expected = dict(zip(before["id"], after["p_gold"] - before["p_gold"], strict=True))
     found = matrix_fidelity(predicted, measured).frame
     part = found[found["unit"].str.startswith("Japan on")]
-    assert len(part) == 12
+    assert len(part) == 28
     for _, row in part.iterrows():
         assert row["measured"] == pytest.approx(expected[row["id"]], abs=1e-12)
 

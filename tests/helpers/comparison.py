@@ -11,7 +11,7 @@ from culture_lens.experiments.comparison.compare import compare_selectors
 from culture_lens.experiments.comparison.result import Comparison
 from tests.helpers.lm import lens
 from tests.helpers.neurons import CULTURES
-from tests.helpers.questions import toy_questions
+from tests.helpers.questions import asked_twice, toy_questions
 from tests.helpers.tiny import D_MLP, N_LAYERS
 
 SHARES = (0.03, 0.15)
@@ -34,7 +34,11 @@ def compared_quietly(*arguments, **options):
 def compared_on_llama():
     """All six selectors on a tiny model that knows nothing."""
     return compared_quietly(
-        lens("llama"), toy_questions(), shares=SHARES, random_seeds=2, countryrc=two_passages()
+        lens("llama"),
+        asked_twice(toy_questions()),
+        shares=SHARES,
+        random_seeds=2,
+        countryrc=two_passages(),
     )
 
 

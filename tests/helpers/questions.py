@@ -42,6 +42,15 @@ def toy_questions(topics: int = 4, cultures: Sequence[str] = tuple(TOY_ANSWERS))
     return questions
 
 
+def asked_twice(questions: Sequence[Question]) -> list[Question]:
+    """Ask every question once more in other words, as a question group of its own."""
+    again = [
+        replace(q, id=f"{q.id}/again", group=f"{q.group}/again", text=f"Once more: {q.text}")
+        for q in questions
+    ]
+    return [*questions, *again]
+
+
 def many(n=40, cultures=("Japan", "Peru"), **fields):
     return [
         Question(f"{g}/{c}", c, f"Question {g}?", ("tea", "milk"), 0, group=f"g{g}", **fields)

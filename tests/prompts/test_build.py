@@ -274,7 +274,7 @@ def test_a_template_that_rewrites_the_message_is_refused():
 
 
 def test_a_slow_tokenizer_is_refused():
-    slow = SimpleNamespace(is_fast=False, chat_template=None)
+    slow = SimpleNamespace(is_fast=False, chat_template=None, apply_chat_template=None)
     with pytest.raises(InputError, match="slow tokenizer.*use_fast=True"):
         build_prompt(toy_questions()[0], slow)
 

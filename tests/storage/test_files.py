@@ -118,7 +118,7 @@ def test_json_round_trip_and_damage(tmp_path):
             load_json(path)
     with pytest.raises(InputError, match="no such file: .*none.json"):
         load_json(tmp_path / "none.json")
-    with pytest.raises(InputError, match="a cannot be read"):
+    with pytest.raises(InputError, match="a is no ordinary file"):
         load_json(tmp_path / "a")
 
 

@@ -20,7 +20,6 @@ from typing import Any
 from culture_lens.benchmarks.reading.text_rows import N_OPTIONS
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.question import PromptFormat
-from culture_lens.storage.files import load_json
 
 PASSAGE_AND_QUESTION = "Passage: {passage}\nQuestion: {question}"
 PLACEHOLDERS = ("passage", "question", "options", "instruction")
@@ -107,6 +106,8 @@ def forms_in(path: str | Path) -> list[PromptFormat]:
     Raises:
         InputError: No list of objects, or an object of which ``form_of`` makes none.
     """
+    from culture_lens.storage.files import load_json
+
     entries: Any = load_json(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path}: must hold a list of objects, one per wording; see own_wordings.")

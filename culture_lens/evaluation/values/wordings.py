@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from culture_lens.checks import check_fields, each, instance
 from culture_lens.errors import InputError, unknown
 from culture_lens.storage.files import load_json
 
@@ -52,6 +53,11 @@ class ValuePrompts:
 
     def __post_init__(self) -> None:
         """Check every sentence."""
+        check_fields(
+            self,
+            personas=instance(Mapping, remedy="{name: system prompt}"),
+            instructions=each(object, "a list of instructions"),
+        )
         object.__setattr__(self, "instructions", tuple(self.instructions))
         for kind, texts in (
             ("persona", self.personas),

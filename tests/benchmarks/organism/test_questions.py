@@ -250,7 +250,7 @@ def test_all_questions_have_the_prompt_of_the_organism(everything):
     [
         ({"subset": "colours"}, "unknown subset.*did you mean 'colour'"),
         ({"split": "unsen"}, "unknown split.*did you mean 'unseen'"),
-        ({"split": ""}, "unknown split"),
+        ({"split": ""}, "split='': give a string"),
         ({"pictures": 0}, "pictures=0: at least 1"),
         ({"world": -1}, "world=-1"),
         ({"seeds": 1}, "unknown option.*did you mean 'seed'"),

@@ -136,7 +136,7 @@ def test_smollm2_is_asked_real_questions(smollm2):
     )
     found = evaluate_values(smollm2, questions, **QUIET)
     assert found.answered() == 1 and len(found.frame) == 6
-    assert 0 <= found.alignment().low <= found.alignment().value <= found.alignment().high <= 1
+    assert 0 <= found.alignment().value <= 1 and np.isnan(found.alignment().low)  # of 3 questions
     letters = evaluate_values(smollm2, questions, scoring="letter", **QUIET)
     assert letters.frame["chosen"].dropna().isin(range(1, 11)).all()
     numbers = evaluate_values(smollm2, questions, scoring="number", **QUIET)

@@ -28,7 +28,7 @@ from tests.helpers.comparison import (
 from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import lens
 from tests.helpers.neurons import CULTURES
-from tests.helpers.questions import toy_questions
+from tests.helpers.questions import asked_twice, toy_questions
 from tests.helpers.tiny import D_MLP, N_LAYERS
 from tests.helpers.tiny_t5 import LAYERS as T5_LAYERS
 
@@ -36,7 +36,7 @@ from tests.helpers.tiny_t5 import LAYERS as T5_LAYERS
 @pytest.fixture(scope="module")
 def sources():
     """What they rank from, made apart; gate, q, k and v are scored here, the gate alone there."""
-    model, (identify, _) = lens("llama"), split_questions(toy_questions())
+    model, (identify, _) = lens("llama"), split_questions(asked_twice(toy_questions()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CultureLensWarning)
         scores = culnig_scores(model, identify, countryrc=two_passages(), progress=False)
@@ -55,7 +55,7 @@ def neurons_of(sources, selector, culture, number, seed=0):
 @pytest.mark.slow
 @pytest.mark.parametrize("selector", COMPARED_SELECTORS)
 def test_every_cell_is_what_ablation_by_hand_gives(compared, sources, selector):
-    model, (_, held_out) = lens("llama"), split_questions(toy_questions())
+    model, (_, held_out) = lens("llama"), split_questions(asked_twice(toy_questions()))
     base = evaluate(model, held_out, progress=False).by()
     changes = {}
     for culture in CULTURES:
@@ -107,13 +107,19 @@ def test_profiles_are_the_layer_shares_of_the_sets(compared, sources):
 def test_rankings_that_end_are_told():
     with pytest.warns(CultureLensWarning, match=r"not every ranking has as many.*lape \("):
         compare_selectors(
-            lens("llama"), toy_questions(), ["lape", "lap"], shares=(0.15,), progress=False
+            lens("llama"),
+            asked_twice(toy_questions()),
+            ["lape", "lap"],
+            shares=(0.15,),
+            progress=False,
         )
 
 
 @pytest.mark.slow
 def test_a_selector_does_not_depend_on_those_beside_it(compared):
-    alone = compared_quietly(lens("llama"), toy_questions(), ["conact"], shares=(0.15,))
+    alone = compared_quietly(
+        lens("llama"), asked_twice(toy_questions()), ["conact"], shares=(0.15,)
+    )
     for metric in ("self", "cross", "gap", "flips"):
         mine = alone.estimate("conact", 0.15, metric)
         assert mine == compared.estimate("conact", 0.15, metric)
@@ -122,7 +128,11 @@ def test_a_selector_does_not_depend_on_those_beside_it(compared):
 @pytest.mark.slow
 def test_fewer_cultures_are_ablated_and_all_are_asked(compared):
     two = compared_quietly(
-        lens("llama"), toy_questions(), ["mad"], shares=(0.15,), cultures=("Japan", "France")
+        lens("llama"),
+        asked_twice(toy_questions()),
+        ["mad"],
+        shares=(0.15,),
+        cultures=("Japan", "France"),
     )
     whole, part = compared.matrix("mad", 0.15), two.matrix("mad", 0.15)
     assert part.masks == ("France", "Japan") and part.cultures == CULTURES
@@ -134,7 +144,12 @@ def test_an_encoder_decoder_is_compared_within_one_stack():
     model = t5.lens("flan")
     names = ["conact", "culnig_all_projections", "random"]
     found = compared_quietly(
-        model, toy_questions(), names, shares=(0.1,), random_seeds=1, countryrc=two_passages()
+        model,
+        asked_twice(toy_questions()),
+        names,
+        shares=(0.1,),
+        random_seeds=1,
+        countryrc=two_passages(),
     )
     assert found.number(0.1) == int(0.1 * T5_LAYERS["flan"][0] * 48)
     assert found.layer_profiles().shape == (3, T5_LAYERS["flan"][0])
@@ -151,7 +166,7 @@ def test_countryrc_asks_about_all_that_are_compared(monkeypatch):
 
     monkeypatch.setattr("culture_lens.find.culnig_scores", stop)
     with pytest.raises(KeyboardInterrupt):
-        compared_quietly(lens("llama"), toy_questions(), shares=SHARES)
+        compared_quietly(lens("llama"), asked_twice(toy_questions()), shares=SHARES)
     assert given["countries"] == CULTURES and given["sites"] == ["gate"]
 
 
@@ -160,7 +175,7 @@ def test_a_finished_run_is_found_again(tmp_path, monkeypatch, compared):
     model, names = lens("llama"), ["mad", "culnig_specific", "random"]
     options = {"selectors": names, "shares": (0.15,), "random_seeds": 2}
     options |= {"countryrc": two_passages(), "run": tmp_path}
-    kept = compared_quietly(model, toy_questions(), **options)
+    kept = compared_quietly(model, asked_twice(toy_questions()), **options)
     frame = compared.frame
     same = (frame["condition"] == "unmodified") | (
         frame["selector"].isin(names) & (frame["share"] == 0.15)
@@ -168,21 +183,21 @@ def test_a_finished_run_is_found_again(tmp_path, monkeypatch, compared):
     pd.testing.assert_frame_equal(kept.frame, frame[same].reset_index(drop=True))
 
     must_not_run(monkeypatch)
-    again = compared_quietly(model, toy_questions(), **options)
+    again = compared_quietly(model, asked_twice(toy_questions()), **options)
     pd.testing.assert_frame_equal(again.frame, kept.frame)
     # Other shares need other masks, but neither recording nor scoring anew.
     monkeypatch.undo()
     asked = []
     real = LensModel.differentiable_logits
     monkeypatch.setattr(LensModel, "differentiable_logits", lambda *a: asked.append(1) or real(*a))
-    compared_quietly(model, toy_questions(), **{**options, "shares": (0.3,)})
+    compared_quietly(model, asked_twice(toy_questions()), **{**options, "shares": (0.3,)})
     assert not asked
 
 
 @pytest.mark.slow
 def test_neurons_are_ablated_where_they_were_found_and_all_the_same(sources):
     """A gate at 0 is an activation at 0, so that sites do not make a difference."""
-    model, (_, held_out) = lens("llama"), split_questions(toy_questions())
+    model, (_, held_out) = lens("llama"), split_questions(asked_twice(toy_questions()))
     gates = neurons_of(sources, "culnig_specific", "Japan", 20)
     acts = type(gates)({"act": gates.places["gate"]})
     frames = [evaluate(model, held_out, n, progress=False).frame for n in (gates, acts)]
