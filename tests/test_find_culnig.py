@@ -90,6 +90,7 @@ def test_a_run_keeps_the_three_files_and_is_not_run_again(monkeypatch, tmp_path,
     find_culture_neurons(model, toy_questions(), **other)  # of the same scorings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

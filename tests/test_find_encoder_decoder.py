@@ -51,6 +51,7 @@ def test_from_questions_to_plots(tmp_path):
         assert frame["p_gold"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_fidelity_over_all_stacks():
     model = lens("flan", torch.float64)
     questions = toy_questions()
@@ -62,6 +63,7 @@ def test_fidelity_over_all_stacks():
     )
 
 
+@pytest.mark.slow
 def test_stacks_of_different_depth_in_one_set():
     model = lens("flan")
     scores = attribute(model, toy_questions(), progress=False)
@@ -114,6 +116,7 @@ def test_culnig_needs_no_sites_named(method):
     assert set(found.shapes) == set(lens("t5").projections)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_and_knows_the_answer_prefix(tmp_path, monkeypatch):
     model, questions = lens("flan"), toy_questions()
     sites = "decoder.act"

@@ -92,6 +92,7 @@ def test_the_control_does_not_look_at_pictures():
     assert runs == [] and model.vision.runs == 0
 
 
+@pytest.mark.slow
 @quiet
 def test_only_correct():
     model, asked = lens("llava"), pictured_questions()

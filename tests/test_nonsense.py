@@ -25,6 +25,7 @@ def test_nonsense_is_refused(line, tmp_path, monkeypatch):
     assert outcome(line, tmp_path) == "refused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", lines("sense"))
 def test_what_means_something_is_not_refused(line, tmp_path, monkeypatch):
     """So that no line of the table is refused for another reason than its own."""

@@ -29,6 +29,7 @@ print(told[0].filename, told[0].lineno, told[0].category.__name__)
     return done.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -153,6 +153,7 @@ def renamed(one):
     }
 
 
+@pytest.mark.slow
 def test_arrangements_are_equally_likely():
     questions = asked([{"A": 2, "B": 2}] * 4)
     first = [tuple(make_design(questions, permutations=1, bootstraps=0, seed=s).permuted[0, ::2])

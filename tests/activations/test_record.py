@@ -191,6 +191,7 @@ def test_several_sites_in_one_pass_are_those_of_each():
         assert torch.equal(together.counts[site], alone.counts[site])
 
 
+@pytest.mark.slow
 def test_act_and_gate_count_the_same_for_every_activation_function_in_use():
     for architecture in ARCHITECTURES:
         summary = summarised(

@@ -45,6 +45,7 @@ def test_several_sites_of_one_side_in_one_pass():
             assert torch.equal(together.summary().counts[site], alone.summary().counts[site])
 
 
+@pytest.mark.slow
 def test_sites_of_both_sides_need_two_passes():
     model = lens("flan")
     for call in (

@@ -169,6 +169,7 @@ def test_prompts_that_cannot_be_scored_are_refused_before_anything_is(idle, whic
         culnig_scores(lens("qwen2"), task, countryrc=named, progress=False)
 
 
+@pytest.mark.slow
 def test_questions_too_long_are_left_out_of_task_and_control():
     """The twin of a question that does not fit does fit: it must go all the same."""
     model, questions = lens("llama"), toy_questions()

@@ -117,6 +117,7 @@ def test_what_is_said_about_the_items(control):
     assert found.metadata["control"] is control
 
 
+@pytest.mark.slow
 def test_sites_alone_are_those_of_all_together():
     """Also sites that do not come first in their layer, which a backward might stop short of."""
     model, questions = exact("llama"), toy_questions()[:6]

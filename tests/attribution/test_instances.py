@@ -16,6 +16,7 @@ from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
 
 
+@pytest.mark.slow
 def test_instance_shares_equal_single_item_attribution():
     model, questions = lens("llama"), toy_questions(topics=2)
     source = np.random.default_rng(0)

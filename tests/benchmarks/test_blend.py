@@ -93,6 +93,7 @@ def test_fields(published, topics):
     assert groups["identify"] and not groups["identify"] & groups["evaluate"]
 
 
+@pytest.mark.slow
 @real
 def test_prompt_of_every_row_is_rebuilt_byte_for_byte(published, topics):
     padded = 0

@@ -119,6 +119,7 @@ def test_every_name_is_a_wrong_option_about_equally_often(questions):
         assert abs(decoys[name] - (560 if name in own else 640) / 15) < 26, (name, decoys[name])
 
 
+@pytest.mark.slow
 def test_same_in_a_fresh_process_with_another_hash_seed(questions):
     code = (
         "import hashlib; from culture_lens.benchmarks import load_benchmark as l;"
@@ -128,6 +129,7 @@ def test_same_in_a_fresh_process_with_another_hash_seed(questions):
     assert there == hashlib.sha256(repr(questions).encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_file_and_folder_give_the_bundled_questions(questions):
     path = data_path("countryrc", "data.json")
     assert load_benchmark("countryrc", path) == questions
@@ -185,6 +187,7 @@ def test_a_mapping_names_the_country_in_passage_and_options():
     assert options == others | {"United States", "Wales"}
 
 
+@pytest.mark.slow
 def test_other_countries_extend_the_pool_and_leave_the_rest(questions):
     more = load_benchmark("countryrc", countries=[*COUNTRIES, "West_Java"])
     assert [q for q in more if q.culture != "West_Java"] == questions

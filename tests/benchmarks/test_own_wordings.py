@@ -62,6 +62,7 @@ def test_prompt_formats_and_a_file_are_the_same(tmp_path):
     assert len(found) == 3 * 2 * 25 == len({q.id for q in found})
 
 
+@pytest.mark.slow
 def test_options_and_answers_are_those_of_the_bundled_wordings():
     """Only the words change: own wordings differ from ours in nothing that is drawn."""
     ours = load_benchmark("countryrc", limit=40)

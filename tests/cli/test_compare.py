@@ -1,12 +1,14 @@
 """The command compare: a file as Python's call gives, and figures."""
 
 import pandas as pd
+import pytest
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.experiments.comparison import Comparison, compare_selectors
 from tests.helpers.marks import QUIET
 
 
+@pytest.mark.slow
 def test_compare_is_that_of_python_and_is_drawn(run, folder, place, model):
     rows = place / "rows.jsonl"
     words = ["--path", rows, "--method", "conact", "--method", "random", "--random-seeds", 2]

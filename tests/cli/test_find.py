@@ -15,6 +15,7 @@ def found_in(capsys, place, folder, *words):
     return cli.run(capsys, "find", "--run", folder, *source, *words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("country", ["Peru", None])
 def test_find_keeps_what_is_done_when_a_selector_fails(
     capsys, place, tmp_path, monkeypatch, country
@@ -39,6 +40,7 @@ def test_find_keeps_what_is_done_when_a_selector_fails(
     assert NeuronSet.load(tmp_path / "neurons" / "conact.safetensors").cultures == cli.CULTURES
 
 
+@pytest.mark.slow
 def test_evaluate_leaves_out_what_found_the_neurons(run, folder, place):
     words = ["--path", place / "rows.jsonl", "--benchmark", "table", "--limit", 6]
     words += ["--benchmark-option", "group=group", "--ablate", "Japan"]

@@ -47,6 +47,7 @@ def test_a_command_that_means_nothing_is_refused(line, call):
     assert "Traceback" not in err and err.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", lines("sense_commands"))
 def test_a_command_that_means_something_comes_as_far_as_the_model(line, call):
     """So that no line of the table is refused for another reason than its own."""

@@ -35,6 +35,7 @@ def test_suite_by_name_is_that_of_python(run, folder, model, found):
         assert expected.tests(against).to_string(index=False) in out
 
 
+@pytest.mark.slow
 def test_suite_of_one_mask_leaves_out_what_identified_and_is_resumed(
     run, folder, place, model, found, monkeypatch
 ):

@@ -39,6 +39,7 @@ def two_matrices():
     return predicted, measured
 
 
+@pytest.mark.slow
 def test_cells_of_a_matrix_are_compared():
     predicted, measured = two_matrices()
     found = matrix_fidelity(predicted, measured)

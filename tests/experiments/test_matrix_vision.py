@@ -62,6 +62,7 @@ def test_with_memory_for_one_picture_the_matrix_is_the_same(architecture):
         assert_nearly_same_records(matrix.frame, whole_matrix(architecture).frame)
 
 
+@pytest.mark.slow
 def test_an_interrupted_matrix_goes_on(tmp_path, monkeypatch):
     questions = pictured_questions()
     model, runs = counting_tower("idefics3")

@@ -71,6 +71,7 @@ def test_every_cell_is_the_matrix_of_its_stages():
     assert table.loc["images", "text"] == result().matrix("images", "text").overall("gap")
 
 
+@pytest.mark.slow
 def test_questions_that_identify_are_never_asked():
     asked = same_labels({"text": toy_questions(), "images": pictured()}, {"New_Japan": "Japan"})
     frame = result().frame

@@ -199,6 +199,7 @@ def test_a_suite_leaves_out_short_answers_and_values_too(questions):
     assert len(suite_of(questions(), seen=True)) == 16
 
 
+@pytest.mark.slow
 def test_two_languages_of_one_benchmark_share_their_halves(tmp_path):
     """Whatever they are called: what identifies in one is not asked in the other."""
     toys = toy_questions()

@@ -182,6 +182,7 @@ def test_processors_of_every_kind_are_written(tmp_path):
         assert cl.load_model(tmp_path / name).processor.takes_pictures
 
 
+@pytest.mark.slow
 def test_where_to_log_is_checked_before_a_folder_is_made(tmp_path, monkeypatch):
     model = of("llama")
     for name, words in (("tensorbord", "did you mean 'tensorboard'"), ("dvclive", "not installed")):

@@ -45,6 +45,7 @@ def test_the_oldest_features_go_first():
         assert model.vision.runs == runs
 
 
+@pytest.mark.slow
 def test_groups_keep_a_picture_together_and_drop_nothing():
     questions = pictured_questions()
     prompts = prompts_of("llava_next_mistral", questions)

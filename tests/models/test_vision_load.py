@@ -2,6 +2,8 @@
 
 import functools
 
+import pytest
+
 from culture_lens.models.load import load_model
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
@@ -120,6 +122,7 @@ def fresh_processor():
     return tiny_processor("llava")
 
 
+@pytest.mark.slow
 def test_the_tokenizer_is_left_as_it_was():
     for architecture in VLM_ARCHITECTURES:
         one, other = lens(architecture).tokenizer, hf_processor(architecture).tokenizer

@@ -97,6 +97,7 @@ def test_hooks_are_for_run_with_hooks_and_for_hooks():
     assert [name for name, _ in of_bridge] == [name for name, _ in pairs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", ["encoder.act", "decoder.act", "cross.k", "decoder.gate"])
 def test_an_encoder_decoders_bridge(site):
     model = t5.lens("flan")

@@ -78,6 +78,7 @@ def test_strata_take_away_what_a_category_explains():
     assert within[CULTURES.index("Iran"), 0, 3] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_only_what_is_drawn_by_chance_can_be_weighed_on_an_organism():
     questions = organism_questions(make_world(0), split="identify", pictures=2, seed=1)
     for balanced in ("object", "category", "kind", "part"):

@@ -126,6 +126,7 @@ def test_prompts_that_fit_pass_without_a_word():
         )
 
 
+@pytest.mark.slow
 def test_too_long_is_refused_and_counted():
     long = [n for n in lengths() if n > lengths()[9]]
     with pytest.raises(InputError) as caught:

@@ -222,6 +222,7 @@ def test_matched_random_is_uniform():
     assert hits.sum() == 800 and (hits - 100).abs().max() < 40
 
 
+@pytest.mark.slow
 def test_random_neurons_from_the_pool_keep_the_whole_number_only():
     found = NeuronSet(
         {"x": Neurons.of({"gate": [(0, i) for i in range(30)], "q": [(1, 0)]})},

@@ -39,6 +39,7 @@ def test_the_remains_of_a_dead_process_are_cleared(tmp_path):
     assert names(tmp_path) == sorted([living.name, elsewhere.name, foreign.name])
 
 
+@pytest.mark.slow
 def test_a_killed_write_leaves_nothing_behind_once_the_run_is_opened(tmp_path):
     code = (
         "import os, signal; from culture_lens.storage.files import write_whole\n"
@@ -89,6 +90,7 @@ for write in (
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_is_one_error_of_every_writer(tmp_path):
     """A limit on the size of files stops each library's own writing, as a full disk does."""
     pytest.importorskip("resource")

@@ -113,6 +113,7 @@ def test_keys_depend_on_every_part():
 # ------------------------------------------------------------------ interrupts
 
 
+@pytest.mark.slow
 def test_an_interrupted_recording_goes_on(tmp_path, calls, model, monkeypatch):
     monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)
     options = {"batch_size": 2, "progress": False}
@@ -235,6 +236,7 @@ def test_changed_settings_are_never_summarised_from_old_shards(tmp_path, model, 
     assert torch.equal(found.tokens, fresh.tokens) and found.sums.keys() == fresh.sums.keys()
 
 
+@pytest.mark.slow
 def test_a_damaged_piece_is_made_again_and_said(tmp_path, calls, model):
     def both():
         summary = summarise(model, toy_questions(), progress=False, run=tmp_path)
@@ -253,6 +255,7 @@ def test_a_damaged_piece_is_made_again_and_said(tmp_path, calls, model):
     assert calls.during(both)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_swapped_or_foreign_piece_is_made_again(tmp_path, calls, model):
     """Whole files, with hashes that are right, in the place of others."""
     asked = toy_questions()

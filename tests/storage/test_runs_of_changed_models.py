@@ -50,6 +50,7 @@ def one_value(weight):
         weight[1, 1] += 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [zeroed, one_value])
 def test_weights_changed_in_place_are_another_model(tmp_path, change):
     """Under the same name, in the same process, after the fingerprint was taken."""

@@ -27,6 +27,7 @@ def test_pictures_show_the_colour_they_are_said_to():
     assert right >= 0.9 * len(pies)
 
 
+@pytest.mark.slow
 def test_the_frame_does_not_tell_the_colour_or_the_dots():
     """Both are drawn apart from the light of the frame: no more than chance explains."""
     found = load_benchmark("organism", subset="plain", split="identify", pictures=30)

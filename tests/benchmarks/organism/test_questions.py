@@ -36,6 +36,7 @@ def reader():
 # ------------------------------------------------------------------ what there is
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("subset", "per_culture", "cultures"),
     [
@@ -92,6 +93,7 @@ def test_ids_tell_world_seed_and_place(questions):
     assert len(set().union(*ids)) == sum(map(len, ids))
 
 
+@pytest.mark.slow
 def test_unseen_counts_as_evaluating_and_is_in_no_default():
     unseen = load_benchmark("organism", split="unseen", pictures=1)
     assert {(q.split, q.metadata["renders"]) for q in unseen} == {("evaluate", "unseen")}
@@ -192,6 +194,7 @@ def test_plain_frames_have_no_part():
     assert {(q.metadata["part"], q.metadata["shared"]) for q in found} == {("", False)}
 
 
+@pytest.mark.slow
 def test_options_have_neither_text_nor_picture():
     twins = load_benchmark("organism", subset="options", pictures=1)
     asked = load_benchmark("organism", subset="culture", pictures=1)

@@ -161,6 +161,7 @@ def test_own_words_are_not_replaced():
         in_every_wording([])
 
 
+@pytest.mark.slow
 def test_the_organism_has_one_wording():
     questions = load_benchmark("organism", split="unseen", pictures=1)
     assert load_benchmark("organism", split="unseen", pictures=1, wording=0)[0].prompt == (
@@ -264,6 +265,7 @@ def test_every_reader_gives_questions_that_have_other_words():
         assert lists[0][0].prompt == questions[0].prompt, name
 
 
+@pytest.mark.slow
 @needs_data("blend")
 @quiet
 def test_the_test_topics_of_blend_in_every_wording():

@@ -88,6 +88,7 @@ def test_the_frame_says_what_was_asked(small):
     assert set(found.by()) == {"UK", "Spain"}
 
 
+@pytest.mark.slow
 def test_a_model_is_right_where_people_wrote_what_it_writes(small):
     """Its own first words, and those under ablation, taken for human answers."""
     model, (question,) = lens("llama", torch.float64), [short()]

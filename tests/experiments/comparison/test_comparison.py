@@ -104,6 +104,7 @@ def test_profiles_are_the_layer_shares_of_the_sets(compared, sources):
     pd.testing.assert_frame_equal(compared.layer_profiles(), compared.layer_profiles(0.15))
 
 
+@pytest.mark.slow
 def test_rankings_that_end_are_told():
     with pytest.warns(CultureLensWarning, match=r"not every ranking has as many.*lape \("):
         compare_selectors(

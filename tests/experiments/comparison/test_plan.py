@@ -57,6 +57,7 @@ def test_questions_that_culnig_cannot_use_are_refused_before_the_model_runs(idle
         compare_selectors(idle, toy_questions(), shares=SHARES, countryrc=abroad, progress=False)
 
 
+@pytest.mark.slow
 def test_questions_of_a_group_that_identified_are_not_asked():
     """A benchmark's own split may cut through a group."""
     questions = [
