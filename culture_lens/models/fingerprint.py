@@ -46,7 +46,7 @@ class Fingerprint:
     def now(self) -> str:
         """Give the hash of the weights as they are."""
         held = list(weights(self.module))
-        seen = tuple((name, *state_of(tensor)) for name, _, tensor in held)
+        seen = tuple((name, *change_mark(tensor)) for name, _, tensor in held)
         if seen != self._seen:
             if self._seen:
                 self.on_change()
@@ -68,7 +68,7 @@ def weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module, Ten
             yield f"{path}.{name}".replace("._original_component", ""), owner, tensor
 
 
-def state_of(tensor: Tensor) -> tuple[Any, ...]:
+def change_mark(tensor: Tensor) -> tuple[Any, ...]:
     """Give what tells in little time whether a tensor was changed."""
     if tensor.is_meta:  # accelerate has the values elsewhere; changes of these are not noticed
         return (tuple(tensor.shape),)

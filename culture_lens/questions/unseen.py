@@ -88,7 +88,7 @@ def joined(*records: Record) -> dict[str, Any]:
         >>> joined({"groups": ["a"]}, {"groups": ["b"]})
         {'groups': ['a', 'b']}
     """
-    if not any(said(record) for record in records):
+    if not any(is_recorded(record) for record in records):
         return {}
     groups = sorted({group for record in records for group in record.get("groups", ())})
     if any(incomplete(record) for record in records):
@@ -120,7 +120,7 @@ def looked_at_by(*found: Found) -> dict[str, Any]:
     return joined(*(FOUND("found", one).metadata for one in found))
 
 
-def said(record: Record) -> bool:
+def is_recorded(record: Record) -> bool:
     """Say whether metadata name questions, be it none."""
     return "groups" in record or "looked_at" in record
 
@@ -180,7 +180,7 @@ def unseen(found: Found, questions: Sequence[AnyQuestion], seen: bool = False) -
         ``evaluate(model, unseen(found, questions), found["Japan"])``
     """
     record = found.metadata
-    if not said(record):
+    if not is_recorded(record):
         warn(
             "these neurons do not say which questions found them, so none is left out: keep the "
             "NeuronSet's metadata, see looked_at(), or ask other questions."

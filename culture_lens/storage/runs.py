@@ -144,8 +144,7 @@ class Run:
         file = self.path / "run.json"
         if not file.exists():
             return []
-        content = load_hashed_json(file, KIND)
-        steps: Any = content.get("steps") if isinstance(content, dict) else None
+        steps: Any = load_hashed_json(file, KIND).get("steps")
         if not isinstance(steps, list) or not all(map(is_step, steps)):
             raise InputError(
                 f"{file} does not list the steps of a run: it is damaged, or was made by hand; "
