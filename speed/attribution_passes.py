@@ -16,9 +16,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from culture_lens.attribution.gradients import AttributionSums
-from culture_lens.attribution.item_scores import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import item_scores
 from culture_lens.models.checkpoints import embedded_path
 from culture_lens.models.load import load_model
+from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.running import BATCH_SIZE
@@ -56,7 +57,8 @@ class Job:
     @cached_property
     def gold(self) -> dict[str, int]:
         """The right letter's token, by question id."""
-        return gold_tokens(self.prompts, self.tokenizer)
+        labels = labelled(self.prompts, self.tokenizer)
+        return {p.question.id: p.labels[p.question.answer] for p in labels}
 
     @cached_property
     def work(self) -> list[Batch]:
@@ -148,7 +150,7 @@ def our_pass(job: Job) -> Pass:
     def run() -> None:
         sums = AttributionSums()
         for batch in job.work:
-            sums.update(item_scores(model, batch, job.gold), batch.prompts)
+            sums.update(item_scores(model, batch), batch.prompts)
         sums.scores({})
 
     return run

@@ -13,10 +13,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -27,23 +27,24 @@ from culture_lens.attribution.countryrc import (
     countryrc_questions_for,
     score_wordings,
 )
-from culture_lens.attribution.gradients import also_looked_at, attribute
-from culture_lens.attribution.item_scores import gold_tokens
+from culture_lens.attribution.gradients import (
+    AttributeOptions,
+    also_looked_at,
+    attribute,
+    prepared,
+)
+from culture_lens.attribution.settings import Attribution
 from culture_lens.checks import check_arguments, either, file_path, mapping, names, optional, whole
 from culture_lens.errors import InputError, warn
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import renamed_tables
 from culture_lens.neurons.scores import SCORES, NeuronScores
-from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.culture_names import match_cultures
 from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
-
-if TYPE_CHECKING:
-    from culture_lens.attribution.aggregation import Aggregation
 
 CONTRASTED = ("task", "control", "countryrc")
 ONE_TOKEN_SITES = ("decoder.q", "decoder.k")
@@ -182,7 +183,7 @@ def check_same_model(task: NeuronScores, other: NeuronScores, name: str) -> None
     Raises:
         InputError: Names what differs.
     """
-    for fact in ("model", "weights", "dtype", "aggregation"):
+    for fact in ("model", "weights", "dtype", *(field.name for field in fields(Attribution))):
         mine, theirs = task.metadata.get(fact), other.metadata.get(fact)
         if mine != theirs:
             raise InputError(
@@ -213,14 +214,14 @@ def culnig_scores(
     countryrc: str | Path | Sequence[Question] | None = None,
     countryrc_wordings: Wordings | None = None,
     sites: str | Sequence[str] | None = None,
-    aggregation: Aggregation = "maximum",
     per_culture: int | None = None,
-    **running: Unpack[RunningOptions],
+    **options: Unpack[AttributeOptions],
 ) -> CulnigScores:
     """Score task, control and CountryRC, one after the other (CULNIG, section 3).
 
     Args:
-        model: The model; it must be able to answer by letter.
+        model: The model. By default it must be able to answer by letter; small and base models
+            are scored with ``scoring="option_likelihood"``.
         questions: The questions that identify.
         countries: The cultures that CountryRC asks about, as labels of the questions or as
             ``{label: name in the passage}``; labels that the questions write otherwise, such as
@@ -232,10 +233,9 @@ def culnig_scores(
         countryrc_wordings: Own wordings of CountryRC, as prompt formats or a JSON file of them,
             such as the published ones; see ``benchmarks.reading.own_wordings``.
         sites: Sites to score; by default the model's projections.
-        aggregation: How an item's tokens are joined; see ``attribute``.
         per_culture: At most so many items of each culture.
-        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``. The
-            three scorings are written to the run folder's ``scores``.
+        **options: Those of ``attribute``, by default CULNIG's. The three scorings are written to
+            the run folder's ``scores``.
 
     Raises:
         InputError: A country that the questions lack, wordings that cannot be used, or anything
@@ -244,13 +244,14 @@ def culnig_scores(
     Example:
         ``select(culnig_scores(model, questions), "culnig_specific")``
     """
-    how, given = Running.of(running), questions
+    (attribution, how), given = read_options(options, Attribution, Running), questions
     questions = at_most(questions, per_culture)
     check_questions(questions)
     passages = countryrc_questions_for(questions, countries, countryrc, countryrc_wordings)
-    questions = answerable(model, questions, how)
-    asked = answerable(model, passages, how)
-    score = partial(attribute, model, sites=sites, aggregation=aggregation, **running)
+    attribution.check([*questions, *passages])
+    questions = answerable(model, questions, attribution, how)
+    asked = answerable(model, passages, attribution, how)
+    score = partial(attribute, model, sites=sites, **options)
     task = also_looked_at(score(questions), given)
     control = also_looked_at(score(questions, control=True), given)
     sums, wordings = score_wordings(asked, score)
@@ -263,31 +264,26 @@ def culnig_scores(
     return scores
 
 
-def answerable(model: LensModel, questions: Sequence[Question], running: Running) -> list[Question]:
+def answerable(
+    model: LensModel, questions: Sequence[Question], attribution: Attribution, how: Running
+) -> list[Question]:
     """Keep the questions whose prompts fit the context, and check all labels, before anything runs.
 
     A control twin is shorter than its question, so both scorings then have the same items.
     """
-    prompts = build_prompts(
-        questions,
-        model.processor,
-        context=model.context,
-        too_long=running.too_long,
-        progress=running.progress,
-    )
-    gold_tokens(prompts, model.processor)
-    return [prompt.question for prompt in prompts]
+    return [prompt.question for prompt in prepared(model, questions, attribution, how)]
 
 
 def warn_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Question]) -> None:
-    """Warn where the model answers by letter within two standard deviations of guessing."""
+    """Warn where the model answers within two standard deviations of guessing."""
     items, right = (sum(scores.metadata[fact].values()) for fact in ("items", "right"))
     chance = sum(1 / len(question.options) for question in questions) / len(questions)
     if right <= items * chance + 2 * (items * chance * (1 - chance)) ** 0.5:
         warn(
-            f"{name}: the model's next token is the right label on {right} of {items} items, no "
-            f"more than guessing gives ({chance:.0%}). Attribution then scores guesses, not "
-            "knowledge; take a model that reads letters, or an activation selector."
+            f"{name}: the model answers {right} of {items} items right, no more than guessing "
+            f"gives ({chance:.0%}). Attribution then scores guesses, not knowledge; "
+            "scoring='option_likelihood' reads the options' own words, where a model does not "
+            "answer by letter."
         )
 
 

@@ -1,4 +1,4 @@
-"""Gradient attribution: the contribution of each neuron to the probability of the right answer.
+"""Gradient attribution: the contribution of each neuron to the right answer.
 
 ``item_scores`` scores single items; here they are summed per culture in float64 (CULNIG, arXiv
 2510.08284, section 3).
@@ -7,29 +7,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from culture_lens.attribution.aggregation import check_aggregation
-from culture_lens.attribution.item_scores import ItemScores, gold_tokens, item_scores
-from culture_lens.checks import check_arguments, flag, names, optional, text
+from culture_lens.attribution.baselines import start_means
+from culture_lens.attribution.item_scores import ItemScores, item_scores
+from culture_lens.attribution.settings import Attribution, AttributionOptions
+from culture_lens.checks import check_arguments, flag, names, optional
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.scores import NeuronScores
+from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
-from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import (
     QUESTIONS,
@@ -42,11 +43,10 @@ from culture_lens.questions.unseen import joined, looked_at
 from culture_lens.storage.finished import check_key, keyed, shards
 from culture_lens.storage.runs import Run, versions
 
-if TYPE_CHECKING:
-    from culture_lens.attribution.aggregation import Aggregation
-
 GRADIENT_BATCH_SIZE = 8
 """Items per pass: a backward keeps activations, so less fits than in a forward."""
+FACTS = ("items", "p_gold", "right", "gap", "change")
+"""What is summed per culture beside the scores."""
 
 
 class AttributionSums:
@@ -59,7 +59,7 @@ class AttributionSums:
     def __init__(self) -> None:
         """Start with nothing summed."""
         self._totals: dict[str, dict[str, Tensor]] = {}
-        self._facts: dict[str, dict[str, float]] = {"items": {}, "p_gold": {}, "right": {}}
+        self._facts: dict[str, dict[str, float | int]] = {name: {} for name in FACTS}
         self.ids: list[str] = []
         self._asked: list[Question] = []
         self._merged: list[Mapping[str, Any]] = []
@@ -76,6 +76,10 @@ class AttributionSums:
         p_gold, right = rows.p_gold.tolist(), rows.right.tolist()
         for culture, p, hit in zip(cultures, p_gold, right, strict=True):
             self._count(culture, {"items": 1, "p_gold": p, "right": int(hit)})
+        if rows.gap is not None and rows.change is not None:
+            pairs = zip(rows.gap.abs().tolist(), rows.change.abs().tolist(), strict=True)
+            for culture, (gap, change) in zip(cultures, pairs, strict=True):
+                self._count(culture, {"gap": gap, "change": change})
         self.ids += [prompt.question.id for prompt in prompts]
         self._asked += [prompt.question for prompt in prompts]
 
@@ -90,6 +94,11 @@ class AttributionSums:
         for name, value in facts.items():
             self._facts[name][culture] = self._facts[name].get(culture, 0) + value
 
+    @property
+    def _counted(self) -> Mapping[str, Mapping[str, float | int]]:
+        """The facts that are there; gaps only of a path."""
+        return {name: values for name, values in self._facts.items() if values}
+
     def merge(self, other: NeuronScores) -> int:
         """Add earlier or saved sums; return the number of items in the total.
 
@@ -102,7 +111,8 @@ class AttributionSums:
         for position, culture in enumerate(other.cultures):
             for site, values in other.scores.items():
                 self._add(site, culture, values[position])
-            self._count(culture, {name: other.metadata[name][culture] for name in self._facts})
+            held = {name: other.metadata[name] for name in FACTS if name in other.metadata}
+            self._count(culture, {name: values[culture] for name, values in held.items()})
         self.ids += other.metadata["ids"]
         self._merged.append(other.metadata)
         return len(self.ids)
@@ -121,70 +131,68 @@ class AttributionSums:
             for site, held in self._totals.items()
         }
         facts = {"ids": sorted(self.ids), **joined(looked_at(self._asked), *self._merged)}
-        return NeuronScores(cultures, sums, metadata={**metadata, **self._facts, **facts})
+        return NeuronScores(cultures, sums, metadata={**metadata, **self._counted, **facts})
 
 
-@check_arguments(
-    model=MODEL, questions=QUESTIONS, sites=optional(names), aggregation=text, control=flag
-)
+class AttributeOptions(AttributionOptions, RunningOptions, total=False):
+    """The fields of ``Attribution`` and ``Running`` as keyword arguments."""
+
+
+@check_arguments(model=MODEL, questions=QUESTIONS, sites=optional(names), control=flag)
 def attribute(
     model: LensModel,
     questions: Sequence[Question],
     *,
     sites: str | Sequence[str] | None = None,
-    aggregation: Aggregation = "maximum",
     control: bool = False,
-    **running: Unpack[RunningOptions],
+    **options: Unpack[AttributeOptions],
 ) -> NeuronScores:
     """Score every neuron by gradient attribution, summed per culture (CULNIG, section 3).
 
     Args:
-        model: The model; it must be able to answer by letter.
+        model: The model.
         questions: The questions.
         sites: One site or several, scored in the same pass; by default the model's projections,
             gate, q, k and v (CULNIG), of an encoder-decoder in both stacks.
-        aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
-            ``"last"``.
         control: Ask the control twins instead, without the question, and clamp scores at 0.
-        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
+        **options: ``objective``, ``scoring``, ``path``, ``points``, ``baseline``, ``aggregation``
+            and ``positions`` of ``Attribution``, by default those of CULNIG; batch size, progress,
+            run folder and prompts that are too long of ``Running``.
 
     Returns:
         Sums over items, float64, ``culture layer neuron`` at each site. The metadata hold the
         ``ids`` of the questions that were scored, what was ``looked_at``, and, per culture, the
-        number of ``items``, the sum of ``p_gold``, and the number of items answered ``right``.
+        number of ``items``, the sum of ``p_gold``, and the number of items answered ``right``; of
+        a path also the sums of the absolute ``change`` of the objective along it, and of the
+        ``gap`` by which integrated gradients miss it.
 
     Raises:
-        InputError: An unknown site or aggregation, a label that is not a single token, or logits
-            that are NaN or infinite.
+        InputError: An unknown site or option, a label that is not a single token, one option only
+            where options are compared, or logits that are NaN or infinite.
 
     Example:
-        ``attribute(model, questions).save("task.safetensors")``
+        ``attribute(model, questions, objective="logit_difference", scoring="option_likelihood")``
     """
-    how = Running.of(running)
+    attribution, how = read_options(options, Attribution, Running)
     chosen = check_sites(model.projections if sites is None else sites, model.sites)
-    check_aggregation(aggregation)
     check_questions(questions, min_cultures=1)
+    attribution.check(questions)
     asked = [control_twin(question) for question in questions] if control else questions
-    prompts = build_prompts(
-        asked,
-        model.processor,
-        context=model.context,
-        too_long=how.too_long,
-        progress=how.progress,
-    )
-    gold = gold_tokens(prompts, model.processor)
+    prompts = prepared(model, asked, attribution, how)
     settings = {
         "model": model.name,
         "weights": model.fingerprint,
         "dtype": str(model.dtype),
         "sites": list(chosen),
-        "aggregation": aggregation,
+        **asdict(attribution),
         "control": control,
     }
+    baseline = start_means(model, prompts, chosen, attribution, how)
     sums = AttributionSums()
-    step = partial(
-        item_scores, model, gold=gold, sites=chosen, aggregation=aggregation, control=control
-    )
+
+    def step(batch: Batch) -> ItemScores:
+        start = baseline.rows(batch) if baseline else None
+        return item_scores(model, batch, chosen, attribution, control=control, baseline=start)
 
     def resume(place: Path) -> int:
         snapshot = NeuronScores.load(place)
@@ -194,7 +202,7 @@ def attribute(
     def save(place: Path, _: int) -> None:
         sums.scores(keyed(place, settings)).save(place)
 
-    place = scores_place(model, prompts, gold, settings, how.folder)
+    place = scores_place(model, prompts, settings, how.folder)
     for shard in shards(place, len(prompts), resume=resume, save=save):
         for batch, rows in run_batches(
             batches(prompts[shard], how.rows(GRADIENT_BATCH_SIZE), model.pad_id),
@@ -209,6 +217,25 @@ def attribute(
     return also_looked_at(sums.scores({**settings, **facts}), questions)
 
 
+def prepared(
+    model: LensModel, questions: Sequence[Question], attribution: Attribution, how: Running
+) -> list[Prompt]:
+    """Make the prompts of questions in the style that their scoring reads, labels included.
+
+    Raises:
+        InputError: A prompt that is too long, or a label that is not a single token.
+    """
+    prompts = build_prompts(
+        questions,
+        model.processor,
+        style=attribution.style,
+        context=model.context,
+        too_long=how.too_long,
+        progress=how.progress,
+    )
+    return labelled(prompts, model.processor) if attribution.style == "choices" else prompts
+
+
 def also_looked_at(scores: NeuronScores, questions: Sequence[Question]) -> NeuronScores:
     """Record questions that were given and not scored, such as those that were too long."""
     return replace(
@@ -217,17 +244,16 @@ def also_looked_at(scores: NeuronScores, questions: Sequence[Question]) -> Neuro
 
 
 def scores_place(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    gold: Mapping[str, int],
-    settings: Mapping[str, Any],
-    run: Run | None,
+    model: LensModel, prompts: Sequence[Prompt], settings: Mapping[str, Any], run: Run | None
 ) -> Path | None:
     """Give the place of the scores of some prompts; None without a run folder."""
     if run is None:
         return None
     asked = [
-        (p.question.id, p.question.culture, p.all_ids, gold[p.question.id], picture_key(p))
+        (
+            *(p.question.id, p.question.culture, p.question.answer, p.all_ids, p.labels),
+            *(p.continuations, picture_key(p)),
+        )
         for p in prompts
     ]
     return piece_of(model, run, "attribution", ".safetensors", settings, asked)

@@ -19,7 +19,8 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.aggregation import check_aggregation
 from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
-from culture_lens.attribution.item_scores import ItemScores, gold_tokens, item_scores
+from culture_lens.attribution.item_scores import ItemScores, item_scores
+from culture_lens.attribution.settings import Attribution
 from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL
@@ -109,8 +110,8 @@ def instance_share(
         questions: What to ask. Questions that were given to find the neurons are left out, with
             their groups, since they make shares too large; see ``unseen``.
         found: The neurons, of every culture that has some.
-        aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"sum"`` or
-            ``"last"``.
+        aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG),
+            ``"largest"``, ``"sum"`` or ``"last"``.
         seen: Ask the questions that found the neurons too, with a warning.
         **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
 
@@ -133,9 +134,8 @@ def instance_share(
     step = partial(
         item_scores,
         model,
-        gold=gold_tokens(prompts, model.processor),
         sites=tuple(dict.fromkeys(places["site"])),
-        aggregation=aggregation,
+        how=Attribution(aggregation=aggregation),
     )
     owners, owner = np.unique(places["neurons_of"].to_numpy(dtype=str), return_inverse=True)
     by_id = dict[str, np.ndarray]()

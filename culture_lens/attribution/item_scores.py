@@ -1,128 +1,44 @@
-"""Scores of single items: a forward and a backward per batch, reduced over tokens at once.
+"""Scores of single items: forwards and backwards of a batch, reduced over tokens.
+
+CULNIG (arXiv 2510.08284, section 3), which the defaults of ``Attribution`` are:
 
     s_t   = n_t dP(y|x) / dn_t      P: softmax over the whole vocabulary, after the last token
-    s     = max over t of s_t       over all tokens but padding; or their sum, or the last one
+    s     = max over t of s_t       over all tokens but padding
     score = P(y|x) s                at least 0 on control items
 
-x is an item, y the token of its gold label, n_t a neuron's value at token t (CULNIG, arXiv
-2510.08284, section 3). The steps, per batch:
+x is an item, y the token of its gold label, n_t a neuron's value at token t. Other objectives take
+the place of P, and their scores are not weighted; on a path s_t is integrated first (``paths``).
 
-1. One forward with frozen parameters; every site keeps its activation in the graph.
-2. One backward from P times a power of two that brings it near 1: in half precision the gradient
-   of an unlikely answer would underflow, and dividing by a power of two is exact.
-3. When a site's gradient arrives it is reduced over tokens at once, to ``item neuron``. No
-   gradient is kept, and no activation longer than the graph needs it.
+Without a path nothing is kept but ``item neuron``. On a path the products of all tokens are kept
+until its points are added up, as many as the batch has activations: all layers' at once, or one
+layer's. The sum over tokens needs none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from culture_lens.attribution.aggregation import AGGREGATIONS, padded_columns
-from culture_lens.models.checks import REMEDY, NotFinite, check_logits, state_of, under
+from culture_lens.attribution.aggregation import Padding
+from culture_lens.attribution.passes import (
+    Baseline,
+    Met,
+    PassResult,
+    attribution_pass,
+    value_at,
+)
+from culture_lens.attribution.settings import Attribution
+from culture_lens.models.checks import REMEDY, NotFinite, state_of, under
+from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.answers import label_ids
-from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.prompt import Batch
 
-if TYPE_CHECKING:
-    from culture_lens.attribution.aggregation import Aggregation
-
-SMALLEST_EXPONENT = -100
-"""Below 2^-100 an answer's probability is not scaled further; float32 ends at 2^-149."""
-
-Take = Callable[[str, int, Tensor, Tensor], None]
-"""Takes site, layer, values and gradient of one hook."""
-
-
-def gold_tokens(prompts: Sequence[Prompt], processor: Any) -> dict[str, int]:
-    """Find the token of each question's right label, by question id.
-
-    Raises:
-        InputError: A label is not a single token after its prompt.
-
-    Example:
-        ``gold_tokens(prompts, model.processor)["Al-en-01_1"]``
-    """
-    return {
-        prompt.question.id: label_ids(prompt, processor)[prompt.question.answer]
-        for prompt in prompts
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class PassResult:
-    """The results of a forward and a backward, per item.
-
-    Attributes:
-        p_gold: P(y|x), ``item``.
-        unit: A power of two; the gradients of P are the given gradients times it, ``item``.
-        right: Whether y is the most probable token of the whole vocabulary, ``item``.
-    """
-
-    p_gold: Float[Tensor, " item"]
-    unit: Float[Tensor, " item"]
-    right: Bool[Tensor, " item"]
-
-
-def attribution_pass(
-    model: LensModel,
-    batch: Batch,
-    gold: Mapping[str, int],
-    places: Iterable[tuple[str, int]],
-    take: Take,
-) -> PassResult:
-    """Run one forward and one backward, and give n and its gradient at every place to ``take``.
-
-    Args:
-        model: The model.
-        batch: Prompts of style ``"choices"``.
-        gold: Token of each question's right label.
-        places: ``(site, layer)`` pairs.
-        take: Called with site, layer, n and g, both ``item pos neuron`` and on the device of their
-            layer, as soon as the gradient arrives; it must not keep them. dP/dn is g times the
-            item's ``unit``.
-
-    Returns:
-        P of the gold token, the unit of the gradients, and whether the answer is right.
-
-    Raises:
-        InputError: The model gives NaN or infinite logits.
-    """
-    wanted = sorted(set(places), key=lambda place: place[1])
-    lowest, targets = model.lowest(wanted), list[Tensor]()
-
-    def keep(activation: Tensor, hook: Any, *, site: str, layer: int) -> Tensor:
-        # Detached: a hook that holds its own tensor would keep the whole graph alive.
-        values = activation.detach().flatten(2)
-        activation.register_hook(  # type: ignore[no-untyped-call]
-            lambda gradient: take(site, layer, values, gradient.flatten(2))
-        )
-        # A backward to the lowest layer passes through every later one.
-        if (site, layer) in lowest:
-            targets.append(activation)
-        return activation
-
-    hooks = [
-        (model.hook_name(site, layer), partial(keep, site=site, layer=layer))
-        for site, layer in wanted
-    ]
-    with under(state_of(model)), model.hooks(hooks), torch.enable_grad():
-        logits = model.differentiable_logits(batch)
-        check_logits(logits.detach(), batch)
-        tokens = torch.tensor([gold[p.question.id] for p in batch.prompts], device=logits.device)
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        p_gold = wide.softmax(-1).gather(1, tokens[:, None])[:, 0]
-        exponent = torch.frexp(p_gold.detach()).exponent.clamp(min=SMALLEST_EXPONENT)
-        unit = torch.ldexp(torch.ones_like(p_gold, dtype=torch.float64), exponent)
-        torch.autograd.grad((p_gold * unit.reciprocal().to(p_gold.dtype)).sum(), targets)
-    return PassResult(p_gold.detach(), unit, logits.detach().argmax(-1) == tokens)
+CULNIG = Attribution()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,23 +46,86 @@ class ItemScores:
     """The scores of a batch: one row per item, reduced over its tokens.
 
     Attributes:
-        p_gold: P(y|x), ``item``.
-        right: Whether y is the most probable of the whole vocabulary, ``item``.
+        p_gold: P(gold), ``item``.
+        right: Whether the model answers with the right option, ``item``.
         scores: Per site, ``item layer neuron``, float64.
+        gap: How far integrated gradients are from complete: F(n) - F(b) minus the sum over all
+            neurons and tokens, ``item``; None without a path.
+        change: F(n) - F(b), ``item``; None without a path.
     """
 
     p_gold: Float[Tensor, " item"]
     right: Bool[Tensor, " item"]
     scores: Mapping[str, Float[Tensor, "item layer neuron"]]
+    gap: Float[Tensor, " item"] | None = None
+    change: Float[Tensor, " item"] | None = None
+
+
+class Rows:
+    """Collects products of tokens, and joins them to one row per item."""
+
+    def __init__(self, how: Attribution, items: int, device: torch.device) -> None:
+        """Start with nothing."""
+        self.how, self.items, self.device = how, items, device
+        self.rows: dict[tuple[str, int], Tensor] = {}
+        self.total = torch.zeros(items, dtype=torch.float64, device=device)
+        self._held: dict[tuple[str, int, int], tuple[Tensor, Padding, Tensor | None]] = {}
+
+    def take(self, met: Met, weight: float = 1.0) -> None:
+        """Add the products of one place at one point, of so much weight."""
+        products = wide(met.values) * wide(met.gradient)
+        if self.how.path != "none":
+            scale = (met.unit * weight).to(products.device, products.dtype)
+            products *= scale[:, None, None]
+            self._count(products, met)
+        if not self.how.counts(met.visit):
+            return
+        if self.how.path == "none" or self.how.aggregation == "sum":
+            self._join(met.site, met.layer, products, met.padding, met.rows)
+            return
+        key = (met.site, met.layer, met.visit)
+        if key in self._held:
+            self._held[key][0].add_(products)
+        else:
+            self._held[key] = (products, met.padding, met.rows)
+
+    def finish(self) -> None:
+        """Join what is held of the points of a path."""
+        for (site, layer, _), held in self._held.items():
+            self._join(site, layer, *held)
+        self._held = {}
+
+    def of(self, site: str, layer: int, width: int) -> Float[Tensor, "item neuron"]:
+        """Give the rows of a place; 0 for items that have no token that counts."""
+        if (site, layer) not in self.rows:
+            return torch.zeros(self.items, width, device=self.device)
+        rows = self.rows[site, layer]
+        return torch.where(rows == float("-inf"), 0, rows)
+
+    def _join(
+        self, site: str, layer: int, products: Tensor, padding: Padding, at: Tensor | None
+    ) -> None:
+        joining, held = self.how.joining, self.rows.get((site, layer))
+        rows = joining.tokens(products, padding).to(self.device)
+        self.rows[site, layer] = joining.to_items(held, rows, at, self.items)
+
+    def _count(self, products: Tensor, met: Met) -> None:
+        """Add up everything, for completeness."""
+        width = met.padding.shape[1]
+        sums = products.sum(2)
+        sums[:, :width].masked_fill_(met.padding, 0)
+        at = torch.arange(self.items) if met.rows is None else met.rows
+        self.total.index_add_(0, at.to(self.device), sums.sum(1).double().to(self.device))
 
 
 def item_scores(
     model: LensModel,
     batch: Batch,
-    gold: Mapping[str, int],
     sites: Sequence[str] | None = None,
-    aggregation: Aggregation = "maximum",
+    how: Attribution = CULNIG,
+    *,
     control: bool = False,
+    baseline: Baseline | None = None,
 ) -> ItemScores:
     """Score every neuron on each item of a batch, at the model's projections by default.
 
@@ -154,29 +133,50 @@ def item_scores(
         InputError: Logits or scores are NaN or infinite.
 
     Example:
-        ``item_scores(model, batch, gold_tokens(prompts, model.processor)).scores["gate"].shape``
+        ``item_scores(model, batch, ["act"], Attribution("logit_difference")).scores["act"].shape``
     """
-    reduce = AGGREGATIONS[aggregation]
     sites = model.projections if sites is None else sites
-    paddings = {site: padded_columns(model.token_mask(batch, site)) for site in sites}
-    found = {site: [torch.empty(0)] * model.layers(site) for site in sites}
-
-    def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
-        # Layers may be on several devices; what is on the right one is not copied.
-        here = paddings[site] = paddings[site].to(values.device)
-        wide = torch.promote_types(values.dtype, torch.float32)
-        found[site][layer] = reduce(values.to(wide) * gradient.to(wide), here).to(model.device)
-
     places = [(site, layer) for site in sites for layer in range(model.layers(site))]
-    done = attribution_pass(model, batch, gold, places, take)
-    weight = (done.p_gold * done.unit)[:, None, None]
+    path, rows = how.way, Rows(how, len(batch.prompts), model.device)
+    run = partial(attribution_pass, scores=how.reads.scores, objective=how.explains)
+    for part in path.parts(places):
+        for share in path.shares:
+            take = partial(rows.take, weight=1 / len(path.shares))
+            done = run(model, batch, part, take, share=share, baseline=baseline)
+        rows.finish()
+    gap = change = None
+    if how.path != "none":
+        done, change = ends(model, batch, list(path.parts(places)), how, baseline)
+        gap = change - rows.total
+    weight = (done.unit * (done.p_gold if how.weighted else 1))[:, None, None]
     scores = {}
-    for site, layers in found.items():
-        rows = torch.stack(layers, 1).to(weight.device) * weight
+    for site in sites:
+        layers = [rows.of(site, layer, model.shape(site)[1]) for layer in range(model.layers(site))]
+        joined = torch.stack(layers, 1).to(weight.device) * weight
         with under(state_of(model)):
-            check_scores(rows, site, batch)
-        scores[site] = rows.clamp(min=0) if control else rows
-    return ItemScores(done.p_gold, done.right, scores)
+            check_scores(joined, site, batch)
+        scores[site] = joined.clamp(min=0) if control else joined
+    return ItemScores(done.p_gold, done.right, scores, gap, change)
+
+
+def ends(
+    model: LensModel,
+    batch: Batch,
+    parts: Sequence[list[tuple[str, int]]],
+    how: Attribution,
+    baseline: Baseline | None,
+) -> tuple[PassResult, Float[Tensor, " item"]]:
+    """Run the model as it is, and at the beginning of each part's path.
+
+    Returns:
+        The results of the model as it is, and F(n) - F(b), added up over the parts.
+    """
+    run = partial(value_at, model, batch, scores=how.reads.scores, objective=how.explains)
+    done = run([])
+    change = torch.zeros_like(done.value, dtype=torch.float64)
+    for part in parts:
+        change += done.value.double() - run(part, share=0.0, baseline=baseline).value.double()
+    return done, change
 
 
 def check_scores(rows: Float[Tensor, "item layer neuron"], site: str, batch: Batch) -> None:

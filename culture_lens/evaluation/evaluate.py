@@ -27,7 +27,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
-from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
@@ -75,7 +75,7 @@ def prepare(
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
     if chosen.style == "choices":  # once here, not once for each mask
-        prompts = [replace(p, labels=label_ids(p, model.processor)) for p in prompts]
+        prompts = labelled(prompts, model.processor)
     return prompts, chosen
 
 

@@ -11,7 +11,7 @@ A whole ablation matrix, masks x cultures, costs as much as attributing its ques
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,19 +20,22 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Unpack
 
-from culture_lens.attribution.item_scores import attribution_pass, gold_tokens
+from culture_lens.attribution.passes import Met, attribution_pass
+from culture_lens.attribution.scoring import by_letter
 from culture_lens.checks import check_arguments, flag
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import asked_of, prepare
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.interventions.hooks import described
 from culture_lens.models.checks import MODEL
+from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.hooks import check_inside
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
@@ -79,7 +82,7 @@ class PredictedMatrix(ResultRecord):
 
 
 def set_effects(
-    model: LensModel, batch: Batch, gold: Mapping[str, int], sets: Sequence[Neurons]
+    model: LensModel, batch: Batch, sets: Sequence[Neurons]
 ) -> tuple[Float[Tensor, " item"], Float[Tensor, "item set"]]:
     """Sum n_t dP/dn_t over each set's neurons and all tokens, for each item of a batch.
 
@@ -95,19 +98,17 @@ def set_effects(
         for site, mask in weights.items()
         for layer in mask.any(2).any(1).nonzero()[:, 0].tolist()
     ]
-    masks = {site: model.token_mask(batch, site).bool() for site in weights}
     effects = torch.zeros(len(batch.prompts), len(sets), dtype=torch.float64)
 
-    def take(site: str, layer: int, values: Tensor, gradient: Tensor) -> None:
-        used = weights[site][layer].any(1).nonzero()[:, 0]
-        here = used.to(values.device)
-        wide = torch.promote_types(values.dtype, torch.float32)
-        products = values[..., here].to(wide) * gradient[..., here].to(wide)
-        kept = masks[site].to(values.device)[..., None]
-        summed = torch.where(kept, products, 0).sum(1, dtype=torch.float64).cpu()
-        effects.add_(summed @ weights[site][layer][used].double())
+    def take(met: Met) -> None:
+        used = weights[met.site][met.layer].any(1).nonzero()[:, 0]
+        here = used.to(met.values.device)
+        products = wide(met.values[..., here]) * wide(met.gradient[..., here])
+        products[:, : met.padding.shape[1]].masked_fill_(met.padding[..., None], 0)
+        summed = products.sum(1, dtype=torch.float64).cpu()
+        effects.add_(summed @ weights[met.site][met.layer][used].double())
 
-    done = attribution_pass(model, batch, gold, places, take)
+    done = attribution_pass(model, batch, places, take, by_letter)
     return done.p_gold.double().cpu(), effects * done.unit.cpu()[:, None]
 
 
@@ -144,7 +145,7 @@ def predicted_effects(
     check_inside(model, sets)
     if not prompts or any(prompt.style != "choices" for prompt in prompts):
         raise InputError("predictions need at least one prompt, all of style 'choices'.")
-    gold = gold_tokens(prompts, model.processor)
+    prompts = labelled(prompts, model.processor)
 
     def predict() -> pd.DataFrame:
         import pandas as pd
@@ -152,7 +153,7 @@ def predicted_effects(
         rows: dict[str, list[float]] = {}
         for batch, (p_gold, effects) in run_batches(
             batches(prompts, running.rows(), model.pad_id),
-            lambda batch: set_effects(model, batch, gold, sets),
+            lambda batch: set_effects(model, batch, sets),
             pad_id=model.pad_id,
             progress=running.progress,
             label="predicting effects",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -15,13 +15,12 @@ from torch import Tensor
 
 from culture_lens.checks import whole
 from culture_lens.errors import InputError
+from culture_lens.models.continuations import continuation_log_probs
 from culture_lens.models.fingerprint import Fingerprint
 from culture_lens.models.loading import Attention
-from culture_lens.models.rows import running
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
 from culture_lens.models.transformer_lens import TransformerLensMethods
 from culture_lens.models.vision import NoPictures, Vision
-from culture_lens.prompts.options import option_passes, padded_options
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.reader import Reader
 
@@ -242,6 +241,13 @@ class LensModel(TransformerLensMethods):
         Example:
             ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
         """
+        with self._entered(batch):
+            logits: Tensor = self._forward(batch, None, use_cache=False)
+        return logits[:, -1]
+
+    @contextmanager
+    def _entered(self, batch: Batch) -> Iterator[None]:
+        """Let gradients begin where the residual streams enter the first layers."""
         if batch.prefixes is not None:
             raise InputError(
                 "gradients need batches without shared prefixes: make them with share_prefix=False."
@@ -252,8 +258,7 @@ class LensModel(TransformerLensMethods):
 
         entries = [(name, enter) for name in self.entry_hooks]
         with torch.enable_grad(), self.hooks(entries):
-            logits: Tensor = self._forward(batch, None, use_cache=False)
-        return logits[:, -1]
+            yield
 
     @torch.inference_mode()
     def continuation_log_probs(self, batch: Batch) -> list[list[Tensor]]:
@@ -265,33 +270,28 @@ class LensModel(TransformerLensMethods):
         Returns:
             For each row and continuation, the log-probability of each of its tokens, float64.
         """
-        last, cache = self._forward(
-            batch, self.run_prefix(batch), use_cache=True, return_type="logits_and_cache"
-        )
-        first = last[:, -1].float().log_softmax(-1)
-        found = [
-            [first[row, list(tokens[:1])].double().cpu() for tokens in prompt.continuations]
-            for row, prompt in enumerate(batch.prompts)
-        ]
-        for some in option_passes(batch.prompts):
-            rows = torch.tensor([row for row, _ in some])
-            options = [batch.prompts[row].continuations[option] for row, option in some]
-            log_probs = self._option_log_probs(batch, cache, rows, options)
-            for (row, option), tokens, own in zip(some, options, log_probs, strict=True):
-                later = own[range(len(tokens) - 1), tokens[1:]].double().cpu()
-                found[row][option] = torch.cat([found[row][option], later])
-        return found
+        found = self._continuations(batch, self.run_prefix(batch))
+        return [[own.double().cpu() for own in options] for options in found]
 
-    def _option_log_probs(
-        self, batch: Batch, cache: Any, rows: Tensor, options: Sequence[Sequence[int]]
-    ) -> Float[Tensor, "option pos vocab"]:
-        """Run options after the rows they belong to; log-probabilities of what comes next."""
-        ids, mask = padded_options(options, self.pad_id)
-        held = copy.deepcopy(cache)  # a forward writes into the cache it is given
-        held.batch_select_indices(rows.to(self.device))
-        with running(rows):
-            logits = self._run_after(batch, rows, ids, mask, held)
-        return logits.float().log_softmax(-1)
+    def differentiable_log_probs(self, batch: Batch) -> list[list[Tensor]]:
+        """Return the same log-probabilities, with gradients to every activation of the layers.
+
+        Each prompt is run once for all its options, whose gradients reach it through its keys and
+        values. They are on the model's device, in float32 or wider.
+
+        Raises:
+            InputError: The batch has shared prefixes, which gradients would not reach.
+
+        Example:
+            ``model.differentiable_log_probs(batch)[0][1].mean()``
+        """
+        with self._entered(batch):
+            return self._continuations(batch, None)
+
+    def _continuations(self, batch: Batch, prefix: Any) -> list[list[Tensor]]:
+        last, cache = self._forward(batch, prefix, use_cache=True, return_type="logits_and_cache")
+        run = partial(self._run_after, batch)
+        return continuation_log_probs(batch.prompts, last[:, -1], cache, run, self.pad_id)
 
     def _run_after(
         self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any

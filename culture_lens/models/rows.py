@@ -3,7 +3,7 @@
 A forward runs the rows of its batch, each once and in order, so that an edit with values for each
 row needs to know no more than its activation. The one exception is the options of cloze prompts:
 they run after copies of their rows' caches, in an order of their own. For such a
-forward, ``running`` records which row of the batch each of them belongs to.
+forward, ``running`` records which row of the batch each of them belongs to, and its tokens.
 """
 
 from __future__ import annotations
@@ -11,25 +11,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from jaxtyping import Int
 from torch import Tensor
 
-_ROWS: ContextVar[Tensor | None] = ContextVar("rows", default=None)
+
+@dataclass(frozen=True, eq=False)
+class OptionRows:
+    """The rows of a forward of options.
+
+    Attributes:
+        rows: The row of the batch that each option belongs to.
+        mask: 1 on tokens and 0 on padding, ``option pos``; None where nobody asks for it.
+    """
+
+    rows: Int[Tensor, " option"]
+    mask: Int[Tensor, "option pos"] | None = None
+
+
+_OPTIONS: ContextVar[OptionRows | None] = ContextVar("options", default=None)
 
 
 @contextmanager
-def running(rows: Int[Tensor, " row"]) -> Iterator[None]:
+def running(
+    rows: Int[Tensor, " row"], mask: Int[Tensor, "row pos"] | None = None
+) -> Iterator[None]:
     """Run these rows of a batch for the time of the block, exceptions included.
 
     Example:
         ``with running(torch.tensor([2, 0, 2])): ...`` is a forward of three rows.
     """
-    token = _ROWS.set(rows)
+    token = _OPTIONS.set(OptionRows(rows, mask))
     try:
         yield
     finally:
-        _ROWS.reset(token)
+        _OPTIONS.reset(token)
+
+
+def options_running() -> OptionRows | None:
+    """Give the options that are run at this moment; None where prompts are run.
+
+    Example:
+        >>> options_running() is None
+        True
+    """
+    return _OPTIONS.get()
 
 
 def of_rows(values: Tensor) -> Tensor:
@@ -41,5 +68,5 @@ def of_rows(values: Tensor) -> Tensor:
         ...     of_rows(torch.tensor([5, 6, 7])).tolist()
         [7, 5, 7]
     """
-    rows = _ROWS.get()
-    return values if rows is None else values[rows.to(values.device)]
+    options = _OPTIONS.get()
+    return values if options is None else values[options.rows.to(values.device)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from culture_lens.errors import InputError
@@ -69,3 +71,15 @@ def label_ids(prompt: Prompt, processor: Any) -> tuple[int, ...]:
             "option_likelihood, or use a tokenizer that has a token for each letter."
         )
     return tuple(ids)
+
+
+def labelled(prompts: Sequence[Prompt], processor: Any) -> list[Prompt]:
+    """Find the tokens of all labels once, for passes that read them again and again.
+
+    Raises:
+        InputError: A letter is not one token after its prompt.
+
+    Example:
+        ``labelled(prompts, model.processor)[0].labels``
+    """
+    return [replace(prompt, labels=label_ids(prompt, processor)) for prompt in prompts]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.attribution.item_scores import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import item_scores
+from culture_lens.attribution.settings import Attribution
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
@@ -151,8 +152,8 @@ def test_batch_size_order_and_padding_do_not_matter(architecture, control):
 def test_padding_by_hand_and_its_token_do_not_matter(architecture, aggregation):
     model = exact(architecture)
     prompts = build_prompts(toy_questions()[:3], model.tokenizer)
-    gold, sites = gold_tokens(prompts, model.processor), sites_of(model)
-    plain = [item_scores(model, collate([p], 0), gold, sites, aggregation) for p in prompts]
+    sites, how = sites_of(model), Attribution(aggregation=aggregation)
+    plain = [item_scores(model, collate([p], 0), sites, how) for p in prompts]
     for extra, pad in ((1, 0), (40, 399)):
         batch = collate(prompts, pad)
         rows, width = batch.input_ids.shape
@@ -163,7 +164,7 @@ def test_padding_by_hand_and_its_token_do_not_matter(architecture, aggregation):
             torch.cat([more, batch.attention_mask], 1),
             torch.cat([more, batch.roles], 1),
         )
-        found = item_scores(model, wide, gold, sites, aggregation)
+        found = item_scores(model, wide, sites, how)
         for site in sites:
             for row in range(rows):
                 mine, its = found.scores[site][row], plain[row].scores[site][0]

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from culture_lens.attribution import aggregation, item_scores
+from culture_lens.attribution import passes, scoring
 from culture_lens.interventions.hooks import ablated
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers import reference_culnig as reference
@@ -51,9 +51,9 @@ def test_an_exception_inside_the_pass_leaves_no_hooks(monkeypatch, where, error)
 
     with monkeypatch.context() as patch, pytest.raises(type(error)):
         if where == "forward":
-            patch.setattr(item_scores, "check_logits", fail)
+            patch.setattr(scoring, "check_logits", fail)
         else:
-            patch.setitem(aggregation.AGGREGATIONS, "maximum", fail)
+            patch.setattr(passes, "Met", fail)
         scored(model, toy_questions()[:4])
     assert facts_of(model) == before
     assert_same(scored(model, toy_questions()[:4]), scored(model, toy_questions()[:4]))
@@ -91,14 +91,14 @@ def test_activations_are_let_go_of_between_batches(monkeypatch):
     lengths = sorted((len(ids) for ids, _, _ in reference_items(model, questions)), reverse=True)
     gc.collect()
     before, alive = len(tensors_alive(lengths[0])), []
-    check = item_scores.check_logits
+    check = scoring.check_logits
 
     def look(logits, batch):
         if batch.input_ids.shape[1] < lengths[0]:
             alive.append(len(tensors_alive(lengths[0])))
         return check(logits, batch)
 
-    monkeypatch.setattr(item_scores, "check_logits", look)
+    monkeypatch.setattr(scoring, "check_logits", look)
     gc.disable()
     try:
         scored(model, questions, batch_size=4)

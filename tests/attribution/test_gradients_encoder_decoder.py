@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from culture_lens.attribution.gradients import attribute
-from culture_lens.attribution.item_scores import gold_tokens
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
+from tests.helpers.gold import gold_tokens
 from tests.helpers.t5 import ROUNDING, each_family, lens, mixed_questions, prompts_of, raw
 
 

@@ -90,9 +90,10 @@ def test_memory_that_runs_out_in_the_backward_counts_nothing_twice(monkeypatch):
     def small_only(products, mask):
         if len(products) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return whole(products, mask)
+        return whole.tokens(products, mask)
 
-    monkeypatch.setitem(aggregation.AGGREGATIONS, "maximum", small_only)
+    limited = replace(whole, tokens=small_only)
+    monkeypatch.setitem(aggregation.AGGREGATIONS, "maximum", limited)
     with pytest.warns(CultureLensWarning, match="out of memory"):
         found = scored(model, questions, batch_size=4)
     assert_equal_to(found, as_tables(expected), 1e-10)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from culture_lens.attribution.gradients import attribute
-from culture_lens.attribution.item_scores import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import item_scores
 from culture_lens.errors import InputError
 from culture_lens.prompts.batches import collate
+from tests.helpers.gold import gold_tokens
 from tests.helpers.reference_vlm import vlm_attribution
 from tests.helpers.vlm import lens, prompts_of, raw
 from tests.helpers.vlm_items import (
@@ -27,7 +28,7 @@ def attributed(name, numbers, sites, dtype=F64):
     model = lens(name, dtype)
     prompts = prompts_of(name, [questions()[number] for number in numbers])
     gold = gold_tokens(prompts, model.processor)
-    rows = item_scores(model, collate(prompts, model.pad_id), gold, sites)
+    rows = item_scores(model, collate(prompts, model.pad_id), sites)
     for position, number in enumerate(numbers):
         token = gold[questions()[number].id]
         p = expected_logits(name, dtype)[number].softmax(-1)[token]

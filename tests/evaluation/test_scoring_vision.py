@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.shared_prefix import shared_prefix_lengths
+from tests.helpers.gold import gold_tokens
 from tests.helpers.vlm import SHARING, lens, pictured_questions, prompts_of
 from tests.helpers.vlm_items import (
     F64,

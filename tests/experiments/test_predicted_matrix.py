@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from culture_lens.attribution.gradients import attribute
-from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
@@ -20,6 +19,7 @@ from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
+from tests.helpers.gold import gold_tokens
 from tests.helpers.lm import exact, exact_raw, lens
 from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import lengthened, toy_questions

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.experiments.predicted_matrix import predicted_effects
 from culture_lens.interventions.hooks import steered
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.running import Running
 from tests.helpers import reference_t5 as reference
+from tests.helpers.gold import gold_tokens
 from tests.helpers.marks import mostly_slow
 from tests.helpers.t5 import lens, prompts_of, raw, some_neurons
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from culture_lens.activations.record import item_statistics
-from culture_lens.attribution.item_scores import gold_tokens, item_scores
+from culture_lens.attribution.item_scores import item_scores
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.architectures import ARCHITECTURES, Architecture
 from culture_lens.models.lens_model import LensModel
@@ -46,6 +46,7 @@ from tests.helpers import (
 )
 from tests.helpers import vlm as vlm_helpers
 from tests.helpers.closeness import relative
+from tests.helpers.gold import gold_tokens
 
 PARTS = ("act", "gate", "up", "q", "k", "v")
 BOUND = 1e-5
@@ -233,7 +234,7 @@ def measure(case: Case) -> Measured:
                 relative(model.logits(batch), torch.stack([case.edited(site, p) for p in prompts]))
             )
         if part_of(site) != "act":
-            scores = item_scores(model, batch, gold, [site]).scores[site]
+            scores = item_scores(model, batch, [site]).scores[site]
             target = [case.gradients(site, p, gold[p.question.id]) for p in prompts]
             gradients.append(relative(scores, np.stack(target)))
     return Measured(

@@ -23,7 +23,6 @@ import numpy as np
 from typing_extensions import Unpack
 
 from culture_lens.attribution.countryrc import Wordings
-from culture_lens.attribution.item_scores import gold_tokens
 from culture_lens.checks import (
     OPTIONS,
     any_names,
@@ -175,8 +174,6 @@ def compare_selectors(
     identify, held_out = identify_and_held_out(questions, identify_share, gradients.passages)
     chosen = cultures_of(identify, held_out, cultures)
     prompts, read_by = prepare(model, held_out, scoring, running)
-    if read_by.style == "choices":
-        gold_tokens(prompts, model.processor)  # refuses labels of several tokens
     by_gradient = any(name not in SELECTORS for name in names)
     by_activation = any(name in SELECTORS for name in names)
     scored = {"sites": gradient_sites(model, names), **gradients.options(chosen, running)}

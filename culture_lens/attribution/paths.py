@@ -1,0 +1,105 @@
+"""Paths: at which activations the gradient of an objective F is taken.
+
+    none                    s = n dF/dn
+    integrated              s = (n - b) mean over a of dF/dn at the activations b + a (n - b)
+    integrated_layerwise    the same with the activations of one layer after another
+
+n is a neuron's activation, b its baseline, and a runs over the midpoints of equal parts of [0, 1]
+(integrated gradients, arXiv 1703.01365; of neurons scaled from 0, arXiv 2104.08696). Activations of
+later layers are computed anew at each point, and scaled in their turn where they are on the path.
+
+The gradient at the model as it is misses what redundancy hides: where several neurons carry the
+same answer, none of them changes F by much alone. Along the path they are weakened together.
+Integrated gradients are complete: over all scored neurons and tokens they add up to
+F(n) - F(b), layer by layer for each layer. ``completeness`` in the metadata says how nearly.
+
+=======================  ==================================================================
+baseline                 b
+=======================  ==================================================================
+zero                     0: what is explained is the effect of ablation to 0
+others                   the neuron's mean over all tokens of the other cultures' items:
+                         what is explained is the effect of the culture
+=======================  ==================================================================
+
+A backward takes about twice a forward. With L layers and k points, ``none`` takes one forward and
+backward, ``integrated`` k, ``integrated_layerwise`` k L, whose backwards end at the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from culture_lens.checks import check_fields, text, whole
+from culture_lens.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    PathName = Literal["none", "integrated", "integrated_layerwise"]
+    BaselineName = Literal["zero", "others"]
+else:
+    PathName = BaselineName = str  # a wrong name reaches the check that lists the right ones
+
+PATHS: Mapping[str, str] = {
+    "none": "the gradient at the model as it is",
+    "integrated": "integrated gradients, all layers at once",
+    "integrated_layerwise": "integrated gradients, one layer after another",
+}
+BASELINES = ("zero", "others")
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Path:
+    """The points at which gradients are taken.
+
+    Attributes:
+        name: One of ``PATHS``.
+        points: Number of points; 1 where there is no path.
+        baseline: One of ``BASELINES``.
+
+    Raises:
+        InputError: An unknown name, or a path without points.
+
+    Example:
+        >>> Path("integrated", points=2).shares
+        (0.25, 0.75)
+    """
+
+    name: PathName = "none"
+    points: int = 6
+    baseline: BaselineName = "zero"
+
+    def __post_init__(self) -> None:
+        """Check names and number."""
+        check_fields(self, name=text, points=whole(), baseline=text)
+        if self.name not in PATHS:
+            raise unknown("path", self.name, PATHS)
+        if self.baseline not in BASELINES:
+            raise unknown("baseline", self.baseline, BASELINES)
+        if self.points < 1:
+            raise InputError(f"points={self.points}: a path needs at least one point.")
+        if self.name == "none" and self.baseline != "zero":
+            raise InputError(
+                f"baseline={self.baseline!r} is where a path begins: give path='integrated'."
+            )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The shares of the way from the baseline, one per point."""
+        if self.name == "none":
+            return (1.0,)
+        return tuple((point + 0.5) / self.points for point in range(self.points))
+
+    def parts(self, places: Sequence[Place]) -> Iterator[list[Place]]:
+        """Give the places that are scaled and scored together.
+
+        Example:
+            >>> list(Path("integrated_layerwise").parts([("gate", 0), ("act", 0), ("act", 1)]))
+            [[('gate', 0), ('act', 0)], [('act', 1)]]
+        """
+        if self.name != "integrated_layerwise":
+            yield list(places)
+            return
+        for layer in sorted({layer for _, layer in places}):
+            yield [place for place in places if place[1] == layer]
