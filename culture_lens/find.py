@@ -12,7 +12,9 @@ from typing_extensions import Unpack
 from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
 from culture_lens.activations.resampling import PERMUTATIONS, design_of
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.attribution.culnig import CulnigScores, culnig_scores
+from culture_lens.attribution.culnig import culnig_scores
+from culture_lens.attribution.knowledge import knowledge_scores
+from culture_lens.attribution.settings import AttributionOptions
 from culture_lens.checks import OPTIONS, SEED, check_arguments, flag, names, optional, text, whole
 from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import evaluate
@@ -36,7 +38,8 @@ from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.failures import fail, raise_failures
 from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
-from culture_lens.selectors.selection import default_sites, shapes_of
+from culture_lens.selectors.registry import Reads
+from culture_lens.selectors.selection import Source, default_sites, shapes_of
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
+ATTRIBUTION = AttributionOptions.__optional_keys__
 """Names of the options that are handed on."""
 
 
@@ -146,30 +150,42 @@ def sources_of(
     *,
     activation: Mapping[str, Any] | None = None,
     gradient: Mapping[str, Any] | None = None,
+    knowledge: Mapping[str, Any] | None = None,
     strata: str | None = None,
 ) -> Sources:
-    """Run each pass that selectors read once: a recording pass, CULNIG's three scorings, or both.
+    """Run each pass that selectors read once: a recording pass, CULNIG's scorings, knowledge's.
 
     Args:
         model: The model.
         questions: The questions that identify.
         activation: Options of ``summarise``; None where no selector needs a summary.
         gradient: Options of ``culnig_scores``; None where no selector needs the scorings.
+        knowledge: Options of ``knowledge_scores``; None where no selector needs them.
         strata: Record once more, without replicates, with items weighted by these strata.
 
     Example:
         ``sources_of(model, identify, activation={"sites": "act"})``
     """
     # In this order: strata, then labels and countries, may be refused before anything runs.
-    stratified = scores = summary = None
+    stratified = scores = known = summary = None
     if activation is not None and strata is not None:
         weighted = {**activation, "replicates": 0, "strata": strata}
         stratified = summarise(model, questions, **weighted)
     if gradient is not None:
         scores = culnig_scores(model, questions, **gradient)
+    if knowledge is not None:
+        known = knowledge_scores(model, questions, **knowledge)
     if activation is not None:
         summary = summarise(model, questions, **activation)
-    return Sources(summary, scores, stratified)
+    return Sources(summary, scores, known, stratified)
+
+
+STAGES: Mapping[Reads, Callable[..., Any]] = {
+    "activations": summarise,
+    "culnig": culnig_scores,
+    "knowledge": knowledge_scores,
+}
+"""The passes that make what selectors choose from."""
 
 
 def find_each(
@@ -181,8 +197,8 @@ def find_each(
     activation: Mapping[str, Any] | None = None,
     gradient: Mapping[str, Any] | None = None,
     **shared: Any,
-) -> Iterator[tuple[Selection, NeuronSet, ActivationSummary | CulnigScores]]:
-    """Choose neurons by several selectors from one recording pass and one run of CULNIG.
+) -> Iterator[tuple[Selection, NeuronSet, Source]]:
+    """Choose neurons by several selectors, from one run of whatever they read.
 
     Each set is given as soon as it is chosen. A selector that fails does not stop the others: its
     failure is raised at the end, when all that can be found has been given.
@@ -193,7 +209,7 @@ def find_each(
         selections: Made by ``plan``.
         sites: The sites; by default those of each selector.
         activation: Further options of ``summarise``.
-        gradient: Further options of ``culnig_scores``.
+        gradient: Further options of ``culnig_scores`` and ``knowledge_scores``.
         **shared: Options of both.
 
     Yields:
@@ -212,13 +228,17 @@ def find_each(
         shared["sites"] = sites
     failures: dict[str, Exception] = {}
     # Gradients first: labels and countries may be refused before anything runs.
-    for by_gradient, options in ((True, gradient), (False, activation)):
-        selected = [one for one in selections if one.gradient == by_gradient]
+    passes: Mapping[Reads, Mapping[str, Any] | None] = {
+        "culnig": gradient,
+        "knowledge": gradient,
+        "activations": activation,
+    }
+    for reads, options in passes.items():
+        selected = [one for one in selections if one.reads == reads]
         if not selected:
             continue
-        make: Callable[..., Any] = culnig_scores if by_gradient else summarise
         try:
-            source = make(model, questions, **{**shared, **(options or {})})
+            source = STAGES[reads](model, questions, **{**shared, **(options or {})})
         except Exception as error:
             fail(failures, [one.name for one in selected], error, len(selections))
             continue
@@ -240,7 +260,7 @@ def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None
     """
     own = inspect.signature(stage).parameters.values()
     known = {parameter.name for parameter in own if parameter.kind is parameter.KEYWORD_ONLY}
-    known |= RECORDING | RUNNING if stage is summarise else RUNNING
+    known |= RUNNING | (RECORDING if stage is summarise else ATTRIBUTION)
     for name in options:
         if name not in known:
             raise unknown("option", name, known)
@@ -271,8 +291,9 @@ def find_culture_neurons(
         model: A loaded model, or a name for ``load_model``.
         questions: Questions, or a name for ``load_benchmark``.
         method: A selector: ``"conact"``, ``"lap"``, ``"lape"``, ``"mad"``,
-            ``"mad_probability"`` or ``"random"``; ``"culnig_specific"`` or ``"culnig_general"``,
-            which run their three scorings (task, control, CountryRC).
+            ``"mad_probability"`` or ``"random"``; ``"knowledge"``, which runs its contributions;
+            ``"culnig_specific"`` or ``"culnig_general"``, which run their three scorings (task,
+            control, CountryRC).
         share: Share of the neurons at each site; 0.5% by default, 1% for LAPE. Of
             ``culnig_specific`` its own share; ``culnig_general`` has ``mlp_share`` and
             ``attention_share`` instead.
@@ -284,7 +305,8 @@ def find_culture_neurons(
         sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder
             ``"encoder.act"``; for CULNIG the gate and the q, k and v projections, of all stacks.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``, or
-            of ``culnig_scores``, such as ``{"countries": ["Japan", "Italy"]}``.
+            of ``culnig_scores`` or ``knowledge_scores``, such as
+            ``{"countries": ["Japan", "Italy"]}``.
         **options: Batch size, progress, run folder and prompts that are too long, of ``Running``;
             all others are options of the selector.
 
@@ -308,8 +330,7 @@ def find_culture_neurons(
     if fdr is not None:
         further.setdefault("replicates", PERMUTATIONS)
         check_permutations(further["replicates"])
-    stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
-    check_options(stage, further)
+    check_options(STAGES[selection.reads], further)
     optional(whole(1))("per_culture", further.get("per_culture"))
     questions = load_benchmark(questions) if isinstance(questions, str) else questions
     model = model if isinstance(model, LensModel) else load_model(model)
