@@ -7,141 +7,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Unpack
-
-from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
-from culture_lens.activations.resampling import PERMUTATIONS, design_of
-from culture_lens.activations.summary import ActivationSummary
+from culture_lens.activations.record import RecordingOptions
+from culture_lens.activations.resampling import PERMUTATIONS
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.attribution.knowledge import knowledge_scores
 from culture_lens.attribution.settings import AttributionOptions
-from culture_lens.checks import OPTIONS, SEED, check_arguments, flag, names, optional, text, whole
+from culture_lens.checks import OPTIONS, check_arguments, names, optional, whole
 from culture_lens.errors import unknown
-from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.evaluation.evaluation import answered_right
-from culture_lens.models.checks import MODEL, MODEL_OR_NAME
+from culture_lens.evaluation.confirmed import confirmed_knowledge
+from culture_lens.evaluation.summarise import summarise
+from culture_lens.models.checks import MODEL_OR_NAME
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import Style
-from culture_lens.prompts.running import Running, RunningOptions, read_options
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import (
-    QUESTIONS,
     QUESTIONS_OR_NAME,
     Question,
-    benchmarks_of,
-    check_questions,
 )
-from culture_lens.questions.splits import at_most, check_enough, split_questions
-from culture_lens.questions.unseen import looked_at
+from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.failures import fail, raise_failures
 from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
 from culture_lens.selectors.registry import Reads
 from culture_lens.selectors.selection import Source, default_sites, shapes_of
-from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
-    from culture_lens.evaluation.scoring import ScoringName
+    pass
 
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
 ATTRIBUTION = AttributionOptions.__optional_keys__
 """Names of the options that are handed on."""
-
-
-class SummariseOptions(RecordingOptions, RunningOptions, total=False):
-    """The fields of ``Recording`` and ``Running`` as keyword arguments."""
-
-
-@check_arguments(
-    model=MODEL,
-    questions=QUESTIONS,
-    style=text,
-    only_correct=flag,
-    scoring=optional(text),
-    per_culture=optional(whole(1)),
-    replicates=whole(0),
-    strata=optional(names),
-    seed=SEED,
-)
-def summarise(
-    model: LensModel,
-    questions: Sequence[Question],
-    *,
-    style: Style = "choices",
-    only_correct: bool = False,
-    scoring: ScoringName | None = None,
-    per_culture: int | None = None,
-    replicates: int = 0,
-    strata: str | Sequence[str] | None = None,
-    seed: int = 0,
-    **options: Unpack[SummariseOptions],
-) -> ActivationSummary:
-    """Run questions through the model once and summarise activations per culture.
-
-    Args:
-        model: The model.
-        questions: The questions that identify; see ``split_questions``.
-        style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
-        only_correct: Count only items that the unmodified model answers right, as ConAct's paper
-            does.
-        scoring: How the model's answers are scored for ``only_correct``.
-        per_culture: Largest number of items of each culture.
-        replicates: Number of permutations of the culture labels, and of bootstrap samples, counted
-            in the same pass. ``fdr`` and ``selection_frequency`` need them; 20 are enough. Each
-            takes 4 bytes per culture and neuron, 12 with magnitudes.
-        strata: Columns of the questions within which cultures are compared, such as
-            ``"category"``; see ``strata_of``.
-        seed: Draws the replicates.
-        **options: ``sites``, ``roles`` and ``magnitudes`` of ``Recording``; batch size, progress,
-            run folder and prompts that are too long of ``Running``.
-
-    Raises:
-        InputError: Fewer than two cultures, a culture with fewer than two items, no stratum that
-            every culture has, labels that no permutation can exchange, or an unknown option.
-
-    Example:
-        ``select(summarise(model, questions), "lape", share=0.01)``
-    """
-    recording, running = read_options(options, Recording, Running)
-    check_questions(questions)
-    recording.chosen(model)
-    roles, given = recording.counted, questions
-    if only_correct:
-        answered = evaluate(model, questions, scoring=scoring, **vars(running))
-        questions = answered_right(questions, answered)
-    questions = at_most(questions, per_culture)
-    check_enough(questions)
-    prompts = build_prompts(
-        questions,
-        model.processor,
-        style=style,
-        context=model.context,
-        too_long=running.too_long,
-        progress=running.progress,
-    )
-    counted = [prompt.question for prompt in prompts]
-    check_enough(counted)
-    design = design_of(counted, replicates, strata, seed)
-    statistics = record_in_shards(model, prompts, recording, design, running)
-    metadata = {
-        "model": model.name,
-        "revision": model.revision,
-        "weights": model.fingerprint,
-        "dtype": str(model.dtype),
-        "benchmark": benchmarks_of(given),
-        "style": style,
-        "roles": list(roles),
-        "only_correct": only_correct,
-        "strata": [strata] if isinstance(strata, str) else list(strata or ()),
-        "replicates": replicates,
-        "items": len(prompts),
-        **looked_at(given),
-        "versions": versions(),
-    }
-    return statistics.summary(metadata)
 
 
 def sources_of(
@@ -227,6 +124,15 @@ def find_each(
     if sites is not None:
         shared["sites"] = sites
     failures: dict[str, Exception] = {}
+    for selection in selections:
+        if selection.reads == "knowledge" and selection.fdr is not None:
+            options = {**shared, **(gradient or {})}
+            try:
+                found, scores = confirmed_knowledge(model, questions, selection, options)
+            except Exception as error:
+                fail(failures, [selection.name], error, len(selections))
+            else:
+                yield selection, found, scores
     # Gradients first: labels and countries may be refused before anything runs.
     passes: Mapping[Reads, Mapping[str, Any] | None] = {
         "culnig": gradient,
@@ -235,6 +141,8 @@ def find_each(
     }
     for reads, options in passes.items():
         selected = [one for one in selections if one.reads == reads]
+        if reads == "knowledge":
+            selected = [one for one in selected if one.fdr is None]
         if not selected:
             continue
         try:
@@ -299,7 +207,8 @@ def find_culture_neurons(
             ``attention_share`` instead.
         k: Or how many neurons at each site; not for CULNIG.
         fdr: Or a false discovery rate, such as 0.05, which decides the number; it may be none. For
-            activation selectors; see ``infer``.
+            activation selectors; see ``infer``. For ``knowledge`` half of the questions that
+            identify find candidates, and the other half confirms them; see ``confirm``.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder
@@ -327,7 +236,7 @@ def find_culture_neurons(
     running = {name: options.pop(name) for name in list(options) if name in RUNNING}
     Running.of(running)
     selection = plan(method, share, k, options, fdr=fdr, magnitudes=further.get("magnitudes", True))
-    if fdr is not None:
+    if fdr is not None and selection.reads == "activations":
         further.setdefault("replicates", PERMUTATIONS)
         check_permutations(further["replicates"])
     check_options(STAGES[selection.reads], further)

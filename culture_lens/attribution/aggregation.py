@@ -123,7 +123,7 @@ class Joining:
             held = torch.full((items, rows.shape[1]), nothing, dtype=rows.dtype, device=rows.device)
         if self.rows == "sum":
             return held.index_add(0, at, rows)
-        return held.index_reduce(0, at, rows, self.rows)
+        return held.scatter_reduce(0, at[:, None].expand_as(rows), rows, self.rows)
 
 
 AGGREGATIONS: Mapping[Aggregation, Joining] = {

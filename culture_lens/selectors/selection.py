@@ -40,6 +40,8 @@ SOURCE = instance(
     KnowledgeScores,
     remedy="what summarise, culnig_scores or knowledge_scores gives",
 )
+CANDIDATE_SHARE = 0.05
+"""Share of the neurons that ``confirm`` tests, where a false discovery rate decides the number."""
 READ_FROM: Mapping[Reads, tuple[type, str]] = {
     "activations": (ActivationSummary, "an ActivationSummary; see summarise"),
     "culnig": (CulnigScores, "CulnigScores; see culnig_scores"),
@@ -88,7 +90,8 @@ def plan(
         share: Share of the neurons, or nothing.
         k: Number of neurons, or nothing.
         options: Options of the selector.
-        fdr: A false discovery rate instead of a number, for activation selectors.
+        fdr: A false discovery rate instead of a number, for activation selectors; for
+            ``knowledge`` its candidates are chosen, which ``confirm`` then tests.
         magnitudes: Whether the summary will hold sums.
 
     Returns:
@@ -128,7 +131,8 @@ def plan(
 def check_rate(name: str, fdr: float) -> None:
     """Refuse a false discovery rate outside (0, 1), or for a selector that has none."""
     check_fdr(fdr)
-    check_tested(name)
+    if name not in KNOWLEDGE_SELECTORS:
+        check_tested(name)
 
 
 def check_own_options(name: str, selector: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -185,7 +189,8 @@ def choose(source: Source, selection: Selection) -> NeuronSet:
         raise InputError(f"selector {selection.name!r} chooses from {told}.")
     if isinstance(source, KnowledgeScores):
         scores = KNOWLEDGE_SELECTORS[selection.name](source, **selection.options)
-        found = scores.top(share=selection.share, k=selection.k)
+        share = selection.share if selection.fdr is None else CANDIDATE_SHARE
+        found = scores.top(share=share, k=selection.k)
         return replace(found, metadata={**scores.metadata, **made})
     if isinstance(source, CulnigScores):
         found = GRADIENT_SELECTORS[selection.name](source, **selection.options)
