@@ -126,7 +126,7 @@ def confirm(
             "questions of all cultures that did not find them."
         )
     effects = [effect for name in named for effect in effects_of(model, asked, name, every, way)]
-    table = tested(every, effects, fdr)
+    table = judged(every, effects, fdr)
     kept = {
         name: union([g for g, row in zip(every, table, strict=True) if row["kept"]], name, named)
         for name in named
@@ -243,7 +243,7 @@ def margins(frame: pd.DataFrame, gold: Sequence[int]) -> pd.Series:
     return pd.Series(found, dtype=float)
 
 
-def tested(
+def judged(
     every: Sequence[Group], effects: Sequence[pd.Series], fdr: float
 ) -> list[dict[str, Any]]:
     """Test every group, and keep those that hold the rate over all cultures together."""
