@@ -33,7 +33,7 @@ def layer_parts(found: NeuronSet, parts: int = 3) -> dict[str, NeuronSet]:
         InputError: More parts than layers, or sites with different numbers of layers.
 
     Example:
-        ``{name: ablation_matrix(model, one, held_out) for name, one in layer_parts(found).items()}``
+        ``ablation_matrix(model, layer_parts(found)["upper"], held_out).table()``
     """
     numbers = {layers for layers, _ in found.shapes.values()}
     if len(numbers) != 1:
