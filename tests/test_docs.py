@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 import culture_lens
@@ -97,8 +98,12 @@ def test_files_that_are_named_are_there(page):
 
 @pytest.fixture(scope="module")
 def shared():
-    """What many pages begin with is computed for the first of them."""
+    """What many pages begin with is computed for the first of them.
+
+    Blocks run as users run them, without the types that tests check at every call.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
         for call in SHARED:
             patch.setattr(culture_lens, call, made_once(getattr(culture_lens, call)))
         yield
