@@ -16,12 +16,14 @@ PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numproces
 demo: .venv/demo
 	$(BIN)/culture-lens demo
 
-# mypy has checked the types; those that are checked at every call, shapes too, are for `make test`.
+# mypy checks types before anything runs. `make test` also checks them, and shapes, at every call of
+# the fast tests; whole pipelines run as users run them.
 quick: lint
 	$(PYTEST) --jaxtyping-packages=
 
 test: lint docs
-	$(PYTEST) --runslow
+	$(PYTEST) -m "not slow"
+	$(PYTEST) -m slow --runslow --jaxtyping-packages=
 
 lint: .venv/dev
 	$(BIN)/ruff check .
