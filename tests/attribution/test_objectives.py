@@ -56,8 +56,10 @@ OTHERS = {
 }
 
 
-def cases(ways, fast):
-    every = [(architecture, way) for architecture in ARCHITECTURES for way in ways]
+def cases(ways, fast, everywhere):
+    """Llama in every way, each other architecture in some."""
+    every = [("llama", way) for way in ways]
+    every += [(name, way) for name in ARCHITECTURES if name != "llama" for way in everywhere]
     return pytest.mark.parametrize(("architecture", "way"), mostly_slow(every, fast))
 
 
@@ -65,7 +67,11 @@ def sites_of(model):
     return [site for site in SITES if site in model.widths]
 
 
-@cases(WITHOUT_PATH, fast=[("llama", "P"), ("gpt2", "difference, options")])
+@cases(
+    WITHOUT_PATH,
+    fast=[("llama", "P"), ("gpt2", "difference, options")],
+    everywhere=["P", "difference, options", "letter, difference"],
+)
 def test_objectives_equal_the_reference(architecture, way):
     model, questions, how = exact(architecture), asked(), WITHOUT_PATH[way]
     sites = sites_of(model)
@@ -74,7 +80,11 @@ def test_objectives_equal_the_reference(architecture, way):
     assert_equal(scores, expected(items, sites, how))
 
 
-@cases(PATHS, fast=[("llama", "difference, layerwise")])
+@cases(
+    PATHS,
+    fast=[("llama", "difference, layerwise")],
+    everywhere=["difference, layerwise", "difference, whole, largest"],
+)
 def test_paths_from_zero_equal_the_reference(architecture, way):
     model, questions, how = exact(architecture), asked()[:3], PATHS[way]
     sites = sites_of(model)
@@ -83,7 +93,11 @@ def test_paths_from_zero_equal_the_reference(architecture, way):
     assert_equal(scores, expected(items, sites, how))
 
 
-@cases(OTHERS, fast=[("llama", "letter, difference, whole")])
+@cases(
+    OTHERS,
+    fast=[("llama", "letter, difference, whole")],
+    everywhere=["difference, whole"],
+)
 def test_paths_from_the_other_cultures_equal_the_reference(architecture, way):
     model, questions, how = exact(architecture), asked()[:3], {**OTHERS[way], "baseline": "others"}
     sites = ("gate", "v") if architecture != "gpt2" else ("act", "k")

@@ -70,7 +70,7 @@ def vlm_item(hf: nn.Module, inputs, continued: Callable, options, gold: int, let
     """``continued(inputs, tokens)`` puts text behind a processor's inputs."""
     layers, length = text_layers(hf), inputs["input_ids"].shape[1]
     return Item(
-        lambda tokens: hf(**continued(inputs, tokens)).logits[0],
+        lambda tokens: hf(**(continued(inputs, tokens) if len(tokens) else inputs)).logits[0],
         partial(hooked, hf, layers),
         lambda site: length,
         lambda site: len(layers),
