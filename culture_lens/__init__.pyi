@@ -14,6 +14,12 @@ from .attribution.culnig import (
 )
 from .attribution.gradients import attribute as attribute
 from .attribution.instances import instance_share as instance_share
+from .attribution.knowledge import (
+    KnowledgeScores as KnowledgeScores,
+)
+from .attribution.knowledge import (
+    knowledge_scores as knowledge_scores,
+)
 from .benchmarks import (
     benchmark_names as benchmark_names,
 )
@@ -32,6 +38,7 @@ from .errors import (
 from .errors import (
     InputError as InputError,
 )
+from .evaluation.confirm import confirm as confirm
 from .evaluation.evaluate import (
     evaluate as evaluate,
 )
@@ -45,6 +52,7 @@ from .evaluation.short_answers import (
 from .evaluation.short_answers import (
     load_short_answers as load_short_answers,
 )
+from .evaluation.summarise import summarise as summarise
 from .evaluation.values import (
     ValueAlignment as ValueAlignment,
 )
@@ -103,12 +111,7 @@ from .experiments.transfer import (
     TransferMatrix as TransferMatrix,
 )
 from .experiments.transfer_matrix import transfer_matrix as transfer_matrix
-from .find import (
-    find_culture_neurons as find_culture_neurons,
-)
-from .find import (
-    summarise as summarise,
-)
+from .find import find_culture_neurons as find_culture_neurons
 from .finetune import (
     FineTuned as FineTuned,
 )
@@ -166,6 +169,7 @@ from .neurons.hooks import (
 from .neurons.hooks import (
     steering_hooks as steering_hooks,
 )
+from .neurons.layer_parts import layer_parts as layer_parts
 from .neurons.neuron_set import NeuronSet as NeuronSet
 from .neurons.neurons import Neurons as Neurons
 from .neurons.overlap import (

@@ -7,137 +7,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Unpack
-
-from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
-from culture_lens.activations.resampling import PERMUTATIONS, design_of
-from culture_lens.activations.summary import ActivationSummary
-from culture_lens.attribution.culnig import CulnigScores, culnig_scores
-from culture_lens.checks import OPTIONS, SEED, check_arguments, flag, names, optional, text, whole
+from culture_lens.activations.record import RecordingOptions
+from culture_lens.activations.resampling import PERMUTATIONS
+from culture_lens.attribution.culnig import culnig_scores
+from culture_lens.attribution.knowledge import knowledge_scores
+from culture_lens.attribution.settings import AttributionOptions
+from culture_lens.checks import OPTIONS, check_arguments, names, optional, whole
 from culture_lens.errors import unknown
-from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.evaluation.evaluation import answered_right
-from culture_lens.models.checks import MODEL, MODEL_OR_NAME
+from culture_lens.evaluation.confirmed import confirmed_knowledge
+from culture_lens.evaluation.summarise import summarise
+from culture_lens.models.checks import MODEL_OR_NAME
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import Style
-from culture_lens.prompts.running import Running, RunningOptions, read_options
+from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import (
-    QUESTIONS,
     QUESTIONS_OR_NAME,
     Question,
-    benchmarks_of,
-    check_questions,
 )
-from culture_lens.questions.splits import at_most, check_enough, split_questions
-from culture_lens.questions.unseen import looked_at
+from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import Selection, check_fits, choose, plan
 from culture_lens.selectors.failures import fail, raise_failures
 from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
-from culture_lens.selectors.selection import default_sites, shapes_of
-from culture_lens.storage.runs import versions
+from culture_lens.selectors.registry import Reads
+from culture_lens.selectors.selection import Source, default_sites, shapes_of
 
 if TYPE_CHECKING:
-    from culture_lens.evaluation.scoring import ScoringName
+    pass
 
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
+ATTRIBUTION = AttributionOptions.__optional_keys__
 """Names of the options that are handed on."""
-
-
-class SummariseOptions(RecordingOptions, RunningOptions, total=False):
-    """The fields of ``Recording`` and ``Running`` as keyword arguments."""
-
-
-@check_arguments(
-    model=MODEL,
-    questions=QUESTIONS,
-    style=text,
-    only_correct=flag,
-    scoring=optional(text),
-    per_culture=optional(whole(1)),
-    replicates=whole(0),
-    strata=optional(names),
-    seed=SEED,
-)
-def summarise(
-    model: LensModel,
-    questions: Sequence[Question],
-    *,
-    style: Style = "choices",
-    only_correct: bool = False,
-    scoring: ScoringName | None = None,
-    per_culture: int | None = None,
-    replicates: int = 0,
-    strata: str | Sequence[str] | None = None,
-    seed: int = 0,
-    **options: Unpack[SummariseOptions],
-) -> ActivationSummary:
-    """Run questions through the model once and summarise activations per culture.
-
-    Args:
-        model: The model.
-        questions: The questions that identify; see ``split_questions``.
-        style: ``"choices"`` shows the options in the prompt, ``"cloze"`` does not.
-        only_correct: Count only items that the unmodified model answers right, as ConAct's paper
-            does.
-        scoring: How the model's answers are scored for ``only_correct``.
-        per_culture: Largest number of items of each culture.
-        replicates: Number of permutations of the culture labels, and of bootstrap samples, counted
-            in the same pass. ``fdr`` and ``selection_frequency`` need them; 20 are enough. Each
-            takes 4 bytes per culture and neuron, 12 with magnitudes.
-        strata: Columns of the questions within which cultures are compared, such as
-            ``"category"``; see ``strata_of``.
-        seed: Draws the replicates.
-        **options: ``sites``, ``roles`` and ``magnitudes`` of ``Recording``; batch size, progress,
-            run folder and prompts that are too long of ``Running``.
-
-    Raises:
-        InputError: Fewer than two cultures, a culture with fewer than two items, no stratum that
-            every culture has, labels that no permutation can exchange, or an unknown option.
-
-    Example:
-        ``select(summarise(model, questions), "lape", share=0.01)``
-    """
-    recording, running = read_options(options, Recording, Running)
-    check_questions(questions)
-    recording.chosen(model)
-    roles, given = recording.counted, questions
-    if only_correct:
-        answered = evaluate(model, questions, scoring=scoring, **vars(running))
-        questions = answered_right(questions, answered)
-    questions = at_most(questions, per_culture)
-    check_enough(questions)
-    prompts = build_prompts(
-        questions,
-        model.processor,
-        style=style,
-        context=model.context,
-        too_long=running.too_long,
-        progress=running.progress,
-    )
-    counted = [prompt.question for prompt in prompts]
-    check_enough(counted)
-    design = design_of(counted, replicates, strata, seed)
-    statistics = record_in_shards(model, prompts, recording, design, running)
-    metadata = {
-        "model": model.name,
-        "revision": model.revision,
-        "weights": model.fingerprint,
-        "dtype": str(model.dtype),
-        "benchmark": benchmarks_of(given),
-        "style": style,
-        "roles": list(roles),
-        "only_correct": only_correct,
-        "strata": [strata] if isinstance(strata, str) else list(strata or ()),
-        "replicates": replicates,
-        "items": len(prompts),
-        **looked_at(given),
-        "versions": versions(),
-    }
-    return statistics.summary(metadata)
 
 
 def sources_of(
@@ -146,30 +47,42 @@ def sources_of(
     *,
     activation: Mapping[str, Any] | None = None,
     gradient: Mapping[str, Any] | None = None,
+    knowledge: Mapping[str, Any] | None = None,
     strata: str | None = None,
 ) -> Sources:
-    """Run each pass that selectors read once: a recording pass, CULNIG's three scorings, or both.
+    """Run each pass that selectors read once: a recording pass, CULNIG's scorings, knowledge's.
 
     Args:
         model: The model.
         questions: The questions that identify.
         activation: Options of ``summarise``; None where no selector needs a summary.
         gradient: Options of ``culnig_scores``; None where no selector needs the scorings.
+        knowledge: Options of ``knowledge_scores``; None where no selector needs them.
         strata: Record once more, without replicates, with items weighted by these strata.
 
     Example:
         ``sources_of(model, identify, activation={"sites": "act"})``
     """
     # In this order: strata, then labels and countries, may be refused before anything runs.
-    stratified = scores = summary = None
+    stratified = scores = known = summary = None
     if activation is not None and strata is not None:
         weighted = {**activation, "replicates": 0, "strata": strata}
         stratified = summarise(model, questions, **weighted)
     if gradient is not None:
         scores = culnig_scores(model, questions, **gradient)
+    if knowledge is not None:
+        known = knowledge_scores(model, questions, **knowledge)
     if activation is not None:
         summary = summarise(model, questions, **activation)
-    return Sources(summary, scores, stratified)
+    return Sources(summary, scores, known, stratified)
+
+
+STAGES: Mapping[Reads, Callable[..., Any]] = {
+    "activations": summarise,
+    "culnig": culnig_scores,
+    "knowledge": knowledge_scores,
+}
+"""The passes that make what selectors choose from."""
 
 
 def find_each(
@@ -181,8 +94,8 @@ def find_each(
     activation: Mapping[str, Any] | None = None,
     gradient: Mapping[str, Any] | None = None,
     **shared: Any,
-) -> Iterator[tuple[Selection, NeuronSet, ActivationSummary | CulnigScores]]:
-    """Choose neurons by several selectors from one recording pass and one run of CULNIG.
+) -> Iterator[tuple[Selection, NeuronSet, Source]]:
+    """Choose neurons by several selectors, from one run of whatever they read.
 
     Each set is given as soon as it is chosen. A selector that fails does not stop the others: its
     failure is raised at the end, when all that can be found has been given.
@@ -193,7 +106,7 @@ def find_each(
         selections: Made by ``plan``.
         sites: The sites; by default those of each selector.
         activation: Further options of ``summarise``.
-        gradient: Further options of ``culnig_scores``.
+        gradient: Further options of ``culnig_scores`` and ``knowledge_scores``.
         **shared: Options of both.
 
     Yields:
@@ -211,14 +124,29 @@ def find_each(
     if sites is not None:
         shared["sites"] = sites
     failures: dict[str, Exception] = {}
+    for selection in selections:
+        if selection.reads == "knowledge" and selection.fdr is not None:
+            options = {**shared, **(gradient or {})}
+            try:
+                found, scores = confirmed_knowledge(model, questions, selection, options)
+            except Exception as error:
+                fail(failures, [selection.name], error, len(selections))
+            else:
+                yield selection, found, scores
     # Gradients first: labels and countries may be refused before anything runs.
-    for by_gradient, options in ((True, gradient), (False, activation)):
-        selected = [one for one in selections if one.gradient == by_gradient]
+    passes: Mapping[Reads, Mapping[str, Any] | None] = {
+        "culnig": gradient,
+        "knowledge": gradient,
+        "activations": activation,
+    }
+    for reads, options in passes.items():
+        selected = [one for one in selections if one.reads == reads]
+        if reads == "knowledge":
+            selected = [one for one in selected if one.fdr is None]
         if not selected:
             continue
-        make: Callable[..., Any] = culnig_scores if by_gradient else summarise
         try:
-            source = make(model, questions, **{**shared, **(options or {})})
+            source = STAGES[reads](model, questions, **{**shared, **(options or {})})
         except Exception as error:
             fail(failures, [one.name for one in selected], error, len(selections))
             continue
@@ -240,7 +168,7 @@ def check_options(stage: Callable[..., Any], options: Mapping[str, Any]) -> None
     """
     own = inspect.signature(stage).parameters.values()
     known = {parameter.name for parameter in own if parameter.kind is parameter.KEYWORD_ONLY}
-    known |= RECORDING | RUNNING if stage is summarise else RUNNING
+    known |= RUNNING | (RECORDING if stage is summarise else ATTRIBUTION)
     for name in options:
         if name not in known:
             raise unknown("option", name, known)
@@ -271,20 +199,23 @@ def find_culture_neurons(
         model: A loaded model, or a name for ``load_model``.
         questions: Questions, or a name for ``load_benchmark``.
         method: A selector: ``"conact"``, ``"lap"``, ``"lape"``, ``"mad"``,
-            ``"mad_probability"`` or ``"random"``; ``"culnig_specific"`` or ``"culnig_general"``,
-            which run their three scorings (task, control, CountryRC).
+            ``"mad_probability"`` or ``"random"``; ``"knowledge"``, which runs its contributions;
+            ``"culnig_specific"`` or ``"culnig_general"``, which run their three scorings (task,
+            control, CountryRC).
         share: Share of the neurons at each site; 0.5% by default, 1% for LAPE. Of
             ``culnig_specific`` its own share; ``culnig_general`` has ``mlp_share`` and
             ``attention_share`` instead.
         k: Or how many neurons at each site; not for CULNIG.
         fdr: Or a false discovery rate, such as 0.05, which decides the number; it may be none. For
-            activation selectors; see ``infer``.
+            activation selectors; see ``infer``. For ``knowledge`` half of the questions that
+            identify find candidates, and the other half confirms them; see ``confirm``.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder
             ``"encoder.act"``; for CULNIG the gate and the q, k and v projections, of all stacks.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``, or
-            of ``culnig_scores``, such as ``{"countries": ["Japan", "Italy"]}``.
+            of ``culnig_scores`` or ``knowledge_scores``, such as
+            ``{"countries": ["Japan", "Italy"]}``.
         **options: Batch size, progress, run folder and prompts that are too long, of ``Running``;
             all others are options of the selector.
 
@@ -305,11 +236,10 @@ def find_culture_neurons(
     running = {name: options.pop(name) for name in list(options) if name in RUNNING}
     Running.of(running)
     selection = plan(method, share, k, options, fdr=fdr, magnitudes=further.get("magnitudes", True))
-    if fdr is not None:
+    if fdr is not None and selection.reads == "activations":
         further.setdefault("replicates", PERMUTATIONS)
         check_permutations(further["replicates"])
-    stage: Callable[..., Any] = culnig_scores if selection.gradient else summarise
-    check_options(stage, further)
+    check_options(STAGES[selection.reads], further)
     optional(whole(1))("per_culture", further.get("per_culture"))
     questions = load_benchmark(questions) if isinstance(questions, str) else questions
     model = model if isinstance(model, LensModel) else load_model(model)

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import torch
 
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.find import summarise
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run

@@ -11,7 +11,8 @@ from culture_lens.activations.summary import ActivationSummary
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.evaluation import Evaluation, answered_right
-from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.evaluation.summarise import summarise
+from culture_lens.find import find_culture_neurons
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Role
 from culture_lens.questions.splits import split_questions

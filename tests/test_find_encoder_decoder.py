@@ -11,10 +11,11 @@ from culture_lens.attribution.gradients import attribute
 from culture_lens.errors import CultureLensWarning
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.scoring import SCORINGS
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_fidelity import fidelity, matrix_fidelity
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
-from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.find import find_culture_neurons
 from culture_lens.interventions.hooks import enhance, suppress
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.batches import collate

@@ -11,9 +11,10 @@ from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.attribution.gradients import attribute
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
-from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.find import find_culture_neurons
 from culture_lens.interventions.hooks import ablated
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate

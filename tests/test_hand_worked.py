@@ -54,8 +54,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
-from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.find import find_culture_neurons
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.load import load_model
 from culture_lens.prompts.batches import collate

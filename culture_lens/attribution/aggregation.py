@@ -94,14 +94,12 @@ class Joining:
 
     Attributes:
         tokens: From ``row pos neuron`` to ``row neuron``.
-        rows: Joins rows of one item: ``torch.maximum`` or ``torch.add``.
-        nothing: What joins with any row to that row.
+        rows: How rows of one item are joined: ``"amax"`` or ``"sum"``.
         options: Whether the tokens of options count.
     """
 
     tokens: Callable[[Products, Padding], Tensor]
-    rows: Callable[[Tensor, Tensor], Tensor]
-    nothing: float
+    rows: str
     options: bool = True
 
     def to_items(
@@ -117,21 +115,22 @@ class Joining:
         """
         if at is None and held is None:
             return rows
-        if held is None:
-            held = rows.new_full((items, rows.shape[1]), self.nothing)
         if at is None:
-            return self.rows(held, rows)
-        # One after another: the same sum on every device.
-        for row, item in zip(rows, at.tolist(), strict=True):
-            held[item] = self.rows(held[item], row)
-        return held
+            at = torch.arange(items)
+        at = at.to(rows.device)
+        if held is None:
+            nothing = 0.0 if self.rows == "sum" else float("-inf")
+            held = torch.full((items, rows.shape[1]), nothing, dtype=rows.dtype, device=rows.device)
+        if self.rows == "sum":
+            return held.index_add(0, at, rows)
+        return held.scatter_reduce(0, at[:, None].expand_as(rows), rows, self.rows)
 
 
 AGGREGATIONS: Mapping[Aggregation, Joining] = {
-    "maximum": Joining(maximum, torch.maximum, float("-inf")),
-    "largest": Joining(largest, torch.maximum, float("-inf")),
-    "sum": Joining(total, torch.add, 0.0),
-    "last": Joining(last, torch.add, 0.0, options=False),
+    "maximum": Joining(maximum, "amax"),
+    "largest": Joining(largest, "amax"),
+    "sum": Joining(total, "sum"),
+    "last": Joining(last, "sum", options=False),
 }
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +171,10 @@ def knowledge_scores(
     attribution.check([*questions, *passages])
     questions = answerable(model, questions, attribution, how)
     asked = answerable(model, passages, attribution, how)
-    score = partial(attribute, model, sites=sites or model.default_site, **chosen)
+
+    def score(some: Sequence[Question]) -> NeuronScores:
+        return attribute(model, some, sites=sites or model.default_site, **chosen)
+
     halves = tuple(score(half) for half in halves_of(questions)) or (score(questions),)
     sums = AttributionSums()
     for half in halves:

@@ -13,6 +13,7 @@ from culture_lens.cli.loading import named_values, open_model, open_questions
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     AskingFlags,
+    AttributionFlags,
     CountingFlags,
     CulnigFlags,
     IdentifyShare,
@@ -22,6 +23,7 @@ from culture_lens.cli.options import (
     RunningFlags,
     ScoringFlag,
     Sites,
+    attribution_options,
 )
 from culture_lens.errors import InputError
 
@@ -74,12 +76,14 @@ def find(
     identify_share: IdentifyShare = None,
     counting: SummaryFlags,
     culnig: CulnigFlags,
+    attributing: AttributionFlags,
     running: RunningFlags,
 ) -> None:
     """Find the neurons of each culture, by any number of selectors.
 
     The activation selectors share one pass over the model; the CULNIG selectors share three
-    scorings, of the questions, their control twins, and CountryRC. Each set is kept as soon as it
+    scorings, of the questions, their control twins, and CountryRC; knowledge has two of its own,
+    of the questions and CountryRC. Each set is kept as soon as it
     is found; a selector that fails does not stop the others, and its error comes at the end.
 
     Example: `culture-lens find --model smollm2-135m --benchmark everyday --method conact
@@ -92,13 +96,13 @@ def find(
     from culture_lens.storage.runs import Run
 
     selections = planned(choosing)
-    check_needed(selections, counting, culnig)
+    check_needed(selections, counting, culnig, attributing)
     counting = with_replicates(counting, choosing.fdr)
     options = given(loading, asking)
     questions = open_questions(options)
     identify, _ = split_questions(questions, **given(identify_share=identify_share))
     lens = open_model(options)
-    activation, gradient = given(counting), given(culnig)
+    activation, gradient = given(counting), {**given(culnig), **attribution_options(attributing)}
     shared = given(running, per_culture=activation.pop("per_culture", None))
     folder = Run.open(run)
     told = {"model": lens.name, "benchmark": questions[0].benchmark, **options}
@@ -144,7 +148,7 @@ def planned(choosing: ChoosingFlags) -> list[Selection]:
         plan(name, choosing.share, choosing.k, own, fdr=choosing.fdr)
         for name, own in methods.items()
     ]
-    return sorted(selections, key=lambda selection: selection.gradient)
+    return sorted(selections, key=lambda selection: selection.reads)
 
 
 def own_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -155,23 +159,30 @@ def own_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def check_needed(selections: list[Selection], counting: SummaryFlags, culnig: CulnigFlags) -> None:
+def check_needed(
+    selections: list[Selection],
+    counting: SummaryFlags,
+    culnig: CulnigFlags,
+    attributing: AttributionFlags,
+) -> None:
     """Refuse options that none of the selectors reads.
 
     Raises:
         InputError: Names the options and the selectors that read them.
     """
-    kinds = {selection.gradient for selection in selections}
+    kinds = {selection.reads for selection in selections}
     only_activation = given(replace(counting, per_culture=None))
-    if False not in kinds and only_activation:
+    if "activations" not in kinds and only_activation:
         raise InputError(
             "--only-correct, --scoring, --roles, --strata and --replicates are of activation "
             "selectors; CULNIG weighs items by the probability of the right letter and takes the "
-            "best token of all."
+            "best token of all, and knowledge likewise; see --attribution-scoring."
         )
-    if True not in kinds and given(culnig):
+    if kinds == {"activations"} and given(culnig, attributing):
         raise InputError(
-            "--country, --countryrc and --countryrc-wordings are of the CULNIG selectors."
+            "--country, --countryrc, --countryrc-wordings, --attribution-scoring, --objective, "
+            "--attribution-path, --points, --baseline, --aggregation and --positions are of the "
+            "CULNIG selectors and of knowledge."
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -193,6 +193,42 @@ class CulnigFlags:
             "bundled ones."
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class AttributionFlags:
+    """What gradient selectors attribute, and how; see ``Attribution``."""
+
+    attribution_scoring: Annotated[
+        str | None,
+        typer.Option(help="Gradients read options by letter, or by option_likelihood."),
+    ] = None
+    objective: Annotated[
+        str | None,
+        typer.Option(help="Gradients of probability, log_probability or logit_difference."),
+    ] = None
+    attribution_path: Annotated[
+        str | None, typer.Option(help="Gradients along none, integrated or integrated_layerwise.")
+    ] = None
+    points: Annotated[int | None, typer.Option(help="Points of the path.")] = None
+    baseline: Annotated[
+        str | None, typer.Option(help="Where the path begins: zero, or others.")
+    ] = None
+    aggregation: Annotated[
+        str | None, typer.Option(help="Tokens are joined by maximum, largest, sum or last.")
+    ] = None
+    positions: Annotated[
+        str | None, typer.Option(help="Tokens that count: all, prompt or options.")
+    ] = None
+
+
+def attribution_options(flags: AttributionFlags) -> dict[str, Any]:
+    """Give the options of ``attribute`` that were set."""
+    return {
+        name.removeprefix("attribution_"): value
+        for name, value in vars(flags).items()
+        if value is not None
+    }
 
 
 @dataclass(frozen=True)

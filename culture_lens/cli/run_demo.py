@@ -11,9 +11,9 @@ from pathlib import Path
 
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.benchmarks import load_benchmark
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.find import summarise
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.organism.scores_against_truth import planted

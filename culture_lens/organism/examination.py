@@ -85,6 +85,12 @@ def sources_for(examined: Examined, names: Sequence[str]) -> Sources:
             "countryrc": examined.questions("country", "identify"),
             **vars(examined.run_with(GRADIENT_BATCH)),
         },
+        knowledge={
+            "countryrc": examined.questions("country", "identify"),
+            **vars(examined.run_with(GRADIENT_BATCH)),
+        }
+        if "knowledge" in names
+        else None,
         strata=STRATUM if WITHIN_STRATA in names else None,
     )
 

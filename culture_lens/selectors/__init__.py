@@ -22,6 +22,12 @@ Gradient selectors, CulnigScores -> NeuronSet, both from the same three scorings
 ``culnig_specific``  high for c, low on CountryRC, above other cultures     CULNIG
 ===================  =====================================================  ======================
 
+A gradient selector of KnowledgeScores, the one of this package:
+
+===================  =====================================================  ======================
+``knowledge``        contributes to right answers for c, hardly for others  culture_lens
+===================  =====================================================  ======================
+
 ``registry`` names them all and says how to add one.
 """
 
@@ -35,6 +41,7 @@ from culture_lens.selectors.registry import (
     DEFAULT_SHARE,
     DEFAULT_SHARES,
     GRADIENT_SELECTORS,
+    KNOWLEDGE_SELECTORS,
     SELECTORS,
     get_selector,
 )
@@ -45,6 +52,7 @@ __all__ = [
     "DEFAULT_SHARES",
     "GENERAL",
     "GRADIENT_SELECTORS",
+    "KNOWLEDGE_SELECTORS",
     "SELECTORS",
     "Inference",
     "Selection",

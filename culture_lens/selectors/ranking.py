@@ -21,6 +21,7 @@ import torch
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.attribution.knowledge import KnowledgeScores
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.sites import PROJECTIONS, sites_reading
 from culture_lens.neurons.neurons import Neurons
@@ -29,7 +30,7 @@ from culture_lens.selectors.culnig_general import reads_countries
 from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE, LEAST_Z, eligible
 from culture_lens.selectors.mad import against_others
 from culture_lens.selectors.random import random
-from culture_lens.selectors.registry import SELECTORS, key_of
+from culture_lens.selectors.registry import KNOWLEDGE_SELECTORS, SELECTORS, key_of
 
 GATE = ("gate",)
 
@@ -41,11 +42,13 @@ class Sources:
     Attributes:
         summary: Of a recording pass, for activation selectors.
         scores: CULNIG's three scorings, for gradient selectors.
+        knowledge: The scores that ``knowledge`` reads.
         stratified: Of a recording pass whose items are weighted by strata.
     """
 
     summary: ActivationSummary | None = None
     scores: CulnigScores | None = None
+    knowledge: KnowledgeScores | None = None
     stratified: ActivationSummary | None = None
 
 
@@ -107,6 +110,17 @@ def gradient_ranking(
     return NeuronScores(scores.task.cultures, ranked, metadata=scores.metadata)
 
 
+def knowledge_ranking(sources: Sources) -> NeuronScores:
+    """Rank by ``knowledge``.
+
+    Raises:
+        InputError: The sources hold no such scores.
+    """
+    if sources.knowledge is None:
+        raise InputError("knowledge ranks by KnowledgeScores; see knowledge_scores.")
+    return KNOWLEDGE_SELECTORS["knowledge"](sources.knowledge)
+
+
 def general_ranking(sources: Sources) -> NeuronScores:
     """Rank for culture in general (``culnig_general``), in the same order for every culture.
 
@@ -142,6 +156,7 @@ RANKINGS: Mapping[str, Ranking] = {
         name: partial(activation_ranking, name=name)
         for name in ("lap", "lape", "mad", "mad_probability", "conact")
     },
+    "knowledge": knowledge_ranking,
     "gradient": attribution_ranking,
     "gradient_contrast": partial(attribution_ranking, contrast=True),
     "culnig_specific": gradient_ranking,

@@ -11,16 +11,18 @@ To add an activation selector ``mine``:
    ``OPTION_CHECKS``, its name in ``NEED_MAGNITUDES``.
 
 A gradient selector takes CulnigScores and returns a NeuronSet; it goes into ``GRADIENT_SELECTORS``,
-with a check of sites and shares in ``SHARE_CHECKS``.
+with a check of sites and shares in ``SHARE_CHECKS``. One that takes KnowledgeScores returns
+NeuronScores and goes into ``KNOWLEDGE_SELECTORS``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, TypeAlias
+from typing import Any, Concatenate, Literal, TypeAlias
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.attribution.knowledge import KnowledgeScores
 from culture_lens.checks import text
 from culture_lens.errors import unknown
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -28,6 +30,7 @@ from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.culnig_general import check_general, culnig_general
 from culture_lens.selectors.culnig_specific import check_specific, culnig_specific
+from culture_lens.selectors.knowledge import check_country_weight, knowledge
 from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import check_percentiles, lape
 from culture_lens.selectors.mad import mad, mad_probability
@@ -37,6 +40,11 @@ ActivationSelector: TypeAlias = "Callable[Concatenate[ActivationSummary, ...], N
 """A rule that scores every neuron for every culture; options are keyword-only."""
 GradientSelector: TypeAlias = "Callable[Concatenate[CulnigScores, ...], NeuronSet]"
 """A rule that chooses neurons by shares of its own; options are keyword-only."""
+
+KnowledgeSelector: TypeAlias = "Callable[Concatenate[KnowledgeScores, ...], NeuronScores]"
+"""A rule that scores every neuron for every culture; options are keyword-only."""
+Reads = Literal["activations", "culnig", "knowledge"]
+"""What selectors choose from: ActivationSummary, CulnigScores or KnowledgeScores."""
 
 SELECTORS: Mapping[str, ActivationSelector] = {
     "conact": conact,
@@ -50,6 +58,7 @@ GRADIENT_SELECTORS: Mapping[str, GradientSelector] = {
     "culnig_general": culnig_general,
     "culnig_specific": culnig_specific,
 }
+KNOWLEDGE_SELECTORS: Mapping[str, KnowledgeSelector] = {"knowledge": knowledge}
 ALIASES: Mapping[str, str] = {"cas": "conact"}
 """Other name -> name; CAS is what the first version of ConAct's paper calls it."""
 
@@ -57,10 +66,11 @@ DEFAULT_SHARE = 0.005
 DEFAULT_SHARES: Mapping[str, float] = {"lape": 0.01}
 """Share of the neurons at a site, where it is not ``DEFAULT_SHARE``."""
 OPTION_CHECKS: Mapping[str, Callable[..., None]] = {
+    "knowledge": check_country_weight,
     "lape": check_percentiles,
     "random": check_seed,
 }
-"""Checks of an activation selector's options, called with them before a model runs."""
+"""Checks of a selector's own options, called with them before a model runs."""
 NEED_MAGNITUDES = ("mad",)
 """Activation selectors that read sums of activations."""
 SHARE_CHECKS: Mapping[str, Callable[..., None]] = {
@@ -92,8 +102,24 @@ def get_selector(name: str) -> Callable[..., Any]:
         >>> get_selector("CAS") is get_selector("conact")
         True
     """
-    every: dict[str, Callable[..., Any]] = {**SELECTORS, **GRADIENT_SELECTORS}
+    every: dict[str, Callable[..., Any]] = {
+        **SELECTORS,
+        **GRADIENT_SELECTORS,
+        **KNOWLEDGE_SELECTORS,
+    }
     key = key_of(name)
     if key not in every:
         raise unknown("selector", name, (*every, *ALIASES))
     return every[key]
+
+
+def reads(name: str) -> Reads:
+    """Say what a selector chooses from; a part of CULNIG reads what CULNIG reads.
+
+    Example:
+        >>> reads("conact"), reads("culnig_no_control")
+        ('activations', 'culnig')
+    """
+    if name in KNOWLEDGE_SELECTORS:
+        return "knowledge"
+    return "activations" if name in SELECTORS else "culnig"

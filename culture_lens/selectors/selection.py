@@ -9,6 +9,7 @@ from typing import Any
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
+from culture_lens.attribution.knowledge import KnowledgeScores
 from culture_lens.checks import check_arguments, instance, optional, real, text, whole
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
@@ -20,15 +21,32 @@ from culture_lens.selectors.registry import (
     DEFAULT_SHARE,
     DEFAULT_SHARES,
     GRADIENT_SELECTORS,
+    KNOWLEDGE_SELECTORS,
     NEED_MAGNITUDES,
     OPTION_CHECKS,
     SELECTORS,
     SHARE_CHECKS,
+    Reads,
     get_selector,
     key_of,
+    reads,
 )
 
-SOURCE = instance(ActivationSummary, CulnigScores, remedy="what summarise or culnig_scores gives")
+Source = ActivationSummary | CulnigScores | KnowledgeScores
+"""What selectors choose from."""
+SOURCE = instance(
+    ActivationSummary,
+    CulnigScores,
+    KnowledgeScores,
+    remedy="what summarise, culnig_scores or knowledge_scores gives",
+)
+CANDIDATE_SHARE = 0.05
+"""Share of the neurons that ``confirm`` tests, where a false discovery rate decides the number."""
+READ_FROM: Mapping[Reads, tuple[type, str]] = {
+    "activations": (ActivationSummary, "an ActivationSummary; see summarise"),
+    "culnig": (CulnigScores, "CulnigScores; see culnig_scores"),
+    "knowledge": (KnowledgeScores, "KnowledgeScores; see knowledge_scores"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,9 +68,9 @@ class Selection:
     fdr: float | None = None
 
     @property
-    def gradient(self) -> bool:
-        """Whether it chooses from CulnigScores and not from an ActivationSummary."""
-        return self.name in GRADIENT_SELECTORS
+    def reads(self) -> Reads:
+        """What it chooses from."""
+        return reads(self.name)
 
 
 @check_arguments(share=optional(real), k=optional(whole()), fdr=optional(real))
@@ -72,7 +90,8 @@ def plan(
         share: Share of the neurons, or nothing.
         k: Number of neurons, or nothing.
         options: Options of the selector.
-        fdr: A false discovery rate instead of a number, for activation selectors.
+        fdr: A false discovery rate instead of a number, for activation selectors; for
+            ``knowledge`` its candidates are chosen, which ``confirm`` then tests.
         magnitudes: Whether the summary will hold sums.
 
     Returns:
@@ -112,7 +131,8 @@ def plan(
 def check_rate(name: str, fdr: float) -> None:
     """Refuse a false discovery rate outside (0, 1), or for a selector that has none."""
     check_fdr(fdr)
-    check_tested(name)
+    if name not in KNOWLEDGE_SELECTORS:
+        check_tested(name)
 
 
 def check_own_options(name: str, selector: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -141,14 +161,14 @@ def check_fits(selection: Selection, shapes: Mapping[str, tuple[int, int]]) -> N
     """
     if selection.fdr is not None:
         return
-    if not selection.gradient:
+    if selection.reads != "culnig":
         for site, (layers, width) in shapes.items():
             number_chosen(layers * width, selection.share, selection.k, site)
         return
     SHARE_CHECKS[selection.name](shapes, **selection.options)
 
 
-def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> NeuronSet:
+def choose(source: Source, selection: Selection) -> NeuronSet:
     """Choose neurons as planned.
 
     Raises:
@@ -164,17 +184,17 @@ def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> Ne
         "k": selection.k,
         "options": dict(selection.options),
     }
+    kind, told = READ_FROM[selection.reads]
+    if not isinstance(source, kind):
+        raise InputError(f"selector {selection.name!r} chooses from {told}.")
+    if isinstance(source, KnowledgeScores):
+        scores = KNOWLEDGE_SELECTORS[selection.name](source, **selection.options)
+        share = selection.share if selection.fdr is None else CANDIDATE_SHARE
+        found = scores.top(share=share, k=selection.k)
+        return replace(found, metadata={**scores.metadata, **made})
     if isinstance(source, CulnigScores):
-        if not selection.gradient:
-            raise InputError(
-                f"selector {selection.name!r} chooses from an ActivationSummary; see summarise."
-            )
         found = GRADIENT_SELECTORS[selection.name](source, **selection.options)
         return replace(found, metadata={**source.metadata, **found.metadata, **made})
-    if selection.gradient:
-        raise InputError(
-            f"selector {selection.name!r} chooses from CulnigScores; see culnig_scores."
-        )
     if len(source.cultures) < 2:
         raise InputError(
             f"the summary holds only {', '.join(source.cultures)}: a culture's neurons are found "
@@ -193,7 +213,7 @@ def choose(source: ActivationSummary | CulnigScores, selection: Selection) -> Ne
 
 @check_arguments(source=SOURCE, method=text)
 def select(
-    source: ActivationSummary | CulnigScores,
+    source: Source,
     method: str = "conact",
     *,
     share: float | None = None,
@@ -204,7 +224,8 @@ def select(
     """Choose each culture's neurons by one selector.
 
     Args:
-        source: The summary of a recording pass; for CULNIG, its three scorings.
+        source: The summary of a recording pass; for CULNIG, its three scorings; for ``knowledge``
+            its scores.
         method: Name of the selector.
         share: Share of the neurons at each site; 0.5% by default, 1% for LAPE, 0.3% of all sites
             together for ``culnig_specific``.
@@ -249,4 +270,4 @@ def shapes_of(model: LensModel, sites: str | Sequence[str]) -> dict[str, tuple[i
 
 def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:
     """Give the sites that a selector chooses from on a model, where none are given."""
-    return model.projections if selection.gradient else (model.default_site,)
+    return model.projections if selection.reads == "culnig" else (model.default_site,)

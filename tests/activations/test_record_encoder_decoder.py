@@ -5,7 +5,8 @@ import torch
 
 from culture_lens.activations.record import record_activations
 from culture_lens.errors import InputError
-from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.evaluation.summarise import summarise
+from culture_lens.find import find_culture_neurons
 from culture_lens.prompts.prompt import Role
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close

@@ -25,10 +25,14 @@ ASKING = f"{BENCHMARK} --preset"
 RUNNING = "--too-long --batch-size"
 COUNTING = "--only-correct --roles --tokens --per-culture"
 CULNIG = "--country --countryrc --countryrc-wordings"
+ATTRIBUTING = (
+    "--attribution-scoring --objective --attribution-path --points --baseline --aggregation "
+    "--positions"
+)
 RANKING = "--method --whose --by --unit --part --parameter-share"
 TABLE = {
     "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
-    f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {RUNNING}",
+    f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {RUNNING}",
     "ablate": "--run --method --random-seeds --value --seen --scoring "
     f"{LOADING} {ASKING} {RUNNING}",
     "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {RUNNING}",

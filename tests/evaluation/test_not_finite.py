@@ -11,7 +11,7 @@ from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.generation import write_answers
 from culture_lens.evaluation.scoring import SCORINGS
-from culture_lens.find import summarise
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.checks import check_logits
 from culture_lens.neurons.neurons import Neurons

@@ -6,8 +6,8 @@ import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
-from culture_lens.find import summarise
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random

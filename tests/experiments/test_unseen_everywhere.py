@@ -11,13 +11,14 @@ from culture_lens.attribution.instances import instance_share
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.short_answers import ShortQuestion
 from culture_lens.evaluation.short_answers.questions import HumanAnswer
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_fidelity import fidelity
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.comparison import compare_selectors
 from culture_lens.experiments.evaluate_suite import evaluate_suite
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
 from culture_lens.experiments.transfer_matrix import transfer_matrix
-from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.find import find_culture_neurons
 from culture_lens.finetune import compare_strategies
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores

@@ -11,7 +11,7 @@ from culture_lens.benchmarks.organism import organism_questions
 from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.cli import app
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.find import summarise
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.models.load import load_model
 from culture_lens.organism.examination import Examined, after_ablation
 from culture_lens.organism.scorecard import (

@@ -9,7 +9,7 @@ from PIL import Image
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.find import summarise
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.models.load import load_model
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts

@@ -92,7 +92,7 @@ def test_bad_input():
     with pytest.raises(InputError, match="unknown culture 'q'"):
         in_order(get_ranking("lap")(Sources(summary_of_counts(COUNTS, total=100))), "q")
     for name in SCORED:
-        with pytest.raises(InputError, match="ActivationSummary|CulnigScores"):
+        with pytest.raises(InputError, match="ActivationSummary|CulnigScores|KnowledgeScores"):
             get_ranking(name, SCORED)(Sources())
 
 

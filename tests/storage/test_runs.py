@@ -8,8 +8,8 @@ import torch
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
-from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.prompt import Role

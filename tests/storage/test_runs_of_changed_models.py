@@ -5,7 +5,7 @@ import torch
 
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.find import summarise
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.load import load_model
 from culture_lens.neurons.neurons import Neurons

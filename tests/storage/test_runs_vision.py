@@ -7,8 +7,9 @@ import torch
 from culture_lens.attribution.gradients import attribute
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
-from culture_lens.find import find_culture_neurons, summarise
+from culture_lens.find import find_culture_neurons
 from culture_lens.models.load import load_model
 from culture_lens.questions.question import Question
 from tests.helpers.closeness import relative

@@ -55,6 +55,7 @@ from culture_lens.prompts.running import BATCH_SIZE, Running, RunningOptions, re
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.selectors import SELECTORS
 from culture_lens.selectors.ranking import Sources, first, get_ranking
+from culture_lens.selectors.registry import Reads, reads
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
@@ -174,15 +175,20 @@ def compare_selectors(
     identify, held_out = identify_and_held_out(questions, identify_share, gradients.passages)
     chosen = cultures_of(identify, held_out, cultures)
     prompts, read_by = prepare(model, held_out, scoring, running)
-    by_gradient = any(name not in SELECTORS for name in names)
-    by_activation = any(name in SELECTORS for name in names)
-    scored = {"sites": gradient_sites(model, names), **gradients.options(chosen, running)}
-    recorded = {"scoring": scoring, **vars(running), **further}
+    shared = gradients.options(chosen, running)
+    by_letter = read_by.style == "choices"
+    passes: dict[Reads, dict[str, Any]] = {
+        "activations": {"scoring": scoring, **vars(running), **further},
+        "culnig": {"sites": gradient_sites(model, names), **shared},
+        "knowledge": {"scoring": "letter" if by_letter else "option_likelihood", **shared},
+    }
+    needed = {reads(name) for name in names}
     sources = sources_of(
         model,
         identify,
-        activation=recorded if by_activation else None,
-        gradient=scored if by_gradient else None,
+        activation=passes["activations"] if "activations" in needed else None,
+        gradient=passes["culnig"] if "culnig" in needed else None,
+        knowledge=passes["knowledge"] if "knowledge" in needed else None,
     )
     masks = [
         AblationMask(

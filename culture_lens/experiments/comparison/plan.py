@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from culture_lens.errors import InputError, unknown, warn
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.masks import AblationMask
-from culture_lens.find import check_options, summarise
+from culture_lens.find import check_options
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.scores import check_share
 from culture_lens.prompts.prompt import roles_of

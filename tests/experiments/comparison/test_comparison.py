@@ -11,8 +11,8 @@ import torch
 from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.errors import CultureLensWarning
 from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS, compare_selectors
-from culture_lens.find import summarise
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.questions.splits import split_questions

@@ -1,0 +1,282 @@
+"""confirm: strike out candidates that carry nothing, by ablating them in groups.
+
+The candidates of a culture, the best first, are cut into groups of like size. Each group is
+ablated, and the culture's questions, which did not find it, are asked again. With s_o the score of
+option o (a label's logit, or a mean log-probability), the margin of an item and the effect of a
+group are
+
+    M = s_gold - mean over the other options of s_o          effect = M(ablated) - M(unmodified)
+
+Neurons that carry nothing about which option is right move any option as they move the right one.
+The mean of the effect over items is then 0 whatever they do, even in a model that knows nothing:
+that is why the options' scores are averaged, and not weighed by their probabilities.
+
+**Test.** Effects are averaged over a culture's items that have the same right answer, because a
+neuron that favours a word favours it in all of them. These means are the units. Under the null
+hypothesis each may have either sign, so signs are flipped (``statistics.sign_flip``); p is
+one-sided: the margin falls. Over the groups of all cultures together, Benjamini and Hochberg's
+procedure holds the expected share of false groups among those that are kept at ``fdr``. Where no
+culture's candidates carry anything, the chance that any group is kept is at most ``fdr``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import false_discovery_control
+from typing_extensions import Unpack
+
+from culture_lens.checks import check_arguments, optional, real, text, whole
+from culture_lens.errors import InputError
+from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.models.checks import MODEL
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.align import align_cultures
+from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.questions.question import QUESTIONS, Question
+from culture_lens.questions.unseen import joined, looked_at, unseen
+from culture_lens.selectors.false_discovery import check_fdr
+from culture_lens.statistics.estimates import UNBOUNDED, mean_estimate
+from culture_lens.statistics.sign_flip import sign_flip_p
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from culture_lens.evaluation.scoring import ScoringName
+
+GROUPS = 20
+"""Groups of candidates of each culture, where nothing else is said."""
+LEAST_ANSWERS = 5
+"""With fewer different right answers no group could ever be kept at a rate of 5%."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A group of candidates of one culture.
+
+    Attributes:
+        culture: Whose candidates they are.
+        first: Rank of the best of them, from 1.
+        neurons: The candidates.
+    """
+
+    culture: str
+    first: int
+    neurons: Neurons
+
+
+@check_arguments(
+    model=MODEL,
+    found=FOUND_SET,
+    questions=QUESTIONS,
+    groups=whole(1),
+    fdr=real,
+    scoring=optional(text),
+)
+def confirm(
+    model: LensModel,
+    found: NeuronSet,
+    questions: Sequence[Question],
+    *,
+    groups: int = GROUPS,
+    fdr: float = 0.05,
+    scoring: ScoringName | None = None,
+    **running: Unpack[RunningOptions],
+) -> NeuronSet:
+    """Keep the candidates whose ablation, in groups, lowers the margin of the right option.
+
+    Args:
+        model: The model.
+        found: The candidates, such as ``select(scores, "knowledge", share=0.05)``.
+        questions: Questions of the same cultures. Those that were given to find the candidates are
+            left out, with their groups; see ``unseen``.
+        groups: Groups of candidates of each culture.
+        fdr: The expected share of false groups among those that are kept.
+        scoring: How answers are scored; the model's own scoring by default.
+        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
+
+    Returns:
+        The neurons of the groups that are kept, maybe none. Their metadata hold the rate and, under
+        ``confirmed``, each group's culture, first rank, size, effect with its interval, p and
+        adjusted p (q). The questions asked here count as looked at.
+
+    Raises:
+        InputError: A culture with fewer candidates than groups, no question left, a rate outside
+            (0, 1), or too few different right answers of a culture.
+
+    Example:
+        ``confirm(model, candidates, identify, groups=20, fdr=0.05)``
+    """
+    how = Running.of(running)
+    check_fdr(fdr)
+    found.check_model(model)
+    asked = unseen(found, questions, False)
+    named = align_cultures(found, asked)
+    every = [group for culture in named for group in cut(culture, named[culture], groups)]
+    way = Way(scoring, how)
+    with_questions = {question.culture for question in asked}
+    if lacking := sorted({group.culture for group in every} - with_questions):
+        raise InputError(
+            f"no question is left to confirm the candidates of {', '.join(lacking)}: give "
+            "questions of all cultures that did not find them."
+        )
+    effects = [effect for name in named for effect in effects_of(model, asked, name, every, way)]
+    table = judged(every, effects, fdr)
+    kept = {
+        name: union([g for g, row in zip(every, table, strict=True) if row["kept"]], name, named)
+        for name in named
+    }
+    facts = {"fdr": fdr, "groups_of_candidates": groups, "confirmed": table}
+    metadata = {**found.metadata, **joined(found.metadata, looked_at(questions)), **facts}
+    return replace(named, neurons=kept, metadata=metadata)
+
+
+def cut(culture: str, candidates: Neurons, groups: int) -> list[Group]:
+    """Cut candidates, the best first, into groups of like size.
+
+    Raises:
+        InputError: Fewer candidates than groups, or candidates without scores.
+
+    Example:
+        >>> import torch
+        >>> some = Neurons.of({"act": [(0, 1), (0, 2), (1, 0)]})
+        >>> scored = replace(some, scores={"act": torch.tensor([0.1, 0.3, 0.2])})
+        >>> [list(group.neurons.members()) for group in cut("Japan", scored, 2)]
+        [[('act', 0, 2), ('act', 1, 0)], [('act', 0, 1)]]
+    """
+    if not len(candidates):
+        return []
+    if set(candidates.scores) != set(candidates.places):
+        raise InputError(
+            f"the candidates of {culture} carry no scores, so none is the best: take them from a "
+            "selector."
+        )
+    ranked = sorted(
+        (-float(score), site, *place)
+        for site, scores in candidates.scores.items()
+        for score, place in zip(scores, candidates.places[site].tolist(), strict=True)
+    )
+    if len(ranked) < groups:
+        raise InputError(
+            f"{culture} has {len(ranked)} candidates for {groups} groups: give more candidates, or "
+            f"groups of at most {len(ranked)}."
+        )
+    at = np.array_split(np.arange(len(ranked)), groups)
+    return [
+        Group(culture, int(part[0]) + 1, of_places([ranked[n][1:] for n in part])) for part in at
+    ]
+
+
+def of_places(places: Sequence[tuple[Any, ...]]) -> Neurons:
+    """Make neurons of (site, layer, index)."""
+    sites: dict[str, list[tuple[int, int]]] = {}
+    for site, layer, index in places:
+        sites.setdefault(site, []).append((layer, index))
+    return Neurons.of({site: sorted(own) for site, own in sites.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How effects are measured.
+
+    Attributes:
+        scoring: How answers are scored.
+        running: Batch size, progress, run folder.
+    """
+
+    scoring: ScoringName | None
+    running: Running
+
+
+def effects_of(
+    model: LensModel, questions: Sequence[Question], culture: str, every: Sequence[Group], way: Way
+) -> list[pd.Series]:
+    """Ablate each group of a culture, and average its effects on each right answer.
+
+    Returns:
+        For each group the mean change of the margin, by right answer.
+
+    Raises:
+        InputError: Fewer than five different right answers, or answers without scores.
+    """
+    own = [question for question in questions if question.culture == culture]
+    mine = [group for group in every if group.culture == culture]
+    if not mine:
+        return []
+    answers = [question.options[question.answer] for question in own]
+    if len(set(answers)) < LEAST_ANSWERS:
+        raise InputError(
+            f"the {len(own)} questions of {culture} have {len(set(answers))} different right "
+            f"answers, and a test over answers needs {LEAST_ANSWERS}: give more questions."
+        )
+    prompts, scoring = prepare(model, own, way.scoring, way.running)
+    masks: list[tuple[str, Neurons | None]] = [("unmodified", None)]
+    masks += [(f"{culture} from rank {group.first}", group.neurons) for group in mine]
+    label = f"confirming {culture}"
+    base, *frames = answer_masks(model, prompts, scoring, masks, label=label, running=way.running)
+    asked = [prompt.question for prompt in prompts]
+    gold = [question.answer for question in asked]
+    names = [question.options[question.answer] for question in asked]
+    before = margins(base, gold)
+    return [margins(frame, gold).sub(before).groupby(names).mean() for frame in frames]
+
+
+def margins(frame: pd.DataFrame, gold: Sequence[int]) -> pd.Series:
+    """Give the right option's score minus the mean score of the others, of every record.
+
+    Example:
+        >>> import pandas as pd
+        >>> margins(pd.DataFrame({"scores": [[3.0, 1.0, 0.0]]}), [0]).tolist()
+        [2.5]
+    """
+    import pandas as pd
+
+    found = []
+    for scores, right in zip(frame["scores"], gold, strict=True):
+        values = np.asarray(scores, dtype=float)
+        found.append(values[right] - np.delete(values, right).mean())
+    return pd.Series(found, dtype=float)
+
+
+def judged(
+    every: Sequence[Group], effects: Sequence[pd.Series], fdr: float
+) -> list[dict[str, Any]]:
+    """Test every group, and keep those that hold the rate over all cultures together."""
+    if not every:
+        return []
+    p = [float(sign_flip_p(effect.to_numpy()[None])[0]) for effect in effects]
+    q = false_discovery_control(p)
+    rows = []
+    for group, effect, one, adjusted in zip(every, effects, p, q, strict=True):
+        mean = mean_estimate(effect.tolist(), list(effect.index), bounds=UNBOUNDED)
+        rows.append(
+            {
+                "culture": group.culture,
+                "first": group.first,
+                "size": len(group.neurons),
+                "answers": len(effect),
+                "effect": mean.value,
+                "low": mean.low,
+                "high": mean.high,
+                "p": one,
+                "q": float(adjusted),
+                "kept": bool(adjusted <= fdr),
+            }
+        )
+    return rows
+
+
+def union(groups: Sequence[Group], culture: str, found: NeuronSet) -> Neurons:
+    """Put a culture's kept groups together again, with the scores they were found with."""
+    own = [group.neurons for group in groups if group.culture == culture]
+    if not own:
+        return Neurons({})
+    kept = own[0]
+    for other in own[1:]:
+        kept = kept | other
+    return found[culture] & kept
