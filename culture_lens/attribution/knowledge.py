@@ -38,7 +38,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.culture_names import match_cultures
-from culture_lens.questions.question import QUESTIONS, Question, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
 
@@ -179,11 +179,11 @@ def knowledge_scores(
     sums = AttributionSums()
     for half in halves:
         sums.merge(half)
-    task = also_looked_at(sums.scores(halves[0].metadata), given)
+    facts = {**halves[0].metadata, "benchmark": benchmarks_of(questions)}
+    task = also_looked_at(sums.scores(facts), given)
     country = also_looked_at(score(asked), passages)
     activity = activity_sums(model, questions, tuple(task.scores), attribution, how)
-    alike = len(halves) > 1 and all(half.cultures == task.cultures for half in halves)
-    scores = KnowledgeScores(task, country, activity, halves if alike else ())
+    scores = KnowledgeScores(task, country, activity, halves if len(halves) > 1 else ())
     warn_if_guessing("task", scores.task, questions)
     return scores
 
@@ -202,11 +202,11 @@ def halves_of(questions: Sequence[Question]) -> tuple[list[Question], ...]:
     """Deal question groups alternately to two halves, in the order of their names.
 
     Returns:
-        The halves; nothing where there is one group only.
+        The halves; nothing where one of them would lack a culture.
     """
     groups = sorted({question.group for question in questions})
-    if len(groups) < 2:
-        return ()
     first = set(groups[::2])
     halves = [[q for q in questions if (q.group in first) is inside] for inside in (True, False)]
-    return tuple(halves)
+    cultures = {question.culture for question in questions}
+    whole = all({question.culture for question in half} == cultures for half in halves)
+    return tuple(halves) if whole else ()
