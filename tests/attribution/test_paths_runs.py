@@ -186,6 +186,18 @@ def test_no_activation_outlives_the_call(architecture, path):
     assert not scores.scores["act"].requires_grad
 
 
+@pytest.mark.slow
+def test_what_fused_projections_hold_does_not_grow():
+    """TransformerLens keeps the last output of a fused projection; of one pass, not of all."""
+    model, questions = lens("phi3"), asked()[:2]
+    counts = []
+    for _ in range(3):
+        found(model, questions, "gate", DIFFERENCE)
+        gc.collect()
+        counts.append(tensors_alive())
+    assert counts[1] == counts[2]
+
+
 def test_an_error_on_the_path_leaves_no_hooks(monkeypatch):
     model, questions = lens("llama"), asked()[:2]
     clean = found(model, questions, "act", PATH)
