@@ -157,7 +157,7 @@ def fidelity(
 
     Raises:
         InputError: Scores of another model, every question made the scores, labels that are not
-            single tokens, questions that the objective cannot compare, or an unknown option.
+            single tokens, or an unknown option.
 
     Example:
         ``fidelity(model, held_out, scores, objective="logit_difference").correlation("neuron")``

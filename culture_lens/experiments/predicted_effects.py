@@ -222,7 +222,7 @@ def predicted_effects(
 
     Raises:
         InputError: No set has a neuron, a neuron is outside the model, prompts of another style,
-            questions that the objective cannot compare, or a path with a factor other than 0.
+            or a path with a factor other than 0.
 
     Example:
         ``predicted_effects(model, prompts, [found["Japan"]]).changes``
@@ -239,7 +239,6 @@ def predicted_effects(
         raise InputError(
             f"predictions by {how.scoring} need at least one prompt, all of style {how.style!r}."
         )
-    how.check([prompt.question for prompt in prompts])
     prompts = labelled(prompts, model.processor) if how.style == "choices" else prompts
 
     def predict() -> pd.DataFrame:

@@ -95,8 +95,8 @@ def predicted_ablation_matrix(
             ``Running``.
 
     Raises:
-        InputError: The neurons are of another model, every question identified them, questions
-            that the objective cannot compare, or an unknown option.
+        InputError: The neurons are of another model, every question identified them, or an unknown
+            option.
 
     Example:
         ``predicted_ablation_matrix(model, found, questions, objective="logit_difference").table()``
