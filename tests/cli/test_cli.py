@@ -6,6 +6,7 @@ import json
 import pytest
 
 from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
+from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
@@ -224,6 +225,12 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert "neuron: Pearson" in out and "cell: Pearson" in out
     assert (folder / "fidelity" / "scores.parquet").exists()
     assert (folder / "predicted" / "culnig_general.parquet").exists()
+    way = ["--objective", "logit_difference", "--gradient-path", "integrated", "--points", 2]
+    code, out, err = run(capsys, "fidelity", "--run", folder, "--neurons", 4, *way)
+    assert code == 0, err
+    assert "predicted change of the logit difference" in out and "cell: Pearson" in out
+    held = folder / "fidelity" / "scores-logit_difference-integrated-2.parquet"
+    assert Fidelity.from_parquet(held).metadata["path"] == "integrated"
     code, out, err = run(capsys, "plot", "--run", folder)
     assert code == 0, err
     for name in ("fidelity-scores", "culnig_general-predicted", "culnig_general-ablation"):
