@@ -50,10 +50,8 @@ def prediction_options(prediction: PredictionFlags) -> dict[str, Any]:
         >>> prediction_options(PredictionFlags(gradient_path="integrated"))
         {'path': 'integrated'}
     """
-    options = given(prediction)
-    if "gradient_path" in options:
-        options["path"] = options.pop("gradient_path")
-    return options
+    named = {"gradient_path": "path"}
+    return {named.get(name, name): value for name, value in given(prediction).items()}
 
 
 @flags

@@ -30,7 +30,7 @@ SETS = {
 
 @functools.cache
 def compared(path):
-    model = faint(1e-2)
+    model = faint(1e-4)
     scores = attribute(model, toy_questions(), sites="up", progress=False)
     return fidelity(
         model,
@@ -59,7 +59,7 @@ def test_small_effects_on_the_odds_are_predicted(path):
 
 def test_records_are_the_objectives_of_answers():
     frame = compared("none").frame
-    model, questions = faint(1e-2), toy_questions()
+    model, questions = faint(1e-4), toy_questions()
     before, after = (
         evaluate(model, questions, neurons, scoring=ODDS["scoring"], progress=False).frame
         for neurons in (None, SETS["Mexico"])
@@ -77,7 +77,7 @@ def test_records_are_the_objectives_of_answers():
 
 
 def test_cells_of_a_matrix_are_compared_in_the_objective():
-    model = faint(1e-2)
+    model = faint(1e-4)
     shapes = {site: (N_LAYERS, model.widths[site]) for site in ("up", "v")}
     found = NeuronSet(SETS, shapes, {"model": model.name, "groups": ["food"]})
     ask = {"random_seeds": 0, "progress": False}
@@ -100,7 +100,7 @@ def test_cells_of_a_matrix_are_compared_in_the_objective():
 
 def test_probabilities_and_odds_are_other_numbers():
     """So that no test above holds because the objective is not heeded."""
-    model = faint(1e-2)
+    model = faint(1e-4)
     scores = attribute(model, toy_questions(), sites="up", progress=False)
     found = fidelity(
         model,

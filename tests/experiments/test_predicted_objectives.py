@@ -110,7 +110,7 @@ def test_predictions_equal_the_plain_computation(objective, scoring, path):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_ablating_all_neurons_of_a_site_is_predicted_exactly(objective, scoring):
     """Integrated gradients are complete; the error falls with the square of the points."""
-    model, questions = exact("llama"), toy_questions(topics=2)
+    model, questions = exact("llama"), toy_questions(topics=1)
     prompts, all_of = prompts_of(model, scoring, questions), everything(model, "gate")
     before, after = (
         objective_values(
@@ -130,7 +130,7 @@ def test_ablating_all_neurons_of_a_site_is_predicted_exactly(objective, scoring)
 
 @pytest.mark.slow
 def test_ablating_all_neurons_of_a_layer_is_predicted_exactly_layer_by_layer():
-    model, questions = exact("llama"), toy_questions(topics=2)
+    model, questions = exact("llama"), toy_questions(topics=1)
     how = {"objective": "logit_difference", "scoring": "option_likelihood"}
     prompts = prompts_of(model, how["scoring"], questions)
     layer = everything(model, "up", [1])
