@@ -89,7 +89,7 @@ def in_organism(run: str | None) -> None:
             f"random for {culture}": draw.of(draw.every, len(own)),
         }
         for layer, index in sorted(places_of(draw.of(places_of(own), 5))):
-            singles[f"{culture} {index}"] = cl.Neurons.of({"act": [(layer, index)]})
+            singles[f"{culture} {layer}.{index}"] = cl.Neurons.of({"act": [(layer, index)]})
     options = {"batch_size": 64, "progress": False, "run": run, "neurons": 0, "shares": ()}
     scores = cl.attribute(model, identify, sites="act", batch_size=64, progress=False)
     for objective, path, points in IN_ORGANISM:

@@ -32,11 +32,11 @@ class PredictionFlags:
         str | None,
         typer.Option(help="What changes: probability, log_probability or logit_difference."),
     ] = None
-    scoring: Annotated[
+    attribution_scoring: Annotated[
         str | None, typer.Option(help="How options are read: letter or option_likelihood.")
     ] = None
     # --path names a local copy of the benchmark.
-    gradient_path: Annotated[
+    attribution_path: Annotated[
         str | None,
         typer.Option(help="Gradients along a path: none, integrated or integrated_layerwise."),
     ] = None
@@ -47,11 +47,11 @@ def prediction_options(prediction: PredictionFlags) -> dict[str, Any]:
     """Give the options of a prediction that were set, as Python names them.
 
     Example:
-        >>> prediction_options(PredictionFlags(gradient_path="integrated"))
+        >>> prediction_options(PredictionFlags(attribution_path="integrated"))
         {'path': 'integrated'}
     """
-    named = {"gradient_path": "path"}
-    return {named.get(name, name): value for name, value in given(prediction).items()}
+    options = given(prediction)
+    return {name.removeprefix("attribution_"): value for name, value in options.items()}
 
 
 @flags
@@ -71,7 +71,7 @@ def fidelity(
     By default the probability of the right letter is predicted, from one backward pass.
 
     Example: `culture-lens fidelity --run runs/first --objective logit_difference
-    --gradient-path integrated`
+    --attribution-path integrated`
     """
     from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
     from culture_lens.experiments.ablation_fidelity import fidelity as run_fidelity

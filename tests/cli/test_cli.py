@@ -225,7 +225,7 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert "neuron: Pearson" in out and "cell: Pearson" in out
     assert (folder / "fidelity" / "scores.parquet").exists()
     assert (folder / "predicted" / "culnig_general.parquet").exists()
-    way = ["--objective", "logit_difference", "--gradient-path", "integrated", "--points", 2]
+    way = ["--objective", "logit_difference", "--attribution-path", "integrated", "--points", 2]
     code, out, err = run(capsys, "fidelity", "--run", folder, "--neurons", 4, *way)
     assert code == 0, err
     assert "predicted change of the logit difference" in out and "cell: Pearson" in out

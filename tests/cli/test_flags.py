@@ -43,8 +43,8 @@ TABLE = {
     f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
     f"--gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {RUNNING}",
-    "fidelity": f"--run --neurons {LOADING} {ASKING} --objective --scoring --gradient-path "
-    f"--points {RUNNING}",
+    "fidelity": f"--run --neurons {LOADING} {ASKING} --objective --attribution-scoring "
+    f"--attribution-path --points {RUNNING}",
     "transfer": f"--benchmark --run --label {SUBSET} {LOADING} --method --random-seeds "
     "--identify-share --scoring --batch-size --share --k --site",
     "modules": f"--run --seed {RANKING} {LOADING}",
@@ -91,7 +91,8 @@ def test_fields_are_named_as_in_the_records_that_they_fill():
     assert names_of(options.LoadingFlags) - {"model"} <= names_of(Loading)
     own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}
     assert names_of(TrainingFlags) <= own
-    assert names_of(PredictionFlags) - {"gradient_path"} <= names_of(Prediction)
+    predicted = {name.removeprefix("attribution_") for name in names_of(PredictionFlags)}
+    assert predicted == names_of(Prediction)
 
 
 @pytest.mark.parametrize(
