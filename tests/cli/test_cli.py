@@ -6,7 +6,6 @@ import json
 import pytest
 
 from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
-from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NeuronScores
@@ -37,8 +36,6 @@ def table(tmp_path_factory):
                 writer.writerow([f"{group}-{culture}", culture, question, *options, answer, group])
     rows = path.with_suffix(".jsonl")
     with path.open() as file, rows.open("w") as out:
-        import json
-
         for row in csv.DictReader(file):
             options = [row.pop(name) for name in "abc"]
             out.write(json.dumps({**row, "options": options}) + "\n")
@@ -72,6 +69,163 @@ def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert code == 0, err
     assert (folder / "evaluations" / "table-Japan.parquet").exists()
 
+    code, out, err = run(capsys, "plot", "--run", folder)
+    assert code == 0, err
+    assert (folder / "figures" / "conact-ablation.html").exists()
+
+    code, out, err = run(capsys, "report", "--run", folder)
+    assert code == 0, err
+    assert (folder / "report.html").read_text().startswith("<!")
+
+    steps = Run.open(folder).steps()
+    assert [step["command"] for step in steps] == ["find", "ablate", "evaluate"]
+    assert steps[0]["options"]["share"] == 0.05
+    assert "torch" in steps[0]["versions"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["find", "--method", "conac"], ["selector", "'conac'", "conact"]),
+        (["find", "--benchmark", "evryday"], ["benchmark", "'evryday'", "everyday"]),
+        (["find", "--benchmark", "blend", "--path", "nowhere.csv"], ["nowhere.csv"]),
+        (["find", "--model", "no-such-model"], ["no-such-model", "smollm2-135m"]),
+        (["find", "--dtype", "float23"], ["float23", "bfloat16"]),
+        (["ablate", "--run", "no-such-run"], ["no-such-run", "culture-lens find"]),
+        (["evaluate", "--ablate", "Japan"], ["--neurons", "--ablate"]),
+        (["find", "--share", "0"], ["share", "(0, 1]"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert not out
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    for word in words:
+        assert word in lines[0]
+
+
+def test_bad_input_leaves_no_run_folder_behind(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "find", "--method", "conac", "--run", "here")
+    assert not (tmp_path / "here").exists()
+
+
+def test_an_interrupt_says_that_work_is_kept(capsys, monkeypatch, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("culture_lens.benchmarks.load_benchmark", interrupted)
+    code, _, err = run(capsys, "find", "--run", tmp_path / "run")
+    assert code == 130
+    assert "kept" in err
+
+
+@pytest.mark.parametrize(
+    "command", ["find", "ablate", "evaluate", "plot", "report", "demo", "models", "benchmarks"]
+)
+def test_help_has_an_example(capsys, command):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0 and f"culture-lens {command}" in out
+
+
+def test_lists(capsys):
+    code, out, _ = run(capsys, "models")
+    assert code == 0 and "Qwen3ForCausalLM" in out and "smollm2-135m" in out
+    code, out, _ = run(capsys, "benchmarks")
+    assert code == 0 and "everyday" in out and "blend" in out
+
+
+def test_a_share_of_no_neuron_is_refused_before_the_model_runs(
+    capsys, checkpoint, table, tmp_path, monkeypatch
+):
+    def refuse(*_, **__):
+        raise AssertionError("the model ran")
+
+    monkeypatch.setattr("culture_lens.activations.record.record_activations", refuse)
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
+    code, _, err = run(capsys, "find", "--run", tmp_path / "run", *source, "--share", "0.0001")
+    assert code == 2 and "0 of 144 neurons" in err
+
+
+@pytest.mark.slow
+def test_ablate_asks_the_cultures_that_find_asked(capsys, checkpoint, table, tmp_path):
+    folder = tmp_path / "run"
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table, "--share", "0.05"]
+    chosen = ["--culture", "Italy", "--culture", "Japan"]
+    assert run(capsys, "find", "--run", folder, *source, *chosen)[0] == 0
+    code, _, err = run(capsys, "ablate", "--run", folder, "--random-seeds", 0)
+    assert code == 0, err
+    matrix = AblationMatrix.from_parquet(folder / "matrix" / "conact.parquet")
+    assert matrix.cultures == ("Italy", "Japan")
+
+
+@pytest.mark.slow
+def test_culnig_on_the_organism_takes_the_organisms_own_countryrc(capsys, tmp_path):
+    """Its cultures are in no passage; by default and by name."""
+    source = ["--benchmark", "organism", "--benchmark-option", "pictures=1", "--limit", 2]
+    found = []
+    for folder, more in (("default", ()), ("named", ("--countryrc", "organism"))):
+        words = ["--model", "organism", *source, "--method", "culnig-specific", "--site", "gate"]
+        words += ["--batch-size", 96, "--country", "Avaria", "--country", "Hestia", *more]
+        code, _, err = run(capsys, "find", "--run", tmp_path / folder, *words)
+        assert code == 0, err
+        found.append(NeuronSet.load(tmp_path / folder / "neurons" / "culnig_specific.safetensors"))
+        assert found[-1].cultures == ("Avaria", "Hestia") and len(found[-1]["Avaria"]) > 0
+    assert found[0]["Avaria"] == found[1]["Avaria"]
+
+
+GRADIENT = ("--method", "culnig-specific", "--method", "culnig-general")
+SHARES = (
+    *("--option", "mlp_share=0.05", "--option", "attention_share=0.05", "--option", "z=0.0"),
+    *("--option", "countryrc_share=0.0", "--option", "countryrc_mlp_share=0.0"),
+    *("--option", "countryrc_attention_share=0.0"),
+)
+
+
+@pytest.mark.slow
+def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
+    folder = tmp_path / "run"
+    source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
+    country = ["--country", "Japan", "--country", "Italy"]
+    own = tmp_path / "wordings.json"
+    layouts = ("{passage}\n{question}\n{options}\n", "{question} {passage}\n{options}")
+    own.write_text(json.dumps([{"layout": layout} for layout in layouts]))
+    country += ["--countryrc-wordings", own]
+    code, out, err = run(capsys, "find", "--run", folder, *source, *GRADIENT, *SHARES, *country)
+    assert code == 0, err
+    assert "2 wordings of CountryRC, mean Jaccard overlap" in out
+    assert "no more than guessing gives" in err  # a random model knows no letters
+    scores = {
+        name: NeuronScores.load(folder / "scores" / f"{name}.safetensors") for name in CONTRASTED
+    }
+    assert scores["countryrc"].cultures == ("Italy", "Japan")
+    specific = NeuronSet.load(folder / "neurons" / "culnig_specific.safetensors")
+    again = select(CulnigScores(**scores), "culnig_specific", z=0.0, countryrc_share=0.0)
+    assert {c: n.members() for c, n in specific.neurons.items()} == {
+        c: n.members() for c, n in again.neurons.items()
+    }
+    assert set(specific.cultures) == {"Italy", "Japan"} and specific.metadata["options"]["z"] == 0
+    general = NeuronSet.load(folder / "neurons" / "culnig_general.safetensors")
+    assert general.cultures == ("general",) and set(general.shapes) == {"gate", "q", "k", "v"}
+    assert "general: " in out
+
+    code, out, err = run(
+        capsys, "ablate", "--run", folder, "--random-seeds", 1, "--scoring", "letter"
+    )
+    assert code == 0, err
+    assert "mask general" in out and "mean" in out
+    code, out, err = run(capsys, "fidelity", "--run", folder, "--neurons", 4)
+    assert code == 0, err
+    assert "neuron: Pearson" in out and "cell: Pearson" in out
+    assert (folder / "fidelity" / "scores.parquet").exists()
+    assert (folder / "predicted" / "culnig_general.parquet").exists()
+    way = ["--objective", "logit_difference", "--attribution-path", "integrated", "--points", 2]
+    code, out, err = run(capsys, "fidelity", "--run", folder, "--neurons", 4, *way)
+    assert code == 0 and "predicted change of the logit difference" in out, err
+    assert (folder / "fidelity" / "scores-logit_difference-integrated-2.parquet").exists()
     code, out, err = run(capsys, "plot", "--run", folder)
     assert code == 0, err
     assert (folder / "figures" / "conact-ablation.html").exists()
