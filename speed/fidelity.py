@@ -98,7 +98,7 @@ def in_organism(run: str | None) -> None:
             cl.fidelity(model, held_out, scores, sets=some, **how) for some in (sets, singles)
         )
         say("sets", many, "set")
-        say("sets, culture by culture", by_culture(many), "cell")
+        say("cells", by_culture(many), "cell")
         say("single neurons", single, "set")
 
 
