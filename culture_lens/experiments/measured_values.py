@@ -31,7 +31,7 @@ def objective_values(answers: pd.DataFrame, objective: str) -> Float[np.ndarray,
     """
     explain = get_objective(objective)
     if objective == "probability":
-        return answers["p_gold"].to_numpy(dtype=float)  # as it is, without rounding
+        return np.asarray(answers["p_gold"], dtype=float)  # as it is, without rounding
     rows = [torch.tensor(list(scores), dtype=torch.float64) for scores in answers["scores"]]
     scores = torch.nn.utils.rnn.pad_sequence(rows, True, NO_OPTION)
     gold = torch.tensor(answers["gold"].to_numpy(dtype=int))
