@@ -42,7 +42,6 @@ ON_SMOLLM2 = [
     ("probability", "none", 6),
     (ODDS, "none", 6),
     (ODDS, "integrated", 6),
-    (ODDS, "integrated_layerwise", 1),
 ]
 
 
