@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,36 @@ if TYPE_CHECKING:
     from culture_lens.storage.runs import Run
 
 
+@dataclass(frozen=True)
+class PredictionFlags:
+    """What is predicted, and from which gradients; see ``predicted_ablation_matrix``."""
+
+    objective: Annotated[
+        str | None,
+        typer.Option(help="What changes: probability, log_probability or logit_difference."),
+    ] = None
+    attribution_scoring: Annotated[
+        str | None, typer.Option(help="How options are read: letter or option_likelihood.")
+    ] = None
+    # --path names a local copy of the benchmark.
+    attribution_path: Annotated[
+        str | None,
+        typer.Option(help="Gradients along a path: none, integrated or integrated_layerwise."),
+    ] = None
+    points: Annotated[int | None, typer.Option(help="Points of the path.")] = None
+
+
+def prediction_options(prediction: PredictionFlags) -> dict[str, Any]:
+    """Give the options of a prediction that were set, as Python names them.
+
+    Example:
+        >>> prediction_options(PredictionFlags(attribution_path="integrated"))
+        {'path': 'integrated'}
+    """
+    options = given(prediction)
+    return {name.removeprefix("attribution_"): value for name, value in options.items()}
+
+
 @flags
 def fidelity(
     *,
@@ -30,14 +61,17 @@ def fidelity(
     neurons: Annotated[int | None, typer.Option(help="How many single neurons to ablate.")] = None,
     loading: LoadingFlags,
     asking: AskingFlags,
+    prediction: PredictionFlags,
     running: RunningFlags,
 ) -> None:
     """Compare attribution with ablation: predicted beside measured effects of ablating.
 
     The scores are those of `find` with a CULNIG method in the same run folder; the questions are
     those that did not identify neurons. Every neuron set of the folder gets its predicted matrix.
+    By default the probability of the right letter is predicted, from one backward pass.
 
-    Example: `culture-lens fidelity --run runs/first --neurons 20`
+    Example: `culture-lens fidelity --run runs/first --objective logit_difference
+    --attribution-path integrated`
     """
     from culture_lens.attribution.culnig import CONTRASTED, CulnigScores
     from culture_lens.experiments.ablation_fidelity import fidelity as run_fidelity
@@ -55,17 +89,21 @@ def fidelity(
         for name in folder.names("neurons", ".safetensors")
     }
     opened, questions, lens = open_remembered(folder, loading, asking)
-    options: dict[str, Any] = given(running)
+    chosen = prediction_options(prediction)
+    options: dict[str, Any] = {**given(running), **chosen}
     folder.log("fidelity", {**opened, **options, **given(neurons=neurons)})
     for name, found in sets.items():
         predicted = predicted_ablation_matrix(lens, found, questions, **options)
         where = predicted.to_parquet(folder.named("predicted", name, ".parquet"))
-        typer.echo(f"{name}, predicted change of P(gold): {where}\n{predicted.table().to_string()}")
+        what = str(predicted.metadata["objective"]).replace("_", " ")
+        typer.echo(f"{name}, predicted change of the {what}: {where}")
+        typer.echo(predicted.table().to_string())
         say_beside_measured(folder, name, predicted)
     compared = run_fidelity(
         lens, questions, scores, run=folder, **options, **given(neurons=neurons)
     )
-    where = compared.to_parquet(folder.named("fidelity", "scores", ".parquet"))
+    named = "-".join(["scores", *map(str, chosen.values())])
+    where = compared.to_parquet(folder.named("fidelity", named, ".parquet"))
     typer.echo(f"single neurons and sets: {where}")
     say_agreement(compared)
 
@@ -79,7 +117,7 @@ def say_beside_measured(folder: Run, name: str, predicted: PredictedMatrix) -> N
     if not measured.exists():
         return
     matrix = AblationMatrix.from_parquet(measured)
-    if comparable(matrix):
+    if comparable(predicted, matrix):
         try:
             say_agreement(matrix_fidelity(predicted, matrix))
         except InputError as error:  # a matrix of other questions: go on with the others

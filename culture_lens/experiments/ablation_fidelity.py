@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -22,20 +23,28 @@ from culture_lens.experiments.fidelity_units import (
     overall_scores,
 )
 from culture_lens.experiments.matrix import MATRIX, AblationMatrix
-from culture_lens.experiments.predicted_matrix import PredictedMatrix, item_frame, predicted_effects
+from culture_lens.experiments.measured_values import objective_values
+from culture_lens.experiments.predicted_effects import (
+    Prediction,
+    PredictionOptions,
+    item_frame,
+    predicted_effects,
+)
+from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.neurons.scores import NeuronScores, check_share
-from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 
 
-def comparable(matrix: AblationMatrix) -> bool:
-    """Say whether a matrix measured what is predicted: P of the letter, neurons set to zero."""
-    return matrix.metadata.get("scoring") == "letter" and matrix.metadata.get("value") == "zero"
+def comparable(predicted: PredictedMatrix, matrix: AblationMatrix) -> bool:
+    """Say whether a matrix measured what is predicted: the same scoring, neurons set to zero."""
+    scoring = predicted.metadata.get("scoring", "letter")
+    return matrix.metadata.get("scoring") == scoring and matrix.metadata.get("value") == "zero"
 
 
 @check_arguments(
@@ -47,25 +56,31 @@ def matrix_fidelity(predicted: PredictedMatrix, matrix: AblationMatrix) -> Fidel
 
     Args:
         predicted: The prediction, from ``predicted_ablation_matrix``.
-        matrix: The matrix of the same neurons and questions, scored by letter.
+        matrix: The matrix of the same neurons and questions, of the same scoring.
 
     Raises:
-        InputError: The matrix has another scoring, model, neurons or questions.
+        InputError: The matrix has another scoring, model, neurons or questions, or answers for
+            which the objective has no finite value.
 
     Example:
         ``matrix_fidelity(predicted, matrix).correlation("cell")``
     """
-    if not comparable(matrix):
+    objective, scoring = (
+        predicted.metadata.get(fact, default)
+        for fact, default in (("objective", "probability"), ("scoring", "letter"))
+    )
+    if not comparable(predicted, matrix):
         raise InputError(
-            "the prediction is of the letter's probability over the whole vocabulary with "
-            "neurons set to zero, this matrix has scoring="
-            f"{matrix.metadata.get('scoring')!r}, value={matrix.metadata.get('value')!r}: make "
-            "it with ablation_matrix(..., scoring='letter')."
+            f"the prediction is of the answer's {objective} with scoring={scoring!r} and neurons "
+            f"set to zero, this matrix has scoring={matrix.metadata.get('scoring')!r}, "
+            f"value={matrix.metadata.get('value')!r}: make it with ablation_matrix(..., "
+            f"scoring={scoring!r})."
         )
-    conditions = matrix.frame["condition"]
-    base = matrix.frame[conditions == UNMODIFIED].set_index("id")["p_gold"]
-    found = matrix.frame.loc[conditions == FOUND, ["mask", "id", "p_gold"]]
-    found = found.assign(measured=found["p_gold"] - found["id"].map(base))
+    answers = matrix.frame[matrix.frame["condition"].isin((UNMODIFIED, FOUND))]
+    answers = answers.assign(value=objective_values(answers, objective))
+    base = answers[answers["condition"] == UNMODIFIED].set_index("id")["value"]
+    found = answers.loc[answers["condition"] == FOUND, ["mask", "id", "value"]]
+    found = found.assign(measured=found["value"] - found["id"].map(base))
     frame = predicted.frame.merge(found[["mask", "id", "measured"]], on=["mask", "id"])
     for fact in ("model", "neurons"):
         mine, theirs = predicted.metadata.get(fact), matrix.metadata.get(fact)
@@ -112,18 +127,19 @@ def fidelity(
     sets: Mapping[str, Neurons] | None = None,
     seed: int = 0,
     seen: bool = False,
-    **running: Unpack[RunningOptions],
+    **options: Unpack[PredictionOptions],
 ) -> Fidelity:
     """Compare predicted with measured effects of ablating single neurons and whole sets.
 
     Single neurons are a sample: half at ranks of their score spread evenly on a log scale, half
     random. Sets are the best neurons by score at several shares, random sets of the same sizes,
-    and any given sets. Each unit costs one pass over the questions.
+    and any given sets. Each unit costs one pass over the questions. By default the change of the
+    right letter's probability is predicted, from one backward pass.
 
     Args:
         model: The model.
-        questions: What to ask, by letter. Questions that were given to make the scores are left
-            out, with their groups; see ``unseen``.
+        questions: What to ask. Questions that were given to make the scores are left out, with
+            their groups; see ``unseen``.
         scores: Attribution scores; see ``attribute`` and ``culnig_scores``.
         neurons: How many single neurons.
         shares: Shares of all scored neurons that make the sets; shares that choose no neuron are
@@ -131,7 +147,9 @@ def fidelity(
         sets: Further sets by name, such as ``found.neurons``.
         seed: Seed of the random neurons.
         seen: Ask the questions that made the scores too, with a warning.
-        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
+        **options: ``objective``, ``scoring``, ``path`` and ``points`` of the gradients, see
+            ``attribute``; batch size, progress, run folder and prompts that are too long, see
+            ``Running``.
 
     Returns:
         A record for every unit and item, with ``correlation``, ``slope`` and
@@ -142,11 +160,11 @@ def fidelity(
             single tokens, or an unknown option.
 
     Example:
-        ``fidelity(model, held_out, scores).correlation("neuron", "spearman")``
+        ``fidelity(model, held_out, scores, objective="logit_difference").correlation("neuron")``
     """
     import pandas as pd
 
-    how = Running.of(running)
+    prediction, how = read_options(options, Prediction, Running)
     tables = overall_scores(scores)
     check_scores_of(model, tables)
     made = scores.task if isinstance(scores, CulnigScores) else scores
@@ -154,8 +172,10 @@ def fidelity(
     warn_of_precision(model)
     units = list_units(tables, neurons, shares, sets or {}, seed)
     asked = unseen(scores, questions, seen)
-    prompts, scoring = prepare(model, asked, "letter", how)
-    p_gold, changes = predicted_effects(model, prompts, [u.neurons for u in units], running=how)
+    prompts, scoring = prepare(model, asked, prediction.scoring, how)
+    effects = predicted_effects(
+        model, prompts, [u.neurons for u in units], prediction=prediction, running=how
+    )
     base, *ablated = answer_masks(
         model,
         prompts,
@@ -164,15 +184,16 @@ def fidelity(
         label="ablating",
         running=how,
     )
-    items = item_frame(prompts, p_gold)
+    items = item_frame(prompts, effects)
+    before = objective_values(base, prediction.objective)
     frames = [
         items.assign(
             unit=unit.name,
             kind=unit.kind,
             size=len(unit.neurons),
             score=unit.score,
-            predicted=changes[:, position].numpy(),
-            measured=(frame["p_gold"] - base["p_gold"]).to_numpy(),
+            predicted=effects.changes[:, position].numpy(),
+            measured=objective_values(frame, prediction.objective) - before,
         )
         for position, (unit, frame) in enumerate(zip(units, ablated, strict=True))
     ]
@@ -182,6 +203,7 @@ def fidelity(
         "items": len(prompts),
         "seed": seed,
         "seen": seen,
+        **asdict(prediction),
     }
     return Fidelity(pd.concat(frames, ignore_index=True), metadata)
 

@@ -1,11 +1,11 @@
 """Fidelity: how well predicted effects of ablation agree with measured ones.
 
-The prediction (see ``predicted_matrix``) is linear in the edit: it follows the gradient of P(gold)
-at the unmodified model. The measured change comes from running the model with the neurons ablated.
-Where the two agree, attribution can rank neurons and predict whole matrices cheaply; where they
-differ, the model is not linear over the edit and only ablation counts. At the gate they differ even
-for the smallest effects, because ablation moves act(n) to act(0), which the gradient at n does not
-predict.
+The prediction (see ``predicted_effects``) follows the gradient of an objective, such as P(gold), at
+the unmodified model, where it is linear in the edit, or along a path to ablated neurons. The
+measured change of the objective comes from running the model with the neurons ablated. Where the
+two agree, attribution can rank neurons and predict whole matrices cheaply; where they differ, only
+ablation counts. Without a path they differ at the gate even for the smallest effects, because
+ablation moves act(n) to act(0), which the gradient at n does not predict.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ CORRELATIONS = ("pearson", "spearman")
 
 
 class Fidelity(ResultRecord):
-    """Predicted and measured changes of P(gold), one record per unit and item.
+    """Predicted and measured changes of an objective, one record per unit and item.
 
     A unit is something that was ablated: a single neuron, a set of neurons, or a cell of an
     ablation matrix (the neurons of one culture, on the questions of another).
 
     Attributes:
         frame: Columns unit, kind (``"neuron"``, ``"set"`` or ``"cell"``), size (neurons), score
-            (the attribution score of a single neuron, else NaN), id, culture, group, p_gold (of
-            the unmodified model), predicted, measured.
-        metadata: Model, benchmark, and number of items.
+            (the attribution score of a single neuron, else NaN), id, culture, group, p_gold and
+            value (P(gold) and the objective of the unmodified model), predicted, measured.
+        metadata: Model, benchmark, number of items, objective, scoring, path and its points.
 
     Example:
         ``print(fidelity(model, questions, scores).correlation("neuron"))``

@@ -17,6 +17,7 @@ from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.fidelity import CORRELATIONS, Fidelity
 from culture_lens.experiments.fidelity_units import CELL, NEURON, SET
 from culture_lens.plots.heatmap import MOST_DIGITS, estimate_text, tick_digits
+from culture_lens.plots.objectives import Quantity, how_predicted, quantity_of
 from culture_lens.plots.parts import LEGEND_BELOW, add_heading, error_bars, filled, legend_key
 from culture_lens.plots.point_labels import Range, add_labels
 from culture_lens.plots.style import (
@@ -51,7 +52,6 @@ UNIT_PANELS: dict[UnitKind, str] = {
 }
 PANEL_HEIGHT, TITLE_LINE, MANY_OWN = 560, 16, 10
 BAR_COLOUR, OTHER_COLOUR = "#c3c9d1", "#4292c6"
-WHERE = "change of the probability of the right answer, percentage points"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Series:
 
 @check_arguments(fidelity=instance(Fidelity), kind=optional(text))
 def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figure:
-    """Draw predicted against measured changes of P(gold): a point per unit, a panel per kind.
+    """Draw predicted against measured changes of an objective: a point per unit, a panel per kind.
 
     A correct prediction lies on the dashed line. Filled points have a measured change whose
     interval excludes 0. Every panel has its own scale, because a neuron has a much smaller effect
@@ -96,6 +96,7 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
         about(
             fidelity.metadata,
             INTERVALS,
+            how_predicted(fidelity.metadata),
             "dashed: measured as predicted",
             "filled: measured interval excludes 0",
             "darker: higher attribution score" if NEURON in kinds else "",
@@ -104,10 +105,11 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
         ),
         1,
     )
+    quantity = quantity_of(fidelity.metadata)
     words = [agreement(fidelity, name) for name in kinds]
     lines = 1 + max(len(text) for text in words)
     for column, (name, told) in enumerate(zip(kinds, words, strict=True), start=1):
-        add_panel(figure, fidelity.units(name), name, column, 1 / len(kinds))
+        add_panel(figure, fidelity.units(name), name, quantity, column, 1 / len(kinds))
         heading = [f"<b>{UNIT_PANELS.get(name, name)}</b>", *told]
         heading += ["&nbsp;"] * (lines - len(heading))  # all as high as the tallest
         add_heading(figure, column, "<br>".join(heading), yshift=8, align="center")
@@ -116,7 +118,8 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
         height=PANEL_HEIGHT + TITLE_LINE * lines,
         legend=LEGEND_BELOW,
     )
-    figure.update_xaxes(title_text=f"predicted {WHERE}", col=(len(kinds) + 1) // 2)
+    where = f"predicted change of the {quantity.name}, {quantity.unit}"
+    figure.update_xaxes(title_text=where, col=(len(kinds) + 1) // 2)
     figure.update_yaxes(title_text="measured change", col=1)
     return figure
 
@@ -137,18 +140,24 @@ def agreement(fidelity: Fidelity, kind: UnitKind) -> list[str]:
 
 
 def add_panel(
-    figure: go.Figure, table: pd.DataFrame, kind: UnitKind, column: int, width: float
+    figure: go.Figure,
+    table: pd.DataFrame,
+    kind: UnitKind,
+    quantity: Quantity,
+    column: int,
+    width: float,
 ) -> None:
     """Draw the units of one kind into a column of the figure, with axes and lines."""
     here = {"row": 1, "col": column}
     x_range, y_range = ranges(list(table["predicted"]), list(table["measured"]))
-    figure.update_xaxes(range=list(x_range), **marks(*x_range, 7 if width == 1 else 4), **here)
-    figure.update_yaxes(range=list(y_range), **marks(*y_range, 7), **here)
+    most = 7 if width == 1 else 4
+    figure.update_xaxes(range=list(x_range), **marks(*x_range, most, quantity), **here)
+    figure.update_yaxes(range=list(y_range), **marks(*y_range, 7, quantity), **here)
     parts = all_series(table, kind)
     for series in parts:
         marker = {"symbol": series.symbol, "size": series.size, "color": series.colour}
         figure.add_trace(legend_key(series.name, marker), **here)
-        figure.add_trace(scatter(table.loc[series.units], series), **here)
+        figure.add_trace(scatter(table.loc[series.units], series, quantity), **here)
     # Lines come after the traces: plotly draws none in an empty panel.
     for line in (figure.add_vline, figure.add_hline):
         line(0, line={"color": INK, "width": 1.3}, layer="below", **here)
@@ -195,7 +204,7 @@ def shades(scores: pd.Series) -> tuple[str, ...]:
     return tuple(sample_colorscale(AMOUNT[3:], places.tolist()))
 
 
-def scatter(table: pd.DataFrame, series: Series) -> go.Scatter:
+def scatter(table: pd.DataFrame, series: Series, quantity: Quantity) -> go.Scatter:
     """Make the trace of a series: points with both intervals."""
     colours = series.shades or (series.colour,) * len(table)
     return go.Scatter(
@@ -213,12 +222,12 @@ def scatter(table: pd.DataFrame, series: Series) -> go.Scatter:
             "color": filled(colours, table["measured"]),
             "line": {"color": list(colours), "width": 1.5},
         },
-        hovertext=[hover(str(unit), row) for unit, row in table.iterrows()],
+        hovertext=[hover(str(unit), row, quantity) for unit, row in table.iterrows()],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
-def hover(unit: str, row: pd.Series) -> str:
+def hover(unit: str, row: pd.Series, quantity: Quantity) -> str:
     """Write what a point is: unit, size, score, predicted and measured change with intervals."""
     size = row["size"]
     parts = [f"<b>{plain(unit)}</b>"]
@@ -227,7 +236,7 @@ def hover(unit: str, row: pd.Series) -> str:
     if not math.isnan(row["score"]):
         parts.append(f"attribution score {row['score']:.3g}".replace("-", MINUS))
     parts += [
-        f"{name}: {estimate_text(row[name], 'p_change')} points"
+        f"{name}: {estimate_text(quantity.shares(row[name]), 'p_change')} {quantity.short}".strip()
         for name in ("predicted", "measured")
     ]
     return "<br>".join(parts)
@@ -243,14 +252,15 @@ def ranges(predicted: Sequence[Estimate], measured: Sequence[Estimate]) -> tuple
     return both, both
 
 
-def marks(low: float, high: float, most: int) -> dict[str, Any]:
-    """Give the layout of an axis of changes of probability, which may be very small, in points."""
+def marks(low: float, high: float, most: int, quantity: Quantity) -> dict[str, Any]:
+    """Give the layout of an axis of changes, which may be very small, in their unit."""
     scale = 10.0 ** math.floor(math.log10(high - low))  # ticks() expects changes of normal size
     values = [mark * scale for mark in ticks(low / scale, high / scale, most)]
-    digits = tick_digits(values)
+    shown = [quantity.as_share(value) for value in values]
+    digits = tick_digits(shown)
     return {
         "tickvals": values,
-        "ticktext": [small_points(value, digits) for value in values],
+        "ticktext": [small_points(value, digits) for value in shown],
         "showgrid": True,
         "gridcolor": FAINT,
     }

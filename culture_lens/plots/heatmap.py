@@ -48,15 +48,20 @@ def cell_map(
     largest: float,
     *,
     signed: bool,
+    unit: str = "points",
 ) -> go.Heatmap:
-    """Make the trace of changes (in points) or shares (in per cent), with a text in every cell."""
+    """Make the trace of changes (in points) or shares (in per cent), with a text in every cell.
+
+    Changes in another unit are written as they are.
+    """
     trace = heatmap(
         table,
         hover,
         LOSS_TO_GAIN if signed else AMOUNT,
         (-largest, largest) if signed else (0.0, largest),
-        "points" if signed else "per cent",
+        unit if signed else "per cent",
         signed=signed,
+        plain_ticks=unit != "points",
     )
     font = cell_font(len(table.columns))
     return trace.update(text=[list(row) for row in text], texttemplate="%{text}", textfont=font)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -12,6 +14,7 @@ from culture_lens.checks import check_arguments, instance, optional
 from culture_lens.errors import InputError
 from culture_lens.experiments.ablation_fidelity import matrix_fidelity
 from culture_lens.experiments.cell_tests import MARK
+from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.fidelity_units import CELL
 from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
@@ -29,6 +32,7 @@ from culture_lens.plots.heatmap import (
     telling_digits,
     whose_cell,
 )
+from culture_lens.plots.objectives import QUANTITIES, Quantity, how_predicted, quantity_of
 from culture_lens.plots.parts import add_heading
 from culture_lens.plots.style import (
     EMPTY,
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREDICTED, MEASURED = "predicted", "measured"
+Cells = Mapping[tuple[str, str], Estimate]
+"""Mask and culture -> measured change."""
 
 
 @check_arguments(predicted=instance(PredictedMatrix), matrix=optional(MATRIX))
@@ -55,7 +61,7 @@ def predicted_heatmap(
 
     Args:
         predicted: The result of ``predicted_ablation_matrix``.
-        matrix: The measured matrix of the same neurons and questions, scored by letter.
+        matrix: The measured matrix of the same neurons, questions and scoring.
 
     Raises:
         InputError: Nothing was predicted, or the matrix cannot be compared with the prediction.
@@ -65,17 +71,21 @@ def predicted_heatmap(
     """
     if predicted.frame.empty:
         raise InputError("nothing was predicted: see predicted_ablation_matrix().")
-    said = agreement_of(predicted, matrix)  # first: refuses a matrix that cannot be compared
-    tables = tables_of(predicted, matrix)
-    figure = panels(tables, matrix)
+    # First: refuses a matrix that cannot be compared.
+    compared = None if matrix is None else matrix_fidelity(predicted, matrix)
+    said = agreement_of(compared)
+    quantity = quantity_of(predicted.metadata)
+    measured = measured_cells(predicted, compared)
+    tables = tables_of(predicted, measured)
+    figure = panels(tables, measured, quantity)
     masks, cultures = predicted.masks, predicted.cultures
     both = "predicted and measured" if matrix is not None else "predicted"
     styled(
         figure,
-        f"Probability of the right answer when neurons are ablated: {both} change",
+        f"{quantity.name.capitalize()} when neurons are ablated: {both} change",
         about(
             predicted.metadata,
-            "change in percentage points, from one backward pass",
+            f"change in {quantity.unit}, {how_predicted(predicted.metadata)}",
             f"over cells: {', '.join(said)}" if said else "",
             f"{INTERVALS}; bold {MARK}: interval excludes 0" if matrix is not None else "",
             OUTLINED if set(masks) & set(cultures) else "",
@@ -94,48 +104,60 @@ def predicted_heatmap(
     return figure
 
 
-def tables_of(predicted: PredictedMatrix, matrix: AblationMatrix | None) -> dict[str, pd.DataFrame]:
+def measured_cells(predicted: PredictedMatrix, compared: Fidelity | None) -> Cells:
+    """Give the measured cells with their intervals; none where nothing was measured."""
+    if compared is None:
+        return {}
+    units = compared.units(CELL)["measured"]
+    return {
+        (mask, culture): units.loc[f"{mask} on {culture}"]
+        for mask, culture in product(predicted.masks, predicted.cultures)
+    }
+
+
+def tables_of(predicted: PredictedMatrix, measured: Cells) -> dict[str, pd.DataFrame]:
     """Give the predicted table, and the measured one with the same rows and columns."""
-    tables = {PREDICTED: predicted.table()}
-    if matrix is not None:
-        rows, columns = list(predicted.masks), list(predicted.cultures)
-        tables[MEASURED] = matrix.table("p_change").reindex(index=rows, columns=columns)
-    return tables
+    table = predicted.table()
+    if not measured:
+        return {PREDICTED: table}
+    other = table.copy()
+    for (mask, culture), estimate in measured.items():
+        other.loc[mask, culture] = estimate.value
+    return {PREDICTED: table, MEASURED: other}
 
 
-def agreement_of(predicted: PredictedMatrix, matrix: AblationMatrix | None) -> list[str]:
-    """Write how well cells agree; nothing where there are too few.
-
-    Raises:
-        InputError: The matrix cannot be compared with the prediction.
-    """
-    if matrix is None:
+def agreement_of(compared: Fidelity | None) -> list[str]:
+    """Write how well cells agree; nothing where there are too few."""
+    if compared is None or len(compared.units(CELL)) <= 2:
         return []
-    compared = matrix_fidelity(predicted, matrix)
-    if len(predicted.masks) * len(predicted.cultures) <= 2:
-        return []
-    return [text for text in agreement(compared, CELL) if "only" not in text]
+    return agreement(compared, CELL)
 
 
-def panels(tables: dict[str, pd.DataFrame], matrix: AblationMatrix | None) -> go.Figure:
+def panels(tables: dict[str, pd.DataFrame], measured: Cells, quantity: Quantity) -> go.Figure:
     """Draw one heat map per table, all with the same colours and decimals."""
     largest = max(largest_of(table, 0.0) for table in tables.values())
-    # No probability can lose more than 100 points, though a prediction may.
-    limit = min(max(largest, SMALLEST_P_CHANGE), 1.0)
+    limit = max(largest, SMALLEST_P_CHANGE)
+    if quantity is QUANTITIES["probability"]:
+        # No probability can lose more than 100 points, though a prediction may.
+        limit = min(limit, 1.0)
     masks, cultures = list(tables[PREDICTED].index), list(tables[PREDICTED].columns)
     columns = len(cultures) * len(tables)
-    digits = max(1 if columns <= 12 else 0, telling_digits(largest))
+    digits = max(1 if columns <= 12 else 0, telling_digits(quantity.as_share(largest)))
     figure = make_subplots(1, len(tables), shared_yaxes=True, horizontal_spacing=0.03)
     for column, (name, table) in enumerate(tables.items(), start=1):
-        estimates = cells(matrix if name == MEASURED else None, table)
+        known = measured if name == MEASURED else {}
         hover = [
-            [cell_hover(mask, culture, tables, estimates) for culture in cultures] for mask in masks
+            [cell_hover(mask, culture, tables, known, quantity) for culture in cultures]
+            for mask in masks
         ]
         text = [
-            [cell_text(float(table.loc[m, c]), estimates.get((m, c)), digits) for c in cultures]
+            [
+                cell_text(quantity.as_share(table.loc[m, c]), known.get((m, c)), digits)
+                for c in cultures
+            ]
             for m in masks
         ]
-        trace = cell_map(table, text, hover, limit, signed=True)
+        trace = cell_map(table, text, hover, limit, signed=True, unit=quantity.short)
         trace.update(textfont=cell_font(columns), showscale=column == len(tables))
         figure.add_trace(trace, 1, column)
         outline(figure, masks, cultures, column)
@@ -144,40 +166,29 @@ def panels(tables: dict[str, pd.DataFrame], matrix: AblationMatrix | None) -> go
     return figure
 
 
-def cells(matrix: AblationMatrix | None, table: pd.DataFrame) -> dict[tuple[str, str], Estimate]:
-    """Give the measured cells of a table with their intervals; none without a matrix."""
-    if matrix is None:
-        return {}
-    return {
-        (mask, culture): matrix.cell(mask, culture, "p_change")
-        for mask in table.index
-        for culture in table.columns
-        if mask in matrix.masks and culture in matrix.cultures
-    }
-
-
-def cell_text(value: float, estimate: Estimate | None, digits: int) -> str:
+def cell_text(share: float, estimate: Estimate | None, digits: int) -> str:
     """Write a cell: bold and marked where its interval excludes 0."""
-    if math.isnan(value):
+    if math.isnan(share):
         return ""
-    return marked(points(value, digits), estimate)
+    return marked(points(share, digits), estimate)
 
 
 def cell_hover(
     mask: str,
     culture: str,
     tables: dict[str, pd.DataFrame],
-    estimates: dict[tuple[str, str], Estimate],
+    measured: Cells,
+    quantity: Quantity,
 ) -> str:
     """Write what a cell is: whose neurons and questions, predicted and measured change."""
     parts = [whose_cell(mask, culture)]
     for name, table in tables.items():
-        value = float(table.loc[mask, culture])
-        if (mask, culture) in estimates and name == MEASURED:
-            text = estimate_text(estimates[mask, culture], "p_change")
+        if name == MEASURED and (mask, culture) in measured:
+            text = estimate_text(quantity.shares(measured[mask, culture]), "p_change")
         else:
-            text = points(value, max(1, telling_digits(value)))
-        parts.append(f"{name}: {text} points")
+            share = quantity.as_share(float(table.loc[mask, culture]))
+            text = points(share, max(1, telling_digits(share)))
+        parts.append(f"{name}: {text} {quantity.short}".strip())
     return "<br>".join(parts)
 
 

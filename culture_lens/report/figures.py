@@ -75,9 +75,9 @@ def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
         if found is not None and not is_of(predicted.metadata, found):
             warn(f"{other_neurons('predicted', name, name)} It is not drawn: predict it again.")
             continue
-        measured = matrix if matrix is not None and comparable(matrix) else None
+        measured = matrix if matrix is not None and comparable(predicted, matrix) else None
         figure = plots.predicted_heatmap(predicted, measured)
-        drawn.append(embed(figure, "Heat map, ablated by asked: predicted change of P(gold)."))
+        drawn.append(embed(figure, "Heat map, ablated by asked: predicted change."))
     return drawn
 
 

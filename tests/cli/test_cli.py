@@ -36,8 +36,6 @@ def table(tmp_path_factory):
                 writer.writerow([f"{group}-{culture}", culture, question, *options, answer, group])
     rows = path.with_suffix(".jsonl")
     with path.open() as file, rows.open("w") as out:
-        import json
-
         for row in csv.DictReader(file):
             options = [row.pop(name) for name in "abc"]
             out.write(json.dumps({**row, "options": options}) + "\n")
@@ -224,6 +222,10 @@ def test_culnig_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert "neuron: Pearson" in out and "cell: Pearson" in out
     assert (folder / "fidelity" / "scores.parquet").exists()
     assert (folder / "predicted" / "culnig_general.parquet").exists()
+    way = ["--objective", "logit_difference", "--attribution-path", "integrated", "--points", 2]
+    code, out, err = run(capsys, "fidelity", "--run", folder, "--neurons", 4, *way)
+    assert code == 0 and "predicted change of the logit difference" in out, err
+    assert (folder / "fidelity" / "scores-logit_difference-integrated-2.parquet").exists()
     code, out, err = run(capsys, "plot", "--run", folder)
     assert code == 0, err
     for name in ("fidelity-scores", "culnig_general-predicted", "culnig_general-ablation"):

@@ -10,9 +10,11 @@ from typer.testing import CliRunner
 
 from culture_lens.activations.record import Recording
 from culture_lens.cli import app, options
+from culture_lens.cli.fidelity import PredictionFlags
 from culture_lens.cli.finetune import STRATEGY_NAMES, TrainingFlags
 from culture_lens.cli.flags import flags, given
 from culture_lens.errors import InputError
+from culture_lens.experiments.predicted_effects import Prediction
 from culture_lens.finetune.settings import Saving, Training
 from culture_lens.finetune.strategies import STRATEGIES
 from culture_lens.models.loading import Loading
@@ -45,7 +47,8 @@ TABLE = {
     f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
     f"--gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {RUNNING}",
-    "fidelity": f"--run --neurons {LOADING} {ASKING} {RUNNING}",
+    "fidelity": f"--run --neurons {LOADING} {ASKING} --objective --attribution-scoring "
+    f"--attribution-path --points {RUNNING}",
     "transfer": f"--benchmark --run --label {SUBSET} {LOADING} --method --random-seeds "
     "--identify-share --scoring --batch-size --share --k --site",
     "modules": f"--run --seed {RANKING} {LOADING}",
@@ -92,6 +95,8 @@ def test_fields_are_named_as_in_the_records_that_they_fill():
     assert names_of(options.LoadingFlags) - {"model"} <= names_of(Loading)
     own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}
     assert names_of(TrainingFlags) <= own
+    predicted = {name.removeprefix("attribution_") for name in names_of(PredictionFlags)}
+    assert predicted == names_of(Prediction)
 
 
 @pytest.mark.parametrize(

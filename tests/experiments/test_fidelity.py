@@ -13,7 +13,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.ablation_fidelity import fidelity
 from culture_lens.experiments.fidelity_units import NEURON, SET, list_units, overall_scores
-from culture_lens.experiments.predicted_matrix import predicted_effects
+from culture_lens.experiments.predicted_effects import predicted_effects
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores, pooled_top
@@ -214,9 +214,8 @@ def test_p_gold_of_the_records_is_the_unmodified_one():
     model = lens("llama")
     found = compared(model).frame.drop_duplicates("id").set_index("id")["p_gold"]
     prompts = build_prompts(toy_questions(), model.tokenizer)
-    p, _ = predicted_effects(
-        model, prompts, [Neurons.of({"gate": [(0, 0)]})], running=Running(progress=False)
-    )
+    one = [Neurons.of({"gate": [(0, 0)]})]
+    p = predicted_effects(model, prompts, one, running=Running(progress=False)).p_gold
     for prompt, value in zip(prompts, p.tolist(), strict=True):
         assert found[prompt.question.id] == pytest.approx(value, rel=1e-5)
 

@@ -9,7 +9,8 @@ import torch
 from culture_lens.attribution.gradients import attribute
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.ablation_matrix import ablation_matrix
-from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
+from culture_lens.experiments.predicted_effects import predicted_effects
+from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
 from culture_lens.interventions.hooks import ablated, steered
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -44,7 +45,9 @@ def prompts_of(model, questions=None):
 def effects_of(model, sets, prompts=None, batch_size=None, **options):
     """P(gold) and predicted changes of each set, item x set."""
     prompts, running = prompts or prompts_of(model), Running(batch_size, progress=False)
-    return predicted_effects(model, prompts, sets, running=running, **options)
+    found = predicted_effects(model, prompts, sets, running=running, **options)
+    assert torch.equal(found.value, found.p_gold)
+    return found.p_gold, found.changes
 
 
 def p_gold(model, prompts):

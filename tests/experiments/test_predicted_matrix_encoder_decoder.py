@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from culture_lens.experiments.predicted_matrix import predicted_effects
+from culture_lens.experiments.predicted_effects import predicted_effects
 from culture_lens.interventions.hooks import steered
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.running import Running
@@ -23,18 +23,16 @@ def test_predictions_are_sums_of_attributions():
         Neurons.of({"encoder.act": [(2, 3)], "cross.v": [(1, 0), (0, 4)]}),
         Neurons.of({"decoder.post": [(0, 0), (1, 5)]}),
     ]
-    p_gold, effects = predicted_effects(
-        model, prompts, sets, running=Running(batch_size=5, progress=False)
-    )
+    found = predicted_effects(model, prompts, sets, running=Running(batch_size=5, progress=False))
     for row, prompt in enumerate(prompts):
         sites = ("encoder.act", "cross.v", "decoder.post")
         products, p = reference.attribution(
             hf, sites, prompt.ids, prompt.decoder_ids, gold[prompt.question.id]
         )
-        assert abs(float(p_gold[row]) - p) < 1e-12
+        assert abs(float(found.p_gold[row]) - p) < 1e-12
         for column, neurons in enumerate(sets):
             total = sum(float(products[s][layer, :, i].sum()) for s, layer, i in neurons.members())
-            assert abs(float(effects[row, column]) + total) < 1e-9
+            assert abs(float(found.changes[row, column]) + total) < 1e-9
 
 
 @pytest.mark.parametrize("site", mostly_slow(reference.SITES, fast=["encoder.act", "cross.v"]))
@@ -42,10 +40,11 @@ def test_small_edits_do_what_gradients_say(site):
     """Central differences, not too small: T5's norms are in float32 whatever the weights are."""
     model = lens("flan", torch.float64)
     prompts, neurons = prompts_of(model), some_neurons(model, site)
-    _, changes = predicted_effects(model, prompts, [neurons], factor=1.003, running=QUIET_RUN)
+    found = predicted_effects(model, prompts, [neurons], factor=1.003, running=QUIET_RUN)
+    changes = found.changes
     ends = []
     for alpha in (0.003, -0.003):
         with steered(model, neurons, alpha):
-            ends.append(predicted_effects(model, prompts, [neurons], running=QUIET_RUN)[0])
+            ends.append(predicted_effects(model, prompts, [neurons], running=QUIET_RUN).value)
     assert ((ends[0] - ends[1]) / 2 - changes[:, 0]).abs().max() < 0.01 * changes.abs().max()
     assert changes.abs().max() > 1e-8

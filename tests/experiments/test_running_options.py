@@ -11,7 +11,8 @@ from culture_lens.experiments.ablation_fidelity import fidelity
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.comparison import compare_selectors
 from culture_lens.experiments.evaluate_suite import evaluate_suite
-from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix, predicted_effects
+from culture_lens.experiments.predicted_effects import Prediction, predicted_effects
+from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
 from culture_lens.experiments.transfer_matrix import transfer_matrix
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -63,18 +64,22 @@ def test_predicted_effects_are_kept_in_a_run_folder(monkeypatch, tmp_path):
     prompts = build_prompts(toy_questions(topics=1), model.processor)
     sets = [Neurons.of({"gate": [(0, 1), (2, 7)]}), Neurons.of({"up": [(1, 3)]})]
     running = Running(progress=False, run=tmp_path)
-    base, changes = predicted_effects(model, prompts, sets, running=running)
+    first = predicted_effects(model, prompts, sets, running=running)
     again = predicted_effects(model, prompts, sets, running=Running(progress=False))
-    assert torch.equal(base, again[0]) and torch.equal(changes, again[1])
+    for name in ("p_gold", "value", "changes"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
 
     def refuse(*_, **__):
         raise AssertionError("the model was run")
 
     monkeypatch.setattr(LensModel, "_forward", refuse)
     kept = predicted_effects(model, prompts, sets, factor=2.0, running=running)
-    assert torch.equal(kept[0], base) and torch.equal(kept[1], -changes)
+    assert torch.equal(kept.value, first.value) and torch.equal(kept.changes, -first.changes)
     for other in (sets[:1], sets[::-1]):
         with pytest.raises(AssertionError, match="the model was run"):
             predicted_effects(model, prompts, other, running=running)
     with pytest.raises(AssertionError, match="the model was run"):
         predicted_effects(model, prompts[:2], sets, running=running)
+    for way in (Prediction("logit_difference"), Prediction(path="integrated")):
+        with pytest.raises(AssertionError, match="the model was run"):
+            predicted_effects(model, prompts, sets, prediction=way, running=running)

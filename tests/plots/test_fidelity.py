@@ -190,6 +190,54 @@ def test_names_of_units_are_data_not_tags():
     assert "<script" not in str([note.text for note in figure.layout.annotations])
 
 
+# ------------------------------------------------------------------ objectives
+
+ODDS = {
+    "objective": "logit_difference",
+    "scoring": "option_likelihood",
+    "path": "integrated",
+    "points": 6,
+}
+
+
+def test_changes_of_odds_are_written_in_log_odds():
+    fidelity = make_fidelity(20.0, kinds=("set",))
+    figure = plots.fidelity_chart(Fidelity(fidelity.frame, {**fidelity.metadata, **ODDS}))
+    assert figure.layout.xaxis.title.text == (
+        "predicted change of the logit difference of the right answer and all others, log-odds"
+    )
+    axis = figure.layout.xaxis
+    for value, text in zip(axis.tickvals, axis.ticktext, strict=True):
+        assert float(text.replace(look.MINUS, "-")) == pytest.approx(value)
+    estimate = fidelity.units("set").loc["random 0.1%", "measured"]
+    (hover,) = [t for trace in drawn(figure, "x") for t in trace.hovertext if "random 0.1%" in t]
+    written = hover.split("measured: ")[1].split(" ")[0]
+    assert float(written.replace(look.MINUS, "-")) == pytest.approx(estimate.value, rel=0.06)
+    assert hover.endswith("log-odds") and "points" not in hover
+    subtitle = figure.layout.title.subtitle.text.replace("<br>", " ")
+    assert "by option likelihood, from a path of 6 points" in subtitle
+
+
+def test_chances_are_written_in_points():
+    figure = plots.fidelity_chart(make_fidelity(kinds=("set",)))
+    words = "predicted change of the probability of the right answer, percentage points"
+    assert figure.layout.xaxis.title.text == words
+    assert "from one backward pass" in figure.layout.title.subtitle.text.replace("<br>", " ")
+
+
+def test_a_predicted_matrix_of_odds_has_their_scale(matrix):
+    predicted = make_predicted(matrix, factor=40.0)
+    odds = PredictedMatrix(predicted.frame, {**predicted.metadata, **ODDS})
+    figure = plots.predicted_heatmap(odds)
+    (trace,) = figure.data
+    largest = float(np.abs(odds.table().to_numpy()).max())
+    assert trace.zmax == largest > 5  # no bound, as a probability has
+    shown = [float(text.replace(look.MINUS, "-")) for row in trace.text for text in row]
+    np.testing.assert_allclose(shown, odds.table().to_numpy().flatten(), atol=0.051)
+    assert trace.colorbar.title.text.startswith("log-odds")
+    assert "Logit difference of the right answer" in figure.layout.title.text
+
+
 # ------------------------------------------------------------------ all of them
 
 
