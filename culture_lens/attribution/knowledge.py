@@ -43,7 +43,8 @@ from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
 
 LAYERWISE_UP_TO = 8
-"""Layers up to which paths go layer by layer by default: that takes as many times longer."""
+"""Layers up to which a path is the default, layer by layer: that takes as many times longer, and in
+a deep model a path that weakens all layers at once leaves little of what it does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +154,8 @@ def knowledge_scores(
         per_culture: At most so many items of each culture.
         **options: Those of ``attribute``. By default the log-odds of the right option are
             explained (``logit_difference``), read as the model reads answers (by letter, or by
-            likelihood), along a path from 0: layer by layer for models of at most 8 layers, else
-            all layers at once.
+            likelihood). Models of at most 8 layers take a path from 0 layer by layer and the
+            maximum over tokens; deeper ones no path and the largest absolute value.
 
     Raises:
         InputError: Fewer than two cultures, or anything that ``culnig_scores`` refuses.
@@ -190,11 +191,12 @@ def knowledge_scores(
 
 def default_options(model: LensModel) -> dict[str, Any]:
     """Give the options of ``attribute`` that ``knowledge_scores`` sets for a model."""
-    layers = max(model.layers(site) for site in model.sites)
+    layerwise = max(model.layers(site) for site in model.sites) <= LAYERWISE_UP_TO
     return {
         "objective": "logit_difference",
         "scoring": "letter" if model.scoring.startswith("letter") else "option_likelihood",
-        "path": "integrated_layerwise" if layers <= LAYERWISE_UP_TO else "integrated",
+        "path": "integrated_layerwise" if layerwise else "none",
+        "aggregation": "maximum" if layerwise else "largest",
     }
 
 

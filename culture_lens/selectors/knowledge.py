@@ -2,8 +2,9 @@
 
     score = (G - w R) * (1 - G2 / G) * V * (G / Gmax)        minus infinity unless all are above 0
 
-* G: the culture's mean contribution, integrated gradients of the log-odds of the right option, the
-  highest of an item's tokens. It **finds**: along the path it sees what redundancy hides.
+* G: the culture's mean contribution to the log-odds of the right option, of an item's strongest
+  token. It **finds**: along a path of integrated gradients it sees what redundancy hides. In deep
+  models it is the gradient at the model as it is, by default; see ``knowledge_scores``.
 * R: the same on CountryRC, of weight w = 1/2. It **refuses** neurons that name the country.
 * G2: G of the second highest other culture, at least 0. It refuses what works for every culture.
   The second and not the highest: two cultures may share a neuron. Of two cultures it is the other.

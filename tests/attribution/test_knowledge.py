@@ -107,15 +107,15 @@ def test_a_run_finds_everything_again(monkeypatch, tmp_path):
             assert torch.equal(getattr(again, name).scores[site], table)
 
 
-@pytest.mark.parametrize("layers", mostly_slow([8, 9], fast=[8, 9]))
+@pytest.mark.parametrize("layers", [8, 9])
 def test_defaults_follow_the_model(monkeypatch, layers):
-    """Layer by layer up to 8 layers; by letter where the model answers so."""
+    """Layer by layer up to 8 layers, else no path; by letter where the model answers so."""
     from culture_lens.attribution.knowledge import default_options
 
     model = replace(exact("llama"), n_layers=layers, scoring="letter")
     expected = {"objective": "logit_difference", "scoring": "letter"}
-    path = "integrated_layerwise" if layers == 8 else "integrated"
-    assert default_options(model) == {**expected, "path": path}
+    path, tokens = ("integrated_layerwise", "maximum") if layers == 8 else ("none", "largest")
+    assert default_options(model) == {**expected, "path": path, "aggregation": tokens}
     other = replace(model, scoring="option_likelihood")
     assert default_options(other)["scoring"] == "option_likelihood"
 
