@@ -13,7 +13,7 @@ from culture_lens.questions.question import Question
 from tests.helpers.forwards import must_not_run
 from tests.helpers.knowledge import drawn, neuron_scores
 from tests.helpers.lm import exact
-from tests.helpers.marks import mostly_slow, quiet
+from tests.helpers.marks import quiet
 from tests.helpers.questions import many, toy_questions
 
 CULTURES = ("Ethiopia", "Japan", "Mexico")
