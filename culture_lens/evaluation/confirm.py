@@ -202,7 +202,7 @@ def effects_of(
         For each group the mean change of the margin, by right answer.
 
     Raises:
-        InputError: Fewer than five different right answers, or answers without scores.
+        InputError: Fewer than five different right answers.
     """
     own = [question for question in questions if question.culture == culture]
     mine = [group for group in every if group.culture == culture]
