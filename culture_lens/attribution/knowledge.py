@@ -23,7 +23,13 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.activity import SQUARES, activity_sums
 from culture_lens.attribution.countryrc import Wordings, countryrc_questions_for
-from culture_lens.attribution.culnig import answerable, check_same_model, renamed, warn_if_guessing
+from culture_lens.attribution.culnig import (
+    answerable,
+    check_asked_about,
+    check_same_model,
+    renamed,
+    warn_if_guessing,
+)
 from culture_lens.attribution.gradients import (
     AttributeOptions,
     AttributionSums,
@@ -58,7 +64,8 @@ class KnowledgeScores:
             culture.
 
     Raises:
-        InputError: Scores of different models, sites or items.
+        InputError: Scores of different models or sites, a culture that the task lacks, activity of
+            other cultures, or halves that are not the task's.
     """
 
     task: NeuronScores
@@ -73,12 +80,15 @@ class KnowledgeScores:
         aliases = match_cultures(self.country.cultures, self.task.cultures, "CountryRC's scores")
         if aliases:
             object.__setattr__(self, "country", renamed(self.country, aliases))
+        check_asked_about(self.country, self.task)
         check_same_model(self.task, self.country, "CountryRC")
         if self.activity.cultures != self.task.cultures:
             raise InputError(
                 f"activity was recorded for {', '.join(self.activity.cultures)}, and the task has "
                 f"{', '.join(self.task.cultures)}: record it on the same questions."
             )
+        check_activity(self.task, self.activity)
+        check_halves(self.task, self.halves)
 
     @property
     def cultures(self) -> tuple[str, ...]:
@@ -114,6 +124,43 @@ class KnowledgeScores:
         kept = {name: value for name, value in self.task.metadata.items() if name != "ids"}
         both = looked_at_by(self.task, self.country)
         return {**kept, "items": len(set(self.task.metadata["ids"])), **both}
+
+
+def check_activity(task: NeuronScores, activity: NeuronScores) -> None:
+    """Refuse activity that lacks a table of the task's sites, or has it in another shape.
+
+    Raises:
+        InputError: Names the table.
+    """
+    for site, values in task.scores.items():
+        for name in (site, SQUARES + site):
+            held = activity.scores.get(name)
+            if held is None or held.shape != values.shape:
+                found = "no table" if held is None else f"one of shape {tuple(held.shape)}"
+                raise InputError(
+                    f"activity has {found} for {name!r}, and the task's is of shape "
+                    f"{tuple(values.shape)}: record it at the same sites of the same model."
+                )
+
+
+def check_halves(task: NeuronScores, halves: Sequence[NeuronScores]) -> None:
+    """Refuse halves that together are not the task.
+
+    Raises:
+        InputError: Not two of them, or of other items, cultures or sites.
+    """
+    halves = tuple(SCORES("halves", half) for half in halves)
+    if not halves:
+        return
+    items = sorted(name for half in halves for name in half.metadata.get("ids", ()))
+    alike = all(
+        half.cultures == task.cultures and [*half.scores] == [*task.scores] for half in halves
+    )
+    if len(halves) != 2 or not alike or items != sorted(task.metadata["ids"]):
+        raise InputError(
+            f"halves: these are not the task's {len(task.metadata['ids'])} items in two parts, "
+            "each with all its cultures and sites: give the scores of both, or leave them out."
+        )
 
 
 def per_item(scores: NeuronScores, site: str) -> Float[Tensor, "culture layer neuron"]:
