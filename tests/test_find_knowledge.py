@@ -1,12 +1,14 @@
 """find_culture_neurons by knowledge: what it composes, halves that find and confirm, mistakes."""
 
 import warnings
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from culture_lens.attribution.knowledge import halves_of, knowledge_scores
 from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.evaluation import confirmed
 from culture_lens.evaluation.confirm import confirm
 from culture_lens.find import find_culture_neurons
 from culture_lens.questions.splits import split_questions
@@ -85,23 +87,22 @@ def test_a_rate_finds_on_one_half_and_confirms_on_the_other(more_candidates):
     assert {q.group for q in questions} <= set(found.metadata["groups"])  # none may evaluate it
 
 
-@pytest.mark.slow
-def test_passages_that_confirm_do_not_find(more_candidates):
-    """CountryRC of the questions' own groups is asked where it finds, never where it confirms."""
+def test_passages_of_groups_that_confirm_do_not_find(monkeypatch):
+    """CountryRC questions may be of the questions' own groups, as the organism's are."""
     questions = drawn_questions(14)
-    _, confirming = halves_of(questions)
-    shared = {q.group for q in confirming}
-    own = [q for q in questions if q.group in ("g0", "g1")]
-    assert {q.group for q in own} & shared and {q.group for q in own} - shared
-    renamed = [q.__class__(**{**vars_of(q), "id": f"country/{q.id}"}) for q in own]
-    found = found_by(
-        questions, fdr=0.05, identify_share=1.0, summary_options={"countryrc": renamed}
-    )
-    assert len(found.metadata["confirmed"]) == 2 * 20
+    finding, confirming = ({q.group for q in half} for half in halves_of(questions))
+    own = [replace(q, id=f"country/{q.id}") for q in questions]
+    given = {}
 
+    def watched(model, asked, **options):
+        given.update(asked=asked, **options)
+        raise InputError("seen enough")
 
-def vars_of(question):
-    return {name: getattr(question, name) for name in question.__dataclass_fields__}
+    monkeypatch.setattr(confirmed, "knowledge_scores", watched)
+    with pytest.raises(InputError, match="seen enough"):
+        found_by(questions, fdr=0.05, identify_share=1.0, summary_options={"countryrc": own})
+    assert {q.group for q in given["asked"]} == {q.group for q in given["countryrc"]} == finding
+    assert confirming and not confirming & finding
 
 
 @pytest.mark.slow

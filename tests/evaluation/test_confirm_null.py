@@ -16,7 +16,7 @@ from culture_lens.neurons.neurons import Neurons
 from tests.helpers.confirmed import candidates, drawn_questions, relabelled
 from tests.helpers.lm import lens
 
-SEEDS = 60
+SEEDS = 24
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def asked_once(monkeypatch):
 def test_right_answers_by_chance_keep_nothing_in_most_seeds(asked_once, scoring):
     """Four groups of each of two cultures; two rows of each cell have the same right answer.
 
-    At 5%, 3 of 60 seeds are expected to keep a group, and 9 are beyond three standard errors.
+    At 5%, 1.2 of 24 seeds are expected to keep a group; 5 are beyond three standard errors.
     """
-    questions, found = drawn_questions(10, rows=2), candidates()
+    questions, found = drawn_questions(8, rows=2), candidates()
     kept, p = 0, []
     for seed in range(SEEDS):
         chance = relabelled(questions, seed)
@@ -48,11 +48,11 @@ def test_right_answers_by_chance_keep_nothing_in_most_seeds(asked_once, scoring)
             lens("llama"), found, chance, groups=4, scoring=scoring, batch_size=64, progress=False
         )
         table = pd.DataFrame(one.metadata["confirmed"])
-        assert table["answers"].between(5, 10).all()
+        assert table["answers"].between(5, 8).all()
         kept, p = kept + bool(table["kept"].any()), [*p, *table["p"]]
-    assert kept < 9
-    assert np.mean(np.array(p) <= 0.05) < 0.05 + 0.04  # eight groups of a seed share questions
-    assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.1)
+    assert kept < 5
+    assert np.mean(np.array(p) <= 0.05) < 0.1  # eight groups of a seed share questions
+    assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.12)
 
 
 # ------------------------------------------------------------------ where the truth is known
@@ -70,26 +70,22 @@ def ranked(neurons, first):
 
 @pytest.mark.slow
 def test_planted_neurons_are_kept_and_decoys_are_not():
-    """The best candidates are planted, as many that follow are decoys: known, so no selector."""
+    """Three groups of planted neurons, and one of decoys behind them: known, so no selector."""
     model, truth = cl.load_model("organism"), cl.load_truth()
     sets, planted, decoys = {}, {}, {}
     for culture in WHOSE:
-        planted[culture] = truth.neurons(culture=culture)
-        decoys[culture] = truth.neurons("style", culture) - planted[culture]
-        kept = decoys[culture].places["act"][: len(planted[culture])]
-        places = planted[culture].places["act"][: len(kept)]
-        assert len(kept) == len(places) >= 20
-        best = ranked(Neurons({"act": places}), 100.0)
-        sets[culture] = best | ranked(Neurons({"act": kept}), 0.0)
+        decoys[culture] = truth.neurons("style", culture)
+        places = truth.neurons(culture=culture).places["act"]
+        planted[culture] = Neurons({"act": places[: 3 * len(decoys[culture])]})
+        assert len(planted[culture]) == 3 * len(decoys[culture]) == 36
+        sets[culture] = ranked(planted[culture], 100.0) | ranked(decoys[culture], 0.0)
     shapes = {"act": model.shape("act")}
     found = NeuronSet(sets, shapes, {"model": model.name, "groups": [], "looked_at": {}})
     questions = cl.load_benchmark("organism", split="identify", pictures=1, cultures=list(WHOSE))
     one = confirm(model, found, questions, groups=4, batch_size=256, progress=False)
-    for culture in WHOSE:
-        right = len(one[culture] & planted[culture])
-        assert right >= 0.9 * len(found[culture]) / 2
-        assert len(one[culture] & decoys[culture]) <= 0.5 * len(found[culture]) / 2
     table = pd.DataFrame(one.metadata["confirmed"])
-    of_planted = table["first"] <= table["size"].iloc[0] * 2
-    assert table[of_planted]["kept"].all() and (table[of_planted]["effect"] < 0).all()
-    assert table[of_planted]["effect"].max() < 5 * table[~of_planted]["effect"].min()
+    of_decoys = table["first"] == 37
+    assert table["kept"].tolist() == (~of_decoys).tolist()
+    assert table["effect"][~of_decoys].max() < -0.5 < table["effect"][of_decoys].min()
+    for culture in WHOSE:
+        assert one[culture].members() == planted[culture].members()
