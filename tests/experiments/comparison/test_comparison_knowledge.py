@@ -1,0 +1,52 @@
+"""knowledge compared with other selectors: its ranking, its passes, and what is refused."""
+
+import warnings
+
+import pytest
+
+from culture_lens.attribution.knowledge import knowledge_scores
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.evaluation.evaluate import evaluate
+from culture_lens.experiments.comparison.compare import compare_selectors
+from culture_lens.questions.splits import split_questions
+from culture_lens.selectors.ranking import Sources, first, rank
+from tests.helpers.comparison import compared_quietly, two_passages
+from tests.helpers.lm import lens
+from tests.helpers.neurons import CULTURES
+from tests.helpers.questions import asked_twice, toy_questions
+
+SHARE, NUMBER = 0.05, 7
+
+
+@pytest.mark.slow
+def test_its_cells_are_what_ablation_of_its_first_neurons_gives():
+    model, questions = lens("llama"), asked_twice(toy_questions())
+    compared = compared_quietly(
+        model, questions, ["knowledge", "mad"], shares=(SHARE,), random_seeds=1,
+        countryrc=two_passages(), scoring="option_likelihood",
+    )  # fmt: skip
+    assert compared.selectors == ("knowledge", "mad")
+    identify, held_out = split_questions(questions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CultureLensWarning)
+        scores = knowledge_scores(
+            model, identify, countryrc=two_passages(), scoring="option_likelihood", progress=False
+        )
+    ranked = rank("knowledge", Sources(knowledge=scores))
+    base = evaluate(model, held_out, progress=False, scoring="option_likelihood").by()
+    own = []
+    for culture in CULTURES:
+        neurons = first(ranked, culture, NUMBER)
+        assert len(neurons) == NUMBER
+        asked = evaluate(model, held_out, neurons, progress=False, scoring="option_likelihood")
+        own.append(asked.by()[culture].value - base[culture].value)
+    found = compared.estimate("knowledge", SHARE, "self").value
+    assert found == pytest.approx(sum(own) / len(own))
+
+
+def test_a_country_that_the_questions_lack_is_refused_before_anything_runs(idle):
+    with pytest.raises(InputError, match="Peru"):
+        compare_selectors(
+            idle, asked_twice(toy_questions()), ["knowledge"], shares=(SHARE,),
+            countries=["Peru"], progress=False,
+        )  # fmt: skip
