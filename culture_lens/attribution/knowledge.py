@@ -246,12 +246,16 @@ def default_options(model: LensModel) -> dict[str, Any]:
 
 
 def halves_of(questions: Sequence[Question]) -> tuple[list[Question], ...]:
-    """Deal question groups alternately to two halves, in the order of their names.
+    """Deal question groups alternately to two halves, those of the same cultures one after another.
 
     Returns:
         The halves; nothing where there is one group only.
     """
-    groups = sorted({question.group for question in questions})
+    cultures: dict[str, set[str]] = {}
+    for question in questions:
+        cultures.setdefault(question.group, set()).add(question.culture)
+    # By cultures first: of groups of one culture, either half then has as many of each.
+    groups = sorted(cultures, key=lambda group: (sorted(cultures[group]), group))
     if len(groups) < 2:
         return ()
     first = set(groups[::2])

@@ -120,3 +120,14 @@ def test_halves_keep_groups_whole_and_are_the_same_for_any_order():
     again = halves_of(questions[::-1])
     assert [{q.id for q in half} for half in again] == [{q.id for q in h} for h in (first, second)]
     assert halves_of(questions[:2]) == ()
+
+
+def test_halves_have_every_culture_where_groups_are_of_one_culture():
+    """Rows without groups are groups of their own, often named by number, then culture."""
+    questions = [
+        Question(f"{n}/{culture}", culture, "?", ("a", "b"), 0, group=f"{n}/{culture}")
+        for n in range(4)
+        for culture in "ABCD"
+    ]
+    for half in halves_of(questions):
+        assert {c: sum(q.culture == c for q in half) for c in "ABCD"} == dict.fromkeys("ABCD", 2)
