@@ -1,6 +1,7 @@
 """`find --method knowledge`: the flags of attribution, a rate, and what is kept."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,14 +12,16 @@ from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select, selection
 from tests.helpers import cli
 from tests.helpers.confirmed import drawn_questions
+from tests.helpers.countryrc import made_template
 from tests.helpers.culnig import members
 
 CHEAP = ("--attribution-path", "integrated", "--points", 1, "--attribution-scoring", "letter")
+CHEAP += ("--countryrc", "templates.json", "--batch-size", 64)
 RATE = ("--fdr", 0.05, "--identify-share", 1)
 
 
 @pytest.fixture
-def find(capsys, place, tmp_path):
+def find(capsys, place, tmp_path, monkeypatch):
     """Call find on a tiny model and 14 groups of questions; give code, output and messages."""
     rows = [
         {
@@ -33,6 +36,8 @@ def find(capsys, place, tmp_path):
     ]
     table = tmp_path / "drawn.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.chdir(tmp_path)
+    Path("templates.json").write_text(json.dumps([made_template("t1"), made_template("t2")]))
     source = ("--model", place / "llama", "--benchmark", "table", "--path", table)
     source += ("--benchmark-option", "group=group", "--method", "knowledge")
 
@@ -53,8 +58,9 @@ def test_it_finds_what_python_finds(find, model):
     options = {"path": "integrated", "points": 1, "scoring": "letter"}
     with pytest.warns(match="no more than guessing"):
         scores = knowledge_scores(
-            model, identify, objective="log_probability", progress=False, **options
-        )
+            model, identify, objective="log_probability", countryrc="templates.json",
+            batch_size=64, progress=False, **options,
+        )  # fmt: skip
     assert members(kept) == members(select(scores, "knowledge", k=5))
     assert {name: kept.metadata[name] for name in options} == options
 
@@ -106,4 +112,4 @@ def test_flags_of_counting_are_refused_where_nothing_is_counted(find, monkeypatc
 
 def test_the_help_names_the_selector(capsys):
     code, out, _ = cli.run(capsys, "find", "--help")
-    assert code == 0 and "knowledge" in out.split("--method")[1].split("--share")[0]
+    assert code == 0 and "random, knowledge, culnig-specific" in " ".join(out.split())
