@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from culture_lens.activations.record import RecordingOptions
 from culture_lens.activations.resampling import PERMUTATIONS
@@ -31,10 +31,6 @@ from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
 from culture_lens.selectors.registry import Reads
 from culture_lens.selectors.selection import Source, default_sites, shapes_of
-
-if TYPE_CHECKING:
-    pass
-
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
 ATTRIBUTION = AttributionOptions.__optional_keys__

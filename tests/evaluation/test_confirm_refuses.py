@@ -85,3 +85,19 @@ def test_what_is_no_neuron_set(idle, wrong):
 
 def test_cultures_of_other_questions(refused):
     assert TWO[0] in refused(questions=drawn_questions(cultures=("Peru", "Chile")))
+
+
+def test_the_last_culture_is_refused_before_the_first_one_runs(refused):
+    last = [q for q in drawn_questions(rows=2) if q.culture == "Japan" or q.group <= "g3"]
+    said = refused(questions=last)
+    assert "the 8 questions of Mexico have 4 different right answers" in said
+
+
+def test_questions_that_are_too_long_do_not_count_as_answers(refused):
+    """With too_long="skip" they are never asked."""
+    long = [
+        replace(q, text=q.text * 200) if q.culture == "Mexico" and q.group > "g3" else q
+        for q in drawn_questions()
+    ]
+    said = refused(questions=long, too_long="skip")
+    assert "the 4 questions of Mexico have 4 different right answers" in said
