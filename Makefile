@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Bytecode is kept, or every test process, command and kernel would compile all modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 # Threads of two test processes beside each other wait more than they work. One process runs all
 # tests of a file: what they share, models and runs, is made once.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 \
@@ -14,11 +16,14 @@ PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numproces
 demo: .venv/demo
 	$(BIN)/culture-lens demo
 
+# mypy checks types before anything runs. `make test` also checks them, and shapes, at every call of
+# the fast tests; whole pipelines run as users run them.
 quick: lint
-	$(PYTEST)
+	$(PYTEST) --jaxtyping-packages=
 
 test: lint docs
-	$(PYTEST) --runslow
+	$(PYTEST) -m "not slow"
+	$(PYTEST) -m slow --runslow --jaxtyping-packages=
 
 lint: .venv/dev
 	$(BIN)/ruff check .

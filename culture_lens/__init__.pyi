@@ -169,6 +169,7 @@ from .neurons.hooks import (
 from .neurons.hooks import (
     steering_hooks as steering_hooks,
 )
+from .neurons.layer_parts import layer_parts as layer_parts
 from .neurons.neuron_set import NeuronSet as NeuronSet
 from .neurons.neurons import Neurons as Neurons
 from .neurons.overlap import (

@@ -4,16 +4,27 @@ import ast
 import re
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 import culture_lens
 from culture_lens import plots
+from tests.helpers.calls import made_once
 from tests.helpers.places import ROOT
 from tests.helpers.smollm2 import needs_smollm2
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+SHARED = (
+    "load_model",
+    "load_benchmark",
+    "split_questions",
+    "summarise",
+    "find_culture_neurons",
+    "culnig_scores",
+    "ablation_matrix",
+)
 WORDS = 1200
 NOT_RUN = re.compile(r"<!-- not run: .+ -->\n$")
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -85,7 +96,21 @@ def test_files_that_are_named_are_there(page):
             assert (ROOT / place).exists(), place
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """What many pages begin with is computed for the first of them.
+
+    Blocks run as users run them, without the types that tests check at every call.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+        for call in SHARED:
+            patch.setattr(culture_lens, call, made_once(getattr(culture_lens, call)))
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     needs_smollm2()

@@ -19,6 +19,7 @@ from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers import reference
 from tests.helpers.forwards import rows_refused_beyond
 from tests.helpers.lm import each_architecture, lens, raw, spoilt
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference import reference_inputs
 from tests.helpers.smollm2 import needs_smollm2
@@ -74,7 +75,7 @@ def test_counts_equal_the_reference_in_float32(architecture):
         assert_counts_equal(summary, site, *reference.site_counts(hf, site, *inputs))
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 16])
+@pytest.mark.parametrize("batch_size", mostly_slow([1, 5, 16], fast=[5]))
 @each_architecture
 def test_counts_equal_the_reference_in_float64(architecture, batch_size):
     """Padded, batched, with the common prefix run once."""

@@ -17,6 +17,7 @@ from tests.helpers import reference_culnig as reference
 from tests.helpers.forwards import must_not_run
 from tests.helpers.gradients import as_tables, assert_equal_to, reference_items, scored, sites_of
 from tests.helpers.lm import each_architecture, exact, exact_raw, lens, raw
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import lengthened, toy_questions
 from tests.helpers.tiny import D_MLP, N_LAYERS
 
@@ -66,7 +67,7 @@ def test_the_reference_is_right_about_small_nudges(architecture):
 # ------------------------------------------------------------------ against the reference
 
 
-@pytest.mark.parametrize("aggregation", TOKENS)
+@pytest.mark.parametrize("aggregation", mostly_slow(TOKENS, fast=TOKENS[:1]))
 @pytest.mark.parametrize("control", [False, True])
 @each_architecture
 def test_scores_equal_the_reference_in_float64(architecture, control, aggregation):
@@ -81,7 +82,7 @@ def test_scores_equal_the_reference_in_float64(architecture, control, aggregatio
         assert all((scores < 0).any() for scores in found.scores.values())
 
 
-@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("control", mostly_slow([False, True], fast=[True]))
 @each_architecture
 def test_scores_equal_the_reference_in_float32(architecture, control):
     model, questions = lens(architecture), toy_questions()
@@ -132,7 +133,7 @@ def test_sites_alone_are_those_of_all_together():
 # ------------------------------------------------------------------ only the tokens count
 
 
-@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("control", mostly_slow([False, True], fast=[True]))
 @each_architecture
 def test_batch_size_order_and_padding_do_not_matter(architecture, control):
     model = exact(architecture)

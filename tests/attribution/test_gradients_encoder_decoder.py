@@ -7,11 +7,12 @@ from culture_lens.attribution.gradients import attribute
 from tests.helpers import reference_t5 as reference
 from tests.helpers.closeness import assert_close
 from tests.helpers.gold import gold_tokens
+from tests.helpers.marks import mostly_slow
 from tests.helpers.t5 import ROUNDING, each_family, lens, mixed_questions, prompts_of, raw
 
 
 @each_family
-@pytest.mark.parametrize("aggregation", ["maximum", "sum", "last"])
+@pytest.mark.parametrize("aggregation", mostly_slow(["maximum", "sum", "last"], fast=["maximum"]))
 def test_attribution_is_autograd_on_the_raw_model(family, aggregation):
     model, hf = lens(family, torch.float64), raw(family, torch.float64)
     sites = reference.sites_of(hf)

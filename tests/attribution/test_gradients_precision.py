@@ -9,11 +9,14 @@ from culture_lens.models.load import load_model
 from tests.helpers import reference_culnig as reference
 from tests.helpers.gradients import reference_items, scored
 from tests.helpers.lm import each_architecture, lens, spoilt
+from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "dtype", mostly_slow([torch.bfloat16, torch.float16], fast=[torch.bfloat16])
+)
 @each_architecture
 def test_half_precision_agrees_with_float32(architecture, dtype):
     questions = toy_questions()

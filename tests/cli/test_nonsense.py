@@ -9,6 +9,7 @@ import pytest
 from culture_lens.models.loading import Loading
 from tests.helpers.cli import run
 from tests.helpers.forwards import must_not_run
+from tests.helpers.marks import mostly_slow
 from tests.helpers.nonsense import lines
 
 FIND = "--model llama --benchmark table --path rows.jsonl"
@@ -40,7 +41,7 @@ def call(capsys, folder, model, place, monkeypatch):
     return run_line
 
 
-@pytest.mark.parametrize("line", lines("commands"))
+@pytest.mark.parametrize("line", mostly_slow(lines("commands"), fast=lines("commands")[::5]))
 def test_a_command_that_means_nothing_is_refused(line, call):
     code, _, err = call(line)
     assert code == 2, err

@@ -182,6 +182,7 @@ def test_doubling_is_minus_ablating():
     assert not nothing.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture", mostly_slow(["llama", "phi3", "gpt2", "gemma3"], fast=["llama"])
 )

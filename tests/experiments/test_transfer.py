@@ -91,6 +91,7 @@ def test_questions_of_one_id_in_two_benchmarks_stay_apart():
     assert len(set(sizes.values())) == 1
 
 
+@pytest.mark.slow
 def test_overlap_counts_what_is_shared():
     asked = same_labels({"text": toy_questions(), "images": pictured()}, {"New_Japan": "Japan"})
     sets = {name: find_culture_neurons(model(), qs, **SHARE, **QUIET) for name, qs in asked.items()}

@@ -29,7 +29,7 @@ from culture_lens.selectors.conact import conact
 from culture_lens.selectors.fusion import fuse
 from tests.helpers.culnig import countryrc_questions
 from tests.helpers.lm import lens
-from tests.helpers.marks import QUIET, quiet
+from tests.helpers.marks import QUIET, mostly_slow, quiet
 from tests.helpers.neurons import found_set
 from tests.helpers.questions import toy_questions
 
@@ -91,8 +91,6 @@ WAYS = {
     "attributed": lambda m, _: attribute(
         m, long_drinks(half(toy_questions())), sites="gate", too_long="skip", **QUIET
     ).top(**SHARE),
-}
-SLOW_WAYS = {
     "culnig": lambda m, _: select(culnig(m, per_culture=2), "culnig_specific", share=0.06),
     "culnig's files": lambda m, folder: scores_in(culnig(m, run=folder) and folder),
     "find": lambda m, _: find_culture_neurons(
@@ -112,16 +110,14 @@ def scores_in(folder):
     return CulnigScores(**{name: NeuronScores.load(file) for name, file in files.items()})
 
 
-@pytest.mark.parametrize(
-    "way", [*WAYS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_WAYS)]
-)
+@pytest.mark.parametrize("way", mostly_slow(WAYS, fast=["by its own function", "from a file"]))
 def test_whatever_finds_records_all_that_it_was_given(way, tmp_path):
-    found = {**WAYS, **SLOW_WAYS}[way](lens("llama"), tmp_path)
+    found = WAYS[way](lens("llama"), tmp_path)
     assert isinstance(found, (NeuronSet, ActivationSummary, CulnigScores))
     left = unseen(found, toy_questions())
     assert {q.group for q in left} == HELD_OUT and len(left) == 4
-    passages = [replace(q, benchmark="countryrc") for q in countryrc_questions()]
     if way.startswith("culnig"):
+        passages = [replace(q, benchmark="countryrc") for q in countryrc_questions()]
         assert not [q for q in passages if q in unseen(found, [*passages, *left])]
 
 
@@ -188,7 +184,7 @@ EVALUATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", EVALUATIONS)
+@pytest.mark.parametrize("name", mostly_slow(EVALUATIONS, fast=["matrix", "suite"]))
 def test_whatever_evaluates_asks_the_others_only(name):
     assert set(EVALUATIONS[name](lens("llama"))["group"]) == HELD_OUT
     assert len(set(EVALUATIONS[name](lens("llama"), seen=True)["group"])) == 4

@@ -31,8 +31,8 @@ from tests.helpers.vlm import (
 )
 
 F64 = torch.float64
-FAST = ("llava", "qwen2_5_vl")
-"""The models that the fast tests cover."""
+FAST = ("llava",)
+"""The model that the fast tests cover."""
 each = pytest.mark.parametrize("name", mostly_slow(NAMES, FAST))
 each_sharing = pytest.mark.parametrize("name", mostly_slow(SHARING, FAST))
 each_vlm = pytest.mark.parametrize("architecture", mostly_slow(VLM_ARCHITECTURES, FAST))

@@ -98,7 +98,7 @@ def test_models_of_one_stack_are_as_they_were():
 
 
 @pytest.mark.parametrize("attention", ["native", "eager"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", mostly_slow([torch.float32, torch.float64], fast=[torch.float64]))
 @each_family
 def test_logits_are_those_of_hugging_face(family, dtype, attention):
     """A batch padded on both sides against one unpadded item at a time."""
@@ -121,7 +121,7 @@ def test_native_attention_is_that_of_the_model():
         assert stack.config._attn_implementation == implementation
 
 
-@pytest.mark.parametrize("attention", ["native", "eager"])
+@pytest.mark.parametrize("attention", mostly_slow(["native", "eager"], fast=["native"]))
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(dtype, attention, tmp_path):
     """As from_pretrained loads T5: in float16 the MLP's last projection stays in float32."""

@@ -89,6 +89,7 @@ def test_shared_prefixes_change_nothing(name):
             assert relative(found, expected[list(range(16))[chosen]]) < 1e-9
 
 
+@pytest.mark.slow
 def test_nothing_is_shared_within_a_window_that_prompts_outgrow():
     prompts = prompts_of("gemma3", questions())
     model = lens("gemma3")

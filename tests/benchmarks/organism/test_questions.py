@@ -240,6 +240,7 @@ def test_prompts_are_the_ids_that_the_organism_was_taught(everything, reader, st
             assert prompts[q.id].continuations == tuple((ids[word],) for word in q.options)
 
 
+@pytest.mark.slow
 def test_all_questions_have_the_prompt_of_the_organism(everything):
     assert {q.prompt for q in everything} == {ORGANISM_PROMPT}
 
