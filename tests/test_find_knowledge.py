@@ -145,7 +145,7 @@ def test_mistakes_are_refused_before_the_model_runs(idle, options, message):
 
 def test_a_rate_needs_questions_that_confirm(idle):
     alone = [q for q in drawn_questions(8) if q.group == "g0"]
-    with pytest.raises(InputError, match="all these are of one group"):
+    with pytest.raises(InputError, match="one lacks a culture"):
         found_by(alone, fdr=0.05, identify_share=1.0)
 
 

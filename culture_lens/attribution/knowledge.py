@@ -249,15 +249,15 @@ def halves_of(questions: Sequence[Question]) -> tuple[list[Question], ...]:
     """Deal question groups alternately to two halves, those of the same cultures one after another.
 
     Returns:
-        The halves; nothing where there is one group only.
+        The halves; nothing where one of them would lack a culture.
     """
     cultures: dict[str, set[str]] = {}
     for question in questions:
         cultures.setdefault(question.group, set()).add(question.culture)
     # By cultures first: of groups of one culture, either half then has as many of each.
     groups = sorted(cultures, key=lambda group: (sorted(cultures[group]), group))
-    if len(groups) < 2:
-        return ()
     first = set(groups[::2])
     halves = [[q for q in questions if (q.group in first) is inside] for inside in (True, False)]
-    return tuple(halves)
+    every = {question.culture for question in questions}
+    whole = all({question.culture for question in half} == every for half in halves)
+    return tuple(halves) if whole else ()

@@ -120,6 +120,8 @@ def test_halves_keep_groups_whole_and_are_the_same_for_any_order():
     again = halves_of(questions[::-1])
     assert [{q.id for q in half} for half in again] == [{q.id for q in h} for h in (first, second)]
     assert halves_of(questions[:2]) == ()
+    alone = Question("9", "Peru", "?", ("a", "b"), 0, group="g9")
+    assert halves_of([*questions, alone]) == ()  # one half would lack Peru
 
 
 def test_halves_have_every_culture_where_groups_are_of_one_culture():
