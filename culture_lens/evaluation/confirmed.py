@@ -39,8 +39,8 @@ def confirmed_knowledge(
         What is confirmed, and the scores that candidates were chosen from.
 
     Raises:
-        InputError: Too few question groups for two halves with all cultures, or anything that ``knowledge_scores`` or ``confirm``
-            refuses.
+        InputError: Too few question groups for two halves with all cultures, or anything that
+            ``knowledge_scores`` or ``confirm`` refuses.
 
     Example:
         ``confirmed_knowledge(model, identify, plan("knowledge", fdr=0.05), {})``
