@@ -122,9 +122,9 @@ def find_each(
     failures: dict[str, Exception] = {}
     for selection in selections:
         if selection.reads == "knowledge" and selection.fdr is not None:
-            options = {**shared, **(gradient or {})}
+            asked = {**shared, **(gradient or {})}
             try:
-                found, scores = confirmed_knowledge(model, questions, selection, options)
+                found, scores = confirmed_knowledge(model, questions, selection, asked)
             except Exception as error:
                 fail(failures, [selection.name], error, len(selections))
             else:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from culture_lens.attribution.knowledge import KnowledgeScores, halves_of
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.questions.question import Question
 from tests.helpers.known import CULTURES, FACTS, activity, known, table
 
@@ -38,7 +38,8 @@ def test_names_that_are_written_otherwise_become_the_tasks():
         country, cultures=names, metadata={**country.metadata, "items": {"UK": 4, "Peru": 1}}
     )
     active = replace(known().activity, cultures=task.cultures)
-    scores = KnowledgeScores(task, country, active)
+    with pytest.warns(CultureLensWarning, match="'UK' is taken for 'United Kingdom'"):
+        scores = KnowledgeScores(task, country, active)
     assert scores.country.cultures == ("United Kingdom", "Peru")
     assert scores.of_the_country("act")[:, 0].tolist() == [[0, 0], [2, 0], [0, 3]]
 
