@@ -65,7 +65,7 @@ class KnowledgeScores:
 
     Raises:
         InputError: Scores of different models or sites, a culture that the task lacks, activity of
-            other cultures, or halves that are not the task's.
+            other cultures, or halves of other cultures or sites.
     """
 
     task: NeuronScores
@@ -144,22 +144,21 @@ def check_activity(task: NeuronScores, activity: NeuronScores) -> None:
 
 
 def check_halves(task: NeuronScores, halves: Sequence[NeuronScores]) -> None:
-    """Refuse halves that together are not the task.
+    """Refuse halves that are not two, or not of the task's cultures and sites.
 
     Raises:
-        InputError: Not two of them, or of other items, cultures or sites.
+        InputError: They are not.
     """
-    halves = tuple(SCORES("halves", half) for half in halves)
-    if not halves:
-        return
-    items = sorted(name for half in halves for name in half.metadata.get("ids", ()))
+    shapes = {site: values.shape for site, values in task.scores.items()}
     alike = all(
-        half.cultures == task.cultures and [*half.scores] == [*task.scores] for half in halves
+        {site: values.shape for site, values in SCORES("halves", half).scores.items()} == shapes
+        and half.cultures == task.cultures
+        for half in halves
     )
-    if len(halves) != 2 or not alike or items != sorted(task.metadata["ids"]):
+    if len(halves) not in (0, 2) or not alike:
         raise InputError(
-            f"halves: these are not the task's {len(task.metadata['ids'])} items in two parts, "
-            "each with all its cultures and sites: give the scores of both, or leave them out."
+            f"halves: give two, each with all cultures ({', '.join(task.cultures)}) and sites of "
+            "the task, or leave them out."
         )
 
 

@@ -92,16 +92,15 @@ def half(ids, cultures=CULTURES, **changes):
     "halves",
     [
         (half("ab"),),
-        (half("a"), half("c")),
-        (half("a"), half("ab")),
+        (half("a"), table([[2.0, 0.0, 1.0]] * 3)),
         (half("a"), half("b", CULTURES[:2])),
         (half("a"), half("b", site="gate")),
         (half("a"), half("b"), half("")),
     ],
-    ids=["one", "other items", "twice", "a culture less", "another site", "three"],
+    ids=["one", "another width", "a culture less", "another site", "three"],
 )
 def test_halves_that_are_not_the_tasks_are_refused(halves):
-    with pytest.raises(InputError, match="halves: these are not the task's 2 items in two parts"):
+    with pytest.raises(InputError, match="halves: give two, each with all cultures"):
         known(halves=halves)
 
 
