@@ -15,9 +15,10 @@ that is why the options' scores are averaged, and not weighed by their probabili
 neuron that favours a word favours it in all of them. These means are the units. Under the null
 hypothesis each may have either sign, so signs are flipped (``statistics.sign_flip``); p is
 one-sided: the margin falls. That takes effects to be symmetric about 0: docs/methods/resampling
-says what lopsided ones do where right answers are few. Over the groups of all cultures together, Benjamini and Hochberg's
-procedure holds the expected share of false groups among those that are kept at ``fdr``. Where no
-culture's candidates carry anything, the chance that any group is kept is at most ``fdr``.
+says what lopsided ones do where right answers are few. Over the groups of all cultures together,
+Benjamini and Hochberg's procedure holds the expected share of false groups among those that are
+kept at ``fdr``. Where no culture's candidates carry anything, the chance that any group is kept is
+at most ``fdr``.
 """
 
 from __future__ import annotations
