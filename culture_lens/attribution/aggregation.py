@@ -9,7 +9,8 @@ sum        sum of s_t                             is minus the first-order effec
 last       s at the prompt's last token           is where the answer is written
 =========  =====================================  ============================================
 
-An item's tokens are those of its prompt and, by likelihood, of its options behind it.
+An item's tokens are those of its prompt and, by likelihood, of its options behind it, each without
+its last token, which predicts nothing that is asked for.
 """
 
 from __future__ import annotations

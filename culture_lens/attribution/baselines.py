@@ -2,7 +2,8 @@
 
     b[c,n] = sum over t of n_t / number of t      t: the tokens of all items but those of culture c
 
-In float64, over all tokens but padding, in a recording pass of its own.
+t runs over all tokens of the prompts but padding, in a recording pass of its own: an item's tokens
+are summed in float32, items in float64.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.baselines import start_means
 from culture_lens.attribution.item_scores import ItemScores, item_scores
+from culture_lens.attribution.scoring import check_tokens
 from culture_lens.attribution.settings import Attribution, AttributionOptions
 from culture_lens.checks import check_arguments, flag, names, optional
 from culture_lens.errors import InputError
@@ -223,7 +224,8 @@ def prepared(
     """Make the prompts of questions in the style that their scoring reads, labels included.
 
     Raises:
-        InputError: A prompt that is too long, or a label that is not a single token.
+        InputError: A prompt that is too long, a label that is not a single token, an option without
+            tokens, or no tokens at the positions that count.
     """
     prompts = build_prompts(
         questions,
@@ -233,7 +235,11 @@ def prepared(
         too_long=how.too_long,
         progress=how.progress,
     )
-    return labelled(prompts, model.processor) if attribution.style == "choices" else prompts
+    if attribution.style == "choices":
+        return labelled(prompts, model.processor)
+    check_tokens(prompts)
+    attribution.check_positions(prompts)
+    return prompts
 
 
 def also_looked_at(scores: NeuronScores, questions: Sequence[Question]) -> NeuronScores:

@@ -100,6 +100,8 @@ class Rows:
         if (site, layer) not in self.rows:
             return torch.zeros(self.items, width, device=self.device)
         rows = self.rows[site, layer]
+        if self.how.joining.rows == "sum":
+            return rows
         return torch.where(rows == float("-inf"), 0, rows)
 
     def _join(

@@ -44,7 +44,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.culture_names import match_cultures
-from culture_lens.questions.question import QUESTIONS, Question, check_questions
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
 
@@ -225,11 +225,11 @@ def knowledge_scores(
     sums = AttributionSums()
     for half in halves:
         sums.merge(half)
-    task = also_looked_at(sums.scores(halves[0].metadata), given)
+    facts = {**halves[0].metadata, "benchmark": benchmarks_of(questions)}
+    task = also_looked_at(sums.scores(facts), given)
     country = also_looked_at(score(asked), passages)
     activity = activity_sums(model, questions, tuple(task.scores), attribution, how)
-    alike = len(halves) > 1 and all(half.cultures == task.cultures for half in halves)
-    scores = KnowledgeScores(task, country, activity, halves if alike else ())
+    scores = KnowledgeScores(task, country, activity, halves if len(halves) > 1 else ())
     warn_if_guessing("task", scores.task, questions)
     return scores
 

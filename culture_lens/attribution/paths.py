@@ -1,12 +1,13 @@
 """Paths: at which activations the gradient of an objective F is taken.
 
     none                    s = n dF/dn
-    integrated              s = (n - b) mean over a of dF/dn at the activations b + a (n - b)
+    integrated              s = mean over a of (n - b) dF/dn, every n moved to b + a (n - b)
     integrated_layerwise    the same with the activations of one layer after another
 
 n is a neuron's activation, b its baseline, and a runs over the midpoints of equal parts of [0, 1]
-(integrated gradients, arXiv 1703.01365; of neurons scaled from 0, arXiv 2104.08696). Activations of
-later layers are computed anew at each point, and scaled in their turn where they are on the path.
+(integrated gradients, arXiv 1703.01365; of neurons scaled from 0, arXiv 2104.08696). At each point
+activations are computed anew from the moved ones before them, and moved in their turn where they
+are on the path: n is what the model gives there, and dF/dn is taken at the moved value.
 
 The gradient at the model as it is misses what redundancy hides: where several neurons carry the
 same answer, none of them changes F by much alone. Along the path they are weakened together.

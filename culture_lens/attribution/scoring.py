@@ -26,7 +26,7 @@ from culture_lens.models.checks import check_logits, check_options
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
-from culture_lens.prompts.prompt import Batch, Style
+from culture_lens.prompts.prompt import Batch, Prompt, Style
 
 if TYPE_CHECKING:
     AttributionScoring = Literal["letter", "option_likelihood"]
@@ -57,13 +57,7 @@ def by_likelihood(model: LensModel, batch: Batch) -> OptionScores:
     Raises:
         InputError: An option without tokens, or scores that are NaN or infinite.
     """
-    for prompt in batch.prompts:
-        for option, ids in zip(prompt.question.options, prompt.continuations, strict=True):
-            if not ids:
-                raise InputError(
-                    f"question {prompt.question.id!r}: the option {option!r} has no tokens, so it "
-                    "has no likelihood; change the option, or score by letter."
-                )
+    check_tokens(batch.prompts)
     found = model.differentiable_log_probs(batch)
     rows = [torch.stack([own.mean() for own in options]) for options in found]
     for row, prompt in zip(rows, batch.prompts, strict=True):
@@ -71,6 +65,21 @@ def by_likelihood(model: LensModel, batch: Batch) -> OptionScores:
     scores = padded(rows)
     gold = gold_options(batch, scores.device)
     return OptionScores(scores, scores.logsumexp(1), gold, scores.detach().argmax(1) == gold)
+
+
+def check_tokens(prompts: Sequence[Prompt]) -> None:
+    """Refuse options without tokens, such as those of characters that a tokenizer leaves out.
+
+    Raises:
+        InputError: Names the first question and its option.
+    """
+    for prompt in prompts:
+        for option, ids in zip(prompt.question.options, prompt.continuations, strict=True):
+            if not ids:
+                raise InputError(
+                    f"question {prompt.question.id!r}: the option {option!r} has no tokens, so it "
+                    "has no likelihood; change the option, or score by letter."
+                )
 
 
 def gold_options(batch: Batch, device: torch.device) -> Tensor:

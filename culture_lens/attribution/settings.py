@@ -14,7 +14,7 @@ from culture_lens.attribution.paths import Path
 from culture_lens.attribution.scoring import OptionScoring, get_attribution_scoring
 from culture_lens.checks import check_fields, text, whole
 from culture_lens.errors import InputError, unknown
-from culture_lens.prompts.prompt import Style
+from culture_lens.prompts.prompt import Prompt, Style
 from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
@@ -141,3 +141,19 @@ class Attribution:
                     f"question {question.id!r} has one option, and objective={self.objective!r} "
                     "compares options: leave it out, or take objective='log_probability'."
                 )
+
+    def check_positions(self, prompts: Sequence[Prompt]) -> None:
+        """Refuse options that have no token where only theirs count.
+
+        The first token of an option is predicted at the prompt's last token, so that options of
+        one token have none of their own that counts.
+
+        Raises:
+            InputError: Every option is a single token.
+        """
+        longest = max((len(ids) for p in prompts for ids in p.continuations), default=2)
+        if self.positions == "options" and longest < 2:
+            raise InputError(
+                "positions='options': every option is a single token, which is predicted at the "
+                "prompt's last token, so that no token counts; take positions='prompt' or 'all'."
+            )

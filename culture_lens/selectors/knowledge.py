@@ -1,12 +1,12 @@
 """knowledge: neurons that carry what a model knows of a culture. The selector of this package.
 
-    score = (G - w R) * (1 - G2 / G) * V * (G / Gmax)        0 where a factor is below 0
+    score = (G - w R) * (1 - G2 / G) * V * (G / Gmax)        minus infinity unless all are above 0
 
 * G: the culture's mean contribution, integrated gradients of the log-odds of the right option, the
   highest of an item's tokens. It **finds**: along the path it sees what redundancy hides.
 * R: the same on CountryRC, of weight w = 1/2. It **refuses** neurons that name the country.
-* G2: G of the second highest other culture. It refuses what works for every culture. The second
-  and not the highest: two cultures may share a neuron.
+* G2: G of the second highest other culture, at least 0. It refuses what works for every culture.
+  The second and not the highest: two cultures may share a neuron. Of two cultures it is the other.
 * Gmax: G of the culture that it is highest for. It refuses neurons of another culture, which leak
   a little.
 * V: the share of the neuron's activity that differs between the culture's items, see
@@ -59,7 +59,7 @@ def knowledge(scores: KnowledgeScores, *, country_weight: float = COUNTRY_WEIGHT
     Returns:
         Scores ``culture layer neuron`` at every site; minus infinity where a score is not above 0.
         The metadata hold ``agreement``: for each culture the share of its top 0.5% that two halves
-        of the questions have in common.
+        of the questions have in common; a neuron without a score is in no top.
 
     Raises:
         InputError: Fewer than two cultures, or a weight below 0.
@@ -119,8 +119,9 @@ def agreement(scores: KnowledgeScores, country_weight: float) -> Mapping[str, An
         tables = [score(scores, s, per_item(half, s), country_weight) for s in scores.sites]
         flat = torch.cat([table.flatten(1) for table in tables], 1)
         number = max(1, int(AGREEMENT_SHARE * flat.shape[1]))
-        tops.append([set(row.topk(number).indices.tolist()) for row in flat])
+        best = [row.topk(number) for row in flat]
+        tops.append([set(top.indices[top.values > NEVER].tolist()) for top in best])
     return {
-        culture: len(one & other) / len(one)
+        culture: len(one & other) / number
         for culture, one, other in zip(scores.cultures, *tops, strict=True)
     }

@@ -42,6 +42,11 @@ def toy_questions(topics: int = 4, cultures: Sequence[str] = tuple(TOY_ANSWERS))
     return questions
 
 
+def with_options(question: Question, options: Sequence[str], answer: int) -> Question:
+    """The same question with other options."""
+    return replace(question, options=tuple(options), answer=answer)
+
+
 def asked_twice(questions: Sequence[Question]) -> list[Question]:
     """Ask every question once more in other words, as a question group of its own."""
     again = [

@@ -44,7 +44,7 @@ def norms_in_own_dtype(hf: nn.Module) -> nn.Module:
         return weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps))
 
     for module in hf.modules():
-        if type(module).__name__.endswith("RMSNorm"):
+        if type(module).__name__.endswith(("RMSNorm", "T5LayerNorm")):
             module.forward = MethodType(forward, module)
     return hf
 

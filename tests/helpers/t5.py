@@ -12,6 +12,7 @@ from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers import reference_t5 as reference
 from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
+from tests.helpers.reference_culnig import norms_in_own_dtype
 from tests.helpers.tiny_t5 import FAMILIES, tiny_model, tiny_tokenizer
 
 ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-7}
@@ -32,6 +33,19 @@ def lens(family, dtype=torch.float32, attention="native"):
 @functools.cache
 def raw(family, dtype=torch.float32):
     return tiny_model(family).to(dtype)
+
+
+@functools.cache
+def exact(family):
+    """A float64 model as the package loads it, with norms that are float64, too."""
+    hf = norms_in_own_dtype(tiny_model(family).double())
+    return load_model(f"exact-{family}", hf_model=hf, tokenizer=tiny_tokenizer())
+
+
+@functools.cache
+def exact_raw(family):
+    """The same weights as a bare model that the package never sees."""
+    return norms_in_own_dtype(tiny_model(family).double())
 
 
 def save_t5(family, folder):
