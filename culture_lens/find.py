@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from culture_lens.activations.record import RecordingOptions
 from culture_lens.activations.resampling import PERMUTATIONS
@@ -31,10 +31,6 @@ from culture_lens.selectors.false_discovery import check_permutations
 from culture_lens.selectors.ranking import Sources
 from culture_lens.selectors.registry import Reads
 from culture_lens.selectors.selection import Source, default_sites, shapes_of
-
-if TYPE_CHECKING:
-    pass
-
 
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
 ATTRIBUTION = AttributionOptions.__optional_keys__
@@ -126,9 +122,9 @@ def find_each(
     failures: dict[str, Exception] = {}
     for selection in selections:
         if selection.reads == "knowledge" and selection.fdr is not None:
-            options = {**shared, **(gradient or {})}
+            asked = {**shared, **(gradient or {})}
             try:
-                found, scores = confirmed_knowledge(model, questions, selection, options)
+                found, scores = confirmed_knowledge(model, questions, selection, asked)
             except Exception as error:
                 fail(failures, [selection.name], error, len(selections))
             else:

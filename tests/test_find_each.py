@@ -38,7 +38,7 @@ def test_whatever_fails_while_it_runs_comes_at_the_end(monkeypatch):
     def broken(*_, **__):
         raise MemoryError("no memory is left")
 
-    monkeypatch.setattr(find, "culnig_scores", broken)
+    monkeypatch.setitem(find.STAGES, "culnig", broken)
     found, failure, _ = gathered()
     assert set(found) == {"conact", "lape"} and isinstance(failure, MemoryError)
 
@@ -66,6 +66,6 @@ def test_an_interrupt_stops_all(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(find, "culnig_scores", interrupted)
+    monkeypatch.setitem(find.STAGES, "culnig", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(find_each(lens("llama"), toy_questions(), BOTH, progress=False))

@@ -87,13 +87,7 @@ class CulnigScores:
         if names:
             object.__setattr__(self, "countryrc", renamed(self.countryrc, names))
             object.__setattr__(self, "wordings", tuple(renamed(w, names) for w in self.wordings))
-        lacking = [name for name in self.countryrc.cultures if name not in self.task.cultures]
-        if lacking:
-            raise InputError(
-                f"CountryRC was scored for {', '.join(lacking)}, which the task lacks (it has "
-                f"{', '.join(self.task.cultures)}): give countries= with the task's own labels, "
-                'such as {"Northern_Nigeria": "Nigeria"}.'
-            )
+        check_asked_about(self.countryrc, self.task)
         for name in ("control", "countryrc"):
             check_same_model(self.task, getattr(self, name), name)
         for name in CONTRASTED:
@@ -136,6 +130,21 @@ def renamed(scores: NeuronScores, names: Mapping[str, str]) -> NeuronScores:
     """Give cultures of scores other names."""
     cultures = tuple(names.get(culture, culture) for culture in scores.cultures)
     return replace(scores, cultures=cultures, metadata=renamed_tables(scores.metadata, names))
+
+
+def check_asked_about(countryrc: NeuronScores, task: NeuronScores) -> None:
+    """Refuse CountryRC scores of cultures that the task lacks.
+
+    Raises:
+        InputError: Names them.
+    """
+    lacking = [name for name in countryrc.cultures if name not in task.cultures]
+    if lacking:
+        raise InputError(
+            f"CountryRC was scored for {', '.join(lacking)}, which the task lacks (it has "
+            f"{', '.join(task.cultures)}): give countries= with the task's own labels, such as "
+            '{"Northern_Nigeria": "Nigeria"}.'
+        )
 
 
 def check_same_items(task: NeuronScores, control: NeuronScores) -> None:

@@ -23,7 +23,13 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.activity import SQUARES, activity_sums
 from culture_lens.attribution.countryrc import Wordings, countryrc_questions_for
-from culture_lens.attribution.culnig import answerable, check_same_model, renamed, warn_if_guessing
+from culture_lens.attribution.culnig import (
+    answerable,
+    check_asked_about,
+    check_same_model,
+    renamed,
+    warn_if_guessing,
+)
 from culture_lens.attribution.gradients import (
     AttributeOptions,
     AttributionSums,
@@ -59,7 +65,8 @@ class KnowledgeScores:
             culture.
 
     Raises:
-        InputError: Scores of different models, sites or items.
+        InputError: Scores of different models or sites, a culture that the task lacks, activity of
+            other cultures, or halves of other cultures or sites.
     """
 
     task: NeuronScores
@@ -74,12 +81,15 @@ class KnowledgeScores:
         aliases = match_cultures(self.country.cultures, self.task.cultures, "CountryRC's scores")
         if aliases:
             object.__setattr__(self, "country", renamed(self.country, aliases))
+        check_asked_about(self.country, self.task)
         check_same_model(self.task, self.country, "CountryRC")
         if self.activity.cultures != self.task.cultures:
             raise InputError(
                 f"activity was recorded for {', '.join(self.activity.cultures)}, and the task has "
                 f"{', '.join(self.task.cultures)}: record it on the same questions."
             )
+        check_activity(self.task, self.activity)
+        check_halves(self.task, self.halves)
 
     @property
     def cultures(self) -> tuple[str, ...]:
@@ -115,6 +125,42 @@ class KnowledgeScores:
         kept = {name: value for name, value in self.task.metadata.items() if name != "ids"}
         both = looked_at_by(self.task, self.country)
         return {**kept, "items": len(set(self.task.metadata["ids"])), **both}
+
+
+def check_activity(task: NeuronScores, activity: NeuronScores) -> None:
+    """Refuse activity that lacks a table of the task's sites, or has it in another shape.
+
+    Raises:
+        InputError: Names the table.
+    """
+    for site, values in task.scores.items():
+        for name in (site, SQUARES + site):
+            held = activity.scores.get(name)
+            if held is None or held.shape != values.shape:
+                found = "no table" if held is None else f"one of shape {tuple(held.shape)}"
+                raise InputError(
+                    f"activity has {found} for {name!r}, and the task's is of shape "
+                    f"{tuple(values.shape)}: record it at the same sites of the same model."
+                )
+
+
+def check_halves(task: NeuronScores, halves: Sequence[NeuronScores]) -> None:
+    """Refuse halves that are not two, or not of the task's cultures and sites.
+
+    Raises:
+        InputError: They are not.
+    """
+    shapes = {site: values.shape for site, values in task.scores.items()}
+    alike = all(
+        {site: values.shape for site, values in SCORES("halves", half).scores.items()} == shapes
+        and half.cultures == task.cultures
+        for half in halves
+    )
+    if len(halves) not in (0, 2) or not alike:
+        raise InputError(
+            f"halves: give two, each with all cultures ({', '.join(task.cultures)}) and sites of "
+            "the task, or leave them out."
+        )
 
 
 def per_item(scores: NeuronScores, site: str) -> Float[Tensor, "culture layer neuron"]:
@@ -201,14 +247,18 @@ def default_options(model: LensModel) -> dict[str, Any]:
 
 
 def halves_of(questions: Sequence[Question]) -> tuple[list[Question], ...]:
-    """Deal question groups alternately to two halves, in the order of their names.
+    """Deal question groups alternately to two halves, those of the same cultures one after another.
 
     Returns:
         The halves; nothing where one of them would lack a culture.
     """
-    groups = sorted({question.group for question in questions})
+    cultures: dict[str, set[str]] = {}
+    for question in questions:
+        cultures.setdefault(question.group, set()).add(question.culture)
+    # By cultures first: of groups of one culture, either half then has as many of each.
+    groups = sorted(cultures, key=lambda group: (sorted(cultures[group]), group))
     first = set(groups[::2])
     halves = [[q for q in questions if (q.group in first) is inside] for inside in (True, False)]
-    cultures = {question.culture for question in questions}
-    whole = all({question.culture for question in half} == cultures for half in halves)
+    every = {question.culture for question in questions}
+    whole = all({question.culture for question in half} == every for half in halves)
     return tuple(halves) if whole else ()

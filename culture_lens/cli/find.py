@@ -175,8 +175,8 @@ def check_needed(
     if "activations" not in kinds and only_activation:
         raise InputError(
             "--only-correct, --scoring, --roles, --strata and --replicates are of activation "
-            "selectors; CULNIG weighs items by the probability of the right letter and takes the "
-            "best token of all, and knowledge likewise; see --attribution-scoring."
+            "selectors; gradient selectors read answers as --attribution-scoring says, and count "
+            "the tokens of --positions."
         )
     if kinds == {"activations"} and given(culnig, attributing):
         raise InputError(

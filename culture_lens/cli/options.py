@@ -20,8 +20,8 @@ Methods = Annotated[
     list[str] | None,
     typer.Option(
         "--method",
-        help="conact, lap, lape, mad, mad_probability, random, culnig-specific or culnig-general; "
-        "may be given several times.",
+        help="conact, lap, lape, mad, mad_probability, random, knowledge, culnig-specific or "
+        "culnig-general; may be given several times.",
     ),
 ]
 NeuronSetName = Annotated[

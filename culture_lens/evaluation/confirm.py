@@ -14,9 +14,11 @@ that is why the options' scores are averaged, and not weighed by their probabili
 **Test.** Effects are averaged over a culture's items that have the same right answer, because a
 neuron that favours a word favours it in all of them. These means are the units. Under the null
 hypothesis each may have either sign, so signs are flipped (``statistics.sign_flip``); p is
-one-sided: the margin falls. Over the groups of all cultures together, Benjamini and Hochberg's
-procedure holds the expected share of false groups among those that are kept at ``fdr``. Where no
-culture's candidates carry anything, the chance that any group is kept is at most ``fdr``.
+one-sided: the margin falls. That takes effects to be symmetric about 0: docs/methods/resampling
+says what lopsided ones do where right answers are few. Over the groups of all cultures together,
+Benjamini and Hochberg's procedure holds the expected share of false groups among those that are
+kept at ``fdr``. Where no culture's candidates carry anything, the chance that any group is kept is
+at most ``fdr``.
 """
 
 from __future__ import annotations
@@ -32,11 +34,13 @@ from typing_extensions import Unpack
 from culture_lens.checks import check_arguments, optional, real, text, whole
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluate import answer_masks, prepare
+from culture_lens.evaluation.scoring import Scoring
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.questions.unseen import joined, looked_at, unseen
@@ -118,14 +122,15 @@ def confirm(
     asked = unseen(found, questions, False)
     named = align_cultures(found, asked)
     every = [group for culture in named for group in cut(culture, named[culture], groups)]
-    way = Way(scoring, how)
     with_questions = {question.culture for question in asked}
     if lacking := sorted({group.culture for group in every} - with_questions):
         raise InputError(
             f"no question is left to confirm the candidates of {', '.join(lacking)}: give "
             "questions of all cultures that did not find them."
         )
-    effects = [effect for name in named for effect in effects_of(model, asked, name, every, way)]
+    # All of them first: whatever is refused is refused before anything runs.
+    parts = [part_of(model, asked, name, every, scoring, how) for name in named]
+    effects = [effect for part in parts for effect in effects_of(model, part, how)]
     table = judged(every, effects, fdr)
     kept = {
         name: union([g for g, row in zip(every, table, strict=True) if row["kept"]], name, named)
@@ -181,47 +186,70 @@ def of_places(places: Sequence[tuple[Any, ...]]) -> Neurons:
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """How effects are measured.
+class Part:
+    """What is asked of one culture.
 
     Attributes:
-        scoring: How answers are scored.
-        running: Batch size, progress, run folder.
+        culture: The culture.
+        groups: Its groups of candidates.
+        prompts: Its questions.
+        scoring: How answers are read.
     """
 
-    scoring: ScoringName | None
-    running: Running
+    culture: str
+    groups: Sequence[Group]
+    prompts: Sequence[Prompt]
+    scoring: Scoring
 
 
-def effects_of(
-    model: LensModel, questions: Sequence[Question], culture: str, every: Sequence[Group], way: Way
-) -> list[pd.Series]:
-    """Ablate each group of a culture, and average its effects on each right answer.
-
-    Returns:
-        For each group the mean change of the margin, by right answer.
+def part_of(
+    model: LensModel,
+    questions: Sequence[Question],
+    culture: str,
+    every: Sequence[Group],
+    scoring: ScoringName | None,
+    running: Running,
+) -> Part | None:
+    """Prepare the questions of a culture; None where it has no candidates.
 
     Raises:
-        InputError: Fewer than five different right answers, or answers without scores.
+        InputError: Fewer than five different right answers.
     """
     own = [question for question in questions if question.culture == culture]
     mine = [group for group in every if group.culture == culture]
     if not mine:
-        return []
-    answers = [question.options[question.answer] for question in own]
-    if len(set(answers)) < LEAST_ANSWERS:
+        return None
+    prompts, chosen = prepare(model, own, scoring, running)
+    answers = {right_answer(prompt) for prompt in prompts}
+    if len(answers) < LEAST_ANSWERS:
         raise InputError(
-            f"the {len(own)} questions of {culture} have {len(set(answers))} different right "
+            f"the {len(prompts)} questions of {culture} have {len(answers)} different right "
             f"answers, and a test over answers needs {LEAST_ANSWERS}: give more questions."
         )
-    prompts, scoring = prepare(model, own, way.scoring, way.running)
+    return Part(culture, mine, prompts, chosen)
+
+
+def right_answer(prompt: Prompt) -> str:
+    """Give the right option's words."""
+    return prompt.question.options[prompt.question.answer]
+
+
+def effects_of(model: LensModel, part: Part | None, running: Running) -> list[pd.Series]:
+    """Ablate each group of a culture, and average its effects on each right answer.
+
+    Returns:
+        For each group the mean change of the margin, by right answer.
+    """
+    if part is None:
+        return []
     masks: list[tuple[str, Neurons | None]] = [("unmodified", None)]
-    masks += [(f"{culture} from rank {group.first}", group.neurons) for group in mine]
-    label = f"confirming {culture}"
-    base, *frames = answer_masks(model, prompts, scoring, masks, label=label, running=way.running)
-    asked = [prompt.question for prompt in prompts]
-    gold = [question.answer for question in asked]
-    names = [question.options[question.answer] for question in asked]
+    masks += [(f"{part.culture} from rank {group.first}", group.neurons) for group in part.groups]
+    label = f"confirming {part.culture}"
+    base, *frames = answer_masks(
+        model, part.prompts, part.scoring, masks, label=label, running=running
+    )
+    gold = [prompt.question.answer for prompt in part.prompts]
+    names = [right_answer(prompt) for prompt in part.prompts]
     before = margins(base, gold)
     return [margins(frame, gold).sub(before).groupby(names).mean() for frame in frames]
 

@@ -39,8 +39,8 @@ def confirmed_knowledge(
         What is confirmed, and the scores that candidates were chosen from.
 
     Raises:
-        InputError: One question group only, or anything that ``knowledge_scores`` or ``confirm``
-            refuses.
+        InputError: Too few question groups for two halves with all cultures, or anything that
+            ``knowledge_scores`` or ``confirm`` refuses.
 
     Example:
         ``confirmed_knowledge(model, identify, plan("knowledge", fdr=0.05), {})``
@@ -48,8 +48,9 @@ def confirmed_knowledge(
     halves = halves_of(questions)
     if not halves or selection.fdr is None:
         raise InputError(
-            "fdr= needs questions that find candidates and others that confirm them, and all "
-            "these are of one group: give more question groups, or share= or k=."
+            "fdr= needs questions that find candidates and others that confirm them, and in two "
+            "halves of these question groups one lacks a culture: give more groups, or share= or "
+            "k=."
         )
     finding, confirming = halves
     held = {question.group for question in confirming}

@@ -38,16 +38,16 @@ AGREEMENT_SHARE = 0.005
 
 
 def check_country_weight(*, country_weight: float = COUNTRY_WEIGHT) -> None:
-    """Refuse a weight below 0.
+    """Refuse a weight that is below 0 or infinite.
 
     Raises:
-        InputError: It is below 0, or no number.
+        InputError: It is, or it is no number.
 
     Example:
         >>> check_country_weight(country_weight=0.5)
     """
-    if not real("country_weight", country_weight) >= 0:
-        raise InputError(f"country_weight={country_weight}: give 0 or more.")
+    if not 0 <= real("country_weight", country_weight) < float("inf"):
+        raise InputError(f"country_weight={country_weight}: give 0 or more, and not infinity.")
 
 
 def knowledge(scores: KnowledgeScores, *, country_weight: float = COUNTRY_WEIGHT) -> NeuronScores:

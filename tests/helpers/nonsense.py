@@ -12,7 +12,9 @@ import culture_lens as cl
 from culture_lens.evaluation.short_answers.questions import HumanAnswer, ShortQuestion
 from culture_lens.prompts.build import build_prompts
 from tests.helpers.comparison import compared_by_hand
+from tests.helpers.confirmed import candidates, drawn_questions
 from tests.helpers.forgetting import study_by_hand
+from tests.helpers.known import known
 from tests.helpers.lm import lens
 from tests.helpers.neurons import found_set
 from tests.helpers.places import ROOT
@@ -70,6 +72,7 @@ def fixed() -> dict[str, Any]:
         "ranking": cl.rank_modules(found, model),
         "study": study_by_hand(),
         "truth": cl.load_truth(),
+        **{"known": known(), "ranked": candidates(), "many": drawn_questions()},
     }
 
 
