@@ -11,18 +11,19 @@ Neurons that carry nothing about which option is right move any option as they m
 The mean of the effect over items is then 0 whatever they do, even in a model that knows nothing:
 that is why the options' scores are averaged, and not weighed by their probabilities.
 
-**Test.** Effects are averaged over a culture's items that have the same right answer, because a
-neuron that favours a word favours it in all of them. These means are the units. Under the null
-hypothesis each may have either sign, so signs are flipped (``statistics.sign_flip``); p is
-one-sided: the margin falls. That takes effects to be symmetric about 0: docs/methods/resampling
-says what lopsided ones do where right answers are few. Over the groups of all cultures together,
-Benjamini and Hochberg's procedure holds the expected share of false groups among those that are
-kept at ``fdr``. Where no culture's candidates carry anything, the chance that any group is kept is
-at most ``fdr``.
+**Test.** Under the null hypothesis any option could be called the right one. So the effect of every
+item is computed with each of its options as the right one, the others in the order of their words.
+These are averaged over a culture's items that have the same right answer, because a neuron that
+favours a word favours it in all of them: the right answer is the unit, and one relabelling is drawn
+for each (``statistics.permutation.weighted_p``). p is one-sided: the margin falls. Over the groups
+of all cultures together, Benjamini and Hochberg's procedure holds the expected share of false
+groups among those that are kept at ``fdr``. Where no culture's candidates carry anything, the
+chance that any group is kept is at most ``fdr``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, optional, real, text, whole
 from culture_lens.errors import InputError
+from culture_lens.evaluation.candidate_groups import Group, cut, union
 from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.evaluation.scoring import Scoring
 from culture_lens.models.checks import MODEL
@@ -46,7 +48,7 @@ from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.questions.unseen import joined, looked_at, unseen
 from culture_lens.selectors.false_discovery import check_fdr
 from culture_lens.statistics.estimates import UNBOUNDED, mean_estimate
-from culture_lens.statistics.sign_flip import sign_flip_p
+from culture_lens.statistics.permutation import weighted_p
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,21 +59,6 @@ GROUPS = 20
 """Groups of candidates of each culture, where nothing else is said."""
 LEAST_ANSWERS = 5
 """With fewer different right answers no group could ever be kept at a rate of 5%."""
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """A group of candidates of one culture.
-
-    Attributes:
-        culture: Whose candidates they are.
-        first: Rank of the best of them, from 1.
-        neurons: The candidates.
-    """
-
-    culture: str
-    first: int
-    neurons: Neurons
 
 
 @check_arguments(
@@ -141,50 +128,6 @@ def confirm(
     return replace(named, neurons=kept, metadata=metadata)
 
 
-def cut(culture: str, candidates: Neurons, groups: int) -> list[Group]:
-    """Cut candidates, the best first, into groups of like size.
-
-    Raises:
-        InputError: Fewer candidates than groups, or candidates without scores.
-
-    Example:
-        >>> import torch
-        >>> some = Neurons.of({"act": [(0, 1), (0, 2), (1, 0)]})
-        >>> scored = replace(some, scores={"act": torch.tensor([0.1, 0.3, 0.2])})
-        >>> [list(group.neurons.members()) for group in cut("Japan", scored, 2)]
-        [[('act', 0, 2), ('act', 1, 0)], [('act', 0, 1)]]
-    """
-    if not len(candidates):
-        return []
-    if set(candidates.scores) != set(candidates.places):
-        raise InputError(
-            f"the candidates of {culture} carry no scores, so none is the best: take them from a "
-            "selector."
-        )
-    ranked = sorted(
-        (-float(score), site, *place)
-        for site, scores in candidates.scores.items()
-        for score, place in zip(scores, candidates.places[site].tolist(), strict=True)
-    )
-    if len(ranked) < groups:
-        raise InputError(
-            f"{culture} has {len(ranked)} candidates for {groups} groups: give more candidates, or "
-            f"groups of at most {len(ranked)}."
-        )
-    at = np.array_split(np.arange(len(ranked)), groups)
-    return [
-        Group(culture, int(part[0]) + 1, of_places([ranked[n][1:] for n in part])) for part in at
-    ]
-
-
-def of_places(places: Sequence[tuple[Any, ...]]) -> Neurons:
-    """Make neurons of (site, layer, index)."""
-    sites: dict[str, list[tuple[int, int]]] = {}
-    for site, layer, index in places:
-        sites.setdefault(site, []).append((layer, index))
-    return Neurons.of({site: sorted(own) for site, own in sites.items()})
-
-
 @dataclass(frozen=True, eq=False)
 class Part:
     """What is asked of one culture.
@@ -234,12 +177,12 @@ def right_answer(prompt: Prompt) -> str:
     return prompt.question.options[prompt.question.answer]
 
 
-def effects_of(model: LensModel, part: Part | None, running: Running) -> list[pd.Series]:
-    """Ablate each group of a culture, and average its effects on each right answer.
+Effects = list[np.ndarray]
+"""Of each right answer the mean effect with each option as the right one, the right one first."""
 
-    Returns:
-        For each group the mean change of the margin, by right answer.
-    """
+
+def effects_of(model: LensModel, part: Part | None, running: Running) -> list[Effects]:
+    """Ablate each group of a culture, and average its effects on each right answer."""
     if part is None:
         return []
     masks: list[tuple[str, Neurons | None]] = [("unmodified", None)]
@@ -248,40 +191,54 @@ def effects_of(model: LensModel, part: Part | None, running: Running) -> list[pd
     base, *frames = answer_masks(
         model, part.prompts, part.scoring, masks, label=label, running=running
     )
-    gold = [prompt.question.answer for prompt in part.prompts]
-    names = [right_answer(prompt) for prompt in part.prompts]
-    before = margins(base, gold)
-    return [margins(frame, gold).sub(before).groupby(names).mean() for frame in frames]
+    asked = [prompt.question for prompt in part.prompts]
+    before, names = margins(base, asked), [right_answer(prompt) for prompt in part.prompts]
+    return [by_answer(margins(frame, asked), before, names) for frame in frames]
 
 
-def margins(frame: pd.DataFrame, gold: Sequence[int]) -> pd.Series:
-    """Give the right option's score minus the mean score of the others, of every record.
+def margins(frame: pd.DataFrame, questions: Sequence[Question]) -> Effects:
+    """Give the margin of every option of each record: the right one first, others by their words.
 
     Example:
         >>> import pandas as pd
-        >>> margins(pd.DataFrame({"scores": [[3.0, 1.0, 0.0]]}), [0]).tolist()
-        [2.5]
+        >>> asked = Question("q", "Japan", "Which tea?", ("b", "a", "c"), 0)
+        >>> margins(pd.DataFrame({"scores": [[3.0, 1.0, 0.0]]}), [asked])[0].tolist()
+        [2.5, -0.5, -2.0]
     """
-    import pandas as pd
-
     found = []
-    for scores, right in zip(frame["scores"], gold, strict=True):
-        values = np.asarray(scores, dtype=float)
-        found.append(values[right] - np.delete(values, right).mean())
-    return pd.Series(found, dtype=float)
+    for scores, question in zip(frame["scores"], questions, strict=True):
+        values, words = np.asarray(scores, dtype=float), question.options
+        order = sorted(range(len(words)), key=lambda n, q=question: (n != q.answer, q.options[n]))
+        others = (values.sum() - values) / (len(values) - 1)
+        found.append((values - others)[order])
+    return found
 
 
-def judged(
-    every: Sequence[Group], effects: Sequence[pd.Series], fdr: float
-) -> list[dict[str, Any]]:
+def by_answer(after: Effects, before: Effects, names: Sequence[str]) -> Effects:
+    """Average changes of margins over items with the same right answer and number of options."""
+    held: dict[tuple[str, int], list[np.ndarray]] = {}
+    for name, one, other in zip(names, after, before, strict=True):
+        held.setdefault((name, len(one)), []).append(one - other)
+    return [np.mean(held[unit], axis=0) for unit in sorted(held)]
+
+
+def p_of(effects: Effects) -> float:
+    """Test whether the mean effect is below what other options as the right ones would give."""
+    choices = math.lcm(*(len(effect) for effect in effects))
+    # Repeated to one length, each relabelling of an answer stays as likely as the others.
+    values = np.stack([np.tile(effect, choices // len(effect)) for effect in effects])
+    return weighted_p(values, alternative="less")[0]
+
+
+def judged(every: Sequence[Group], effects: Sequence[Effects], fdr: float) -> list[dict[str, Any]]:
     """Test every group, and keep those that hold the rate over all cultures together."""
     if not every:
         return []
-    p = [float(sign_flip_p(effect.to_numpy()[None])[0]) for effect in effects]
-    q = false_discovery_control(p)
+    p = [p_of(effect) for effect in effects]
     rows = []
-    for group, effect, one, adjusted in zip(every, effects, p, q, strict=True):
-        mean = mean_estimate(effect.tolist(), list(effect.index), bounds=UNBOUNDED)
+    for group, effect, one, q in zip(every, effects, p, false_discovery_control(p), strict=True):
+        changes = [float(own[0]) for own in effect]
+        mean = mean_estimate(changes, list(range(len(changes))), bounds=UNBOUNDED)
         rows.append(
             {
                 "culture": group.culture,
@@ -292,19 +249,8 @@ def judged(
                 "low": mean.low,
                 "high": mean.high,
                 "p": one,
-                "q": float(adjusted),
-                "kept": bool(adjusted <= fdr),
+                "q": float(q),
+                "kept": bool(q <= fdr),
             }
         )
     return rows
-
-
-def union(groups: Sequence[Group], culture: str, found: NeuronSet) -> Neurons:
-    """Put a culture's kept groups together again, with the scores they were found with."""
-    own = [group.neurons for group in groups if group.culture == culture]
-    if not own:
-        return Neurons({})
-    kept = own[0]
-    for other in own[1:]:
-        kept = kept | other
-    return found[culture] & kept

@@ -117,12 +117,17 @@ def relabelling_p(counts: Int[np.ndarray, "group run"]) -> float:
     return min(1.0, float(chances[np.abs(sums) >= abs(int(values[:, 0].sum()))].sum()))
 
 
-def weighted_p(values: Float[np.ndarray, "group choice"], seed: int = 0) -> tuple[float, int, bool]:
-    """Test a sum of weighted contrasts, two-sided, by all relabellings or by drawn ones.
+def weighted_p(
+    values: Float[np.ndarray, "group choice"],
+    seed: int = 0,
+    alternative: Alternative = "two-sided",
+) -> tuple[float, int, bool]:
+    """Test a sum of weighted contrasts by all relabellings or by drawn ones.
 
     Args:
         values: Each group's contribution to the sum under each labelling, the observed one first.
         seed: Seed of the draws.
+        alternative: What counts as extreme.
 
     Returns:
         p, the number of relabellings, and whether these are all.
@@ -144,7 +149,7 @@ def weighted_p(values: Float[np.ndarray, "group choice"], seed: int = 0) -> tupl
     null = np.zeros(len(picks))
     for group, own in enumerate(moving):
         null += own[picks[:, group]]
-    return permutation_p(observed, null, exact), len(null), exact
+    return permutation_p(observed, null, exact, alternative), len(null), exact
 
 
 def relabellings(n: int, seed: int = 0) -> tuple[Int[np.ndarray, "permutation n"], bool]:

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from culture_lens.evaluation import confirm as module
-from culture_lens.evaluation.confirm import confirm, cut, judged, margins
+from culture_lens.evaluation.candidate_groups import cut
+from culture_lens.evaluation.confirm import confirm, judged, margins, p_of
 from culture_lens.evaluation.evaluate import answer_masks
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
-from tests.helpers.confirmed import candidates, drawn_questions, plain_margins
+from culture_lens.questions.question import Question
+from tests.helpers.confirmed import candidates, drawn_questions, plain_scores
 from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import lens, raw
 
@@ -26,6 +28,10 @@ def confirmed(questions, found=None, **options):
         lens("llama"), found, questions,
         **{"groups": GROUPS, "scoring": "letter", "progress": False, **options},
     )  # fmt: skip
+
+
+def asked_of(words, answer):
+    return Question("q", "Japan", "Which?", tuple(words), answer)
 
 
 def table_of(found):
@@ -68,21 +74,21 @@ def test_effects_are_those_of_plain_ablation(asked):
         own = [q for q in asked if q.culture == culture]
         golds = [q.options[q.answer] for q in own]
         ranked = best_first(found[culture])
-        base = plain_margins(hf, own)
+        base = plain_scores(hf, own)
         for first in range(0, 12, 4):
-            change = plain_margins(hf, own, ranked[first : first + 4]) - base
-            units = [
-                np.mean([c for c, g in zip(change, golds, strict=True) if g == gold])
-                for gold in sorted(set(golds))
-            ]
-            patterns = itertools.product((-1, 1), repeat=len(units))
-            sums = [np.dot(signs, units) for signs in patterns]
+            moved = plain_scores(hf, own, ranked[first : first + 4]) - base
+            change = np.stack([m - (m.sum() - m) / 3 for m in moved])  # each option as the right
+            alike = [[g == gold for g in golds] for gold in sorted(set(golds))]
+            units = np.stack([change[rows_alike].mean(0) for rows_alike in alike])
+            sums = [sum(picks) for picks in itertools.product(*units)]
             row = next(rows)
             assert (row["culture"], row["first"], row["size"]) == (culture, first + 1, 4)
             assert row["answers"] == len(units)
-            assert row["effect"] == pytest.approx(np.mean(units), abs=1e-5)
+            assert row["effect"] == pytest.approx(units[:, 0].mean(), abs=1e-5)
             assert row["low"] < row["effect"] < row["high"]
-            assert row["p"] == np.mean([one <= sum(units) + 1e-6 for one in sums])
+            exact = np.mean([one <= units[:, 0].sum() + 1e-6 for one in sums])
+            # Of seven answers all relabellings are tried, of eight so many are drawn.
+            assert row["p"] == pytest.approx(exact, abs=1e-9 if len(units) == 7 else 0.02)
 
 
 @pytest.mark.slow
@@ -183,25 +189,44 @@ def test_groups_are_cut_by_rank_over_all_sites():
 
 def test_margins_are_against_the_mean_of_the_others():
     frame = pd.DataFrame({"scores": [[1.0, 4.0, 0.0], [2.0, 8.0], [0.0, 3.0, 3.0, 9.0]]})
-    assert margins(frame, [1, 0, 3]).tolist() == [3.5, -6.0, 7.0]
+    found = margins(frame, [asked_of("bac", 1), asked_of("ab", 0), asked_of("dcba", 3)])
+    # The right option first, then the others by their words.
+    assert [one.tolist() for one in found] == [[3.5, -1.0, -2.5], [-6, 6], [7, -1, -1, -5]]
 
 
 def test_margins_do_not_see_what_moves_all_options_alike():
     source = np.random.default_rng(0)
     scores = source.standard_normal((6, 4))
     moved = scores + source.standard_normal((6, 1))
+    questions = [asked_of("abcd", n % 4) for n in range(6)]
     one, two = (
-        margins(pd.DataFrame({"scores": table.tolist()}), [0, 1, 2, 3, 0, 1])
-        for table in (scores, moved)
+        margins(pd.DataFrame({"scores": table.tolist()}), questions) for table in (scores, moved)
     )
     np.testing.assert_allclose(one, two)
-    over_golds = [margins(pd.DataFrame({"scores": [row] * 4}), range(4)).mean() for row in moved]
-    np.testing.assert_allclose(over_golds, 0, atol=1e-12)  # whatever a model says, by chance 0
+    np.testing.assert_allclose(np.sum(two, axis=1), 0, atol=1e-12)  # by chance 0, whatever it says
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("raised", [1.0, -1.0])
+def test_effects_on_one_option_of_four_are_no_evidence(raised):
+    """One option is moved in every item, by chance the right one: as lopsided as effects can be."""
+    source, p = np.random.default_rng(0), []
+    for _ in range(300):
+        moved = np.eye(4)[source.integers(4, size=8)] * raised
+        p.append(p_of([m - (m.sum() - m) / 3 for m in moved]))
+    assert np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
+
+
+def test_answers_with_different_numbers_of_options_by_hand():
+    """Of two options and of three: six relabellings, of which 1 and 2 are as low."""
+    assert p_of([np.array([-1.0, 1]), np.array([-1.0, 0, 1])]) == pytest.approx(1 / 6)
+    assert p_of([np.array([-1.0, 1]), np.array([0.0, -1, 1])]) == pytest.approx(2 / 6)
 
 
 def test_groups_of_all_cultures_are_judged_together():
     groups = cut("Japan", candidates()["Japan"], 2) + cut("Mexico", candidates()["Mexico"], 2)
-    low, none = pd.Series(-np.ones(6), list("abcdef")), pd.Series([1.0, -1, 1, -1, 1, -1])
+    low = [np.array([-1.0, 1.0])] * 6
+    none = [np.array([sign, -sign]) for sign in (1.0, -1.0, 1.0, -1.0, 1.0, -1.0)]
     rows = judged(groups, [low, low, low, none], 0.05)
     # 1/64 in three of four tests is 1/48 after correction; alone among four it is 1/16.
     assert [row["kept"] for row in rows] == [True, True, True, False]

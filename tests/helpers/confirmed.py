@@ -1,4 +1,4 @@
-"""Questions and candidates for ``confirm``, and margins by plain forwards of a bare model."""
+"""Questions and candidates for ``confirm``, and scores by plain forwards of a bare model."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,8 +73,8 @@ def candidates(
     return NeuronSet(neurons, {"act": (N_LAYERS, D_MLP)}, {**held, **metadata})
 
 
-def plain_margins(hf, questions: Sequence[Question], places=()) -> np.ndarray:
-    """The right label's logit minus the mean of the others', one question after another.
+def plain_scores(hf, questions: Sequence[Question], places=()) -> np.ndarray:
+    """The logits of the labels, the right one first and the others by their words.
 
     ``places`` are (layer, index) pairs that are set to 0 before the MLP's last projection.
     """
@@ -93,9 +93,9 @@ def plain_margins(hf, questions: Sequence[Question], places=()) -> np.ndarray:
         for prompt in build_prompts(questions, tokenizer, style="choices"):
             with torch.no_grad():
                 logits = hf(input_ids=torch.tensor([prompt.ids])).logits[0, -1].double().numpy()
-            scores = [logits[one] for one in label_ids(prompt, tokenizer)]
-            right = scores.pop(prompt.question.answer)
-            found.append(right - sum(scores) / len(scores))
+            options, right = prompt.question.options, prompt.question.answer
+            scores = dict(zip(options, logits[list(label_ids(prompt, tokenizer))], strict=True))
+            found.append([scores.pop(options[right]), *(scores[word] for word in sorted(scores))])
     finally:
         for hook in hooks:
             hook.remove()
