@@ -207,10 +207,10 @@ def margins(frame: pd.DataFrame, questions: Sequence[Question]) -> Effects:
     """
     found = []
     for scores, question in zip(frame["scores"], questions, strict=True):
-        values, words = np.asarray(scores, dtype=float), question.options
-        order = sorted(range(len(words)), key=lambda n, q=question: (n != q.answer, q.options[n]))
+        values, right = np.asarray(scores, dtype=float), question.answer
+        order = sorted((n != right, word, n) for n, word in enumerate(question.options))
         others = (values.sum() - values) / (len(values) - 1)
-        found.append((values - others)[order])
+        found.append((values - others)[[n for _, _, n in order]])
     return found
 
 
