@@ -6,7 +6,7 @@ import pytest
 
 from culture_lens.activations.record import Recording, RecordingOptions, record_activations
 from culture_lens.errors import InputError
-from culture_lens.find import SummariseOptions
+from culture_lens.evaluation.summarise import SummariseOptions
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import CONTENT_ROLES, Role
 from culture_lens.prompts.running import RunningOptions

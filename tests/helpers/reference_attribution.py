@@ -140,6 +140,8 @@ def explained(item: Item, objective: str, places: Places, share: float, start) -
         seen = {}
 
         def see(site, layer, n):
+            # The weights may be frozen: then gradients begin at the first place that is met.
+            n = n if n.requires_grad else n.detach().requires_grad_()
             b = start[site][layer] if start else torch.zeros_like(n[0, 0])
             moved = b + share * (n - b)
             seen[site, layer] = ((n - b).detach(), moved)
