@@ -29,8 +29,10 @@ class Quantity:
         """Give the share that ``style.points`` writes as this value in its unit.
 
         Example:
-            >>> QUANTITIES["probability"].as_share(0.25), QUANTITIES["logit_difference"].as_share(3)
-            (0.25, 0.03)
+            >>> QUANTITIES["probability"].as_share(0.25)
+            0.25
+            >>> QUANTITIES["logit_difference"].as_share(3.0)
+            0.03
         """
         return value / (100 * self.size)
 
