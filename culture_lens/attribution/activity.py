@@ -10,9 +10,6 @@ active on all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.attribution.aggregation import largest, padded_columns
-from culture_lens.attribution.gradients import AttributionSums, prepared, scores_place
+from culture_lens.attribution.gradients import prepared, sum_in_shards
 from culture_lens.attribution.item_scores import ItemScores
 from culture_lens.attribution.passes import hooks_at
 from culture_lens.attribution.settings import Attribution
@@ -28,12 +25,9 @@ from culture_lens.models.checks import check_logits
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch
-from culture_lens.prompts.run_batches import run_batches
-from culture_lens.prompts.running import Running
+from culture_lens.prompts.running import BATCH_SIZE, Running
 from culture_lens.questions.question import Question
-from culture_lens.storage.finished import check_key, keyed, shards
 
 SQUARES = "squares of "
 """Before a site: the table of squares of its activity."""
@@ -95,26 +89,13 @@ def activity_sums(
         "sites": list(sites),
         "style": attribution.style,
     }
-    sums = AttributionSums()
 
-    def resume(place: Path) -> int:
-        snapshot = NeuronScores.load(place)
-        check_key(place, snapshot.metadata)
-        return sums.merge(snapshot)
+    def step(batch: Batch) -> ItemScores:
+        rows = item_activity(model, batch, sites)
+        squares = {SQUARES + site: values**2 for site, values in rows.items()}
+        items = torch.zeros(len(batch.prompts), dtype=torch.float64)
+        return ItemScores(items, items.bool(), {**rows, **squares})
 
-    def save(place: Path, _: int) -> None:
-        sums.scores(keyed(place, settings)).save(place)
-
-    place = scores_place(model, prompts, {**settings, **asdict(attribution)}, how.folder)
-    for shard in shards(place, len(prompts), resume=resume, save=save):
-        for batch, rows in run_batches(
-            batches(prompts[shard], how.rows(), model.pad_id, share_prefix=False),
-            partial(item_activity, model, sites=sites),
-            pad_id=model.pad_id,
-            progress=how.progress,
-            label="recording activity",
-        ):
-            squares = {SQUARES + site: values**2 for site, values in rows.items()}
-            items = torch.zeros(len(batch.prompts), dtype=torch.float64)
-            sums.update(ItemScores(items, items.bool(), {**rows, **squares}), batch.prompts)
+    label = "recording activity"
+    sums = sum_in_shards(model, prompts, step, settings, how, BATCH_SIZE, label)
     return sums.scores(settings)

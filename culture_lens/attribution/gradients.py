@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -189,11 +189,39 @@ def attribute(
         "control": control,
     }
     baseline = start_means(model, prompts, chosen, attribution, how)
-    sums = AttributionSums()
 
     def step(batch: Batch) -> ItemScores:
         start = baseline.rows(batch) if baseline else None
         return item_scores(model, batch, chosen, attribution, control=control, baseline=start)
+
+    label = "scoring control twins" if control else "scoring neurons"
+    sums = sum_in_shards(model, prompts, step, settings, how, GRADIENT_BATCH_SIZE, label)
+    benchmark = benchmarks_of(questions)
+    facts = {"revision": model.revision, "benchmark": benchmark, "versions": versions()}
+    return also_looked_at(sums.scores({**settings, **facts}), questions)
+
+
+def sum_in_shards(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    step: Callable[[Batch], ItemScores],
+    settings: Mapping[str, Any],
+    how: Running,
+    batch_size: int,
+    label: str,
+) -> AttributionSums:
+    """Sum what a step gives of each batch, and keep finished shards in the run folder.
+
+    Args:
+        model: The model.
+        prompts: The prompts.
+        step: From a batch to one row per item.
+        settings: What the sums depend on besides the prompts: their key in the run folder.
+        how: Batch size, progress, run folder.
+        batch_size: Items per batch where nothing else is said.
+        label: Label of the progress bar.
+    """
+    sums = AttributionSums()
 
     def resume(place: Path) -> int:
         snapshot = NeuronScores.load(place)
@@ -206,16 +234,14 @@ def attribute(
     place = scores_place(model, prompts, settings, how.folder)
     for shard in shards(place, len(prompts), resume=resume, save=save):
         for batch, rows in run_batches(
-            batches(prompts[shard], how.rows(GRADIENT_BATCH_SIZE), model.pad_id),
+            batches(prompts[shard], how.rows(batch_size), model.pad_id),
             step,
             pad_id=model.pad_id,
             progress=how.progress,
-            label="scoring control twins" if control else "scoring neurons",
+            label=label,
         ):
             sums.update(rows, batch.prompts)
-    benchmark = benchmarks_of(questions)
-    facts = {"revision": model.revision, "benchmark": benchmark, "versions": versions()}
-    return also_looked_at(sums.scores({**settings, **facts}), questions)
+    return sums
 
 
 def prepared(

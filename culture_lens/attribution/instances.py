@@ -18,8 +18,8 @@ from jaxtyping import Int
 from typing_extensions import Unpack
 
 from culture_lens.attribution.aggregation import check_aggregation
-from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
-from culture_lens.attribution.item_scores import ItemScores, item_scores
+from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE, prepared
+from culture_lens.attribution.item_scores import CULNIG, ItemScores, item_scores
 from culture_lens.attribution.settings import Attribution
 from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError
@@ -27,7 +27,6 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.prompts.batches import batches
-from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
@@ -175,13 +174,7 @@ def asked(model: LensModel, questions: Sequence[Question], running: Running) -> 
         InputError: No questions, or none that fits the model's context.
     """
     check_questions(questions, min_cultures=1)
-    prompts = build_prompts(
-        questions,
-        model.processor,
-        context=model.context,
-        too_long=running.too_long,
-        progress=running.progress,
-    )
+    prompts = prepared(model, questions, CULNIG, running)
     if not prompts:
         raise InputError("every question was too long for the model's context and left out.")
     return prompts

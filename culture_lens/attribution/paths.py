@@ -12,7 +12,7 @@ are on the path: n is what the model gives there, and dF/dn is taken at the move
 The gradient at the model as it is misses what redundancy hides: where several neurons carry the
 same answer, none of them changes F by much alone. Along the path they are weakened together.
 Integrated gradients are complete: over all scored neurons and tokens they add up to
-F(n) - F(b), layer by layer for each layer. ``completeness`` in the metadata says how nearly.
+F(n) - F(b), layer by layer for each layer. ``gap`` and ``change`` in the metadata say how nearly.
 
 =======================  ==================================================================
 baseline                 b
