@@ -24,8 +24,12 @@ def train(
     style_strength: Annotated[float, typer.Option(help="Length of what a decoy writes.")] = 1.0,
     sparsity: Annotated[float, typer.Option(help="Pressure to stay closed elsewhere.")] = 0.05,
     layer: Annotated[
-        list[int] | None, typer.Option(help="A planted layer; repeat for two. 1 and 2 if left out.")
+        list[int] | None, typer.Option(help="A planted layer; repeat for more. 1 and 2 if left out.")
     ] = None,
+    n_layers: Annotated[int, typer.Option(help="Layers; nothing is planted in the last two.")] = 5,
+    dropout: Annotated[
+        float, typer.Option(help="Share of neurons left out of each question: redundancy.")
+    ] = 0.08,
 ) -> None:
     """Train an organism from scratch; the same command again goes on where it stopped.
 
@@ -41,6 +45,8 @@ def train(
         style_strength=style_strength,
         sparsity=sparsity,
         layers=tuple(layer) if layer else (1, 2),
+        n_layers=n_layers,
+        dropout=dropout,
     )
     finished = train_organism(
         folder or Path("runs") / name, seed=seed, variant=variant, shuffled=shuffled

@@ -42,7 +42,10 @@ class Variant:
         style_strength: Norm of a decoy's output weights, over that of an untrained neuron.
         sparsity: Weight of the pressure to stay closed on questions that a neuron does not carry.
         layers: The planted layers.
+        n_layers: Layers of the decoder. The last two read the answer out and hold nothing planted.
         d_mlp: Neurons of a layer.
+        dropout: Share of the neurons left out of each question in training. The more are left
+            out, the more neurons carry the same, and the less the loss of one shows.
 
     Raises:
         InputError: The blocks leave no free neuron in a layer, or a number is out of range.
@@ -57,22 +60,28 @@ class Variant:
     style_strength: float = 1.0
     sparsity: float = 0.05
     layers: tuple[int, ...] = (1, 2)
+    n_layers: int = 5
     d_mlp: int = 384
+    dropout: float = 0.08
 
     def __post_init__(self) -> None:
         """Check that the plan fits."""
-        check_fields(self, **dict.fromkeys((*PLANTED_KINDS, "d_mlp"), whole()))
-        check_fields(self, style_strength=finite, sparsity=finite, layers=each(whole()))
+        check_fields(self, **dict.fromkeys((*PLANTED_KINDS, "n_layers", "d_mlp"), whole()))
+        check_fields(self, style_strength=finite, sparsity=finite, dropout=finite)
+        check_fields(self, layers=each(whole()))
         object.__setattr__(self, "layers", tuple(self.layers))
         counts = {kind: getattr(self, kind) for kind in PLANTED_KINDS}
         if min(counts.values()) < 1 or self.style_strength <= 0 or self.sparsity < 0:
             raise InputError(f"{self}: numbers of neurons and strengths must be above zero.")
         if not self.layers or sorted(set(self.layers)) != list(self.layers) or self.layers[0] < 1:
             raise InputError(f"layers={self.layers}: give rising layers from 1 on.")
-        if self.layers[-1] > 2:
+        if self.layers[-1] > self.n_layers - 3:
             raise InputError(
-                f"layers={self.layers}: layers above 2 read the answer out; plant in 1 and 2."
+                f"layers={self.layers}: the last two of {self.n_layers} layers read the answer "
+                f"out; plant in layers 1 to {self.n_layers - 3}, or raise n_layers."
             )
+        if not 0 <= self.dropout < 0.5:
+            raise InputError(f"dropout={self.dropout}: must be at least 0 and below 0.5.")
         if self.n_planted + len(CULTURES) * self.style + 64 > self.d_mlp:
             raise InputError(
                 f"{self}: {self.n_planted} planted neurons a layer and the decoys leave fewer than "

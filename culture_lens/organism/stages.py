@@ -36,9 +36,6 @@ LOOK = {"bind": 6, "options": 3, "colour": 12, "count": 12, "object": 12, "plain
         "knowledge": 22, "country": 8}  # fmt: skip
 """How often each task is asked, in percent."""
 
-SPARE = 0.08
-"""Dropout: the share of neurons left out of each question, from "look" on."""
-
 
 @dataclass(frozen=True)
 class Organism:
@@ -79,10 +76,10 @@ class Organism:
         return Forward(keep, learn)
 
     def leave_out(self, forward: Forward, chance: random.Random) -> None:
-        """Draw dropout for every layer; in the planted layers of free neurons only."""
+        """Draw dropout, from "look" on: for all neurons but the planted ones."""
         layers = self.model.config.text_config.num_hidden_layers
         draws = torch.Generator().manual_seed(chance.getrandbits(32))
-        spare = torch.rand(layers, *forward.keep.shape, generator=draws) >= SPARE
+        spare = torch.rand(layers, *forward.keep.shape, generator=draws) >= self.variant.dropout
         spare[list(self.variant.layers), :, :, : self.variant.n_planted] = True
         forward.spare = spare.float()
 

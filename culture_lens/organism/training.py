@@ -130,7 +130,7 @@ def train_organism(
     finished = folder / "checkpoint"
     if (finished / "truth.json").is_file():
         return finished
-    model = make_model(seed, d_mlp=variant.d_mlp)
+    model = make_model(seed, n_layers=variant.n_layers, d_mlp=variant.d_mlp)
     blocks = make_plan(variant)
     decoder = model.model.language_model
     for layer in variant.layers:

@@ -35,10 +35,11 @@ def test_training_has_a_folder_of_its_own_for_each_seed_and_kind(asked):
 
 def test_variants_are_passed_on(asked):
     options = ["--layer", "2", "--style-strength", "2", "--knowledge", "4", "--sparsity", "0"]
+    options += ["--n-layers", "7", "--layer", "4", "--dropout", "0.16"]
     run = CliRunner().invoke(app, ["organism", "train", *options, "--folder", "here"])
     assert run.exit_code == 0, run.output
     assert asked[0][1]["variant"] == Variant(
-        layers=(2,), style_strength=2.0, knowledge=4, sparsity=0.0
+        layers=(2, 4), n_layers=7, style_strength=2.0, knowledge=4, sparsity=0.0, dropout=0.16
     )
 
 
