@@ -52,6 +52,10 @@ class ComparisonFlags:
     identify_share: IdentifyShare = None
     random_seeds: RandomSeeds = None
     scoring: ScoringFlag = None
+    attribution_scoring: Annotated[
+        str | None,
+        typer.Option(help="Gradients read options by letter, or by option_likelihood."),
+    ] = None
     gradient_batch_size: Annotated[
         int | None, typer.Option(help="Questions per forward and backward.")
     ] = None
@@ -102,12 +106,15 @@ def check_selectors(comparing: ComparisonFlags, summary: dict[str, Any]) -> None
     Raises:
         InputError: Names the option.
     """
+    from culture_lens.attribution.scoring import get_attribution_scoring
     from culture_lens.experiments.comparison.compare import COMPARED_SELECTORS
     from culture_lens.experiments.comparison.plan import checked
     from culture_lens.neurons.scores import check_share
 
     seeds = 1 if comparing.random_seeds is None else comparing.random_seeds
     checked(comparing.selectors or COMPARED_SELECTORS, seeds, summary)
+    if comparing.attribution_scoring is not None:
+        get_attribution_scoring(comparing.attribution_scoring)
     for share in comparing.shares or ():
         check_share(share)
     check_names(scoring=comparing.scoring)

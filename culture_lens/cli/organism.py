@@ -24,7 +24,8 @@ def train(
     style_strength: Annotated[float, typer.Option(help="Length of what a decoy writes.")] = 1.0,
     sparsity: Annotated[float, typer.Option(help="Pressure to stay closed elsewhere.")] = 0.05,
     layer: Annotated[
-        list[int] | None, typer.Option(help="A planted layer; repeat for more. 1 and 2 if left out.")
+        list[int] | None,
+        typer.Option(help="A planted layer; repeat for more. 1 and 2 if left out."),
     ] = None,
     n_layers: Annotated[int, typer.Option(help="Layers; nothing is planted in the last two.")] = 5,
     dropout: Annotated[

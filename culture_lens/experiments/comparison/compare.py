@@ -23,6 +23,7 @@ import numpy as np
 from typing_extensions import Unpack
 
 from culture_lens.attribution.countryrc import Wordings
+from culture_lens.attribution.scoring import AttributionScoring, get_attribution_scoring
 from culture_lens.checks import (
     OPTIONS,
     any_names,
@@ -71,31 +72,38 @@ class ComparisonOptions(RunningOptions, total=False):
     countries: Sequence[str] | Mapping[str, str] | None
     countryrc: str | Path | Sequence[Question] | None
     countryrc_wordings: Wordings | None
+    attribution_scoring: AttributionScoring | None
     gradient_batch_size: int
 
 
 @dataclass(frozen=True)
 class GradientScoring:
-    """How CULNIG's scores are made for gradient selectors; see ``culnig_scores``.
+    """How contributions are made for gradient selectors; see ``culnig_scores``.
 
     Attributes:
         countries: The cultures that CountryRC asks about; by default those that are compared.
         countryrc: CountryRC questions, a file of templates, or a benchmark that has its own.
         countryrc_wordings: Own wordings of CountryRC.
+        attribution_scoring: How gradients read options, ``"letter"`` or ``"option_likelihood"``.
+            By default CULNIG reads letters, as published, and ``knowledge`` reads as the answers
+            are read.
         gradient_batch_size: Questions per forward and backward.
 
     Raises:
-        InputError: A batch size below 1.
+        InputError: A batch size below 1, or no such scoring.
     """
 
     countries: Sequence[str] | Mapping[str, str] | None = None
     countryrc: str | Path | Sequence[Question] | None = None
     countryrc_wordings: Wordings | None = None
+    attribution_scoring: AttributionScoring | None = None
     gradient_batch_size: int = BATCH_SIZE
 
     def __post_init__(self) -> None:
-        """Check the batch size before the model runs."""
+        """Check batch size and scoring before the model runs."""
         check_batch_size(self.gradient_batch_size)
+        if self.attribution_scoring is not None:
+            get_attribution_scoring(self.attribution_scoring)
 
     @property
     def passages(self) -> Sequence[Question]:
@@ -104,6 +112,7 @@ class GradientScoring:
 
     def options(self, cultures: Sequence[str], running: Running) -> dict[str, Any]:
         """Give the options of ``culnig_scores``, for the cultures that are compared."""
+        read_by = {"scoring": self.attribution_scoring} if self.attribution_scoring else {}
         default = self.countries is None and self.countryrc is None
         return {
             **vars(running),
@@ -111,6 +120,7 @@ class GradientScoring:
             "countryrc": self.countryrc,
             "countryrc_wordings": self.countryrc_wordings,
             "batch_size": self.gradient_batch_size,
+            **read_by,
         }
 
 
@@ -156,9 +166,9 @@ def compare_selectors(
         random_seeds: Sets of random neurons for each culture, where ``"random"`` is compared.
         scoring: How answers are read; the model's own scoring by default.
         summary_options: Further options of ``summarise``, such as ``{"only_correct": True}``.
-        **options: ``countries``, ``countryrc``, ``countryrc_wordings`` and
-            ``gradient_batch_size``, see ``GradientScoring``; batch size, progress, run folder and
-            prompts that are too long, see ``Running``.
+        **options: ``countries``, ``countryrc``, ``countryrc_wordings``, ``attribution_scoring``
+            and ``gradient_batch_size``, see ``GradientScoring``; batch size, progress, run folder
+            and prompts that are too long, see ``Running``.
 
     Raises:
         InputError: Before the model runs: unknown selectors, options or cultures, shares that

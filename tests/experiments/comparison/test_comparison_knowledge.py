@@ -5,10 +5,11 @@ import warnings
 import pytest
 
 from culture_lens.attribution import knowledge as known
+from culture_lens.attribution.culnig import culnig_scores
 from culture_lens.attribution.knowledge import knowledge_scores
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.experiments.comparison.compare import compare_selectors
+from culture_lens.experiments.comparison.compare import compare_selectors, per_layer
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors.ranking import Sources, first, rank
 from tests.helpers.comparison import compared_quietly, two_passages
@@ -58,3 +59,25 @@ def test_a_country_that_the_questions_lack_is_refused_before_anything_runs(idle)
             idle, asked_twice(toy_questions()), ["knowledge"], shares=(SHARE,),
             countries=["Peru"], progress=False,
         )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_gradients_may_read_options_by_likelihood():
+    """The counts per layer are those of CULNIG's scores by likelihood, and not by letter."""
+    model, questions = lens("llama"), asked_twice(toy_questions())
+    identify, _ = split_questions(questions)
+    counts = {}
+    for scoring in ("letter", "option_likelihood"):
+        options = {"countryrc": passages(), "batch_size": 64, "progress": False}
+        scores = culnig_scores(model, identify, sites="gate", scoring=scoring, **options)
+        ranked = rank("gradient", Sources(scores=scores))
+        counts[scoring] = [
+            per_layer(first(ranked, culture, NUMBER), model.layers("gate")) for culture in CULTURES
+        ]
+    assert counts["letter"] != counts["option_likelihood"]
+    compared = compared_quietly(
+        model, questions, ["gradient"], shares=(SHARE,), random_seeds=1, countryrc=passages(),
+        attribution_scoring="option_likelihood", batch_size=64,
+    )  # fmt: skip
+    held = {row["mask"]: row["counts"] for row in compared.metadata["layers"]}
+    assert [held[culture] for culture in CULTURES] == counts["option_likelihood"]

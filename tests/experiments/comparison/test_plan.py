@@ -29,6 +29,7 @@ from tests.helpers.questions import toy_questions
         ({"scoring": "guess"}, "unknown scoring"),
         ({"batch_size": 0}, "batch_size"),
         ({"gradient_batch_size": 0}, "batch_size"),
+        ({"attribution_scoring": "words"}, "unknown scoring of attributions"),
         ({"summary_options": {"nothing": 1}}, "unknown option 'nothing'"),
         ({"summary_options": {"roles": "answers"}}, "answers"),
         ({"summary_options": {"sites": "gate"}}, "leave out sites"),
