@@ -236,8 +236,8 @@ def in_order(scores: NeuronScores, culture: str) -> list[tuple[str, int, int]]:
         for layer in range(values.shape[1])
         for index in range(values.shape[2])
     ]
-    order = torch.sort(flat, descending=True, stable=True).indices.tolist()
-    return [places[place] for place in order if flat[place] > NEVER]
+    order = torch.sort(flat, descending=True, stable=True).indices
+    return [places[place] for place in order[flat[order] > NEVER].tolist()]
 
 
 def first(scores: NeuronScores, culture: str, number: int) -> Neurons:
