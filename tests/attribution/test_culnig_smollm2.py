@@ -1,5 +1,6 @@
 """CULNIG on SmolLM2 and rows of BLEnD finds the neurons of the plain reference."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from culture_lens.questions.question import PromptFormat, Question
 from culture_lens.selectors import select
 from tests.helpers import reference_culnig as reference
 from tests.helpers.culnig import members, reference_tables
-from tests.helpers.gradients import assert_equal_to
+from tests.helpers.gradients import as_tables, assert_equal_to
 from tests.helpers.places import DATA
 from tests.helpers.smollm2 import needs_smollm2
 
@@ -39,21 +40,20 @@ def country_question(country, number, options, answer):
 
 @pytest.mark.slow
 def test_smollm2_finds_the_neurons_of_the_reference_on_blend(smollm2):
-    """The same sets neuron by neuron, in float64 and in float32.
+    """The same sets neuron by neuron in float64; in float32 as near to it as plain PyTorch is.
 
-    In float32 the scores of the chosen neurons agree to 1e-5 where both run one item at a time. In
-    batches the sums of matrix products take another order, and scores differ by up to 9e-5 of the
-    largest; the float32 reference itself is 4e-5 away from float64.
+    In float32 sums of matrix products depend on the processor and the batch, so that scores and
+    the neurons at the border of a set do too. Float64 says how much: scores may miss it by no more
+    than twice what the float32 reference misses it by, one item at a time or in batches.
     """
     needs_smollm2()
     if not BLEND.is_dir():
         pytest.skip("no copy of BLEnD in shared/data/blend")
     from transformers import AutoModelForCausalLM
 
-    def weights():
+    def plain(dtype):
         path = embedded_path("smollm2-135m")
-        hf = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float64)
-        return reference.norms_in_own_dtype(hf.eval())
+        return AutoModelForCausalLM.from_pretrained(path, dtype=dtype).eval()
 
     with pytest.warns(CultureLensWarning, match="blend: dropped"):
         every = load_benchmark("blend", str(BLEND), split="identify")
@@ -65,37 +65,11 @@ def test_smollm2_finds_the_neurons_of_the_reference_on_blend(smollm2):
         country_question("Iran", 0, ("Spain", "Iran", "China", "Mexico"), 1),
         country_question("Spain", 1, ("China", "Mexico", "Iran", "Spain"), 3),
     ]
-    plain = AutoModelForCausalLM.from_pretrained(
-        embedded_path("smollm2-135m"), dtype=torch.float32
-    ).eval()
-    tables = reference_tables(smollm2, plain, identify, questions)
-    n = len(identify)
-    expected = {
-        "culnig_general": {"general": reference.culture_general(*tables, n, n)},
-        "culnig_specific": reference.culture_specific(*tables, n, n, ("Iran", "Spain")),
-    }
-    alone = culnig_scores(smollm2, identify, countryrc=questions, progress=False, batch_size=1)
-    contrast = {
-        site: sum(tables[0][c][site] - tables[1][c][site] for c in regions) / n
-        for site in reference.SITES
-    }
-    for method, sets in expected.items():
-        found = select(alone, method)
-        assert members(found) == sets
-        for label, chosen in found.neurons.items():
-            for site, places in chosen.places.items():
-                for place, score in zip(places.tolist(), chosen.scores[site].tolist(), strict=True):
-                    at = tuple(place)
-                    own = (
-                        tables[0][label][site][at] - tables[1][label][site][at]
-                        if (label in regions)
-                        else contrast[site][at] * n
-                    )
-                    assert score == pytest.approx(own / n, rel=1e-5)
-    model = load_model("smollm2-64", hf_model=weights(), tokenizer=smollm2.tokenizer)
+    exact = reference.norms_in_own_dtype(plain(torch.float64))
+    model = load_model("smollm2-64", hf_model=exact, tokenizer=smollm2.tokenizer)
     scores = culnig_scores(model, identify, countryrc=questions, progress=False, batch_size=4)
-    tables = reference_tables(model, weights(), identify, questions)
-    n = len(identify)
+    exact = reference.norms_in_own_dtype(plain(torch.float64))
+    tables, n = reference_tables(model, exact, identify, questions), len(identify)
     expected = {
         "culnig_general": {"general": reference.culture_general(*tables, n, n)},
         "culnig_specific": reference.culture_specific(*tables, n, n, ("Iran", "Spain")),
@@ -103,11 +77,30 @@ def test_smollm2_finds_the_neurons_of_the_reference_on_blend(smollm2):
     for method, sets in expected.items():
         assert members(select(scores, method)) == sets
         assert all(len(chosen) > 20 for chosen in sets.values())
-    single = culnig_scores(smollm2, identify, countryrc=questions, progress=False, batch_size=4)
-    for name, table in zip(("task", "control", "countryrc"), tables, strict=True):
+    for name, table in zip(NAMES, tables, strict=True):
         assert_equal_to(getattr(scores, name), table, 1e-9, of_largest=1e-11)
-        assert_equal_to(getattr(single, name), table, 0, of_largest=3e-4)
-    for method, sets in expected.items():
-        found = members(select(single, method))
-        for label, chosen in sets.items():
-            assert len(found[label] ^ chosen) <= 0.01 * len(chosen)
+
+    theirs = reference_tables(smollm2, plain(torch.float32), identify, questions)
+    for batch_size in (1, 4):
+        single = culnig_scores(
+            smollm2, identify, countryrc=questions, progress=False, batch_size=batch_size
+        )
+        for name, table, rounded in zip(NAMES, tables, theirs, strict=True):
+            allowed = 2 * furthest(rounded, table)
+            assert 0 < furthest(as_tables(getattr(single, name)), table) <= allowed
+        for method, sets in expected.items():
+            found = members(select(single, method))
+            for label, chosen in sets.items():
+                assert len(found[label] ^ chosen) <= 0.01 * len(chosen)
+
+
+NAMES = ("task", "control", "countryrc")
+
+
+def furthest(found, exact):
+    """The greatest difference at a site, as a share of that site's largest score."""
+    return max(
+        np.abs(found[culture][site] - values).max() / np.abs(values).max()
+        for culture, sites in exact.items()
+        for site, values in sites.items()
+    )
