@@ -26,8 +26,9 @@ def design_effect(
     """Give the variance of a mean over that of as many independent items.
 
     Args:
-        influences: How much each group adds to the mean, psi_g.
-        sizes: The number of items of each group.
+        influences: How much each group adds to the mean, psi_g; to a difference of means groups
+            without items of the first mean may add, too.
+        sizes: The number of items of each group, in the first mean.
         variance: The variance of the items about their mean, greater than 0.
 
     Example:
@@ -35,12 +36,12 @@ def design_effect(
         >>> round(design_effect((sums - sizes / 3) / 6, sizes, 2 / 9), 3)  # of 13/6 and 14/6
         2.25
     """
-    influences, sizes = influences[sizes > 0], sizes[sizes > 0]
-    n, groups = float(sizes.sum()), len(sizes)
+    held = sizes > 0
+    n, groups = float(sizes.sum()), int(held.sum())
     clustered = max(1.0, float((influences**2).sum()) * n / variance)
     if n <= groups:
         return clustered
-    between = float(((n * influences) ** 2 / sizes).sum())
+    between = float(((n * influences[held]) ** 2 / sizes[held]).sum())
     within = (n * variance - between) / (n - groups)
     alike = min(max(1 - within / variance, 0.0), 1.0)
     by_variance = 1 + alike * (float((sizes**2).sum()) / n - 1)

@@ -34,10 +34,13 @@ def test_of_groups_of_one_size_it_is_the_clustered_one(size):
     assert found == pytest.approx(clustered, abs=1e-12)
 
 
-def test_groups_without_items_do_not_count():
-    influences, sizes = np.array([0.2, -0.1, -0.1]), np.array([2.0, 1, 1])
-    more = np.array([0.2, 0, -0.1, 0, -0.1]), np.array([2.0, 0, 1, 0, 1])
+def test_groups_without_items_count_by_their_influence():
+    """A difference of means has influences of the groups of both, and the sizes of the first."""
+    influences, sizes = np.array([0.2, -0.1, -0.1]), np.array([2.0, 2, 2])
+    more = np.array([0.2, 0, -0.1, 0, -0.1]), np.array([2.0, 0, 2, 0, 2])
     assert design_effect(*more, 0.2) == design_effect(influences, sizes, 0.2)
+    more[0][[1, 3]] = 0.05
+    assert design_effect(*more, 0.2) == pytest.approx((0.06 + 2 * 0.05**2) * 6 / 0.2)
 
 
 def test_copies_of_unequal_number_are_covered():
