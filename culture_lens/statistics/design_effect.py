@@ -10,8 +10,7 @@ their variance, psi_g = (X_g - N_g m) / N is the influence of the group on the m
    s_w^2 = (N s^2 - sum_g (N psi_g)^2 / N_g) / (N - G), hardly depends on which groups these are.
    With the correlation r = 1 - s_w^2 / s^2 of items of a group, held in [0, 1],
    d_2 = 1 + r (sum_g N_g^2 / N - 1) (Kish 1965). For groups of one size d_2 = d_1.
-3. The mean of d_1 and d_2 where that is greater than d_1, which alone allows for correlations that
-   differ between groups.
+3. The greater of both, because d_1 alone allows for correlations that differ between groups.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ def design_effect(
 
     Example:
         >>> sums, sizes = np.array([0.0, 2.0, 0.0]), np.array([3.0, 2.0, 1.0])
-        >>> round(design_effect((sums - sizes / 3) / 6, sizes, 2 / 9), 3)  # of 13/6 and 14/6
-        2.25
+        >>> round(design_effect((sums - sizes / 3) / 6, sizes, 2 / 9), 3)  # 14/6, not 13/6
+        2.333
     """
     held = sizes > 0
     n, groups = float(sizes.sum()), int(held.sum())
@@ -44,5 +43,4 @@ def design_effect(
     between = float(((n * influences[held]) ** 2 / sizes[held]).sum())
     within = (n * variance - between) / (n - groups)
     alike = min(max(1 - within / variance, 0.0), 1.0)
-    by_variance = 1 + alike * (float((sizes**2).sum()) / n - 1)
-    return max(clustered, (clustered + by_variance) / 2)
+    return max(clustered, 1 + alike * (float((sizes**2).sum()) / n - 1))

@@ -15,7 +15,7 @@ def variance_of_mean(values, groups):
 
 
 def effect(values, groups, clustered, spread):
-    """The design effect: clustered, or its mean with that of the correlation within groups."""
+    """The design effect: clustered, or that of the correlation within groups."""
     own = [[v for v, g in zip(values, groups, strict=True) if g == name] for name in set(groups)]
     if len(own) == len(values):
         return clustered
@@ -26,7 +26,7 @@ def effect(values, groups, clustered, spread):
     )
     alike = min(max(1 - left / (len(values) - len(own)) / spread, 0), 1)
     pairs = sum(len(group) * (len(group) - 1) for group in own) / len(values)
-    return max(clustered, (clustered + 1 + alike * pairs) / 2)
+    return max(clustered, 1 + alike * pairs)
 
 
 def parts(values, groups, bounds=None):

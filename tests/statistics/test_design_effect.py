@@ -14,10 +14,10 @@ def test_by_hand():
     # 6/5, -4/5, -2/5: clustered (56/25 / 25) / (6/125) = 28/15; all alike: (4 + 4 + 1) / 5 = 9/5.
     sums, sizes = np.array([2.0, 0, 0]), np.array([2.0, 2, 1])
     assert design_effect((sums - 0.4 * sizes) / 5, sizes, 6 / 25) == pytest.approx(28 / 15)
-    # The second is right instead of the first two items: sums 0, 0 and 1, mean 1/5, variance 4/25,
-    # deviations -2/5, -2/5, 4/5: clustered (24/25 / 25) / (4/125) = 6/5, and the mean with 9/5.
+    # The last item is right instead of the first two: sums 0, 0 and 1, mean 1/5, variance 4/25,
+    # deviations -2/5, -2/5, 4/5: clustered (24/25 / 25) / (4/125) = 6/5, all alike 9/5.
     sums = np.array([0.0, 0, 1])
-    assert design_effect((sums - 0.2 * sizes) / 5, sizes, 4 / 25) == pytest.approx(3 / 2)
+    assert design_effect((sums - 0.2 * sizes) / 5, sizes, 4 / 25) == pytest.approx(9 / 5)
     # Sums 1, 1 and 0: variance 6/25, within groups (6/5 - 1/5) / 2 = 1/2 and more than that: r = 0.
     sums = np.array([1.0, 1, 0])
     assert design_effect((sums - 0.4 * sizes) / 5, sizes, 6 / 25) == 1
