@@ -316,10 +316,5 @@ def seconds():
 
 
 if __name__ == "__main__":
-    {
-        "means": means,
-        "uneven": uneven,
-        "composites": composites,
-        "sets": sets,
-        "time": seconds,
-    }[sys.argv[1]]()
+    calls = {"means": means, "uneven": uneven, "composites": composites, "sets": sets}
+    (calls | {"time": seconds})[sys.argv[1]]()
