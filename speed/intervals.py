@@ -6,6 +6,7 @@ degrees of freedom, ``studentised`` the bootstrap of t, ``wild`` the wild cluste
 Webb's weights, ``ours`` is ``mean_estimate``.
 
     python speed/intervals.py means          the table of coverage by number of groups
+    python speed/intervals.py uneven         ours where sizes of groups differ more
     python speed/intervals.py composites     means over cultures and gaps of ablation matrices
     python speed/intervals.py sets           found drawn as one more random set
     python speed/intervals.py time           64 cells and their metrics
@@ -35,6 +36,14 @@ SIZES = {
     "one of 20": [20] + 99 * [2],
 }
 """Items of each group, in turn."""
+UNEVEN = {
+    "2 or 6": [2, 6],
+    "1 to 5": [1, 2, 3, 4, 5, 5, 5],
+    "1 or 10": [1, 1, 1, 10],
+    "1 or 30": [*9 * [1], 30],
+    "41 to 1": [40 // place + 1 for place in range(1, 101)],
+}
+"""The same, of more kinds."""
 CORRELATIONS = (0.0, 0.2, 0.6, 1.0)
 """Correlation of items within a group."""
 KINDS = {
@@ -159,6 +168,24 @@ def means(trials=1000, slow=200):
     print("accuracy .5: coverage\n", plain[0].groupby("groups").mean().round(3))
     print("accuracy .5: width\n", plain[1].groupby("groups").mean().round(3))
     print("ours, least\n", table["ours"].nsmallest(12).round(3))
+
+
+def uneven(trials=1000):
+    """Coverage of ours for groups of more kinds of sizes."""
+    source = np.random.default_rng(0)
+    found = {}
+    for name, groups, correlation in product(UNEVEN, (4, 6, 8, 12, 20, 40, 80), (0.2, 0.6, 1.0)):
+        for kind, chances in KINDS.items():
+            sizes = np.resize(UNEVEN[name], groups).astype(float)
+            sums, squares = drawn(source, chances, sizes.astype(int), correlation, trials)
+            truth = float(np.array(chances) @ VALUES)
+            bounds = SHARES if kind.startswith("accuracy") else CHANGES
+            low, high = ours(sums, squares, sizes, bounds)
+            held = (low <= truth + 1e-9) & (truth - 1e-9 <= high)
+            found[name, groups, correlation, kind] = held.mean()
+    table = pd.Series(found).rename_axis(["items", "groups", "correlation", "kind"])
+    print(table.groupby("items").agg(["mean", "min"]).round(3))
+    print(table.nsmallest(12).round(3))
 
 
 def matrix_of(correct, seeds):
@@ -289,4 +316,5 @@ def seconds():
 
 
 if __name__ == "__main__":
-    {"means": means, "composites": composites, "sets": sets, "time": seconds}[sys.argv[1]]()
+    calls = {"means": means, "uneven": uneven, "composites": composites, "sets": sets}
+    (calls | {"time": seconds})[sys.argv[1]]()

@@ -125,11 +125,14 @@ def neurons_once(
 def over_runs(
     runs: int, once: Callable[..., dict[str, float]], *given: object
 ) -> dict[str, object]:
-    """Mean over runs, or the reason why a design is refused."""
-    try:
-        return pd.DataFrame([once(seed, *given) for seed in range(runs)]).mean().to_dict()
-    except InputError as error:
-        return {"refused": str(error)[:60]}
+    """Mean over runs, and the share of runs whose design is refused."""
+    rows: list[dict[str, float]] = []
+    for seed in range(runs):
+        try:
+            rows.append({"refused": 0.0, **once(seed, *given)})
+        except InputError:
+            rows.append({"refused": 1.0})
+    return pd.DataFrame(rows).astype(float).mean().to_dict()
 
 
 # ------------------------------------------------------------------ real rows

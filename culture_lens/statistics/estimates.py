@@ -8,9 +8,10 @@ interval of a mean allows for that, for few groups, and for answers that hardly 
    SE^2 = G / (G - 1) sum_g psi_g^2 (Liang and Zeger 1986).
 2. Its degrees of freedom are those of the effective number of groups, (sum_g N_g)^2 / sum_g N_g^2,
    minus 1 (Kish 1965).
-3. The design effect is sum_g psi_g^2 over that of independent items, s^2 / N, and at least 1. Where
-   all items of a group are alike it is about sum_g N_g^2 / N. Few groups that vary say little of
-   it, so it is averaged with this, which counts as one group, where that makes it greater.
+3. The design effect (see ``design_effect``) is how many times the variance is that of independent
+   items. Where all items of a group are alike it is about sum_g N_g^2 / N. Few groups that vary say
+   little of it, so it is averaged with this, which counts as one group, where that makes it
+   greater.
 4. N over the design effect is the effective number of items. To these some are added at each bound:
    to answers two right and two wrong ones (Agresti and Coull 1998; Dean and Pagano 2015 with the
    design effect), to changes one lost and one gained (Bonett and Price 2012). The mean and the
@@ -32,6 +33,7 @@ from jaxtyping import Float
 
 from culture_lens.checks import check_arguments, finite, refused
 from culture_lens.errors import InputError, warn
+from culture_lens.statistics.design_effect import design_effect
 
 CONFIDENCE_LEVEL = 0.95
 FEWEST_GROUPS = 4
@@ -170,7 +172,7 @@ def clustered_spread(
     square = few * float((influences**2).sum())
     variance = max(variance, square * n / (few * most))  # never fewer items than groups
     varies = variance > SAME_WITHIN * value**2
-    design = max(1.0, square / (few * variance / n)) if varies else most
+    design = design_effect(influences, sizes, variance) if varies else most
     if bounds == UNBOUNDED:
         error = math.sqrt(design * few * variance / n)
         return Spread(value, error, freedom) if varies else UNKNOWN

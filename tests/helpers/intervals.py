@@ -14,6 +14,21 @@ def variance_of_mean(values, groups):
     return len(names) / (len(names) - 1) * sum(d * d for d in deviations) / len(values) ** 2
 
 
+def effect(values, groups, clustered, spread):
+    """The design effect: clustered, or that of the correlation within groups."""
+    own = [[v for v, g in zip(values, groups, strict=True) if g == name] for name in set(groups)]
+    if len(own) == len(values):
+        return clustered
+    means = [sum(group) / len(group) for group in own]
+    mean = sum(values) / len(values)
+    left = spread * len(values) - sum(
+        len(group) * (m - mean) ** 2 for group, m in zip(own, means, strict=True)
+    )
+    alike = min(max(1 - left / (len(values) - len(own)) / spread, 0), 1)
+    pairs = sum(len(group) * (len(group) - 1) for group in own) / len(values)
+    return max(clustered, 1 + alike * pairs)
+
+
 def parts(values, groups, bounds=None):
     """Centre, standard error and degrees of freedom, after docs/methods/intervals.md."""
     n, mean = len(values), sum(values) / len(values)
@@ -23,7 +38,7 @@ def parts(values, groups, bounds=None):
     clustered = variance_of_mean(values, groups)
     spread = max(spread, clustered * n / most * (len(sizes) - 1) / len(sizes))
     alone = spread / n * len(sizes) / (len(sizes) - 1)
-    design = max(1.0, clustered / alone) if spread else most
+    design = effect(values, groups, max(1.0, clustered / alone), spread) if spread else most
     freedom = max(n / most - 1, 1.0)
     if bounds is None:
         return mean, math.sqrt(design * alone), freedom
