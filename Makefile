@@ -21,9 +21,12 @@ demo: .venv/demo
 quick: lint
 	$(PYTEST) --jaxtyping-packages=
 
-test: lint docs
+# Types and the site are checked beside each other. Examples in docstrings are fast, so for the slow
+# tests the package itself is not searched.
+test: .venv/dev
+	$(MAKE) --jobs 2 lint docs
 	$(PYTEST) -m "not slow"
-	$(PYTEST) -m slow --runslow --jaxtyping-packages=
+	$(PYTEST) -m slow --runslow --jaxtyping-packages= tests
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import wraps
 from pathlib import Path
 
 import jaxtyping
@@ -23,8 +24,8 @@ SHARED = (
     "summarise",
     "find_culture_neurons",
     "culnig_scores",
-    "ablation_matrix",
 )
+MATRICES = ("ablation_matrix", "compare_selectors", "evaluate_suite", "transfer_matrix")
 WORDS = 1200
 NOT_RUN = re.compile(r"<!-- not run: .+ -->\n$")
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -96,16 +97,25 @@ def test_files_that_are_named_are_there(page):
             assert (ROOT / place).exists(), place
 
 
+def in_one_folder(function, folder):
+    """Let calls that name no run folder keep their work in this one."""
+    return wraps(function)(lambda *given, **options: function(*given, **{"run": folder} | options))
+
+
 @pytest.fixture(scope="module")
-def shared():
+def shared(tmp_path_factory):
     """What many pages begin with is computed for the first of them.
 
-    Blocks run as users run them, without the types that tests check at every call.
+    Matrices share a run folder, in which each finds the masks that another has run. Blocks run as
+    users run them, without the types that tests check at every call.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
         for call in SHARED:
             patch.setattr(culture_lens, call, made_once(getattr(culture_lens, call)))
+        run = tmp_path_factory.mktemp("matrices")
+        for call in MATRICES:
+            patch.setattr(culture_lens, call, in_one_folder(getattr(culture_lens, call), run))
         yield
 
 

@@ -2,7 +2,10 @@
 
 import nbformat
 import pytest
+from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.helpers.places import ROOT
 from tests.helpers.smollm2 import needs_smollm2
@@ -10,16 +13,33 @@ from tests.helpers.smollm2 import needs_smollm2
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+@pytest.fixture(scope="module")
+def kernel():
+    """One kernel for all notebooks, so that packages are loaded once; names are cleared between.
+
+    Two threads beside another test process wait for each other more than they work.
+    """
+    manager = AsyncKernelManager(kernel_name="python3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield manager
+    run_sync(manager.shutdown_kernel)(now=True)
+
+
+def execute(notebook, kernel):
+    resources = {"metadata": {"path": ROOT / "notebooks"}}
+    NotebookClient(notebook, km=kernel, timeout=900, resources=resources).execute()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path, monkeypatch):
+def test_notebook_runs(path, kernel):
     needs_smollm2()
-    # Two threads beside another test process wait for each other more than they work.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(path, as_version=4)
     kept = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
     assert kept, "the notebook is stored with its outputs"
-    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": path.parent}}).execute()
+    execute(new_notebook(cells=[new_code_cell("%reset -f")]), kernel)
+    execute(notebook, kernel)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

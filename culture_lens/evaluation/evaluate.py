@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
@@ -36,7 +35,6 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
 from culture_lens.storage.finished import finished_frame
-from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,8 +86,11 @@ def answer_prompts(
     value: Value = "zero",
     label: str = "evaluating",
     running: Running = Running(),
+    asked: Sequence[Any] | None = None,
 ) -> pd.DataFrame:
     """Answer prepared prompts, with neurons ablated where given.
+
+    ``asked`` is what ``asked_of`` gives for the prompts, where the caller has it already.
 
     Returns:
         One record per prompt; see ``Evaluation``.
@@ -117,23 +118,10 @@ def answer_prompts(
                 answers.update(zip(ids, found, strict=True))
         return to_frame(prompts, answers)
 
-    place = records_place(model, prompts, scoring, neurons, value, running.folder)
-    return finished_frame(place, answer)
-
-
-def records_place(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    scoring: Scoring,
-    neurons: Neurons | None,
-    value: Value,
-    run: Run | None,
-) -> Path | None:
-    """Give the file in the run folder for the records of prompts under one mask."""
-    if run is None:
-        return None
-    facts = (scoring.name, asked_of(prompts), *described(neurons, value))
-    return piece_of(model, run, "records", ".parquet", *facts)
+    if running.folder is None:
+        return answer()
+    facts = (scoring.name, asked or asked_of(prompts), *described(neurons, value))
+    return finished_frame(piece_of(model, running.folder, "records", ".parquet", *facts), answer)
 
 
 def asked_of(prompts: Sequence[Prompt]) -> list[Any]:
@@ -180,12 +168,11 @@ def answer_masks(
         total=len(groups) * len(masks), desc=label, unit="mask", disable=not running.progress
     ) as bar:
         for group in groups:
+            options: dict[str, Any] = {"value": value, "running": running}
+            if running.folder is not None:  # once here, not once for each mask
+                options["asked"] = asked_of(group)
             for (name, neurons), frames in zip(masks, found, strict=True):
-                frames.append(
-                    answer_prompts(
-                        model, group, scoring, neurons, value=value, label=name, running=running
-                    )
-                )
+                frames.append(answer_prompts(model, group, scoring, neurons, label=name, **options))
                 bar.update()
     ids = [prompt.question.id for prompt in prompts]
     whole = [pd.concat(frames, ignore_index=True).set_index("id", drop=False) for frames in found]

@@ -83,10 +83,11 @@ def prepare(bridge: Any, tokenizer: Any, attention: Attention, implementation: s
     if attention == "native" or hasattr(bridge, "encoder_blocks"):
         use_native_norms(bridge)
     for site, blocks in stacks_of(bridge).items():
-        hooks = hooks_of(encoder_decoder=site != "act")
+        hook = hooks_of(encoder_decoder=site != "act")[site]
+        known = bridge.hook_dict  # read once: the bridge makes it anew after every added hook
         for layer, block in enumerate(blocks):
-            if hooks[site].format(layer=layer) not in bridge.hook_dict:
-                add_act_hook(bridge, block.mlp, hooks[site].format(layer=layer))
+            if hook.format(layer=layer) not in known:
+                add_act_hook(bridge, block.mlp, hook.format(layer=layer))
 
 
 def give_tokenizer(bridge: Any, tokenizer: Any) -> None:

@@ -9,7 +9,7 @@ from culture_lens.attribution.item_scores import item_scores
 from culture_lens.errors import InputError
 from culture_lens.prompts.batches import collate
 from tests.helpers.gold import gold_tokens
-from tests.helpers.reference_vlm import vlm_attribution
+from tests.helpers.reference_vlm import vlm_attribution, vlm_attributions
 from tests.helpers.vlm import lens, prompts_of, raw
 from tests.helpers.vlm_items import (
     EDITED,
@@ -33,9 +33,8 @@ def attributed(name, numbers, sites, dtype=F64):
         token = gold[questions()[number].id]
         p = expected_logits(name, dtype)[number].softmax(-1)[token]
         assert float(rows.p_gold[position]) == pytest.approx(float(p), rel=1e-4)
-        for site in sites:
-            its = item(name, number, dtype)
-            expected = vlm_attribution(raw(name, dtype), its, token, site)
+        every = vlm_attributions(raw(name, dtype), item(name, number, dtype), token, sites)
+        for site, expected in every.items():
             yield rows.scores[site][position].numpy(), expected
 
 

@@ -61,9 +61,9 @@ class Case:
     model: LensModel
     prompts: Sequence[Prompt]
     logits: Callable[[Prompt], torch.Tensor]
-    values: Callable[[str, Prompt], Any]
+    values: Callable[[Sequence[str], Prompt], dict[str, Any]]
     edited: Callable[[str, Prompt], torch.Tensor]
-    gradients: Callable[[str, Prompt, int], Any]
+    gradients: Callable[[Sequence[str], Prompt, int], dict[str, Any]]
 
 
 def pairs(model: LensModel, site: str) -> list[tuple[int, int]]:
@@ -99,11 +99,9 @@ def text_case(name: str) -> Case:
         model,
         build_prompts(questions.toy_questions(), model.processor),
         logits,
-        lambda site, prompt: reference.site_values(hf, site, prompt.ids),
+        lambda sites, prompt: reference.values_at_sites(hf, sites, prompt.ids),
         edited,
-        lambda site, prompt, gold: reference_culnig.item_scores(hf, prompt.ids, gold, [site])[1][
-            site
-        ],
+        lambda sites, prompt, gold: reference_culnig.item_scores(hf, prompt.ids, gold, sites)[1],
     )
 
 
@@ -119,20 +117,20 @@ def image_case(name: str) -> Case:
         model,
         build_prompts(asked, model.processor),
         lambda prompt: reference_vlm.vlm_logits(hf, item(prompt)),
-        lambda site, prompt: reference_vlm.vlm_site_values(hf, site, item(prompt)),
+        lambda sites, prompt: reference_vlm.vlm_values(hf, sites, item(prompt)),
         lambda site, prompt: reference_vlm.vlm_edited_logits(
             hf, item(prompt), {site: dict.fromkeys(pairs(model, site), 0.0)}
         ),
-        lambda site, prompt, gold: reference_vlm.vlm_attribution(hf, item(prompt), gold, site),
+        lambda sites, prompt, gold: reference_vlm.vlm_attributions(hf, item(prompt), gold, sites),
     )
 
 
 def encoder_decoder_case(family: str) -> Case:
     model, hf = t5.lens(family, torch.float64), t5.raw(family, torch.float64)
 
-    def gradients(site: str, prompt: Prompt, gold: int) -> np.ndarray:
-        products, p = reference_t5.attribution(hf, [site], prompt.ids, prompt.decoder_ids, gold)
-        return (p * products[site].double().amax(1)).numpy()
+    def gradients(sites: Sequence[str], prompt: Prompt, gold: int) -> dict[str, np.ndarray]:
+        products, p = reference_t5.attribution(hf, sites, prompt.ids, prompt.decoder_ids, gold)
+        return {site: (p * values.double().amax(1)).numpy() for site, values in products.items()}
 
     def edited(site: str, prompt: Prompt) -> torch.Tensor:
         neurons = {(site, layer): [1, 5] for layer in range(model.layers(site))}
@@ -143,7 +141,9 @@ def encoder_decoder_case(family: str) -> Case:
         model,
         t5.prompts_of(model),
         lambda prompt: reference_t5.logits(hf, prompt.ids, prompt.decoder_ids)[-1].detach(),
-        lambda site, prompt: reference_t5.values(hf, site, prompt.ids, prompt.decoder_ids).numpy(),
+        lambda sites, prompt: reference_t5.values_at_sites(
+            hf, sites, prompt.ids, prompt.decoder_ids
+        ),
         edited,
         gradients,
     )
@@ -217,12 +217,16 @@ def measure(case: Case) -> Measured:
     gold = gold_tokens(prompts, model.processor)
     miscounted = neurons = 0
     edits, gradients = [], []
-    for site in (site for site in model.sites if part_of(site) in PARTS):
+    sites = [site for site in model.sites if part_of(site) in PARTS]
+    attributed = [site for site in sites if part_of(site) != "act"]
+    held = [case.values(sites, prompt) for prompt in prompts]
+    targets = [case.gradients(attributed, p, gold[p.question.id]) for p in prompts]
+    for site in sites:
         decoder = bool(prompts[0].decoder_ids) and not on_encoder(site)
         rows = item_statistics(model, batch, [site], CONTENT_ROLES, False).counts[site]
         wrong = np.zeros(rows.shape[1:], dtype=bool)
-        for counts, prompt in zip(rows.numpy(), prompts, strict=True):
-            values = np.asarray(case.values(site, prompt))
+        for counts, prompt, of_prompt in zip(rows.numpy(), prompts, held, strict=True):
+            values = np.asarray(of_prompt[site])
             counted = [-1] if decoder else [r in CONTENT_ROLES for r in prompt.roles]
             values, rounding = values[:, np.array(counted)], BOUND * np.abs(values).max()
             least, most = ((values > bound).sum(1) for bound in (rounding, -rounding))
@@ -233,10 +237,9 @@ def measure(case: Case) -> Measured:
             edits.append(
                 relative(model.logits(batch), torch.stack([case.edited(site, p) for p in prompts]))
             )
-        if part_of(site) != "act":
+        if site in attributed:
             scores = item_scores(model, batch, [site]).scores[site]
-            target = [case.gradients(site, p, gold[p.question.id]) for p in prompts]
-            gradients.append(relative(scores, np.stack(target)))
+            gradients.append(relative(scores, np.stack([target[site] for target in targets])))
     return Measured(
         logits=relative(found, expected),
         miscounted=miscounted,

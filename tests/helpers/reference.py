@@ -66,26 +66,38 @@ def site_module(hf: nn.Module, layer: nn.Module, site: str) -> tuple[nn.Module, 
 
 
 def site_values(hf: nn.Module, site: str, ids: Sequence[int]) -> np.ndarray:
-    """Values at a site for one unpadded sequence: float64 [layer, pos, neuron].
+    """Values at a site for one unpadded sequence: float64 [layer, pos, neuron]."""
+    return values_at_sites(hf, [site], ids)[site]
+
+
+def values_at_sites(
+    hf: nn.Module, sites: Sequence[str], ids: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """`site_values` of several sites, in one forward.
 
     Layers run in order, so the outputs arrive in order, also where layers share one module.
     """
-    places = [site_module(hf, layer, site) for layer in decoder_layers(hf)]
-    columns = places[0][1]
-    outputs = []
+    layers = decoder_layers(hf)
+    outputs = {site: [] for site in sites}
 
-    def keep(module, args, output):
-        outputs.append(output[0, :, columns].double().numpy().copy())
+    def kept(site, columns):
+        return lambda module, args, output: outputs[site].append(
+            output[0, :, columns].double().numpy().copy()
+        )
 
-    handles = [module.register_forward_hook(keep) for module in {module for module, _ in places}]
+    handles = []
+    for site in sites:
+        places = [site_module(hf, layer, site) for layer in layers]
+        hook = kept(site, places[0][1])
+        handles += [m.register_forward_hook(hook) for m in {module for module, _ in places}]
     try:
         with torch.no_grad():
             hf(input_ids=torch.tensor([list(ids)]))
     finally:
         for handle in handles:
             handle.remove()
-    assert len(outputs) == len(places)
-    return np.stack(outputs)
+    assert all(len(found) == len(layers) for found in outputs.values())
+    return {site: np.stack(found) for site, found in outputs.items()}
 
 
 # ------------------------------------------------------------------ counts and sums

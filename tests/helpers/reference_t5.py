@@ -88,14 +88,22 @@ def logits(hf: nn.Module, ids: Sequence[int], decoder_ids: Sequence[int]) -> Ten
 
 def values(hf, site, ids, decoder_ids) -> Tensor:
     """What a site holds on one item: ``layer pos neuron``, float64."""
-    held = {}
+    return values_at_sites(hf, [site], ids, decoder_ids)[site]
+
+
+def values_at_sites(hf, sites, ids, decoder_ids) -> dict[str, Tensor]:
+    """``values`` of several sites, in one forward."""
+    held = {site: {} for site in sites}
 
     def keep(site, layer, value):
-        held[layer] = value[0].detach().double()
+        held[site][layer] = value[0].detach().double()
 
-    with torch.no_grad(), hooked(hf, every_place(hf, [site]), keep):
+    with torch.no_grad(), hooked(hf, every_place(hf, sites), keep):
         logits(hf, ids, decoder_ids)
-    return torch.stack([held[layer] for layer in range(len(held))])
+    return {
+        site: torch.stack([found[layer] for layer in range(len(found))])
+        for site, found in held.items()
+    }
 
 
 def sums(hf, site, items) -> dict[str, tuple[Tensor, Tensor, Tensor, int]]:

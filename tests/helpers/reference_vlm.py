@@ -9,8 +9,8 @@ model. Sites, all with heads flattened, are those of tests/helpers/reference.py 
     z     what enters o_proj
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
@@ -81,16 +81,32 @@ def vlm_logits(hf: nn.Module, inputs: Item) -> torch.Tensor:
         return hf(**inputs).logits[0, -1]
 
 
+@contextmanager
+def seen_at(hf: nn.Module, sites: Sequence[str]) -> Iterator[dict[str, list[torch.Tensor]]]:
+    """Give what several sites hold in one forward: site -> the values of each layer, in order."""
+    seen = {site: {} for site in sites}
+    in_order = {site: [] for site in sites}
+    with ExitStack() as stack:
+        for site in sites:
+            stack.enter_context(at_site(hf, site, seen[site].__setitem__))
+        yield in_order
+    for site, values in seen.items():
+        in_order[site] += [values[layer] for layer in range(len(text_layers(hf)))]
+
+
 def vlm_site_values(hf: nn.Module, site: str, inputs: Item) -> np.ndarray:
     """Values at a site of the text stack: float64 [layer, pos, neuron]."""
-    values = {}
+    return vlm_values(hf, [site], inputs)[site]
 
-    def keep(layer, x):
-        values[layer] = x.detach()[0].double().numpy().copy()
 
-    with at_site(hf, site, keep):
+def vlm_values(hf: nn.Module, sites: Sequence[str], inputs: Item) -> dict[str, np.ndarray]:
+    """`vlm_site_values` of several sites, in one forward."""
+    with seen_at(hf, sites) as seen:
         vlm_logits(hf, inputs)
-    return np.stack([values[layer] for layer in range(len(text_layers(hf)))])
+    return {
+        site: torch.stack([x.detach()[0].double() for x in values]).numpy()
+        for site, values in seen.items()
+    }
 
 
 def vlm_edited_logits(hf: nn.Module, inputs: Item, edits: Edits) -> torch.Tensor:
@@ -115,22 +131,28 @@ def vlm_attribution(hf: nn.Module, inputs: Item, token: int, site: str) -> np.nd
 
     P is the softmax after the last position; the formula of tests/helpers/reference_culnig.py.
     """
-    outputs = {}
+    return vlm_attributions(hf, inputs, token, [site])[site]
+
+
+def vlm_attributions(
+    hf: nn.Module, inputs: Item, token: int, sites: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """`vlm_attribution` of several sites, in one forward and backward."""
 
     def enter(module, args, output):
         return output.detach().requires_grad_(True)
 
-    def keep(layer, x):
-        outputs[layer] = x
-
     handle = hf.get_input_embeddings().register_forward_hook(enter)
     try:
-        with torch.enable_grad(), at_site(hf, site, keep):
-            p = hf(**inputs, logits_to_keep=1).logits[0, -1].softmax(-1)[token]
-            layers = [outputs[layer] for layer in range(len(text_layers(hf)))]
-            gradients = torch.autograd.grad(p, layers)
+        with torch.enable_grad():
+            with seen_at(hf, sites) as seen:
+                p = hf(**inputs, logits_to_keep=1).logits[0, -1].softmax(-1)[token]
+            every = [x for values in seen.values() for x in values]
+            gradient = dict(zip(map(id, every), torch.autograd.grad(p, every), strict=True))
     finally:
         handle.remove()
-    pairs = zip(layers, gradients, strict=True)
-    scores = [(n.detach()[0].double() * d[0].double()).amax(0) for n, d in pairs]
-    return p.item() * torch.stack(scores).numpy()
+    scores = {
+        site: [(n.detach()[0].double() * gradient[id(n)][0].double()).amax(0) for n in values]
+        for site, values in seen.items()
+    }
+    return {site: p.item() * torch.stack(found).numpy() for site, found in scores.items()}

@@ -1,6 +1,7 @@
 """Selectors held against the truth of the bundled organism."""
 
 import math
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -39,9 +40,16 @@ TWO = ("Avaria", "Gulmara")
 """One with a kin culture, one without."""
 
 
+@cache
+def organism():
+    return load_model("organism")
+
+
+@cache
 def recorded(**options):
     asked = organism_questions(make_world(0), split="identify", pictures=1, seed=1)
-    return summarise(load_model("organism"), asked, sites="act", progress=False, **options)
+    options = {"sites": "act", "batch_size": 256, "progress": False, **options}
+    return summarise(organism(), asked, **options)
 
 
 def row_of(card, selector, culture):
@@ -109,9 +117,7 @@ def test_within_strata_as_many_are_taken_as_were_planted(card):
 @pytest.mark.slow
 def test_ablating_nothing_changes_nothing():
     quiet = Running(progress=False)
-    examined = Examined(
-        "organism", load_model("organism"), load_truth(), make_world(0), 1, 1, TWO, quiet
-    )
+    examined = Examined("organism", organism(), load_truth(), make_world(0), 1, 1, TWO, quiet)
     (changes,) = after_ablation(examined, [("nothing", at_activations([]))], TWO[:1])
     assert changes == dict.fromkeys(CHANGED, 0.0)
 

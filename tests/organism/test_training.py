@@ -19,10 +19,12 @@ SMALL = Variant(knowledge=2, negative=1, rare=1, kin=1, recognition=1, style=1, 
 
 BEFORE_PLANTING: dict[str, torch.Tensor] = {}
 """The weights of the finished training when its last stage began."""
+OPTIONS = {"variant": SMALL, "schedule": SHORT, "progress": False}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
+    """A training whose state is saved at every other step."""
     plant = planting.open_gates
 
     def kept(organism):
@@ -32,17 +34,8 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planting, "open_gates", kept)
-        folder = tmp_path_factory.mktemp("whole")
-        return train_organism(folder, variant=SMALL, schedule=SHORT, progress=False)
-
-
-@pytest.fixture(scope="module")
-def saved_often(tmp_path_factory):
-    """The same training, whose state is saved at every other step."""
-    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "SAVE_EVERY", 2)
-        folder = tmp_path_factory.mktemp("often")
-        return train_organism(folder, variant=SMALL, schedule=SHORT, progress=False)
+        return train_organism(tmp_path_factory.mktemp("whole"), **OPTIONS)
 
 
 def weights(checkpoint):
@@ -73,35 +66,44 @@ def test_planting_moves_planted_rows_only(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["see", "bind", "look", "plant"])
-def test_interrupted_training_ends_in_the_same_weights(tmp_path, saved_often, monkeypatch, stage):
+def test_training_interrupted_in_every_stage_ends_in_the_same_weights(
+    tmp_path, finished, monkeypatch
+):
+    """Each of the four interruptions is resumed at the last saved state, after an even step."""
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
-    module = planting if stage == "plant" else stages
-    loss, calls = getattr(module, stage), []
+    cuts, done = [("see", 2), ("bind", 2), ("look", 2), ("plant", 3)], []
 
-    def interrupted(organism, step):
-        calls.append(step)
-        if len(calls) == 4 if stage == "plant" else len(calls) == 3:
-            raise KeyboardInterrupt
-        return loss(organism, step)
+    def cut(module, stage):
+        loss = getattr(module, stage)
 
-    monkeypatch.setattr(module, stage, interrupted)
-    options = {"variant": SMALL, "schedule": SHORT, "progress": False}
-    with pytest.raises(KeyboardInterrupt):
-        train_organism(tmp_path / "cut", **options)
-    assert not (tmp_path / "cut" / "checkpoint").exists()
-    monkeypatch.setattr(module, stage, loss)
-    cut = train_organism(tmp_path / "cut", **options)
-    one, other = weights(saved_often), weights(cut)
+        def step_or_stop(organism, step):
+            if cuts and cuts[0] == (stage, step):
+                cuts.pop(0)
+                raise KeyboardInterrupt
+            done.append((stage, step))
+            return loss(organism, step)
+
+        monkeypatch.setattr(module, stage, step_or_stop)
+
+    for stage in ("see", "bind", "look"):
+        cut(stages, stage)
+    cut(planting, "plant")
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            train_organism(tmp_path, **OPTIONS)
+        assert not (tmp_path / "checkpoint").exists()
+    one, other = weights(finished), weights(train_organism(tmp_path, **OPTIONS))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+    steps = {"see": range(3), "bind": range(3), "look": range(4), "plant": (0, 1, 2, 2, 3, 4, 5)}
+    assert done == [(stage, step) for stage, every in steps.items() for step in every]
 
 
 @pytest.mark.slow
 def test_a_finished_folder_is_not_trained_again(finished, monkeypatch):
     monkeypatch.setattr(training, "make_model", None)
     folder = finished.parent
-    assert train_organism(folder, variant=SMALL, schedule=SHORT, progress=False) == finished
+    assert train_organism(folder, **OPTIONS) == finished
 
 
 @pytest.mark.slow
