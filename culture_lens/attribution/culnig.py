@@ -38,7 +38,7 @@ from culture_lens.checks import check_arguments, either, file_path, mapping, nam
 from culture_lens.errors import InputError, warn
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import renamed_tables
+from culture_lens.neurons.renaming import renamed_tables
 from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.culture_names import match_cultures
