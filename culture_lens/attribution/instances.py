@@ -33,6 +33,7 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.unseen import unseen
 from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from culture_lens.attribution.aggregation import Aggregation
 
 
-@dataclass(frozen=True, eq=False)
-class InstanceShares:
+@dataclass(frozen=True, eq=False, repr=False)
+class InstanceShares(Shown):
     """Which of each culture's neurons score positive on which items, counted both ways.
 
     Attributes:
@@ -56,6 +57,13 @@ class InstanceShares:
 
     items: pd.DataFrame
     neurons: pd.DataFrame
+
+    def _overview(self) -> pd.DataFrame:
+        return self.summary()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Copy the counts of items: one row per neurons' culture and item."""
+        return self.items.copy()
 
     def summary(self) -> pd.DataFrame:
         """Give the mean share of items on which a neuron scores positive.

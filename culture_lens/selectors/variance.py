@@ -39,6 +39,7 @@ from culture_lens.checks import check_arguments
 from culture_lens.errors import InputError, warn
 from culture_lens.selectors.fusion import SUMMARIES, check_alike
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +50,8 @@ FEWEST_SAMPLES = 5
 """With fewer bootstrap samples no variance is estimated."""
 
 
-@dataclass(frozen=True, eq=False)
-class VarianceShares:
+@dataclass(frozen=True, eq=False, repr=False)
+class VarianceShares(Shown):
     """Shares of the variance of P.
 
     Attributes:

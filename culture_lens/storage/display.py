@@ -27,10 +27,10 @@ WIDTH = 100
 
 
 def cut(text: object, most: int = WIDTH) -> str:
-    """Write a text in one line, and cut it where it is too long.
+    r"""Write a text in one line, and cut it where it is too long.
 
     Example:
-        >>> cut("a  long\\nline", 6)
+        >>> cut("a  long\nline", 6)
         'a lon…'
     """
     line = " ".join(str(text).split())
@@ -162,8 +162,8 @@ class Shown:
         return {name: value for name, value in told.items() if not is_blank(value)}
 
     def _overview(self) -> pd.DataFrame | None:
-        """Give the table that a notebook shows, if there is one."""
-        return None
+        """Give the table that a notebook shows: that of ``to_pandas`` where a class has its own."""
+        return None if type(self).to_pandas is Shown.to_pandas else self.to_pandas()
 
     def _picture(self, table: pd.DataFrame | None) -> str:
         """Give the picture that a notebook shows below the table, as SVG, if there is one."""
