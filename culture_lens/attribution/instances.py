@@ -33,6 +33,7 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.unseen import unseen
 from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class InstanceShares(Shown):
 
         Returns:
             Per culture: ``own`` and ``others``, over its own questions and those of the other
-            cultures (Estimates, clustered by question group; NaN where there are none), and
+            cultures (with intervals clustered by question group; NaN where there are none), and
             ``neurons``.
         """
         import pandas as pd
@@ -83,7 +84,7 @@ class InstanceShares(Shown):
                 "others": mean_share(part[~own]),
                 "neurons": int(part["neurons"].iloc[0]),
             }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        return numeric(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def mean_share(items: pd.DataFrame) -> Estimate:

@@ -43,6 +43,7 @@ def ablate(
     Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
     """
     from culture_lens.experiments.ablation_matrix import ablation_matrix
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
@@ -56,6 +57,6 @@ def ablate(
         where = matrix.to_parquet(folder.named("matrix", label, ".parquet"))
         typer.echo(f"{label}: {where}")
         if matrix.has_metrics:
-            typer.echo(matrix.summary().to_string())
+            typer.echo(format_table(matrix.summary()).to_string())
         for mask in [] if matrix.has_metrics else matrix.masks:
-            typer.echo(f"mask {mask}\n{matrix.effects(mask).to_string()}")
+            typer.echo(f"mask {mask}\n{format_table(matrix.effects(mask)).to_string()}")

@@ -76,6 +76,7 @@ def compare(
     --method random --share 0.003 --share 0.01`
     """
     from culture_lens.experiments.comparison import compare_selectors
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.runs import Run
 
     opened = recalled(run, loading, asking)
@@ -93,7 +94,7 @@ def compare(
     typer.echo(f"{result.to_parquet(folder.named('comparison', name, '.parquet'))}")
     write_figures(folder, comparison_figures(name, result))
     typer.echo("\nchange in accuracy on own and on other cultures' questions, mean over cultures\n")
-    typer.echo(result.table().to_string(index=False))
+    typer.echo(format_table(result.table()).to_string(index=False))
 
 
 def check_selectors(comparing: ComparisonFlags, summary: dict[str, Any]) -> None:

@@ -62,10 +62,11 @@ def check(
     from rich.table import Table
 
     from culture_lens.organism.checks import check_organism
+    from culture_lens.storage.display import format_table
 
     checked = check_organism(model, seed=seed, pictures=pictures)
     table = Table("ablated", "asked", "accuracy", "change", "held", box=None)
-    for row in checked.to_dict("records"):
+    for row in format_table(checked).to_dict("records"):
         held = {True: "yes", False: "NO", None: ""}[row["held"]]
         change = row["change"] if row["ablated"] != "unmodified" else ""
         table.add_row(row["ablated"], row["asked"], str(row["accuracy"]), str(change), held)
@@ -95,6 +96,7 @@ def score(
 
     from culture_lens.organism.scorecard import score_selectors
     from culture_lens.plots import scorecard_chart
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.files import write_whole
     from culture_lens.storage.runs import Run
 
@@ -108,7 +110,7 @@ def score(
     write_whole(page, lambda part: figure.write_html(part, include_plotlyjs=True))
     columns = ("precision", "average_precision", "decoys", "recognition", "own", "others")
     table = Table("selector", *columns, box=None)
-    for name, row in card.summary(columns).iterrows():
+    for name, row in format_table(card.summary(columns)).iterrows():
         table.add_row(str(name), *(str(row[column]) for column in columns))
     Console(width=160).print(table)
     typer.echo(f"{page}")

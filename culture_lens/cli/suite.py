@@ -229,12 +229,13 @@ def check_left(
 def say_suite(result: Suite, options: dict[str, Any]) -> None:
     """Print the main table, the tests of its cells, and every wording by itself."""
     from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
+    from culture_lens.storage.display import format_table
 
     typer.echo(f"\n{result.table(**options).to_string()}")
     typer.echo("* differs from the unmodified model, ** from random neurons too")
     for against in (UNMODIFIED, RANDOM):
         if against in set(result.frame["condition"]):
-            tests = result.tests(against, **options).to_string(index=False)
+            tests = format_table(result.tests(against, **options)).to_string(index=False)
             typer.echo(f"\nchange against {against}\n{tests}")
     if result.frame["wording"].nunique() > 1:
         typer.echo(f"\nwording by wording\n{result.wordings().to_string(index=False)}")

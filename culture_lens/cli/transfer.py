@@ -64,6 +64,7 @@ def transfer(
     --benchmark everyday --benchmark cvqa=data/cvqa,grouping=country --run runs/transfer`
     """
     from culture_lens.experiments.transfer_matrix import transfer_matrix
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.runs import Run
 
     labels = {name: str(value) for name, value in named_values(label or [], "--label").items()}
@@ -85,9 +86,9 @@ def transfer(
     )
     typer.echo("change in accuracy on a culture's own questions, mean over cultures")
     typer.echo("rows: neurons found on; columns: questions of\n")
-    typer.echo(result.table("self").to_string())
+    typer.echo(format_table(result.table("self")).to_string())
     if transferring.random_seeds != 0:
         typer.echo("\nbeyond random neurons\n")
-        typer.echo(result.table("self", "beyond").to_string())
+        typer.echo(format_table(result.table("self", "beyond")).to_string())
     typer.echo("\nneurons in common\n")
     typer.echo(result.overlap().to_string(index=False))

@@ -35,6 +35,7 @@ from culture_lens.experiments.means import Means
 from culture_lens.statistics.bootstrap import correlation
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.mantel import mean_of_both, square
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.display import Shown, some
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Relations(Shown):
         """List the other cultures, starting with the one that loses most with a culture.
 
         Returns:
-            Per culture: ``rank``, ``relation`` and ``change`` (Estimates).
+            Per culture: ``rank``, ``relation`` and ``change``, with the ends of their intervals.
 
         Raises:
             InputError: No such culture.
@@ -142,7 +143,7 @@ class Relations(Shown):
             }
             for culture in order
         }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        return numeric(pd.DataFrame.from_dict(rows, orient="index"))
 
     @cached_property
     def _symmetric(self) -> Float[np.ndarray, "draw pair"]:

@@ -39,6 +39,7 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.selectors.ranking import get_ranking, in_order, rank
 from culture_lens.selectors.registry import key_of
 from culture_lens.statistics.estimates import Estimate, t_estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import versions
 
@@ -109,12 +110,15 @@ class Scorecard(ResultRecord):
         return t_estimate(part.groupby("model", sort=True)[column].mean().tolist())
 
     def summary(self, columns: Sequence[str] = ()) -> pd.DataFrame:
-        """Put selectors against columns, each cell an Estimate; all columns if none are named."""
+        """Put selectors against columns, with intervals; all columns if none are named."""
         import pandas as pd
 
         wanted = tuple(columns) or (*AGAINST_TRUTH, *TAKEN, *CHANGED)
         rows = {s: {c: self.estimate(s, c) for c in wanted} for s in self.selectors}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(wanted))
+        return numeric(pd.DataFrame.from_dict(rows, orient="index", columns=list(wanted)))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.summary(("precision", *TAKEN, *CHANGED))
 
 
 @check_arguments(

@@ -90,10 +90,7 @@ class Inference(Shown):
         return f"Inference {self.metadata.get('selector', '')}: {some(self.cultures)}"
 
     def _facts(self) -> Mapping[str, Any]:
-        told = {
-            site: f"{int((q <= GLOBAL_LEVEL).sum())} with q <= 0.05" for site, q in self.q.items()
-        }
-        return {**told, "permutations": len(next(iter(self.nulls.values())))}
+        return {"permutations": len(next(iter(self.nulls.values())))}
 
     def _overview(self) -> pd.DataFrame:
         import pandas as pd
