@@ -28,8 +28,8 @@ def long_table(
     Example:
         >>> import torch
         >>> values = {"act": torch.tensor([[[0.5, 1.0]]])}
-        >>> long_table(["Japan"], {"score": values}).iloc[1].tolist()
-        ['Japan', 'act', 0, 1, 1.0]
+        >>> long_table(["Japan"], {"score": values}).to_dict("list")["score"]
+        [0.5, 1.0]
     """
     import pandas as pd
 
