@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.checks import whole
+from culture_lens.checks import instance, whole
 from culture_lens.storage.pictures import MOST_BARS, interval_bars
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def format_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
         >>> format_table(table, digits=1)["gap"].tolist()
         ['0.5 [0.4, 0.6]']
     """
+    instance("DataFrame", remedy="a table, such as matrix.summary() gives")("table", table)
     whole(0)("digits", digits)
     held = with_intervals(table)
     ends = {f"{name}{end}" for name in held for end in (LOW, HIGH)}
