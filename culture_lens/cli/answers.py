@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -26,6 +26,8 @@ from culture_lens.cli.options import (
 class ShortAnswerFlags:
     """Which questions are asked, in which language; see ``load_short_answers``."""
 
+    panel: ClassVar[str] = "Questions"
+
     regions: Cultures = None
     asked: Annotated[
         str, typer.Option(help="local for each region's own language, or english.")
@@ -42,6 +44,8 @@ class ShortAnswerFlags:
 @dataclass(frozen=True)
 class WritingFlags:
     """How answers are written and matched; see ``evaluate_short_answers``."""
+
+    panel: ClassVar[str] = "Answers"
 
     stem: Annotated[
         bool | None, typer.Option("--stem", help="Match stems; needs snowballstemmer.")

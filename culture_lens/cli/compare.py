@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ComparisonFlags:
     """What is compared; see ``compare_selectors``."""
+
+    panel: ClassVar[str] = "Comparison"
 
     selectors: Annotated[
         list[str] | None,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import open_remembered, say
+from culture_lens.cli.loading import note, open_remembered
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     AskingFlags,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class PredictionFlags:
     """What is predicted, and from which gradients; see ``predicted_ablation_matrix``."""
+
+    panel: ClassVar[str] = "Prediction"
 
     objective: Annotated[
         str | None,
@@ -121,7 +123,7 @@ def say_beside_measured(folder: Run, name: str, predicted: PredictedMatrix) -> N
         try:
             say_agreement(matrix_fidelity(predicted, matrix))
         except InputError as error:  # a matrix of other questions: go on with the others
-            say(f"note: {name} is not compared with its matrix: {error}")
+            note(f"{name} is not compared with its matrix: {error}")
 
 
 def say_agreement(fidelity: Fidelity) -> None:

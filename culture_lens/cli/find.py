@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ChoosingFlags:
     """Which selectors choose, and how many neurons; see ``plan``."""
+
+    panel: ClassVar[str] = "Selectors"
 
     method: Methods = None
     share: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -34,6 +34,8 @@ STRATEGY_NAMES = ("top", "bottom", "random", "all", "lora", "protected", "only",
 @dataclass(frozen=True)
 class TrainingFlags:
     """How the task is trained; see ``finetune``."""
+
+    panel: ClassVar[str] = "Training"
 
     scoring: ScoringFlag = None
     too_long: TooLongPolicy = None

@@ -12,6 +12,7 @@ from culture_lens.checks import each, text
 from culture_lens.cli.flags import given
 from culture_lens.cli.options import AskingFlags, LoadingFlags
 from culture_lens.errors import InputError
+from culture_lens.storage.progress import QUIET
 
 if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 def say(text: str) -> None:
     """Print a line for people, on standard error, so that standard output stays for results."""
     typer.echo(text, err=True)
+
+
+def note(text: str) -> None:
+    """Print a note on standard error, unless quiet was asked for."""
+    if not QUIET.get():
+        say(f"note: {text}")
 
 
 def remembered(run: Run, *records: Any) -> dict[str, Any]:

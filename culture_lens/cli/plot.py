@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from culture_lens.cli.loading import say
+from culture_lens.cli.loading import note
 from culture_lens.cli.options import DEFAULT_RUN, RunFolder
 from culture_lens.errors import InputError
 
@@ -83,8 +83,8 @@ def belongs(
     own = name if name in sets else set_name(name, metadata)
     if own not in sets or is_of(metadata, sets[own]):
         return True
-    say(
-        f"note: {kind}/{name}.parquet is of other neurons than neurons/{own}.safetensors and is "
+    note(
+        f"{kind}/{name}.parquet is of other neurons than neurons/{own}.safetensors and is "
         "not drawn: ablate them again."
     )
     return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -51,6 +51,8 @@ WITHOUT_CULTURES = ("commonsenseqa", "qnli", "mrpc")
 class MaskFlags:
     """Which neurons of the run folder are ablated."""
 
+    panel: ClassVar[str] = "Ablated neurons"
+
     method: Methods = None
     whose: WhoseCultures = None
     union: UnionMask = None
@@ -59,6 +61,8 @@ class MaskFlags:
 @dataclass(frozen=True)
 class SuiteFlags:
     """How the benchmarks are asked and the neurons ablated; see ``evaluate_suite``."""
+
+    panel: ClassVar[str] = "Evaluation"
 
     random_seeds: RandomSeeds = None
     random_match: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -28,6 +28,8 @@ from culture_lens.errors import InputError
 class TransferFlags:
     """How neurons are found and ablated; see ``transfer_matrix``."""
 
+    panel: ClassVar[str] = "Finding and ablating"
+
     method: Annotated[str | None, typer.Option(help="The selector; conact by default.")] = None
     random_seeds: RandomSeeds = None
     identify_share: IdentifyShare = None
@@ -38,6 +40,8 @@ class TransferFlags:
 @dataclass(frozen=True)
 class NumberFlags:
     """How many neurons are found, and where; see ``find_culture_neurons``."""
+
+    panel: ClassVar[str] = "How many neurons"
 
     share: Annotated[float | None, typer.Option(help="Share of the neurons at a site.")] = None
     k: Annotated[int | None, typer.Option(help="Or how many neurons at a site.")] = None

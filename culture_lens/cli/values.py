@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -24,6 +24,8 @@ from culture_lens.cli.options import (
 @dataclass(frozen=True)
 class ValueFlags:
     """Which questions are asked about which people; see ``load_values``."""
+
+    panel: ClassVar[str] = "Questions"
 
     people: Annotated[
         Path | None, typer.Option(help="The table of people's countries, where answers have none.")
