@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import open_remembered
+from culture_lens.cli.loading import log_once, open_remembered
 from culture_lens.cli.neurons import named_sets
 from culture_lens.cli.options import (
     DEFAULT_RUN,
@@ -50,11 +50,12 @@ def ablate(
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
     options = given(running, random_seeds=random_seeds, value=value, seen=seen, scoring=scoring)
-    folder.log("ablate", {**opened, **options, "method": list(sets)})
+    told = {**opened, **options, "method": list(sets)}
     for name, found in sets.items():
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)
         label = with_value(name, value)
         where = matrix.to_parquet(folder.named("matrix", label, ".parquet"))
+        told = log_once(folder, "ablate", told)
         typer.echo(f"{label}: {where}")
         if matrix.has_metrics:
             typer.echo(format_table(matrix.summary()).to_string())

@@ -86,11 +86,11 @@ def answers(
     place = opened.folder.named("answers", f"{which.asked}-{opened.label}", ".parquet")
     options = given(running, writing, value=mask.value)
     told = {"path": path, "ablated": opened.label, **chosen, **options}
-    opened.folder.log("answers", {**opened.loading, "answers": told})
     result = evaluate_short_answers(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
     typer.echo(f"{result.to_parquet(place)}")
+    opened.folder.log("answers", {**opened.loading, "answers": told})
     for matching in ("exact", "contained"):
         weighted = result.accuracy(matching, weighted=True)
         typer.echo(f"all, {matching}: {result.accuracy(matching)}, by votes {weighted}")

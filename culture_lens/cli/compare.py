@@ -90,10 +90,10 @@ def compare(
     folder = Run.open(run)
     options = given(comparing, culnig, running, summary_options=summary or None)
     opened = {"model": lens.name, "benchmark": questions[0].benchmark, **opened}
-    folder.log("compare", {**opened, "compare": options})
     result = compare_selectors(lens, questions, run=folder, **options)
     name = questions[0].benchmark
     typer.echo(f"{result.to_parquet(folder.named('comparison', name, '.parquet'))}")
+    folder.log("compare", {**opened, "compare": options})
     write_figures(folder, comparison_figures(name, result))
     typer.echo("\nchange in accuracy on own and on other cultures' questions, mean over cultures\n")
     typer.echo(format_table(result.table()).to_string(index=False))

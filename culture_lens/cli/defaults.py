@@ -72,7 +72,10 @@ OF_COMMAND = {
     },
 }
 """Command -> field -> its default there."""
-REMEMBERED = {"model": "that of find, else smollm2-135m", "benchmark": "that of find, else everyday"}
+REMEMBERED = {
+    "model": "that of find, else smollm2-135m",
+    "benchmark": "that of find, else everyday",
+}
 """Options that a run folder remembers, of the commands that go on in one."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import note, open_remembered
+from culture_lens.cli.loading import log_once, note, open_remembered
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     AskingFlags,
@@ -93,10 +93,11 @@ def fidelity(
     opened, questions, lens = open_remembered(folder, loading, asking)
     chosen = prediction_options(prediction)
     options: dict[str, Any] = {**given(running), **chosen}
-    folder.log("fidelity", {**opened, **options, **given(neurons=neurons)})
+    told = {**opened, **options, **given(neurons=neurons)}
     for name, found in sets.items():
         predicted = predicted_ablation_matrix(lens, found, questions, **options)
         where = predicted.to_parquet(folder.named("predicted", name, ".parquet"))
+        told = log_once(folder, "fidelity", told)
         what = str(predicted.metadata["objective"]).replace("_", " ")
         typer.echo(f"{name}, predicted change of the {what}: {where}")
         typer.echo(predicted.table().to_string())
@@ -106,6 +107,7 @@ def fidelity(
     )
     named = "-".join(["scores", *map(str, chosen.values())])
     where = compared.to_parquet(folder.named("fidelity", named, ".parquet"))
+    log_once(folder, "fidelity", told)
     typer.echo(f"single neurons and sets: {where}")
     say_agreement(compared)
 

@@ -21,7 +21,7 @@ from culture_lens.cli.options import (
     ScoringFlag,
     TooLongPolicy,
 )
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
@@ -83,7 +83,7 @@ def finetune(
     from culture_lens.storage.runs import Run
 
     if strategy not in STRATEGY_NAMES:
-        raise InputError(f"--strategy {strategy!r}: use {', '.join(STRATEGY_NAMES)}.")
+        raise unknown("strategy", strategy, STRATEGY_NAMES)
     if (asking.benchmark is None) == (table is None):
         raise InputError("give the task: --benchmark, such as mrpc, or --table, a file of yours.")
     task: Any = table if asking.benchmark is None else open_questions(given(asking))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,9 +102,19 @@ def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
     }
 
 
-def write_figure(figure: Figure, where: Path) -> None:
-    """Write a figure as HTML, and plotly.js once beside all of them."""
-    figure.write_html(where, include_plotlyjs="directory")
+def write_figure(figure: Figure, where: Path, plotlyjs: str | bool = "directory") -> None:
+    """Write a figure as HTML with a title, and plotly.js once beside all of them, or inside."""
+    figure.write_html(where, include_plotlyjs=plotlyjs)
+    page = where.read_text(encoding="utf-8")
+    titled = page.replace("<head>", f"<head><title>{title_of(figure)}</title>", 1)
+    where.write_text(titled, encoding="utf-8")
+
+
+def title_of(figure: Figure) -> str:
+    """Give the title of a figure as text that HTML can hold, without the lines below it."""
+    title = figure.layout.title.text or "culture_lens"
+    words = re.sub(r"<[^>]*>", " ", re.split(r"<br\s*/?>", title)[0])
+    return escape(" ".join(unescape(words).split()))
 
 
 def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:

@@ -11,6 +11,7 @@ import typer
 from culture_lens.cli.flags import flags, given
 from culture_lens.cli.loading import (
     check_names,
+    log_once,
     named_values,
     open_model,
     open_questions,
@@ -120,11 +121,12 @@ def suite(
     lens = open_model(opened)
     # In a record of its own: what `find` asked stays what `ablate` asks in this folder.
     told = given(masks, benchmark=benchmark, method=list(sets), **both)
-    folder.log("suite", {**opened, "suite": {**told, **options}})
+    step: dict[str, Any] = {**opened, "suite": {**told, **options}}
     for name, found in sets.items():
         result = evaluate_suite(lens, found, asked, run=folder, **options)
         label = with_value(f"{name}-union" if masks.union else name, evaluating.value)
         where = result.to_parquet(folder.named("suite", label, ".parquet"))
+        step = log_once(folder, "suite", step)
         typer.echo(f"{label}: {where}")
         say_suite(result, given(correction=correction))
 

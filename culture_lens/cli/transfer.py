@@ -84,10 +84,10 @@ def transfer(
     folder = Run.open(run)
     find_options, options = given(number), given(transferring)
     told = {**opened, **both, **options, **find_options, "transfer": benchmark, "label": label}
-    folder.log("transfer", told)
     result = transfer_matrix(
         lens, asked, labels=labels, find_options=find_options, run=folder, **options
     )
+    folder.log("transfer", told)
     typer.echo("change in accuracy on a culture's own questions, mean over cultures")
     typer.echo("rows: neurons found on; columns: questions of\n")
     typer.echo(format_table(result.table("self")).to_string())

@@ -90,11 +90,11 @@ def values(
     place = opened.folder.named("values", opened.label, ".parquet")
     options = given(running, scoring=scoring, value=mask.value)
     told = {"path": path, "answers": answers, "ablated": opened.label, **asked, **options}
-    opened.folder.log("values", {**opened.loading, "values": told})
     result = evaluate_values(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
     typer.echo(f"{result.to_parquet(place)}")
+    opened.folder.log("values", {**opened.loading, "values": told})
     typer.echo(
         f"all: alignment {result.alignment()} (guessing {result.chance():.3f}), distance "
         f"{result.distance()}, answered {result.answered():.1%}"
