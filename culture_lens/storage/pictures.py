@@ -46,7 +46,7 @@ def interval_bars(
 
     height = ROW * len(labels)
     parts = [
-        f"<line x1='{at(0):.1f}' x2='{at(0):.1f}' y1='0' y2='{height}' stroke='#999' "
+        f"<line x1='{at(0.0):.1f}' x2='{at(0.0):.1f}' y1='0' y2='{height}' stroke='#999' "
         "stroke-dasharray='2 2'/>"
     ]
     for row, (label, value, *held) in enumerate(zip(labels, values, lows, highs, strict=True)):
