@@ -77,8 +77,10 @@ class ActivationSummary(Shown):
     def _overview(self) -> pd.DataFrame:
         import pandas as pd
 
-        columns = {"items": self.items.tolist(), "tokens": self.tokens.tolist()}
-        columns |= {f"mean P {s}": self.probability(s).mean((1, 2)).tolist() for s in self.sites}
+        columns: dict[str, Any] = {"items": self.items.tolist(), "tokens": self.tokens.tolist()}
+        for site, counts in self.counts.items():
+            shares = counts.sum((1, 2)).double() / (self.tokens.double() * counts[0].numel())
+            columns[f"mean P {site}"] = shares.tolist()
         return pd.DataFrame(columns, index=list(self.cultures))
 
     def to_pandas(self) -> pd.DataFrame:

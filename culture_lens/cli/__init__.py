@@ -61,11 +61,12 @@ for command in COMMANDS:
 app.add_typer(organism, name="organism")
 
 
-def say_version(asked: bool) -> None:
+def say_version(asked: bool) -> bool:
     """Print the version and stop."""
     if asked:
         typer.echo(f"culture-lens {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

@@ -13,7 +13,7 @@ DEFAULTS = {
     "value": "zero",
     "too_long": "error",
     "batch_size": "16, with gradients 8",
-    "gradient_batch_size": "8",
+    "gradient_batch_size": "16",
     "roles": "content",
     "per_culture": "all",
     "identify_share": "0.5",

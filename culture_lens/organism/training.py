@@ -221,8 +221,9 @@ def train_stage(
     decay = 0.0 if stage.name == "plant" else 0.01  # decay would move rows that must stay
     optimiser = torch.optim.AdamW(learning, lr=stage.rate, betas=(0.9, 0.98), weight_decay=decay)
     load_moments(optimiser, moments)
-    told = {"desc": stage.name, "unit": "step", "progress": progress}
-    bar = progress_bar(total=stage.steps, initial=start, **told)
+    bar = progress_bar(
+        progress=progress, total=stage.steps, initial=start, desc=stage.name, unit="step"
+    )
     right: list[float] = []
     for step in range(start, stage.steps):
         warm = min(1.0, (step + 1) / 40)
