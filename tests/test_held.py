@@ -83,6 +83,7 @@ def test_numeric_tables_hold_the_estimates_of_the_cells():
         table.loc["Peru", ["self", "self_low", "self_high"]]
     )
     assert cl.format_table(table).loc["Peru", "self"] == str(cell)
+    assert list(cl.format_table(cl.cell_tests(matrix())))[3:6] == ["groups", "change", "lost"]
     assert table["gap"].mean() == pytest.approx(matrix().overall("gap").value)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from culture_lens.errors import InputError
 from culture_lens.statistics.estimates import Estimate
-from culture_lens.storage.display import HIGH, LOW, with_intervals
+from culture_lens.storage.display import HIGH, LOW, joined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,13 +62,4 @@ def as_estimates(table: pd.DataFrame) -> pd.DataFrame:
         >>> print(as_estimates(table).loc[0, "gap"])
         0.500 [0.400, 0.600]
     """
-    import pandas as pd
-
-    held = with_intervals(table)
-    ends = {f"{name}{end}" for name in held for end in (LOW, HIGH)}
-    joined = table[[name for name in table.columns if name not in ends]].copy()
-    for name in held:
-        columns = (table[name], table[f"{name}{LOW}"], table[f"{name}{HIGH}"])
-        estimates = [Estimate(*map(float, row)) for row in zip(*columns, strict=True)]
-        joined[name] = pd.Series(estimates, index=table.index, dtype=object)
-    return joined
+    return joined(table, Estimate)

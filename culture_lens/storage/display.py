@@ -7,8 +7,9 @@ the three columns ``gap``, ``gap_low`` and ``gap_high``; ``format_table`` writes
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,20 @@ def with_intervals(table: pd.DataFrame) -> list[Any]:
     return [n for n in table.columns if {f"{n}{LOW}", f"{n}{HIGH}"} <= names]
 
 
+def joined(table: pd.DataFrame, write: Callable[[float, float, float], Any]) -> pd.DataFrame:
+    """Make one column of the three of every estimate, each cell from value, low and high."""
+    import pandas as pd
+
+    held = with_intervals(table)
+    ends = {f"{name}{end}" for name in held for end in (LOW, HIGH)}
+    columns = {name: table[name] for name in table.columns if name not in ends}
+    for name in held:
+        parts = (table[name], table[f"{name}{LOW}"], table[f"{name}{HIGH}"])
+        cells = [write(*map(float, row)) for row in zip(*parts, strict=True)]
+        columns[name] = pd.Series(cells, index=table.index, dtype=object)
+    return pd.DataFrame(columns, index=table.index)
+
+
 def format_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """Write every estimate of a table as text, value and interval in one column, for reading.
 
@@ -128,13 +143,7 @@ def format_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """
     instance("DataFrame", remedy="a table, such as matrix.summary() gives")("table", table)
     whole(0)("digits", digits)
-    held = with_intervals(table)
-    ends = {f"{name}{end}" for name in held for end in (LOW, HIGH)}
-    shown = table[[name for name in table.columns if name not in ends]].copy()
-    for name in held:
-        columns = (table[name], table[f"{name}{LOW}"], table[f"{name}{HIGH}"])
-        shown[name] = [interval_text(*row, digits) for row in zip(*columns, strict=True)]
-    return shown
+    return joined(table, partial(interval_text, digits=digits))
 
 
 def first_rows(table: pd.DataFrame | None) -> str:
