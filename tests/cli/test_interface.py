@@ -37,6 +37,7 @@ def test_the_version_is_that_of_the_package(capsys):
     assert call(capsys, "--version") == (0, f"culture-lens {cl.__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_the_shell_completes_commands_and_options():
     def completed(words, number):
         env = {"_CULTURE_LENS_COMPLETE": "complete_bash", "COMP_WORDS": words}
