@@ -209,6 +209,9 @@ class AblationMatrix(ResultRecord):
         held = {name: means.estimates() for name, means in self.metrics(condition).items()}
         return numeric(pd.DataFrame(held, index=list(self.both)))
 
+    def _picture(self, table: pd.DataFrame | None) -> str:
+        return super()._picture(None if table is None else table.filter(regex="^(self|change)"))
+
     def _main_table(self) -> pd.DataFrame:
         return self.summary() if self.has_metrics else self.effects(self.masks[0])
 

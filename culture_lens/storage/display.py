@@ -153,7 +153,9 @@ def first_rows(table: pd.DataFrame | None) -> str:
     more = len(table) - MOST_ROWS
     left = f"<div>and {more:,} more rows</div>" if more > 0 else ""
     shown = format_table(table.head(MOST_ROWS))
-    return str(shown.to_html(border=0, escape=True, float_format="{:.3f}".format)) + left
+    named = type(shown.index).__name__ != "RangeIndex"
+    page = shown.to_html(border=0, index=named, escape=True, float_format="{:.3f}".format)
+    return f"{page}{left}"
 
 
 class Shown:
@@ -206,5 +208,6 @@ class Shown:
             for name, value in self._facts().items()
         )
         table = self._overview()
-        caption = f"<caption>{escape(cut(self._headline()))}</caption>"
-        return f"<div><table>{caption}{rows}</table>{first_rows(table)}{self._picture(table)}</div>"
+        title = f"<div><strong>{escape(cut(self._headline()))}</strong></div>"
+        facts = f"<table>{rows}</table>" if rows else ""
+        return f"<div>{title}{facts}{first_rows(table)}{self._picture(table)}</div>"

@@ -64,7 +64,8 @@ def interval_bars(
         if math.isfinite(value):
             parts.append(f"<circle cx='{at(value):.1f}' cy='{y}' r='3.5' fill='{INK}'/>")
     told = f"{title} with its interval, from {low:.3g} to {low + width:.3g}"
-    return drawn(told, LABEL + ROOM, height, parts)
+    parts.append(f"<text x='{LABEL}' y='{height + 12}'>{escape(told)}</text>")
+    return drawn(told, LABEL + ROOM, height + 18, parts)
 
 
 def layer_bars(shares: Sequence[float]) -> str:

@@ -77,12 +77,13 @@ class Run(Shown):
     path: Path
 
     def _headline(self) -> str:
-        return f"Run {self.path}: {len(self.steps())} steps"
+        return f"Run {self.path}"
 
     def _facts(self) -> Mapping[str, Any]:
         kinds = sorted(one.name for one in self.path.glob("*") if one.is_dir())
         files = {kind: len(list((self.path / kind).glob("[!.]*"))) for kind in kinds}
-        return {kind: f"{number} files" for kind, number in files.items() if number}
+        held = {f"files in {kind}": number for kind, number in files.items() if number}
+        return {"steps": len(self.steps()), **held}
 
     def to_pandas(self) -> pd.DataFrame:
         """List the steps: date, command, options (as JSON)."""
