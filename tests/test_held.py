@@ -8,7 +8,18 @@ import pytest
 
 import culture_lens as cl
 from culture_lens.storage.display import MOST_LINES, Shown
-from tests.helpers.held import BUILDERS, held_by_users, matrix, suite
+from tests.helpers.comparison import compared_by_hand
+from tests.helpers.forgetting import study_by_hand
+from tests.helpers.held import (
+    BUILDERS,
+    fidelity,
+    held_by_users,
+    matrix,
+    scorecard,
+    suite,
+    transfer,
+)
+from tests.helpers.neurons import found_set
 
 
 @pytest.mark.slow
@@ -57,6 +68,16 @@ TABLES = {
     "related": lambda: cl.related_cultures(matrix()).related("Peru"),
     "suite": lambda: suite().scores(),
     "suite tests": lambda: suite().tests(),
+    "transfer": lambda: transfer().table(),
+    "fidelity": lambda: fidelity().units("set"),
+    "scorecard": lambda: scorecard().summary(("precision", "own")),
+    "comparison": lambda: compared_by_hand().table(),
+    "forgetting": lambda: study_by_hand().one("top", 0).summary(),
+    "study": lambda: study_by_hand().summary(),
+    "instances": lambda: BUILDERS["InstanceShares"](None).summary(),
+    "variance": lambda: BUILDERS["VarianceShares"](None).table(),
+    "overlap": lambda: cl.overlap_with_chance(found_set()),
+    "stability": lambda: cl.set_stability({"a": found_set(), "b": found_set(), "c": found_set()}),
 }
 
 

@@ -71,9 +71,6 @@ class FineTuned(Shown):
     settings: dict[str, Any] = field(repr=False)
     result: dict[str, Any] = field(repr=False)
 
-    def _overview(self) -> pd.DataFrame:
-        return self.log()
-
     def to_pandas(self) -> pd.DataFrame:
         """Give the log: one row per step."""
         return self.log()

@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 
 
 def long_table(
-    rows: Sequence[str], columns: Mapping[str, Mapping[str, Tensor]], axis: str = "culture"
+    cultures: Sequence[str], columns: Mapping[str, Mapping[str, Tensor]]
 ) -> pd.DataFrame:
-    """List the values of every row, such as a culture, and neuron.
+    """List the values of every culture and neuron.
 
     Args:
-        rows: Labels of the first axis.
-        columns: Column -> per site, ``row layer neuron``; all of the same sites and shapes.
-        axis: What the rows are.
+        cultures: Labels of the first axis.
+        columns: Column -> per site, ``culture layer neuron``; all of the same sites and shapes.
 
     Returns:
         The columns culture, site, layer, index, and those given.
@@ -36,9 +35,8 @@ def long_table(
     parts = []
     for site, first in next(iter(columns.values())).items():
         row, layer, index = (own.ravel() for own in np.indices(tuple(first.shape)))
-        labels = pd.Categorical.from_codes(row, categories=list(rows))
-        held = {axis: labels, "site": site, "layer": layer, "index": index}
+        labels = pd.Categorical.from_codes(row, categories=list(cultures))
+        held = {"culture": labels, "site": site, "layer": layer, "index": index}
         held |= {name: tables[site].numpy().ravel() for name, tables in columns.items()}
         parts.append(pd.DataFrame(held))
-    table = pd.concat(parts, ignore_index=True)
-    return table.astype({axis: str})
+    return pd.concat(parts, ignore_index=True).astype({"culture": str})

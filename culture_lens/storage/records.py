@@ -96,7 +96,7 @@ class ResultRecord(Shown):
             warnings.simplefilter("ignore", CultureLensWarning)
             try:
                 return self._main_table()
-            except InputError:
+            except (InputError, LookupError):
                 return self.frame
 
     def _main_table(self) -> pd.DataFrame:
