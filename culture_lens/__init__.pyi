@@ -270,4 +270,7 @@ from .selectors.variance import (
 from .statistics.estimates import Estimate as Estimate
 from .statistics.permutation import PermutationResult as PermutationResult
 from .statistics.random_sets import sets_needed as sets_needed
+from .storage.display import format_table as format_table
 from .storage.runs import Run as Run
+
+__version__: str

@@ -27,6 +27,7 @@ from scipy.stats import norm, t
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.statistics.estimates import CHANGES, SHARES, clustered_spread
+from culture_lens.statistics.tables import as_estimates
 
 GROUPS = (4, 5, 6, 8, 10, 15, 30, 60, 100)
 SIZES = {
@@ -245,7 +246,7 @@ def composites(trials=150):
                 "gap_masks": 0.02 - effect,
             }
             made = {f"mean {name}": (matrix.overall(name), truths[name]) for name in truths}
-            first = matrix.summary().iloc[0]
+            first = as_estimates(matrix.summary()).iloc[0]
             made |= {f"one {name}": (first[name], truths[name]) for name in truths}
             for name, (estimate, truth) in made.items():
                 held[name].append(estimate.low <= truth <= estimate.high)

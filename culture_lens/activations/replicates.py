@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Num
@@ -21,10 +21,14 @@ from torch import Tensor
 from culture_lens.activations.resampling import Design
 from culture_lens.checks import text, whole
 from culture_lens.errors import InputError
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class Replicates:
+@dataclass(frozen=True, eq=False, repr=False)
+class Replicates(Shown):
     """Sums of every replicate, permutations first, then bootstrap samples.
 
     Attributes:
@@ -42,6 +46,17 @@ class Replicates:
     sums: Mapping[str, Float[Tensor, "replicate culture layer neuron"]] = field(
         default_factory=dict
     )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the counted tokens: replicate, kind, culture (its number), tokens."""
+        import pandas as pd
+
+        rows = [
+            (replicate, "permutation" if replicate < self.permutations else "bootstrap", row, count)
+            for replicate, counted in enumerate(self.tokens.tolist())
+            for row, count in enumerate(counted)
+        ]
+        return pd.DataFrame(rows, columns=["replicate", "kind", "culture", "tokens"])
 
     @classmethod
     def empty(

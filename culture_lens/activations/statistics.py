@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -28,6 +28,10 @@ from culture_lens.activations.summary import ActivationSummary
 from culture_lens.checks import instance, optional
 from culture_lens.errors import InputError
 from culture_lens.models.checks import REMEDY, NotFinite
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,7 @@ class ItemStatistics:
         )
 
 
-class ActivationStatistics:
+class ActivationStatistics(Shown):
     """An accumulator: ``update`` with batches, ``merge`` with others, then ``summary``.
 
     Example:
@@ -90,6 +94,19 @@ class ActivationStatistics:
         self._items: dict[str, int] = {}
         self._tokens: dict[str, int | float] = {}
         self._totals: dict[str, dict[str, dict[str, Tensor]]] = {}
+
+    def _headline(self) -> str:
+        return f"ActivationStatistics: {sum(self._items.values()):,} items so far"
+
+    def _facts(self) -> Mapping[str, Any]:
+        return dict(self._items)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List what was counted so far: culture, items, tokens."""
+        import pandas as pd
+
+        rows = [(name, self._items[name], self._tokens[name]) for name in sorted(self._items)]
+        return pd.DataFrame(rows, columns=["culture", "items", "tokens"])
 
     def update(
         self, rows: ItemStatistics, cultures: Sequence[str], ids: Sequence[str] = ()

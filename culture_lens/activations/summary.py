@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float, Int, Num
 from torch import Tensor
@@ -14,13 +14,18 @@ from torch import Tensor
 from culture_lens.activations.replicates import Replicates
 from culture_lens.checks import check_arguments, check_fields, file_path, instance, labels, optional
 from culture_lens.errors import InputError, unknown
+from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.scores import check_tables
+from culture_lens.storage.display import Shown, brief, some
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.reading import content_of
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, eq=False)
-class ActivationSummary:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ActivationSummary(Shown):
     """The result of a recording pass: the input of every activation selector.
 
     Attributes:
@@ -60,6 +65,33 @@ class ActivationSummary:
         for name in ("sums", "squares"):
             if getattr(self, name):
                 check_tables(name, getattr(self, name), len(self.cultures))
+
+    def _headline(self) -> str:
+        return f"ActivationSummary: {int(self.items.sum()):,} items of {some(self.cultures)}"
+
+    def _facts(self) -> Mapping[str, Any]:
+        told = {name: self.metadata.get(name) for name in ("model", "benchmark", "roles")}
+        shapes = {site: brief(values) for site, values in self.counts.items()}
+        return {**{name: value for name, value in told.items() if value}, **shapes}
+
+    def _overview(self) -> pd.DataFrame:
+        import pandas as pd
+
+        columns: dict[str, Any] = {"items": self.items.tolist(), "tokens": self.tokens.tolist()}
+        for site, counts in self.counts.items():
+            shares = counts.sum((1, 2)).double() / (self.tokens.double() * counts[0].numel())
+            columns[f"mean P {site}"] = shares.tolist()
+        return pd.DataFrame(columns, index=list(self.cultures))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List every culture and neuron: culture, site, layer, index, probability, and mean.
+
+        Where magnitudes were not recorded there is no mean.
+        """
+        columns = {"probability": {site: self.probability(site) for site in self.sites}}
+        if self.sums:
+            columns["mean"] = {site: self.mean(site) for site in self.sites}
+        return long_table(self.cultures, columns)
 
     @property
     def sites(self) -> tuple[str, ...]:

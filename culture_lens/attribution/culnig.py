@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -38,21 +38,25 @@ from culture_lens.checks import check_arguments, either, file_path, mapping, nam
 from culture_lens.errors import InputError, warn
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.neurons.neuron_set import renamed_tables
+from culture_lens.neurons.renaming import renamed_tables
 from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.culture_names import match_cultures
 from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONTRASTED = ("task", "control", "countryrc")
 ONE_TOKEN_SITES = ("decoder.q", "decoder.k")
 """Where a decoder is given one token it attends to itself whatever q and k are: scores of 0."""
 
 
-@dataclass(frozen=True, eq=False)
-class CulnigScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class CulnigScores(Shown):
     """The three scorings of one model, checked to belong together.
 
     Attributes:
@@ -103,6 +107,21 @@ class CulnigScores:
     def sites(self) -> tuple[str, ...]:
         """The sites that were scored."""
         return tuple(self.task.scores)
+
+    def _overview(self) -> pd.DataFrame:
+        return self.task._overview()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List every culture and neuron: culture, site, layer, index, task, control, countryrc.
+
+        CountryRC's scores are NaN for cultures that it does not ask about.
+        """
+        import pandas as pd
+
+        place = ["culture", "site", "layer", "index"]
+        parts = {name: getattr(self, name).to_pandas() for name in CONTRASTED}
+        held = {name: part.set_index(place)["score"] for name, part in parts.items()}
+        return pd.DataFrame(held).reset_index()
 
     def contrast(self) -> dict[str, Float[Tensor, "culture layer neuron"]]:
         """Task minus control: each a sum over items divided by the number of all its items.

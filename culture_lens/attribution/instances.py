@@ -33,6 +33,8 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.unseen import unseen
 from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.tables import numeric
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from culture_lens.attribution.aggregation import Aggregation
 
 
-@dataclass(frozen=True, eq=False)
-class InstanceShares:
+@dataclass(frozen=True, eq=False, repr=False)
+class InstanceShares(Shown):
     """Which of each culture's neurons score positive on which items, counted both ways.
 
     Attributes:
@@ -57,12 +59,19 @@ class InstanceShares:
     items: pd.DataFrame
     neurons: pd.DataFrame
 
+    def _overview(self) -> pd.DataFrame:
+        return self.summary()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Copy the counts of items: one row per neurons' culture and item."""
+        return self.items.copy()
+
     def summary(self) -> pd.DataFrame:
         """Give the mean share of items on which a neuron scores positive.
 
         Returns:
             Per culture: ``own`` and ``others``, over its own questions and those of the other
-            cultures (Estimates, clustered by question group; NaN where there are none), and
+            cultures (with intervals clustered by question group; NaN where there are none), and
             ``neurons``.
         """
         import pandas as pd
@@ -75,7 +84,7 @@ class InstanceShares:
                 "others": mean_share(part[~own]),
                 "neurons": int(part["neurons"].iloc[0]),
             }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        return numeric(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def mean_share(items: pd.DataFrame) -> Estimate:

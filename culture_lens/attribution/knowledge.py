@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -41,20 +41,25 @@ from culture_lens.checks import check_arguments, either, file_path, mapping, nam
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.culture_names import match_cultures
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of, check_questions
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import looked_at_by
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAYERWISE_UP_TO = 8
 """Layers up to which a path is the default, layer by layer: that takes as many times longer, and in
 a deep model a path that weakens all layers at once leaves little of what it does."""
 
 
-@dataclass(frozen=True, eq=False)
-class KnowledgeScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class KnowledgeScores(Shown):
     """The scores that the selector ``knowledge`` chooses from, checked to belong together.
 
     Attributes:
@@ -100,6 +105,22 @@ class KnowledgeScores:
     def sites(self) -> tuple[str, ...]:
         """The sites that were scored."""
         return tuple(self.task.scores)
+
+    def _overview(self) -> pd.DataFrame:
+        return self.task._overview()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List every culture and neuron: culture, site, layer, index, and means over items.
+
+        These are ``contribution``, ``of_the_country`` and ``varying``, as the methods give them.
+        """
+        kinds = {
+            "contribution": self.contributions,
+            "of_the_country": self.of_the_country,
+            "varying": self.varying,
+        }
+        columns = {name: {s: of(s) for s in self.sites} for name, of in kinds.items()}
+        return long_table(self.cultures, columns)
 
     def contributions(self, site: str) -> Float[Tensor, "culture layer neuron"]:
         """Give the mean contribution over each culture's items."""

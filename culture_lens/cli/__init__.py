@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from culture_lens import __version__
 from culture_lens.cli.ablate import ablate
 from culture_lens.cli.answers import answers
 from culture_lens.cli.benchmarks import benchmarks
@@ -18,7 +19,7 @@ from culture_lens.cli.evaluate import evaluate
 from culture_lens.cli.fidelity import fidelity
 from culture_lens.cli.find import find
 from culture_lens.cli.finetune import finetune
-from culture_lens.cli.loading import say
+from culture_lens.cli.loading import note, say
 from culture_lens.cli.models import models
 from culture_lens.cli.modules import modules
 from culture_lens.cli.organism import organism
@@ -28,12 +29,12 @@ from culture_lens.cli.suite import suite
 from culture_lens.cli.transfer import transfer
 from culture_lens.cli.values import values
 from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.storage.progress import QUIET
 
 app = typer.Typer(
     name="culture-lens",
     help="Find, prove and use the neurons of a language model that carry knowledge of a culture.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -60,10 +61,33 @@ for command in COMMANDS:
 app.add_typer(organism, name="organism")
 
 
+def say_version(asked: bool) -> bool:
+    """Print the version and stop."""
+    if asked:
+        typer.echo(f"culture-lens {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def set_up(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=say_version, is_eager=True, help="Print the version."),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress and no notes: results and errors only.")
+    ] = False,
+) -> None:
+    """Read the options that stand before the command."""
+    QUIET.set(quiet)
+
+
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Show this package's warnings as one plain line, and no others."""
     if issubclass(category, CultureLensWarning):
-        say(f"note: {message}")
+        note(str(message))
 
 
 def check_words(words: Sequence[str]) -> None:

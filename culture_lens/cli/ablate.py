@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import open_remembered
+from culture_lens.cli.loading import log_once, open_remembered
 from culture_lens.cli.neurons import named_sets
 from culture_lens.cli.options import (
     DEFAULT_RUN,
@@ -43,19 +43,21 @@ def ablate(
     Example: `culture-lens ablate --run runs/first --method conact --random-seeds 5`
     """
     from culture_lens.experiments.ablation_matrix import ablation_matrix
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
     options = given(running, random_seeds=random_seeds, value=value, seen=seen, scoring=scoring)
-    folder.log("ablate", {**opened, **options, "method": list(sets)})
+    told = {**opened, **options, "method": list(sets)}
     for name, found in sets.items():
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)
         label = with_value(name, value)
         where = matrix.to_parquet(folder.named("matrix", label, ".parquet"))
+        told = log_once(folder, "ablate", told)
         typer.echo(f"{label}: {where}")
         if matrix.has_metrics:
-            typer.echo(matrix.summary().to_string())
+            typer.echo(format_table(matrix.summary()).to_string())
         for mask in [] if matrix.has_metrics else matrix.masks:
-            typer.echo(f"mask {mask}\n{matrix.effects(mask).to_string()}")
+            typer.echo(f"mask {mask}\n{format_table(matrix.effects(mask)).to_string()}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -26,6 +26,8 @@ from culture_lens.cli.options import (
 class ShortAnswerFlags:
     """Which questions are asked, in which language; see ``load_short_answers``."""
 
+    panel: ClassVar[str] = "Questions"
+
     regions: Cultures = None
     asked: Annotated[
         str, typer.Option(help="local for each region's own language, or english.")
@@ -42,6 +44,8 @@ class ShortAnswerFlags:
 @dataclass(frozen=True)
 class WritingFlags:
     """How answers are written and matched; see ``evaluate_short_answers``."""
+
+    panel: ClassVar[str] = "Answers"
 
     stem: Annotated[
         bool | None, typer.Option("--stem", help="Match stems; needs snowballstemmer.")
@@ -82,11 +86,11 @@ def answers(
     place = opened.folder.named("answers", f"{which.asked}-{opened.label}", ".parquet")
     options = given(running, writing, value=mask.value)
     told = {"path": path, "ablated": opened.label, **chosen, **options}
-    opened.folder.log("answers", {**opened.loading, "answers": told})
     result = evaluate_short_answers(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
     typer.echo(f"{result.to_parquet(place)}")
+    opened.folder.log("answers", {**opened.loading, "answers": told})
     for matching in ("exact", "contained"):
         weighted = result.accuracy(matching, weighted=True)
         typer.echo(f"all, {matching}: {result.accuracy(matching)}, by votes {weighted}")

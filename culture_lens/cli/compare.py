@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ComparisonFlags:
     """What is compared; see ``compare_selectors``."""
+
+    panel: ClassVar[str] = "Comparison"
 
     selectors: Annotated[
         list[str] | None,
@@ -80,6 +82,7 @@ def compare(
     --method random --share 0.003 --share 0.01`
     """
     from culture_lens.experiments.comparison import compare_selectors
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.runs import Run
 
     opened = recalled(run, loading, asking)
@@ -91,13 +94,13 @@ def compare(
     folder = Run.open(run)
     options = given(comparing, culnig, running, summary_options=summary or None)
     opened = {"model": lens.name, "benchmark": questions[0].benchmark, **opened}
-    folder.log("compare", {**opened, "compare": options})
     result = compare_selectors(lens, questions, run=folder, **options)
     name = questions[0].benchmark
     typer.echo(f"{result.to_parquet(folder.named('comparison', name, '.parquet'))}")
+    folder.log("compare", {**opened, "compare": options})
     write_figures(folder, comparison_figures(name, result))
     typer.echo("\nchange in accuracy on own and on other cultures' questions, mean over cultures\n")
-    typer.echo(result.table().to_string(index=False))
+    typer.echo(format_table(result.table()).to_string(index=False))
 
 
 def check_selectors(comparing: ComparisonFlags, summary: dict[str, Any]) -> None:

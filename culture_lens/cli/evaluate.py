@@ -63,9 +63,9 @@ def evaluate(
     options = given(running, value=value, scoring=scoring)
     name = with_value(f"{questions[0].benchmark}-{ablate or 'unmodified'}", value)
     place = folder.named("evaluations", name, ".parquet")
-    folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate})
     result = run_evaluation(lens, questions, chosen, run=folder, **options)
     typer.echo(f"{result.to_parquet(place)}")
+    folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate})
     typer.echo(f"all: {result.accuracy()}  (chance {result.chance():.3f})")
     for label, estimate in result.by().items():
         typer.echo(f"  {label}: {estimate}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import open_remembered, say
+from culture_lens.cli.loading import log_once, note, open_remembered
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     AskingFlags,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class PredictionFlags:
     """What is predicted, and from which gradients; see ``predicted_ablation_matrix``."""
+
+    panel: ClassVar[str] = "Prediction"
 
     objective: Annotated[
         str | None,
@@ -91,10 +93,11 @@ def fidelity(
     opened, questions, lens = open_remembered(folder, loading, asking)
     chosen = prediction_options(prediction)
     options: dict[str, Any] = {**given(running), **chosen}
-    folder.log("fidelity", {**opened, **options, **given(neurons=neurons)})
+    told = {**opened, **options, **given(neurons=neurons)}
     for name, found in sets.items():
         predicted = predicted_ablation_matrix(lens, found, questions, **options)
         where = predicted.to_parquet(folder.named("predicted", name, ".parquet"))
+        told = log_once(folder, "fidelity", told)
         what = str(predicted.metadata["objective"]).replace("_", " ")
         typer.echo(f"{name}, predicted change of the {what}: {where}")
         typer.echo(predicted.table().to_string())
@@ -104,6 +107,7 @@ def fidelity(
     )
     named = "-".join(["scores", *map(str, chosen.values())])
     where = compared.to_parquet(folder.named("fidelity", named, ".parquet"))
+    log_once(folder, "fidelity", told)
     typer.echo(f"single neurons and sets: {where}")
     say_agreement(compared)
 
@@ -121,7 +125,7 @@ def say_beside_measured(folder: Run, name: str, predicted: PredictedMatrix) -> N
         try:
             say_agreement(matrix_fidelity(predicted, matrix))
         except InputError as error:  # a matrix of other questions: go on with the others
-            say(f"note: {name} is not compared with its matrix: {error}")
+            note(f"{name} is not compared with its matrix: {error}")
 
 
 def say_agreement(fidelity: Fidelity) -> None:

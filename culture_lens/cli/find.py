@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import named_values, open_model, open_questions
+from culture_lens.cli.loading import log_once, named_values, open_model, open_questions
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     AskingFlags,
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ChoosingFlags:
     """Which selectors choose, and how many neurons; see ``plan``."""
+
+    panel: ClassVar[str] = "Selectors"
 
     method: Methods = None
     share: Annotated[
@@ -107,8 +109,7 @@ def find(
     folder = Run.open(run)
     told = {"model": lens.name, "benchmark": questions[0].benchmark, **options}
     told |= {**given(sites=sites), **shared, **activation, **gradient}
-    numbers = {**vars(choosing), "method": [selection.name for selection in selections]}
-    folder.log("find", {**told, **numbers})
+    told |= {**vars(choosing), "method": [selection.name for selection in selections]}
     kept = None
     for selection, one, source in find_each(
         lens,
@@ -124,6 +125,7 @@ def find(
             kept = source
             source.save(folder.named("statistics", "summary", ".safetensors"))
         where = one.save(folder.named("neurons", selection.name, ".safetensors"))
+        told = log_once(folder, "find", told)
         typer.echo(f"{selection.name}: {where}")
         for label, neurons in one.neurons.items():
             typer.echo(f"  {label}: {len(neurons)} neurons")

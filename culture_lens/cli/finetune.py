@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -21,7 +21,7 @@ from culture_lens.cli.options import (
     ScoringFlag,
     TooLongPolicy,
 )
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
@@ -34,6 +34,8 @@ STRATEGY_NAMES = ("top", "bottom", "random", "all", "lora", "protected", "only",
 @dataclass(frozen=True)
 class TrainingFlags:
     """How the task is trained; see ``finetune``."""
+
+    panel: ClassVar[str] = "Training"
 
     scoring: ScoringFlag = None
     too_long: TooLongPolicy = None
@@ -81,7 +83,7 @@ def finetune(
     from culture_lens.storage.runs import Run
 
     if strategy not in STRATEGY_NAMES:
-        raise InputError(f"--strategy {strategy!r}: use {', '.join(STRATEGY_NAMES)}.")
+        raise unknown("strategy", strategy, STRATEGY_NAMES)
     if (asking.benchmark is None) == (table is None):
         raise InputError("give the task: --benchmark, such as mrpc, or --table, a file of yours.")
     task: Any = table if asking.benchmark is None else open_questions(given(asking))

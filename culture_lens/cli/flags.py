@@ -2,7 +2,8 @@
 
 Options that travel together are the fields of one frozen dataclass, each an
 ``Annotated[..., typer.Option(...)]`` with the default None: not given. An option that is not given
-is not passed on, so that every default is the one written in Python.
+is not passed on, so that every default is the one written in Python. The help shows the fields of
+a record as one group, named by its ``panel``, with these defaults.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from copy import copy
 from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
+
+from typer.models import OptionInfo
+
+from culture_lens.cli.defaults import default_of
 
 
 def flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,6 +42,7 @@ def flags(command: Callable[..., None]) -> Callable[..., None]:
             shown += fields_as_parameters(one.annotation)
         else:
             shown.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    shown = [with_default(one, command.__name__) for one in shown]
 
     @functools.wraps(command)
     def call(**values: Any) -> None:
@@ -50,17 +57,40 @@ def flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def fields_as_parameters(record: Any) -> list[inspect.Parameter]:
-    """Give the fields of a dataclass as keyword parameters."""
+    """Give the fields of a dataclass as keyword parameters, in the group that it names."""
     types = get_type_hints(record, include_extras=True)
+    panel = getattr(record, "panel", None)
     return [
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=types[field.name],
+            annotation=changed(types[field.name], rich_help_panel=panel),
             default=field.default,
         )
         for field in fields(record)
     ]
+
+
+def with_default(parameter: inspect.Parameter, command: str) -> inspect.Parameter:
+    """Let the help say what an option is where it is not given."""
+    told = default_of(command, parameter.name)
+    if parameter.default is not None or not told:
+        return parameter
+    return parameter.replace(annotation=changed(parameter.annotation, show_default=told))
+
+
+def changed(annotation: Any, **settings: Any) -> Any:
+    """Change settings of the option in an annotation; records share their options."""
+    kind, *held = get_args(annotation)
+    made = []
+    for one in held:
+        option = copy(one)
+        if isinstance(option, OptionInfo):
+            vars(option).update(settings)
+        made.append(option)
+    form: Any = Annotated
+    parts = (kind, *made)
+    return form[parts]
 
 
 def given(*records: Any, **options: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import typer
 from culture_lens.checks import each, text
 from culture_lens.cli.flags import given
 from culture_lens.cli.options import AskingFlags, LoadingFlags
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, unknown
+from culture_lens.storage.progress import QUIET
 
 if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
@@ -24,6 +25,12 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def note(text: str) -> None:
+    """Print a note on standard error, unless quiet was asked for."""
+    if not QUIET.get():
+        say(f"note: {text}")
+
+
 def remembered(run: Run, *records: Any) -> dict[str, Any]:
     """Give the options of some records, those that were not given as earlier commands had them.
 
@@ -33,6 +40,17 @@ def remembered(run: Run, *records: Any) -> dict[str, Any]:
     names = [name for record in records for name in vars(record)]
     earlier = {name: run.option(name) for name in names}
     return {**given(**earlier), **given(*records)}
+
+
+def log_once(run: Run, command: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Add a command to ``run.json`` as its first result is there: only what ran is in it.
+
+    Returns:
+        What is left to be told: nothing.
+    """
+    if told:
+        run.log(command, told)
+    return {}
 
 
 def recalled(run: Path, *records: Any) -> dict[str, Any]:
@@ -151,4 +169,4 @@ def check_names(value: str | None = None, scoring: str | None = None) -> None:
     if scoring is not None:
         get_scoring(scoring)
     if value not in (None, *NAMED_VALUES):
-        raise InputError(f"--value {value!r}: use zero, mean or double.")
+        raise unknown("--value", value, NAMED_VALUES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class RankingFlags:
     """By which neurons modules are ranked, and how many are trained; see ``rank_modules``."""
+
+    panel: ClassVar[str] = "Modules"
 
     method: NeuronSetName = None
     whose: Annotated[

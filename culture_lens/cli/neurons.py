@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.cli.loading import check_names, open_model, recalled, say
+from culture_lens.cli.loading import check_names, note, open_model, recalled
 from culture_lens.cli.options import LoadingFlags, OneMaskFlags, with_value
 from culture_lens.errors import InputError, unknown
 
@@ -176,8 +176,8 @@ def left_to_ask(found: NeuronSet, questions: Sequence[Any], seen: bool | None) -
 
     left: list[Any] = unseen(found, questions, bool(seen))
     if lost := len(questions) - len(left):
-        say(
-            f"note: {lost} of {len(questions)} questions were given to find the neurons and are "
+        note(
+            f"{lost} of {len(questions)} questions were given to find the neurons and are "
             "left out (--seen asks them too): compare with the unmodified model on the others."
         )
     return left

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -100,6 +100,8 @@ def with_value(name: str, value: str | None) -> str:
 class LoadingFlags:
     """Which model, and how it is loaded; see ``load_model``."""
 
+    panel: ClassVar[str] = "Model"
+
     model: Annotated[str | None, typer.Option(help="Name, folder or hub id of the model.")] = None
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, ...")] = None
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None
@@ -109,6 +111,8 @@ class LoadingFlags:
 @dataclass(frozen=True)
 class SubsetFlags:
     """Which of the questions are asked."""
+
+    panel: ClassVar[str] = "Questions"
 
     culture: Cultures = None
     limit: Annotated[int | None, typer.Option(help="At most so many questions per culture.")] = None
@@ -144,6 +148,8 @@ class AskingFlags(BenchmarkFlags):
 class RunningFlags:
     """How a pass over questions runs; see ``Running``."""
 
+    panel: ClassVar[str] = "Running"
+
     too_long: TooLongPolicy = None
     batch_size: BatchSize = None
 
@@ -151,6 +157,8 @@ class RunningFlags:
 @dataclass(frozen=True)
 class CountingFlags:
     """What activation selectors count; see ``summarise``."""
+
+    panel: ClassVar[str] = "Activation selectors"
 
     only_correct: Annotated[
         bool | None, typer.Option("--only-correct", help="Count only items answered right.")
@@ -171,6 +179,8 @@ class CountingFlags:
 @dataclass(frozen=True)
 class CulnigFlags:
     """What CountryRC asks about, and in which wordings; see ``culnig_scores``."""
+
+    panel: ClassVar[str] = "CULNIG"
 
     countries: Annotated[
         list[str] | None,
@@ -198,6 +208,8 @@ class CulnigFlags:
 @dataclass(frozen=True)
 class AttributionFlags:
     """What gradient selectors attribute, and how; see ``Attribution``."""
+
+    panel: ClassVar[str] = "Gradient selectors"
 
     attribution_scoring: Annotated[
         str | None,
@@ -234,6 +246,8 @@ def attribution_options(flags: AttributionFlags) -> dict[str, Any]:
 @dataclass(frozen=True)
 class OneMaskFlags:
     """Which neurons of the run folder are ablated, and to what."""
+
+    panel: ClassVar[str] = "Ablated neurons"
 
     method: NeuronSetName = None
     ablate: AblatedCulture = None

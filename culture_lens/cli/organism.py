@@ -69,10 +69,11 @@ def check(
     from rich.table import Table
 
     from culture_lens.organism.checks import check_organism
+    from culture_lens.storage.display import format_table
 
     checked = check_organism(model, seed=seed, pictures=pictures)
     table = Table("ablated", "asked", "accuracy", "change", "held", box=None)
-    for row in checked.to_dict("records"):
+    for row in format_table(checked).to_dict("records"):
         held = {True: "yes", False: "NO", None: ""}[row["held"]]
         change = row["change"] if row["ablated"] != "unmodified" else ""
         table.add_row(row["ablated"], row["asked"], str(row["accuracy"]), str(change), held)
@@ -100,8 +101,10 @@ def score(
     from rich.console import Console
     from rich.table import Table
 
+    from culture_lens.cli.plot import write_figure
     from culture_lens.organism.scorecard import score_selectors
     from culture_lens.plots import scorecard_chart
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.files import write_whole
     from culture_lens.storage.runs import Run
 
@@ -112,10 +115,10 @@ def score(
     card.to_parquet(folder.named("scorecard", "scorecard", ".parquet"))
     page = folder.named("scorecard", "scorecard", ".html")
     figure = scorecard_chart(card)
-    write_whole(page, lambda part: figure.write_html(part, include_plotlyjs=True))
+    write_whole(page, lambda part: write_figure(figure, part, plotlyjs=True))
     columns = ("precision", "average_precision", "decoys", "recognition", "own", "others")
     table = Table("selector", *columns, box=None)
-    for name, row in card.summary(columns).iterrows():
+    for name, row in format_table(card.summary(columns)).iterrows():
         table.add_row(str(name), *(str(row[column]) for column in columns))
     Console(width=160).print(table)
     typer.echo(f"{page}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from culture_lens.cli.loading import say
+from culture_lens.cli.loading import note
 from culture_lens.cli.options import DEFAULT_RUN, RunFolder
 from culture_lens.errors import InputError
 
@@ -83,8 +85,8 @@ def belongs(
     own = name if name in sets else set_name(name, metadata)
     if own not in sets or is_of(metadata, sets[own]):
         return True
-    say(
-        f"note: {kind}/{name}.parquet is of other neurons than neurons/{own}.safetensors and is "
+    note(
+        f"{kind}/{name}.parquet is of other neurons than neurons/{own}.safetensors and is "
         "not drawn: ablate them again."
     )
     return False
@@ -100,9 +102,19 @@ def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
     }
 
 
-def write_figure(figure: Figure, where: Path) -> None:
-    """Write a figure as HTML, and plotly.js once beside all of them."""
-    figure.write_html(where, include_plotlyjs="directory")
+def write_figure(figure: Figure, where: Path, plotlyjs: str | bool = "directory") -> None:
+    """Write a figure as HTML with a title, and plotly.js once beside all of them, or inside."""
+    figure.write_html(where, include_plotlyjs=plotlyjs)
+    page = where.read_text(encoding="utf-8")
+    titled = page.replace("<head>", f"<head><title>{title_of(figure)}</title>", 1)
+    where.write_text(titled, encoding="utf-8")
+
+
+def title_of(figure: Figure) -> str:
+    """Give the title of a figure as text that HTML can hold, without the lines below it."""
+    title = figure.layout.title.text or "culture_lens"
+    words = re.sub(r"<[^>]*>", " ", re.split(r"<br\s*/?>", title)[0])
+    return escape(" ".join(unescape(words).split()))
 
 
 def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:

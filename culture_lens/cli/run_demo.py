@@ -51,9 +51,9 @@ def run_demo(
     model = load_model("smollm2-135m")
     questions = load_benchmark("everyday")
     identify, _ = split_questions(questions)
-    run.log("demo", {"model": model.name, "benchmark": "everyday", "random_seeds": RANDOM_SEEDS})
     summary = summarise(model, identify, batch_size=batch_size, progress=progress, run=run)
     summary.save(run.named("statistics", "summary", ".safetensors"))
+    run.log("demo", {"model": model.name, "benchmark": "everyday", "random_seeds": RANDOM_SEEDS})
     matrices = {}
     for method, seeds in RANDOM_SEEDS.items():
         found = select(summary, method)
@@ -92,12 +92,12 @@ def run_organism_demo(
     model, truth = load_model("organism"), load_truth()
     questions = load_benchmark("organism", pictures=1)
     identify, _ = split_questions(questions)
-    run.log("demo", {"model": model.name, "benchmark": "organism"})
     known = planted(truth, model)
     layers, width = model.shape("act")
     share = sum(map(len, known.neurons.values())) / len(known) / (layers * width)
     summary = summarise(model, identify, batch_size=batch_size, progress=progress, run=run)
     summary.save(run.named("statistics", "summary", ".safetensors"))
+    run.log("demo", {"model": model.name, "benchmark": "organism"})
     scores = culnig_scores(
         model,
         identify,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from culture_lens.cli.flags import flags, given
 from culture_lens.cli.loading import (
     check_names,
+    log_once,
     named_values,
     open_model,
     open_questions,
@@ -51,6 +52,8 @@ WITHOUT_CULTURES = ("commonsenseqa", "qnli", "mrpc")
 class MaskFlags:
     """Which neurons of the run folder are ablated."""
 
+    panel: ClassVar[str] = "Ablated neurons"
+
     method: Methods = None
     whose: WhoseCultures = None
     union: UnionMask = None
@@ -59,6 +62,8 @@ class MaskFlags:
 @dataclass(frozen=True)
 class SuiteFlags:
     """How the benchmarks are asked and the neurons ablated; see ``evaluate_suite``."""
+
+    panel: ClassVar[str] = "Evaluation"
 
     random_seeds: RandomSeeds = None
     random_match: Annotated[
@@ -116,11 +121,12 @@ def suite(
     lens = open_model(opened)
     # In a record of its own: what `find` asked stays what `ablate` asks in this folder.
     told = given(masks, benchmark=benchmark, method=list(sets), **both)
-    folder.log("suite", {**opened, "suite": {**told, **options}})
+    step: dict[str, Any] = {**opened, "suite": {**told, **options}}
     for name, found in sets.items():
         result = evaluate_suite(lens, found, asked, run=folder, **options)
         label = with_value(f"{name}-union" if masks.union else name, evaluating.value)
         where = result.to_parquet(folder.named("suite", label, ".parquet"))
+        step = log_once(folder, "suite", step)
         typer.echo(f"{label}: {where}")
         say_suite(result, given(correction=correction))
 
@@ -229,12 +235,13 @@ def check_left(
 def say_suite(result: Suite, options: dict[str, Any]) -> None:
     """Print the main table, the tests of its cells, and every wording by itself."""
     from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
+    from culture_lens.storage.display import format_table
 
     typer.echo(f"\n{result.table(**options).to_string()}")
     typer.echo("* differs from the unmodified model, ** from random neurons too")
     for against in (UNMODIFIED, RANDOM):
         if against in set(result.frame["condition"]):
-            tests = result.tests(against, **options).to_string(index=False)
+            tests = format_table(result.tests(against, **options)).to_string(index=False)
             typer.echo(f"\nchange against {against}\n{tests}")
     if result.frame["wording"].nunique() > 1:
         typer.echo(f"\nwording by wording\n{result.wordings().to_string(index=False)}")

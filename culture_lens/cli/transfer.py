@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -28,6 +28,8 @@ from culture_lens.errors import InputError
 class TransferFlags:
     """How neurons are found and ablated; see ``transfer_matrix``."""
 
+    panel: ClassVar[str] = "Finding and ablating"
+
     method: Annotated[str | None, typer.Option(help="The selector; conact by default.")] = None
     random_seeds: RandomSeeds = None
     identify_share: IdentifyShare = None
@@ -38,6 +40,8 @@ class TransferFlags:
 @dataclass(frozen=True)
 class NumberFlags:
     """How many neurons are found, and where; see ``find_culture_neurons``."""
+
+    panel: ClassVar[str] = "How many neurons"
 
     share: Annotated[float | None, typer.Option(help="Share of the neurons at a site.")] = None
     k: Annotated[int | None, typer.Option(help="Or how many neurons at a site.")] = None
@@ -64,6 +68,7 @@ def transfer(
     --benchmark everyday --benchmark cvqa=data/cvqa,grouping=country --run runs/transfer`
     """
     from culture_lens.experiments.transfer_matrix import transfer_matrix
+    from culture_lens.storage.display import format_table
     from culture_lens.storage.runs import Run
 
     labels = {name: str(value) for name, value in named_values(label or [], "--label").items()}
@@ -79,15 +84,15 @@ def transfer(
     folder = Run.open(run)
     find_options, options = given(number), given(transferring)
     told = {**opened, **both, **options, **find_options, "transfer": benchmark, "label": label}
-    folder.log("transfer", told)
     result = transfer_matrix(
         lens, asked, labels=labels, find_options=find_options, run=folder, **options
     )
+    folder.log("transfer", told)
     typer.echo("change in accuracy on a culture's own questions, mean over cultures")
     typer.echo("rows: neurons found on; columns: questions of\n")
-    typer.echo(result.table("self").to_string())
+    typer.echo(format_table(result.table("self")).to_string())
     if transferring.random_seeds != 0:
         typer.echo("\nbeyond random neurons\n")
-        typer.echo(result.table("self", "beyond").to_string())
+        typer.echo(format_table(result.table("self", "beyond")).to_string())
     typer.echo("\nneurons in common\n")
     typer.echo(result.overlap().to_string(index=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -24,6 +24,8 @@ from culture_lens.cli.options import (
 @dataclass(frozen=True)
 class ValueFlags:
     """Which questions are asked about which people; see ``load_values``."""
+
+    panel: ClassVar[str] = "Questions"
 
     people: Annotated[
         Path | None, typer.Option(help="The table of people's countries, where answers have none.")
@@ -88,11 +90,11 @@ def values(
     place = opened.folder.named("values", opened.label, ".parquet")
     options = given(running, scoring=scoring, value=mask.value)
     told = {"path": path, "answers": answers, "ablated": opened.label, **asked, **options}
-    opened.folder.log("values", {**opened.loading, "values": told})
     result = evaluate_values(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
     typer.echo(f"{result.to_parquet(place)}")
+    opened.folder.log("values", {**opened.loading, "values": told})
     typer.echo(
         f"all: alignment {result.alignment()} (guessing {result.chance():.3f}), distance "
         f"{result.distance()}, answered {result.answered():.1%}"

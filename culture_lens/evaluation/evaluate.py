@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, optional, text
@@ -35,6 +34,7 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
 from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,8 +164,8 @@ def answer_masks(
             ablation_hooks(model, neurons, value)  # validate every mask before any is run
     groups = groups_of_pictures(prompts, model.vision)
     found: list[list[pd.DataFrame]] = [[] for _ in masks]
-    with tqdm(
-        total=len(groups) * len(masks), desc=label, unit="mask", disable=not running.progress
+    with progress_bar(
+        total=len(groups) * len(masks), desc=label, unit="mask", progress=running.progress
     ) as bar:
         for group in groups:
             options: dict[str, Any] = {"value": value, "running": running}

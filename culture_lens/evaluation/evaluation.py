@@ -11,6 +11,7 @@ from culture_lens.evaluation.scoring import Answer
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question
 from culture_lens.statistics.estimates import SHARES, Estimate, mean_estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Evaluation(ResultRecord):
             )
             for name, part in self.frame.groupby(column, sort=True)
         }
+
+    def _main_table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return numeric(pd.DataFrame({"accuracy": self.by()}))
 
     def chance(self) -> float:
         """Accuracy expected of guessing: the mean of one over the number of options."""

@@ -30,6 +30,7 @@ from culture_lens.statistics.permutation import (
     relabellings,
 )
 from culture_lens.statistics.random_sets import rank_among
+from culture_lens.statistics.tables import numeric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,9 +74,9 @@ def cell_tests(
         level: Cells whose corrected p is at most this are marked.
 
     Returns:
-        One row per mask and culture: ``items``, ``groups``, ``change`` (Estimate, paired and
-        clustered), ``lost`` and ``gained`` (McNemar's b and c, over all seeds), ``mcnemar_p``,
-        ``p``, ``corrected_p``, ``mark``, and a ``note`` where no answer changed.
+        One row per mask and culture: ``items``, ``groups``, ``change`` (paired and clustered,
+        with an interval), ``lost`` and ``gained`` (McNemar's b and c, over all seeds),
+        ``mcnemar_p``, ``p``, ``corrected_p``, ``mark``, and a ``note`` where no answer changed.
 
     Raises:
         InputError: An unknown condition or correction, no such masks, or answers that are not
@@ -121,7 +122,7 @@ def cell_tests(
     say_if_few(groups, len(after) + 1, level)
     table.insert(9, "corrected_p", corrected(table["p"].to_numpy(), correction))
     table.insert(10, "mark", [MARK if p <= level else "" for p in table["corrected_p"]])
-    return table
+    return numeric(table)
 
 
 def check_level(level: float) -> None:
@@ -257,7 +258,7 @@ def against_random(
         level: Cultures whose corrected p is at most this are marked.
 
     Returns:
-        Per culture: ``found``, ``random`` and ``difference`` (Estimates, paired), ``p``,
+        Per culture: ``found``, ``random`` and ``difference`` (paired, with intervals), ``p``,
         ``corrected_p``, ``mark``, ``rank`` among the random sets (1 where the found one loses
         most), ``sets``, their number, and ``rank_p``. The last row, ``"mean"``, tests the mean over
         cultures, without correction.
@@ -296,7 +297,7 @@ def against_random(
     fixed = [*corrected(p[:-1], correction), p[-1]]
     table.insert(4, "corrected_p", fixed)
     table.insert(5, "mark", [MARK if value <= level else "" for value in fixed])
-    return table
+    return numeric(table)
 
 
 def row_against(found: Means, random: Means, sets: Sequence[Means]) -> dict[str, object]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
 from culture_lens.benchmarks import in_every_wording, load_benchmark
@@ -38,6 +37,7 @@ from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import Question
 from culture_lens.questions.splits import at_most
 from culture_lens.questions.unseen import unseen
+from culture_lens.storage.progress import progress_bar
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def evaluate_suite(
     # All at once: a benchmark that cannot be asked is refused before the others are run.
     parts = {name: list(worded(found, held, every_wording, seen)) for name, held in asked.items()}
     frames = []
-    for name, worded_parts in tqdm(parts.items(), desc="benchmarks", disable=not running.progress):
+    for name, worded_parts in progress_bar(
+        parts.items(), desc="benchmarks", progress=running.progress
+    ):
         for wording, part in worded_parts:
             answered = values_of(model, part, masks, scoring, value, running)
             for mask, frame in zip(masks, answered, strict=True):

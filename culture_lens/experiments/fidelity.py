@@ -27,6 +27,7 @@ from culture_lens.statistics.bootstrap import (
     value_and_draws,
 )
 from culture_lens.statistics.estimates import UNBOUNDED, Estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Fidelity(ResultRecord):
         return self._draws[kind][column]
 
     def units(self, kind: UnitKind) -> pd.DataFrame:
-        """List units: size, score, and the mean predicted and measured change, as Estimates.
+        """List units: size, score, and the mean predicted and measured change, with intervals.
 
         Raises:
             InputError: No such kind of units.
@@ -105,7 +106,10 @@ class Fidelity(ResultRecord):
         for column in ("predicted", "measured"):
             means = means_of(part, column, {"unit": list(table.index)}, self._groups, UNBOUNDED)
             table[column] = means.estimates()
-        return table
+        return numeric(table)
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.units(self.kinds[0])
 
     def correlation(self, kind: UnitKind, method: str = "pearson") -> Estimate:
         """Correlate predicted with measured over units, interval clustered by question group.

@@ -24,6 +24,7 @@ from culture_lens.experiments.cell_tables import ANSWER_COLUMNS, CellTables, Dra
 from culture_lens.experiments.conditions import FOUND, METRICS, RANDOM, UNMODIFIED
 from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -198,17 +199,21 @@ class AblationMatrix(ResultRecord):
         }
 
     def summary(self, condition: Condition = FOUND) -> pd.DataFrame:
-        """Give every metric of every culture, cultures x metrics, each as an Estimate.
+        """Give every metric of every culture, cultures x metrics, with the ends of its interval.
 
         Example:
-            ``matrix.summary()``
+            ``matrix.summary().sort_values("gap")[["gap", "gap_low", "gap_high"]]``
         """
         import pandas as pd
 
-        metrics = self.metrics(condition)
-        return pd.DataFrame(
-            {name: means.estimates() for name, means in metrics.items()}, index=list(self.both)
-        )
+        held = {name: means.estimates() for name, means in self.metrics(condition).items()}
+        return numeric(pd.DataFrame(held, index=list(self.both)))
+
+    def _picture(self, table: pd.DataFrame | None) -> str:
+        return super()._picture(None if table is None else table.filter(regex="^(self|change)"))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.summary() if self.has_metrics else self.effects(self.masks[0])
 
     def overall(self, metric: Metric = "gap", condition: Condition = FOUND) -> Estimate:
         """Give the mean of a metric over cultures, with its interval over questions.
@@ -250,7 +255,7 @@ class AblationMatrix(ResultRecord):
         return spread.estimate(value)
 
     def effects(self, mask: str) -> pd.DataFrame:
-        """Give what one mask does to every culture and on average, each as an Estimate.
+        """Give what one mask does to every culture and on average, with intervals.
 
         Returns:
             Cultures x base, change, flips, and random (the change under random neurons, where they
@@ -273,7 +278,7 @@ class AblationMatrix(ResultRecord):
             name: [*means.estimates(), means.over_cultures().estimate()]
             for name, means in columns.items()
         }
-        return pd.DataFrame(table, index=[*self.cultures, MEAN])
+        return numeric(pd.DataFrame(table, index=[*self.cultures, MEAN]))
 
     def effect_beyond_random(self, mask: str) -> Estimate:
         """Give the mean change over cultures under a mask minus that under random neurons.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from culture_lens.statistics.estimates import (
     clustered_spread,
 )
 from culture_lens.statistics.random_sets import with_sets
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,8 @@ Axes = Mapping[str, Sequence[str]]
 """The columns that span a table, with their values in order."""
 
 
-@dataclass(frozen=True, eq=False)
-class Means:
+@dataclass(frozen=True, eq=False, repr=False)
+class Means(Shown):
     """Means of cells; means and differences of them are made row by row.
 
     Attributes:
@@ -51,6 +52,22 @@ class Means:
     alike: Float[np.ndarray, ...]
     bounds: Bounds
     ends: bool = True
+
+    def _headline(self) -> str:
+        shape = " x ".join(map(str, self.values.shape)) or "one"
+        return f"Means: {shape} cells, {len(self.sizes)} question groups"
+
+    def _facts(self) -> dict[str, object]:
+        return {"bounds": self.bounds}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the cells: their places, then value, low and high."""
+        import pandas as pd
+
+        places = list(np.ndindex(self.values.shape))
+        estimates = [asdict(self.at(*place).estimate()) for place in places]
+        axes = [{f"axis {axis}": at for axis, at in enumerate(place)} for place in places]
+        return pd.DataFrame([{**a, **e} for a, e in zip(axes, estimates, strict=True)])
 
     @property
     def values(self) -> Float[np.ndarray, ...]:

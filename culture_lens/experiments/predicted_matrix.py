@@ -65,6 +65,9 @@ class PredictedMatrix(ResultRecord):
         table: pd.DataFrame = means.unstack()
         return table
 
+    def _main_table(self) -> pd.DataFrame:
+        return self.table()
+
 
 @check_arguments(
     model=MODEL,

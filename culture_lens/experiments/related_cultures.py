@@ -35,6 +35,8 @@ from culture_lens.experiments.means import Means
 from culture_lens.statistics.bootstrap import correlation
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.mantel import mean_of_both, square
+from culture_lens.statistics.tables import numeric
+from culture_lens.storage.display import Shown, some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +47,8 @@ FEWEST_RELATED = 3
 """Cultures below which relations cannot be fitted."""
 
 
-@dataclass(frozen=True, eq=False)
-class Relations:
+@dataclass(frozen=True, eq=False, repr=False)
+class Relations(Shown):
     """How cultures lose accuracy together, with what intervals need.
 
     Attributes:
@@ -69,6 +71,23 @@ class Relations:
     groups: int
     adjusted: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def _headline(self) -> str:
+        return f"Relations of {some(self.cultures)}: {self.groups} question groups"
+
+    def _facts(self) -> Mapping[str, Any]:
+        told = {name: self.metadata.get(name) for name in ("model", "benchmark", "selector")}
+        return {name: value for name, value in told.items() if value}
+
+    def _overview(self) -> pd.DataFrame:
+        return self.table.rename_axis(index="mask")
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List every mask and other culture: rank, relation and change with their intervals."""
+        import pandas as pd
+
+        parts = {mask: self.related(mask) for mask in self.cultures}
+        return pd.concat(parts, names=["mask", "culture"]).reset_index()
 
     def _frame(self, values: np.ndarray) -> pd.DataFrame:
         import pandas as pd
@@ -103,7 +122,7 @@ class Relations:
         """List the other cultures, starting with the one that loses most with a culture.
 
         Returns:
-            Per culture: ``rank``, ``relation`` and ``change`` (Estimates).
+            Per culture: ``rank``, ``relation`` and ``change``, with the ends of their intervals.
 
         Raises:
             InputError: No such culture.
@@ -124,7 +143,7 @@ class Relations:
             }
             for culture in order
         }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        return numeric(pd.DataFrame.from_dict(rows, orient="index"))
 
     @cached_property
     def _symmetric(self) -> Float[np.ndarray, "draw pair"]:

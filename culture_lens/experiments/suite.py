@@ -24,6 +24,7 @@ from culture_lens.statistics.estimates import (
 )
 from culture_lens.statistics.permutation import corrected, weighted_p
 from culture_lens.statistics.random_sets import rank_among, with_sets
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -144,9 +145,9 @@ class Suite(ResultRecord):
         neurons p comes from the interval over questions and random sets, see ``change``.
 
         Returns:
-            One row per name and benchmark: change, p, corrected p, and whether the corrected p is
-            at most 0.05; against random neurons also ``rank`` among the random sets (1 where the
-            found neurons lose most) and ``sets``, their number.
+            One row per name and benchmark: change with its interval, p, corrected p, and whether
+            the corrected p is at most 0.05; against random neurons also ``rank`` among the random
+            sets (1 where the found neurons lose most) and ``sets``, their number.
 
         Raises:
             InputError: Nothing to compare with, or an unknown correction.
@@ -164,7 +165,7 @@ class Suite(ResultRecord):
                 rows.append({**row, **how(name, benchmark, against)})
         table = pd.DataFrame(rows)
         table["corrected_p"] = corrected(table["p"].to_numpy(dtype=float), correction)
-        return table.assign(significant=table["corrected_p"] <= ALPHA)
+        return numeric(table.assign(significant=table["corrected_p"] <= ALPHA))
 
     def _sign_flips(self, name: str, benchmark: str, against: Condition) -> dict[str, Any]:
         moved = self._moved(name, benchmark, against)
@@ -182,6 +183,24 @@ class Suite(ResultRecord):
             "rank": rank_among(found, sets),
             "sets": len(sets),
         }
+
+    def scores(self) -> pd.DataFrame:
+        """Score every cell as numbers; ``table`` writes the same as text, with stars.
+
+        Returns:
+            One row per condition, name and benchmark: score with the ends of its interval.
+
+        Example:
+            ``suite.scores().pivot(index="name", columns="benchmark", values="score")``
+        """
+        import pandas as pd
+
+        known = self.frame[["condition", "name", "benchmark"]].drop_duplicates()
+        rows = [{**row, "score": self.score(**row)} for row in known.to_dict("records")]
+        return numeric(pd.DataFrame(rows))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.scores().set_index(["condition", "name", "benchmark"])
 
     def table(self, *, correction: Correction = "holm") -> pd.DataFrame:
         """Give the table as text: conditions x benchmarks, each cell with its interval.

@@ -21,6 +21,7 @@ from culture_lens.errors import unknown
 from culture_lens.experiments.conditions import BEYOND, FOUND
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class TransferMatrix(ResultRecord):
         return matrix.overall(metric, condition)
 
     def table(self, metric: Metric = "self", condition: TransferCondition = FOUND) -> pd.DataFrame:
-        """Give a metric for every source and target, each as an Estimate.
+        """Give a metric for every source (rows) and target, with the ends of its interval.
 
         Example:
             ``result.table("self", condition="beyond")``
@@ -112,7 +113,10 @@ class TransferMatrix(ResultRecord):
         import pandas as pd
 
         rows = [[self.cell(s, t, metric, condition) for t in self.names] for s in self.names]
-        return pd.DataFrame(rows, index=list(self.names), columns=list(self.names))
+        return numeric(pd.DataFrame(rows, index=list(self.names), columns=list(self.names)))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.table()
 
     def overlap(self) -> pd.DataFrame:
         """Compare the neurons of each culture between benchmarks.

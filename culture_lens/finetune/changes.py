@@ -20,6 +20,7 @@ from culture_lens.statistics.estimates import (
     Estimate,
     mean_estimate,
 )
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ class Forgetting(ResultRecord):
         """Lay out before, after and the changes, per culture and over all items.
 
         Returns:
-            One row per set of questions and culture, ``"all"`` first; items, and each metric as
-            an Estimate.
+            One row per set of questions and culture, ``"all"`` first; items, and each metric
+            with the ends of its interval.
         """
         import pandas as pd
 
@@ -109,7 +110,10 @@ class Forgetting(ResultRecord):
                 row = {"asked": asked, "culture": culture or OVERALL, "items": len(own)}
                 metrics = {name: self.estimate(asked, culture, name) for name in CHANGE_METRICS}
                 rows.append(row | metrics)
-        return pd.DataFrame(rows)
+        return numeric(pd.DataFrame(rows))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.summary().set_index(["asked", "culture"])
 
 
 EVALUATIONS = either(

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
 from culture_lens import checks
@@ -41,6 +40,7 @@ from culture_lens.prompts.running import read_options
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.progress import progress_bar
 from culture_lens.storage.runs import Run, versions
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def compare_strategies(
     jobs = [(seed, name) for seed in plan.seeds for name in plan.strategies]
     frames = [
         study.records(name, seed, {**training, **plan.each.get(name, {})}, base)
-        for seed, name in tqdm(jobs, desc="trainings", unit="training", disable=not plan.progress)
+        for seed, name in progress_bar(
+            jobs, desc="trainings", unit="training", progress=plan.progress
+        )
     ]
     metadata = {**study.facts(found.method, training), "seen": seen}
     return ForgettingStudy(pd.concat(frames, ignore_index=True), metadata)

@@ -13,6 +13,7 @@ from culture_lens.errors import InputError
 from culture_lens.finetune.projections import (
     Projection,
 )
+from culture_lens.storage.display import Shown, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,8 @@ PARAMETER_SHARE = 0.10
 """The share of all parameters that CULNIG trains, about."""
 
 
-@dataclass(frozen=True)
-class RankedModule:
+@dataclass(frozen=True, repr=False)
+class RankedModule(Shown):
     """A block of a layer, or a single projection, with the number of found neurons that it holds.
 
     Attributes:
@@ -39,6 +40,10 @@ class RankedModule:
     projections: tuple[Projection, ...]
     neurons: int
     width: int
+
+    def __repr__(self) -> str:
+        """Name the module, and count its neurons."""
+        return one_line(self, "name", "layer", "neurons", "width")
 
     @property
     def layer(self) -> int:
@@ -62,8 +67,8 @@ class RankedModule:
         return path if len(self.projections) == 1 else path.rpartition(".")[0]
 
 
-@dataclass(frozen=True)
-class ModuleRanking:
+@dataclass(frozen=True, repr=False)
+class ModuleRanking(Shown):
     """Modules in order, those with the most neurons first.
 
     Attributes:
@@ -83,13 +88,19 @@ class ModuleRanking:
     total: int
     model: str
 
+    def _headline(self) -> str:
+        return f"{type(self).__name__}: {len(self.modules)} modules of {self.model}"
+
+    def _facts(self) -> dict[str, object]:
+        return {"by": self.by, "unit": self.unit, "parameters": self.total}
+
     def to_pandas(self) -> pd.DataFrame:
         """List the modules: block or projection, layer, neurons, density, parameters, share."""
         return as_table(self.modules, self.unit, self.total)
 
 
-@dataclass(frozen=True)
-class ModuleChoice:
+@dataclass(frozen=True, repr=False)
+class ModuleChoice(Shown):
     """Modules to train.
 
     Attributes:
@@ -119,6 +130,13 @@ class ModuleChoice:
     def share(self) -> float:
         """Their share of the model's parameters."""
         return self.parameters / self.total
+
+    def _headline(self) -> str:
+        return f"{type(self).__name__}: {len(self.modules)} modules of {self.model}"
+
+    def _facts(self) -> dict[str, object]:
+        names = [f"{module.name} {module.layer}" for module in self.modules]
+        return {"which": self.which, "share": self.share, "modules": names}
 
     def to_pandas(self) -> pd.DataFrame:
         """List the modules."""

@@ -27,6 +27,7 @@ from typing import Any
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import part_of
+from culture_lens.storage.display import Shown
 
 MODULE_NAMES = {
     "gate": ("gate_proj", "wi_0", "wi", "c_fc"),
@@ -61,7 +62,7 @@ PROJECTION_OF = {
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projection(Shown):
     """One projection of one layer: a module, or some outputs of a fused one.
 
     Attributes:

@@ -17,6 +17,7 @@ from culture_lens.finetune.changes import (
     Forgetting,
 )
 from culture_lens.statistics.estimates import Estimate, t_estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class ForgettingStudy(ResultRecord):
         """Lay out what every strategy gained on the task and did to culture.
 
         Returns:
-            Strategies x trained_share, then each set of questions as an Estimate over seeds.
+            Strategies x trained_share, then each set of questions, with intervals over seeds.
         """
         import pandas as pd
 
@@ -122,7 +123,10 @@ class ForgettingStudy(ResultRecord):
             }
             for name in self.strategies
         }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        return numeric(pd.DataFrame.from_dict(rows, orient="index"))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.summary()
 
 
 def joined(studies: Sequence[ForgettingStudy]) -> ForgettingStudy:

@@ -24,6 +24,7 @@ from culture_lens.finetune.examples import Example, answer_loss, last_logits, to
 from culture_lens.finetune.settings import Saving, Training
 from culture_lens.models.lens_model import LensModel
 from culture_lens.storage.files import load_tensors, save_tensors
+from culture_lens.storage.progress import moving
 
 WEIGHTS, KIND = "trainable.safetensors", "parameters in training"
 
@@ -167,7 +168,7 @@ def run_trainer(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         report_to=saving.report_to,
-        disable_tqdm=not saving.progress,
+        disable_tqdm=not moving(saving.progress),
         use_cpu=lens.device.type == "cpu",
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one device

@@ -42,6 +42,7 @@ from culture_lens.models.load import load_model, n_parameters
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.running import TooLong, read_options
 from culture_lens.questions.question import benchmarks_of
+from culture_lens.storage.display import Shown
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ Modules = ModuleChoice | Iterable[RankedModule] | str
 ALL_MODULES = "all"
 
 
-@dataclass(frozen=True, eq=False)
-class FineTuned:
+@dataclass(frozen=True, eq=False, repr=False)
+class FineTuned(Shown):
     """A model that was fine-tuned.
 
     Attributes:
@@ -69,6 +70,10 @@ class FineTuned:
     folder: Path | None
     settings: dict[str, Any] = field(repr=False)
     result: dict[str, Any] = field(repr=False)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give the log: one row per step."""
+        return self.log()
 
     def log(self) -> pd.DataFrame:
         """Lay out loss, gradient norm and learning rate of every step."""

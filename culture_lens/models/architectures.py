@@ -12,6 +12,7 @@ from typing import Literal
 from culture_lens.checks import check_arguments, text
 from culture_lens.errors import unknown
 from culture_lens.questions.question import PromptFormat
+from culture_lens.storage.display import Shown
 
 Paper = Literal["conact", "culnig"]
 TEXT, IMAGES, ENCODER_DECODER = "text", "text, images", "text to text"
@@ -130,8 +131,8 @@ JSON_ANSWER = PromptFormat(
 """The answer is started by the prompt, so that the next token is the letter (CULNIG)."""
 
 
-@dataclass(frozen=True)
-class Preset:
+@dataclass(frozen=True, repr=False)
+class Preset(Shown):
     """One of the two papers' models, with how it is asked and loaded.
 
     Attributes:
@@ -156,6 +157,9 @@ class Preset:
     dtype: str
     gigabytes: int
     scoring: str = "letter"
+
+    def _headline(self) -> str:
+        return f"Preset {self.model}"
 
 
 PRESETS = (

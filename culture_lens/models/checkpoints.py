@@ -14,13 +14,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.models.architectures import is_tested, supported
+from culture_lens.models.architectures import PRESETS, is_tested, supported
 from culture_lens.models.loading import Loading
 from culture_lens.models.processors import load_processor
 from culture_lens.models.vision import VISION_MODELS
@@ -226,4 +227,20 @@ def load_failure(source: str, local: bool, error: Exception) -> str:
             "check the name and, for a gated model, your login (`hf auth login`); without a "
             "network give the path of a local copy."
         )
-    return f"model {source!r} cannot be loaded ({reason}): {remedy}"
+    near = None if local else nearest_model(source)
+    guess = f" Did you mean {near!r}?" if near else ""
+    return f"model {source!r} cannot be loaded ({reason}): {remedy}{guess}"
+
+
+def nearest_model(name: str) -> str | None:
+    """Find the embedded model, or the papers' model, whose name is most like another.
+
+    Example:
+        >>> nearest_model("smolm2-135m"), nearest_model("Llama-3.1-8B-Instruct")
+        ('smollm2-135m', 'meta-llama/Llama-3.1-8B-Instruct')
+    """
+    known = ("organism", "smollm2-135m", SMOLLM2_HUB_ID, *(preset.model for preset in PRESETS))
+    written = {one.rpartition("/")[2].casefold(): one for one in known}
+    written |= {one.casefold(): one for one in known}
+    near = get_close_matches(name.casefold(), written, n=1, cutoff=0.75)
+    return written[near[0]] if near and written[near[0]] != name else None

@@ -43,7 +43,7 @@ T5_LENGTH = 512
 """Tokens that T5 was trained on; its positions are relative, so it can read more."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class EncoderDecoder(LensModel):
     """A frozen encoder-decoder with its tokenizer, its sites and their widths.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,12 +23,16 @@ from culture_lens.models.transformer_lens import TransformerLensMethods
 from culture_lens.models.vision import NoPictures, Vision
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.reader import Reader
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Place = tuple[str, int]
 
 
-@dataclass(frozen=True, eq=False)
-class LensModel(TransformerLensMethods):
+@dataclass(frozen=True, eq=False, repr=False)
+class LensModel(TransformerLensMethods, Shown):
     """A frozen model with what it reads with, its sites and their widths.
 
     What TransformerLens users call on a ``TransformerBridge`` can be called on it: ``cfg``,
@@ -71,6 +75,16 @@ class LensModel(TransformerLensMethods):
     scoring: str
     attention: Attention
     vision: Vision = field(default=NoPictures(), repr=False)
+
+    def _headline(self) -> str:
+        return f"LensModel {self.name}: {self.n_layers} layers, {self.dtype} on {self.device}"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the sites: site, layers, neurons (per layer)."""
+        import pandas as pd
+
+        rows = [(site, *self.shape(site)) for site in self.sites]
+        return pd.DataFrame(rows, columns=["site", "layers", "neurons"])
 
     @property
     def tokenizer(self) -> Any:

@@ -32,9 +32,12 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.found_on import check_found_on
 from culture_lens.neurons.neurons import Neurons, Shape, check_inside, jaccard, pair
+from culture_lens.neurons.renaming import renamed_tables
 from culture_lens.neurons.wordings import wording_stability_in_words
+from culture_lens.storage.display import Shown, some
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.hashing import content_hash
+from culture_lens.storage.pictures import layer_bars
 from culture_lens.storage.reading import content_of
 
 if TYPE_CHECKING:
@@ -43,8 +46,8 @@ if TYPE_CHECKING:
     from culture_lens.models.lens_model import LensModel
 
 
-@dataclass(frozen=True, eq=False)
-class NeuronSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class NeuronSet(Shown):
     """Culture -> Neurons, with the shape of each site and where it all came from.
 
     Attributes:
@@ -111,10 +114,27 @@ class NeuronSet:
 
     def __repr__(self) -> str:
         """Give the selector, the number of neurons, and CULNIG's stability over wordings."""
-        sizes = ", ".join(f"{culture} {len(neurons)}" for culture, neurons in self.neurons.items())
         words = wording_stability_in_words(self.metadata)
-        told = f"NeuronSet {self.method or 'of no recorded selector'}: {sizes or 'no culture'}"
-        return f"{told}\n{words}" if words else told
+        return f"{self._headline()}\n{words}" if words else self._headline()
+
+    def _headline(self) -> str:
+        sizes = some([f"{culture} {len(neurons)}" for culture, neurons in self.neurons.items()])
+        return f"NeuronSet {self.method or 'of no recorded selector'}: {sizes or 'no culture'}"
+
+    def _facts(self) -> Mapping[str, Any]:
+        told = {name: self.metadata.get(name) for name in ("model", "benchmark", "date")}
+        told["wordings"] = wording_stability_in_words(self.metadata) or None
+        return {name: value for name, value in told.items() if value}
+
+    def _overview(self) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = {c: {"neurons": len(n), **n._facts()} for c, n in self.neurons.items()}
+        return pd.DataFrame.from_dict(rows, orient="index").fillna("")
+
+    def _picture(self, table: pd.DataFrame | None) -> str:
+        held = [culture for culture, neurons in self.neurons.items() if len(neurons)]
+        return layer_bars(self.layer_share().loc[held].mean().tolist()) if held else ""
 
     def __getitem__(self, culture: str) -> Neurons:
         """Give one culture's neurons.
@@ -226,17 +246,10 @@ class NeuronSet:
         """List every neuron: culture, site, layer, index, score."""
         import pandas as pd
 
-        rows = [
-            {"culture": culture, "site": site, "layer": layer, "index": index, "score": score}
-            for culture, neurons in self.neurons.items()
-            for site, places in neurons.places.items()
-            for (layer, index), score in zip(
-                places.tolist(),
-                neurons.scores[site].tolist() if site in neurons.scores else [None] * len(places),
-                strict=True,
-            )
-        ]
-        return pd.DataFrame(rows, columns=["culture", "site", "layer", "index", "score"])
+        none = Neurons.of({}).to_pandas().assign(culture="")
+        parts = [own.to_pandas().assign(culture=name) for name, own in self.neurons.items()]
+        table = pd.concat(parts or [none], ignore_index=True)
+        return table[["culture", "site", "layer", "index", "score"]]
 
     @check_arguments(model=MODEL)
     def check_model(self, model: LensModel) -> None:
@@ -297,21 +310,3 @@ class NeuronSet:
 
 FOUND_SET = instance(NeuronSet, remedy="the NeuronSet that a selector found")
 """The check of an argument that takes found neurons."""
-
-
-def renamed_tables(metadata: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Rename cultures in those entries of metadata that are tables with one row per culture.
-
-    Example:
-        >>> renamed_tables({"right": {"UK": 3, "Iran": 2}, "model": "m"}, {"UK": "Britain"})
-        {'right': {'Britain': 3, 'Iran': 2}, 'model': 'm'}
-    """
-    return {
-        entry: {names.get(culture, culture): row for culture, row in table.items()}
-        if isinstance(table, Mapping) and names.keys() <= table.keys()
-        else table
-        for entry, table in metadata.items()
-    }
-
-
-__all__ = ["FOUND_SET", "NeuronSet", "renamed_tables"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +22,10 @@ from culture_lens.checks import (
 )
 from culture_lens.errors import InputError
 from culture_lens.neurons.hooks import HookList, Value, ablation_hooks
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Shape = tuple[int, int]
 """Layers and neurons per layer at a site."""
@@ -74,8 +79,8 @@ def check_values(name: str, values: Any, places: Mapping[str, Tensor]) -> None:
             raise InputError(f"{name} of site {site!r} are {held.dtype} or NaN: give numbers.")
 
 
-@dataclass(frozen=True, eq=False)
-class Neurons:
+@dataclass(frozen=True, eq=False, repr=False)
+class Neurons(Shown):
     """The neurons of one culture, sorted by site, layer and index.
 
     Attributes:
@@ -142,6 +147,40 @@ class Neurons:
         for site, layer, index in self.members() | members_of(other):
             places.setdefault(site, []).append((layer, index))
         return Neurons.of(dict(sorted(places.items())))
+
+    def _headline(self) -> str:
+        return f"Neurons: {len(self)}"
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {
+            site: f"{len(places)} in layers {int(places[:, 0].min())} to {int(places[:, 0].max())}"
+            for site, places in self.places.items()
+            if len(places)
+        }
+
+    def _overview(self) -> pd.DataFrame:
+        return self.to_pandas().sort_values("score", ascending=False, kind="stable")
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List every neuron: site, layer, index, score (NaN where there are none).
+
+        Example:
+            >>> Neurons.of({"act": [(0, 1)]}).to_pandas()["index"].tolist()
+            [1]
+        """
+        import pandas as pd
+
+        rows = [
+            (site, *place, score)
+            for site, places in self.places.items()
+            for place, score in zip(
+                places.tolist(),
+                self.scores[site].tolist() if site in self.scores else [math.nan] * len(places),
+                strict=True,
+            )
+        ]
+        table = pd.DataFrame(rows, columns=["site", "layer", "index", "score"])
+        return table.astype({"site": str, "layer": int, "index": int, "score": float})
 
     def members(self) -> set[tuple[str, int, int]]:
         """List the neurons as ``(site, layer, index)``."""

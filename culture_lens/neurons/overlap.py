@@ -27,6 +27,7 @@ from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape, jaccard
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.permutation import CORRECTIONS, corrected
+from culture_lens.statistics.tables import numeric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,7 +172,7 @@ def overlap_with_chance(
         correction: ``"holm"`` or ``"benjamini-hochberg"``, over pairs.
 
     Returns:
-        One row per pair: ``one``, ``other``, ``shared``, ``by_chance`` (Estimate: mean and middle
+        One row per pair: ``one``, ``other``, ``shared``, ``by_chance`` (the mean, and the middle
         95% of the chance distribution), ``jaccard``, ``jaccard_by_chance``, ``p`` (of sharing as
         many or more by chance) and ``corrected_p``. The sets are taken as fixed: whether other
         questions would give the same sets is a different question; see ``set_stability``.
@@ -207,7 +208,7 @@ def overlap_with_chance(
             }
         )
     table = pd.DataFrame(rows)
-    return table.assign(corrected_p=corrected(table["p"].to_numpy(), correction))
+    return numeric(table.assign(corrected_p=corrected(table["p"].to_numpy(), correction)))
 
 
 @check_arguments(found=FOUND_SET, cultures=any_names, match=text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,10 +26,15 @@ from culture_lens.checks import (
     whole,
 )
 from culture_lens.errors import InputError
+from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
+from culture_lens.storage.display import Shown, brief, some
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.reading import content_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NEVER = float("-inf")
 
@@ -92,8 +97,8 @@ def check_tables(name: str, tables: Any, rows: int) -> None:
             raise InputError(f"{name} of site {site!r} hold NaN: there is nothing to rank by.")
 
 
-@dataclass(frozen=True, eq=False)
-class NeuronScores:
+@dataclass(frozen=True, eq=False, repr=False)
+class NeuronScores(Shown):
     """A score for every culture and neuron; minus infinity where a neuron cannot be chosen.
 
     Attributes:
@@ -117,6 +122,34 @@ class NeuronScores:
         for site, ranking in self.ranking.items():
             if site not in self.scores or ranking.shape != self.scores[site].shape[1:]:
                 raise InputError(f"the ranking of site {site!r} has another shape than its scores.")
+
+    def _headline(self) -> str:
+        selector = self.metadata.get("selector") or "of no recorded selector"
+        return f"NeuronScores {selector}: {some(self.cultures)}"
+
+    def _facts(self) -> Mapping[str, Any]:
+        shapes = {site: brief(values) for site, values in self.scores.items()}
+        told = {name: self.metadata.get(name) for name in ("model", "benchmark", "items")}
+        return {**{name: value for name, value in told.items() if value}, **shapes}
+
+    def _overview(self) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = {
+            culture: {
+                f"highest {site}": float(values[row].max()) for site, values in self.scores.items()
+            }
+            for row, culture in enumerate(self.cultures)
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the score of every culture and neuron: culture, site, layer, index, score.
+
+        Example:
+            ``scores.to_pandas().nlargest(20, "score")``
+        """
+        return long_table(self.cultures, {"score": self.scores})
 
     @check_arguments(share=optional(real), k=optional(whole()))
     def top(self, *, share: float | None = None, k: int | None = None) -> NeuronSet:

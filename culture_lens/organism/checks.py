@@ -21,6 +21,7 @@ from culture_lens.organism.truth import Truth, load_truth
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question
 from culture_lens.statistics.estimates import CHANGES, SHARES, Estimate, mean_estimate
+from culture_lens.statistics.tables import numeric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ def check_organism(
     frames = answer_masks(lens, prompts, way, list(masks.items()), running=how)
     asked = [asked_of(prompt.question) for prompt in prompts]
     tables = {name: frame.assign(asked=asked) for name, frame in zip(masks, frames, strict=True)}
-    return pd.DataFrame([row for name in masks for row in verdicts(name, tables)])
+    return numeric(pd.DataFrame([row for name in masks for row in verdicts(name, tables)]))
 
 
 def asked_of(question: Question) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
 from typing_extensions import Unpack
 
 from culture_lens.benchmarks.organism.world import CULTURES, make_world
@@ -39,6 +38,8 @@ from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.selectors.ranking import get_ranking, in_order, rank
 from culture_lens.selectors.registry import key_of
 from culture_lens.statistics.estimates import Estimate, t_estimate
+from culture_lens.statistics.tables import numeric
+from culture_lens.storage.progress import progress_bar
 from culture_lens.storage.records import ResultRecord
 from culture_lens.storage.runs import versions
 
@@ -109,12 +110,15 @@ class Scorecard(ResultRecord):
         return t_estimate(part.groupby("model", sort=True)[column].mean().tolist())
 
     def summary(self, columns: Sequence[str] = ()) -> pd.DataFrame:
-        """Put selectors against columns, each cell an Estimate; all columns if none are named."""
+        """Put selectors against columns, with intervals; all columns if none are named."""
         import pandas as pd
 
         wanted = tuple(columns) or (*AGAINST_TRUTH, *TAKEN, *CHANGED)
         rows = {s: {c: self.estimate(s, c) for c in wanted} for s in self.selectors}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=list(wanted))
+        return numeric(pd.DataFrame.from_dict(rows, orient="index", columns=list(wanted)))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.summary(("precision", *TAKEN, *CHANGED))
 
 
 @check_arguments(
@@ -169,7 +173,7 @@ def score_selectors(
         if truths[str(model)].shuffled:
             raise InputError(f"{model} was trained on shuffled facts: there is nothing to find.")
     records: list[dict[str, Any]] = []
-    for name, truth in tqdm(truths.items(), desc="organisms", disable=not how.progress):
+    for name, truth in progress_bar(truths.items(), desc="organisms", progress=how.progress):
         lens, world = load_model(name), make_world(truth.seed)
         examined = Examined(name, lens, truth, world, pictures, seed, asked, how)
         records += score_one(examined, names)

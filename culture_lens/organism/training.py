@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from culture_lens.benchmarks.organism.world import make_world
 from culture_lens.checks import SEED, check_arguments, file_path, flag, instance, optional, whole
@@ -30,6 +29,7 @@ from culture_lens.organism.state import (
     restore,
     write_checkpoint,
 )
+from culture_lens.storage.progress import progress_bar
 
 SAVE_EVERY = 50  # steps
 BOUND = 0.95
@@ -221,7 +221,9 @@ def train_stage(
     decay = 0.0 if stage.name == "plant" else 0.01  # decay would move rows that must stay
     optimiser = torch.optim.AdamW(learning, lr=stage.rate, betas=(0.9, 0.98), weight_decay=decay)
     load_moments(optimiser, moments)
-    bar = tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step", disable=not progress)
+    bar = progress_bar(
+        progress=progress, total=stage.steps, initial=start, desc=stage.name, unit="step"
+    )
     right: list[float] = []
     for step in range(start, stage.steps):
         warm = min(1.0, (step + 1) / 40)

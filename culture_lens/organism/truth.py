@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from culture_lens.checks import (
     SEED,
@@ -23,14 +23,18 @@ from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.organism.plan import OWN, PLANTED_KINDS
 from culture_lens.storage.bundled import data_path
+from culture_lens.storage.display import Shown
 from culture_lens.storage.files import load_hashed_json
 from culture_lens.storage.reading import content_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KIND = "truth of an organism"
 
 
 @dataclass(frozen=True)
-class Planted:
+class Planted(Shown):
     """A block of planted neurons, in names.
 
     Attributes:
@@ -46,8 +50,8 @@ class Planted:
     neurons: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Truth:
+@dataclass(frozen=True, repr=False)
+class Truth(Shown):
     """The planted neurons of an organism.
 
     Attributes:
@@ -61,6 +65,16 @@ class Truth:
     shuffled: bool
     layers: tuple[int, ...]
     blocks: tuple[Planted, ...]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the planted blocks: kind, cultures, objects, and their neurons per layer."""
+        import pandas as pd
+
+        rows = [
+            (block.kind, ", ".join(block.cultures), ", ".join(block.objects), len(block.neurons))
+            for block in self.blocks
+        ]
+        return pd.DataFrame(rows, columns=["kind", "cultures", "objects", "neurons"])
 
     @check_arguments(kinds=names, culture=optional(text))
     def neurons(self, kinds: str | Sequence[str] = OWN, culture: str | None = None) -> Neurons:

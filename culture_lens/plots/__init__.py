@@ -33,3 +33,8 @@ __all__ = [
     "self_cross_chart",
     "transfer_heatmap",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the functions, not the files that they are in."""
+    return sorted(__all__)

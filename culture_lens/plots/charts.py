@@ -38,6 +38,7 @@ from culture_lens.plots.style import (
     with_interval,
 )
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import as_estimates
 
 if TYPE_CHECKING:
     from culture_lens.experiments.conditions import Condition, Metric
@@ -75,7 +76,7 @@ def self_cross_chart(matrix: AblationMatrix) -> go.Figure:
     check_matrix(matrix)
     metrics: tuple[Metric, ...] = ("self", "cross", "cross_masks")
     conditions = conditions_of(matrix)
-    tables = {condition: matrix.summary(condition) for condition in conditions}
+    tables = {condition: as_estimates(matrix.summary(condition)) for condition in conditions}
     own = tables[FOUND]["self"]
     cultures = sorted(own.index, key=lambda culture: (own[culture].value, culture))
     rows: dict[str, MetricEstimates] = {

@@ -39,6 +39,7 @@ from culture_lens.plots.style import (
 )
 from culture_lens.statistics.bootstrap import ranks
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import as_estimates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,8 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
     words = [agreement(fidelity, name) for name in kinds]
     lines = 1 + max(len(text) for text in words)
     for column, (name, told) in enumerate(zip(kinds, words, strict=True), start=1):
-        add_panel(figure, fidelity.units(name), name, quantity, column, 1 / len(kinds))
+        table = as_estimates(fidelity.units(name))
+        add_panel(figure, table, name, quantity, column, 1 / len(kinds))
         heading = [f"<b>{UNIT_PANELS.get(name, name)}</b>", *told]
         heading += ["&nbsp;"] * (lines - len(heading))  # all as high as the tallest
         add_heading(figure, column, "<br>".join(heading), yshift=8, align="center")

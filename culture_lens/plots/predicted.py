@@ -44,6 +44,7 @@ from culture_lens.plots.style import (
     styled,
 )
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import as_estimates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,7 @@ def measured_cells(predicted: PredictedMatrix, compared: Fidelity | None) -> Cel
     """Give the measured cells with their intervals; none where nothing was measured."""
     if compared is None:
         return {}
-    units = compared.units(CELL)["measured"]
+    units = as_estimates(compared.units(CELL))["measured"]
     return {
         (mask, culture): units.loc[f"{mask} on {culture}"]
         for mask, culture in product(predicted.masks, predicted.cultures)

@@ -25,6 +25,7 @@ from culture_lens.plots.style import (
     styled,
     with_interval,
 )
+from culture_lens.statistics.tables import as_estimates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ def transfer_heatmap(
     if condition not in CONDITION_TITLES:
         raise unknown("condition", condition, CONDITION_TITLES)
     signed = metric != "flips" or condition == BEYOND
-    table = result.table(metric, condition)
+    table = as_estimates(result.table(metric, condition))
     text, hover = cell_texts(table, signed)
     values = table.map(lambda cell: cell.value)
     figure = go.Figure(cell_map(values, text, hover, largest_of(values), signed=signed))

@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from culture_lens.checks import check_arguments, flag, optional, text, whole
 from culture_lens.errors import InputError, warn
 from culture_lens.prompts.answers import joined
@@ -29,6 +27,7 @@ from culture_lens.prompts.running import TOO_LONG
 from culture_lens.prompts.text_reader import as_reader
 from culture_lens.prompts.tokens import encode
 from culture_lens.questions.question import QUESTIONS, Question
+from culture_lens.storage.progress import progress_bar
 
 
 @check_arguments(
@@ -73,7 +72,9 @@ def build_prompts(
         raise InputError(f"too_long={too_long!r}: use one of {', '.join(TOO_LONG)}.")
     reader = as_reader(processor)
     quiet = not progress or all(question.image is None for question in questions)
-    asked = tqdm(questions, desc="reading pictures", unit="item", disable=quiet, leave=False)
+    asked = progress_bar(
+        questions, desc="reading pictures", unit="item", progress=not quiet, leave=False
+    )
     prompts = [build_prompt(question, reader, style) for question in asked]
     return prompts if context is None else fitted(prompts, context, reserve, too_long)
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from culture_lens.checks import each, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.question import Question
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from jaxtyping import Bool, Int
 
@@ -66,8 +68,8 @@ def roles_of(counted: str | Sequence[int]) -> tuple[int, ...]:
     return roles
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Prompt(Shown):
     """A question as token ids for one tokenizer, with the role of every token.
 
     Attributes:
@@ -92,6 +94,18 @@ class Prompt:
     tail: int = 0
     decoder_ids: tuple[int, ...] = ()
     labels: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """Name the question, and how the prompt ends."""
+        told = f"{self.question.id!r}, {len(self.ids)} tokens, ends {self.text[-40:]!r}"
+        return f"Prompt({told})"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the tokens: id, role."""
+        import pandas as pd
+
+        roles = [Role(role).name.lower() for role in self.roles]
+        return pd.DataFrame({"id": self.ids, "role": roles})
 
     @property
     def all_ids(self) -> tuple[int, ...]:

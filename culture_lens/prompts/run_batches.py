@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
-from tqdm.auto import tqdm
 
 from culture_lens.errors import warn
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import Batch
 from culture_lens.prompts.shared_prefix import shared_prefix_lengths
+from culture_lens.storage.progress import progress_bar
 
 Result = TypeVar("Result")
 
@@ -45,7 +45,7 @@ def run_batches(
     """
     total = sum(len(batch.prompts) for batch in work)
     stack, limit = list(reversed(work)), max((len(b.prompts) for b in work), default=1)
-    with tqdm(total=total, desc=label, unit="item", disable=not progress, leave=False) as bar:
+    with progress_bar(total=total, desc=label, unit="item", progress=progress, leave=False) as bar:
         while stack:
             batch = stack.pop()
             rows = len(batch.prompts)

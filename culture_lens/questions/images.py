@@ -28,6 +28,7 @@ from culture_lens.checks import check_arguments, file_path, flag, optional, text
 from culture_lens.errors import InputError
 from culture_lens.questions.decoding import is_pil, strict_decoding, to_rgb
 from culture_lens.questions.downloads import SCHEME, allowed, fetch
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +43,7 @@ ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, eq=False)
-class LazyImage:
+class LazyImage(Shown):
     """A picture that is read when it is used; made by ``as_image``.
 
     Attributes:

@@ -21,6 +21,7 @@ from culture_lens.checks import (
 )
 from culture_lens.errors import InputError, unknown
 from culture_lens.questions.images import LazyImage, as_image
+from culture_lens.storage.display import Shown, one_line
 
 if TYPE_CHECKING:
     LabelForm = Literal["auto", "bare", "space"]
@@ -32,8 +33,8 @@ SPLITS = ("", "identify", "evaluate")
 FORMAT_FIELDS = ("{question}", "{options}", "{instruction}")
 
 
-@dataclass(frozen=True, slots=True)
-class PromptFormat:
+@dataclass(frozen=True, slots=True, repr=False)
+class PromptFormat(Shown):
     r"""How a question is put to a model.
 
     Attributes:
@@ -103,8 +104,8 @@ FIELD_CHECKS = {
 """The check of every field of a ``Question`` but the image's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+@dataclass(frozen=True, slots=True, repr=False)
+class Question(Shown):
     """One multiple-choice item that belongs to one culture.
 
     Attributes:
@@ -181,6 +182,10 @@ class Question:
             object.__setattr__(self, "image", as_image(self.image, where=where))
         if not self.group:
             object.__setattr__(self, "group", self.id)
+
+    def __repr__(self) -> str:
+        """Name the question in one line; its fields have the rest."""
+        return one_line(self, "id", "culture", "text", "options", "answer")
 
     @property
     def labels(self) -> str:

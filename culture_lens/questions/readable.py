@@ -25,12 +25,12 @@ def readable(questions: Sequence[Question], *, progress: bool = True) -> list[Qu
     Example:
         ``questions = readable(load_benchmark("cvqa"))``
     """
-    from tqdm.auto import tqdm
+    from culture_lens.storage.progress import progress_bar
 
     kept: list[Question] = []
     problems: list[str] = []
     several = 0
-    for question in tqdm(questions, desc="reading images", unit="image", disable=not progress):
+    for question in progress_bar(questions, desc="reading images", unit="image", progress=progress):
         if question.image is not None:
             try:
                 image = as_image(question.image, where=f"question {question.id!r}")

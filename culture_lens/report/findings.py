@@ -17,6 +17,7 @@ from culture_lens.report.sentences import join, lost, sentence, spoken
 from culture_lens.report.tests_in_words import in_words
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 from culture_lens.statistics.random_sets import FEWEST_SETS
+from culture_lens.statistics.tables import as_estimates
 
 if TYPE_CHECKING:
     from culture_lens.experiments.conditions import Metric
@@ -101,7 +102,7 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     questions lose accuracy, and more than under random neurons.
     """
     (mask,) = matrix.masks
-    effects = matrix.effects(mask)
+    effects = as_estimates(matrix.effects(mask))
     mean = effects.loc["mean"]
     beyond = matrix.effect_beyond_random(mask) if matrix.has_random else None
     chance = chance_level(matrix.frame[matrix.frame["condition"] == UNMODIFIED])
@@ -231,18 +232,18 @@ def cautions(
 def at_chance(matrix: AblationMatrix) -> list[str]:
     """List cultures whose unmodified accuracy is not clearly above their chance level."""
     frame = matrix.frame[matrix.frame["condition"] == UNMODIFIED]
-    base = matrix.summary()["base"]
+    base = matrix.summary()["base_low"]
     return [
         str(culture)
         for culture in base.index
-        if not base[culture].low > chance_level(frame[frame["culture"] == culture])
+        if not base[culture] > chance_level(frame[frame["culture"] == culture])
     ]
 
 
 def metrics_table(matrix: AblationMatrix) -> dict[str, Any]:
     """Give the table of the metrics of every culture and their means, each with its interval."""
-    summary = matrix.summary()
-    random = matrix.summary(RANDOM)["self"] if matrix.has_random else None
+    summary = as_estimates(matrix.summary())
+    random = as_estimates(matrix.summary(RANDOM))["self"] if matrix.has_random else None
     sizes = matrix.frame[matrix.frame["condition"] == UNMODIFIED].groupby("culture").size()
     rows = []
     for culture in summary.index:

@@ -14,6 +14,7 @@ from culture_lens.experiments.power import POWER, minimum_detectable_effect
 from culture_lens.plots.style import DASH, percent, points
 from culture_lens.report.sentences import join, spoken
 from culture_lens.statistics.random_sets import sets_needed
+from culture_lens.statistics.tables import as_estimates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ def row_of(
     effect = power.loc[culture, "effect"]
     held = [] if random is None else [random.loc[culture, name] for name in ("p", "corrected_p")]
     return [
-        points(cell["change"].value),
+        points(cell["change"]),
         *(p_value(p) for p in (cell["p"], cell["corrected_p"], *held)),
         points(float(effect)).lstrip("+"),
     ]
@@ -148,7 +149,8 @@ def cells_in_words(cells: pd.DataFrame, alone: str | None) -> str:
 
 def random_in_words(random: pd.DataFrame) -> str:
     """Write whether found neurons differ from random sets, their rank, and what a rank needs."""
-    mean, each = random.loc["mean"], random.drop("mean")
+    table = as_estimates(random)
+    mean, each = table.loc["mean"], table.drop("mean")
     marked = [str(culture) for culture in each.index[each["mark"] != ""]]
     sets, needed = int(mean["sets"]), sets_needed(ALPHA)
     if math.isnan(mean["p"]):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from torch import Tensor
 from culture_lens.activations.summary import SUMMARY, ActivationSummary
 from culture_lens.checks import check_arguments, real, text, whole
 from culture_lens.errors import InputError
+from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.selectors.lape import entropy
@@ -44,6 +45,10 @@ from culture_lens.selectors.registry import (
     get_selector,
     key_of,
 )
+from culture_lens.storage.display import Shown, some
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GLOBAL_LEVEL = 0.05
 """In at most this share of the permutations may as many neurons be discovered as in the data."""
@@ -53,8 +58,8 @@ UNTESTED = ("random", *GRADIENT_SELECTORS, *KNOWLEDGE_SELECTORS)
 """Selectors without a null distribution under permuted culture labels."""
 
 
-@dataclass(frozen=True, eq=False)
-class Inference:
+@dataclass(frozen=True, eq=False, repr=False)
+class Inference(Shown):
     """p and q of every neuron for one selector.
 
     Attributes:
@@ -76,6 +81,27 @@ class Inference:
     scores: NeuronScores
     nulls: Mapping[str, Float[np.ndarray, "permutation test"]]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def _units(self) -> list[str]:
+        alone = len(next(iter(self.p.values()))) == 1 < len(self.cultures)
+        return ["all"] if alone else list(self.cultures)
+
+    def _headline(self) -> str:
+        return f"Inference {self.metadata.get('selector', '')}: {some(self.cultures)}"
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"permutations": len(next(iter(self.nulls.values())))}
+
+    def _overview(self) -> pd.DataFrame:
+        import pandas as pd
+
+        held = {f"q <= 0.05 {s}": (q <= GLOBAL_LEVEL).sum((1, 2)) for s, q in self.q.items()}
+        table = pd.DataFrame({name: values.tolist() for name, values in held.items()})
+        return table.set_axis(self._units())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List p and q of every neuron: culture (``all`` for one statistic), site, layer, index."""
+        return long_table(self._units(), {"p": self.p, "q": self.q})
 
     @check_arguments(site=text, fdr=real)
     def global_p(self, site: str, fdr: float = 0.05) -> float:

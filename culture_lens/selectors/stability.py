@@ -15,6 +15,7 @@ from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import jaccard
 from culture_lens.neurons.overlap import chance_of_sharing, expected_jaccard
 from culture_lens.statistics.estimates import Estimate, t_estimate
+from culture_lens.statistics.tables import numeric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ def set_stability(sets: Mapping[str, NeuronSet], *, match: Match = "layer") -> p
         match: ``"layer"``, ``"site"`` or ``"pool"``; see ``neurons.overlap``.
 
     Returns:
-        Per culture, and for their mean: ``pairs``, ``jaccard`` (Estimate; no interval from two
+        Per culture, and for their mean: ``pairs``, ``jaccard`` with its interval (none from two
         sets) and ``by_chance``.
 
     Raises:
@@ -74,7 +75,7 @@ def set_stability(sets: Mapping[str, NeuronSet], *, match: Match = "layer") -> p
         )
     overlaps = np.concatenate([overlaps, overlaps[:, ~empty].mean(1, keepdims=True)], 1)
     chance = np.concatenate([chance, chance[:, ~empty].mean(1, keepdims=True)], 1)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "pairs": len(pairs),
             "jaccard": [mean_of_pairs(own, len(names)) for own in overlaps.T],
@@ -82,6 +83,7 @@ def set_stability(sets: Mapping[str, NeuronSet], *, match: Match = "layer") -> p
         },
         index=[*cultures, "mean"],
     )
+    return numeric(table)
 
 
 def common_cultures(sets: Mapping[str, NeuronSet]) -> list[str]:

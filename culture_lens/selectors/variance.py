@@ -39,6 +39,8 @@ from culture_lens.checks import check_arguments
 from culture_lens.errors import InputError, warn
 from culture_lens.selectors.fusion import SUMMARIES, check_alike
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
+from culture_lens.statistics.tables import numeric
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +51,8 @@ FEWEST_SAMPLES = 5
 """With fewer bootstrap samples no variance is estimated."""
 
 
-@dataclass(frozen=True, eq=False)
-class VarianceShares:
+@dataclass(frozen=True, eq=False, repr=False)
+class VarianceShares(Shown):
     """Shares of the variance of P.
 
     Attributes:
@@ -75,14 +77,20 @@ class VarianceShares:
     samples: int
 
     def table(self) -> pd.DataFrame:
-        """Lay out sites x parts, each cell an Estimate over all neurons."""
+        """Lay out sites x parts, over all neurons, each with the ends of its interval."""
         import pandas as pd
 
-        return pd.DataFrame.from_dict(
-            {site: dict(parts) for site, parts in self.overall.items()},
-            orient="index",
-            columns=list(VARIANCE_PARTS),
-        )
+        parts = {site: dict(parts) for site, parts in self.overall.items()}
+        columns = list(VARIANCE_PARTS)
+        return numeric(pd.DataFrame.from_dict(parts, orient="index", columns=columns))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give the table of the shares over all neurons."""
+        return self.table()
+
+    def _facts(self) -> dict[str, object]:
+        names = ("cultures", "languages", "samples")
+        return {name: getattr(self, name) for name in names}
 
 
 @check_arguments(summaries=SUMMARIES)

@@ -34,6 +34,7 @@ from jaxtyping import Float
 from culture_lens.checks import check_arguments, finite, refused
 from culture_lens.errors import InputError, warn
 from culture_lens.statistics.design_effect import design_effect
+from culture_lens.storage.display import Shown, interval_text
 
 CONFIDENCE_LEVEL = 0.95
 FEWEST_GROUPS = 4
@@ -52,7 +53,7 @@ UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Shown):
     """A value with its interval.
 
     Example:
@@ -72,9 +73,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """Write value and interval with three decimals."""
-        if math.isnan(self.low + self.high):
-            return f"{self.value:.3f} [no interval]"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return interval_text(self.value, self.low, self.high)
 
     @check_arguments(value=finite)
     def excludes(self, value: float) -> bool:
@@ -88,7 +87,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Shown):
     """What an interval is made of; NaN where it is unknown.
 
     Attributes:

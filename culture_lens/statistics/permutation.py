@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import permutations, product
 from typing import TYPE_CHECKING, Literal
 
@@ -26,8 +26,11 @@ from jaxtyping import Float, Int
 
 from culture_lens.errors import unknown
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
+    import pandas as pd
+
     Alternative = Literal["two-sided", "less", "greater"]
     Correction = Literal["holm", "benjamini-hochberg"]
 
@@ -40,7 +43,7 @@ ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "less", "greater")
 
 
 @dataclass(frozen=True, slots=True)
-class PermutationResult:
+class PermutationResult(Shown):
     """A statistic with its interval, and its p by permutation.
 
     Attributes:
@@ -58,6 +61,16 @@ class PermutationResult:
     p: float
     permutations: int
     exact: bool
+
+    def _headline(self) -> str:
+        return str(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give one row: the statistic with its interval, p, permutations, exact."""
+        import pandas as pd
+
+        told = {"p": self.p, "permutations": self.permutations, "exact": self.exact}
+        return pd.DataFrame([{**asdict(self.estimate), **told}])
 
     def __str__(self) -> str:
         """Write statistic, interval, p and the number of permutations."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from culture_lens.checks import check_arguments, check_fields, file_path, instance
-from culture_lens.errors import InputError
+from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.storage.display import Shown
 from culture_lens.storage.files import load_table, save_table
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ MOST_FACTS = 6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ResultRecord:
+class ResultRecord(Shown):
     """A table of records with metadata; subclasses add what is computed from it.
 
     Attributes:
@@ -83,15 +84,21 @@ class ResultRecord:
         }
         return dict(list(known.items())[:MOST_FACTS])
 
-    def __repr__(self) -> str:
-        """Name the result and its number of records, and list some metadata."""
-        lines = [f"{type(self).__name__}: {len(self.frame):,} records"]
-        return "\n".join(lines + [f"  {name}: {value}" for name, value in self.facts().items()])
+    def _headline(self) -> str:
+        return f"{type(self).__name__}: {len(self.frame):,} records"
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(value)}</td></tr>"
-            for name, value in self.facts().items()
-        )
-        title = f"{type(self).__name__}: {len(self.frame):,} records"
-        return f"<table><caption>{escape(title)}</caption>{rows}</table>"
+    def _facts(self) -> Mapping[str, Any]:
+        return self.facts()
+
+    def _overview(self) -> pd.DataFrame:
+        with warnings.catch_warnings():
+            # Whoever asks for the table itself is warned.
+            warnings.simplefilter("ignore", CultureLensWarning)
+            try:
+                return self._main_table()
+            except (InputError, LookupError):
+                return self.frame
+
+    def _main_table(self) -> pd.DataFrame:
+        """Give the table that says most; of some results it cannot be made."""
+        return self.frame

@@ -21,13 +21,17 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from culture_lens.checks import check_arguments, file_path, flag
 from culture_lens.errors import InputError
+from culture_lens.storage.display import Shown
 from culture_lens.storage.files import load_hashed_json, save_hashed_json
 from culture_lens.storage.names import inside, name_of
 from culture_lens.storage.parts import clear_parts, make_folder, not_written
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOCK, PATIENCE = ".run.json.lock", 60
 """The lock of ``run.json``, and the seconds to wait for it."""
@@ -62,8 +66,8 @@ def content_key(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
     """A run folder: everything that one analysis has produced.
 
     Example:
@@ -71,6 +75,25 @@ class Run:
     """
 
     path: Path
+
+    def _headline(self) -> str:
+        return f"Run {self.path}"
+
+    def _facts(self) -> Mapping[str, Any]:
+        kinds = sorted(one.name for one in self.path.glob("*") if one.is_dir())
+        files = {kind: len(list((self.path / kind).glob("[!.]*"))) for kind in kinds}
+        held = {f"files in {kind}": number for kind, number in files.items() if number}
+        return {"steps": len(self.steps()), **held}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the steps: date, command, options (as JSON)."""
+        import pandas as pd
+
+        rows = [
+            (step.get("date"), step.get("command"), json.dumps(step["options"], default=str))
+            for step in self.steps()
+        ]
+        return pd.DataFrame(rows, columns=["date", "command", "options"])
 
     @classmethod
     @check_arguments(create=flag)

@@ -12,6 +12,7 @@ from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.statistics.estimates import mean_estimate
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
 
@@ -53,7 +54,7 @@ def test_instance_shares_equal_single_item_attribution():
             own = sum(positive[q.id][m] for q in questions if q.culture == c)
             other = sum(positive[q.id][m] for q in questions if q.culture != c)
             assert table.loc[(c, *m), ["own", "other"]].tolist() == [own, other]
-        summary = result.summary().loc[c]
+        summary = as_estimates(result.summary()).loc[c]
         mine = [sum(positive[q.id].values()) / len(members) for q in questions if q.culture == c]
         assert summary["own"].value == pytest.approx(np.mean(mine))
         groups = [q.group for q in questions if q.culture == c]
@@ -64,7 +65,7 @@ def test_instance_shares_equal_single_item_attribution():
     others = instance_share(
         model, [q for q in questions if q.culture != cultures[0]], found, progress=False
     )
-    assert math.isnan(others.summary().loc[cultures[0], "own"].value)
+    assert math.isnan(as_estimates(others.summary()).loc[cultures[0], "own"].value)
     empty = NeuronSet(dict.fromkeys("AB", Neurons.of({})), found.shapes)
     with pytest.raises(InputError, match="hold no neurons"):
         instance_share(model, questions, empty, progress=False)

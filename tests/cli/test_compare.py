@@ -5,6 +5,7 @@ import pytest
 
 from culture_lens.benchmarks import load_benchmark
 from culture_lens.experiments.comparison import Comparison, compare_selectors
+from culture_lens.storage.display import format_table
 from tests.helpers.marks import QUIET
 
 
@@ -24,7 +25,7 @@ def test_compare_is_that_of_python_and_is_drawn(run, folder, place, model):
     written = Comparison.from_parquet(folder.path / "comparison" / "table.parquet")
     pd.testing.assert_frame_equal(written.frame, expected.frame)
     assert written.metadata["layers"] == expected.metadata["layers"]
-    assert expected.table().to_string(index=False) in out
+    assert format_table(expected.table()).to_string(index=False) in out
     figures = [
         folder.named("figures", f"table-{condition}", ".html")
         for condition in ("comparison", "comparison-layers")

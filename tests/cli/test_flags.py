@@ -19,6 +19,7 @@ from culture_lens.finetune.settings import Saving, Training
 from culture_lens.finetune.strategies import STRATEGIES
 from culture_lens.models.loading import Loading
 from culture_lens.prompts.running import Running
+from tests.helpers.cli import leaves
 
 LOADING = "--model --dtype --device --revision"
 SUBSET = "--culture --limit"
@@ -66,15 +67,6 @@ TABLE = {
     "organism score": "models --selector --pictures --seed --run",
 }
 """Command -> its flags and arguments."""
-
-
-def leaves(group, before=""):
-    """Every command below a group, with its name."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from leaves(command, f"{before}{name} ")
-        else:
-            yield before + name, command
 
 
 def test_every_command_has_the_flags_of_the_table():

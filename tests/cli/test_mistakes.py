@@ -22,7 +22,7 @@ COMPARE = ("compare", "--path", "rows.jsonl")
         ((*SUITE, "--whose", "Jpan"), ["unknown culture 'Jpan'", "'Japan'"]),
         ((*SUITE, "--culture", "Peru"), ["unknown culture 'Peru'"]),
         ((*SUITE, "--scoring", "leter"), ["unknown scoring 'leter'"]),
-        ((*SUITE, "--value", "nought"), ["--value 'nought'", "zero, mean or double"]),
+        ((*SUITE, "--value", "nought"), ["--value 'nought'", "double, mean, zero"]),
         ((*SUITE, "--value", "mean"), ["--random-seeds 0"]),
         ((*SUITE, "--value", "mean", "--random-seeds", 0), ["no means were recorded", "'Japan'"]),
         ((*SUITE, "--random-seeds", -1), ["--random-seeds -1"]),

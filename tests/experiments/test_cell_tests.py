@@ -24,13 +24,14 @@ from culture_lens.statistics.permutation import (
     relabelling_p,
     relabellings,
 )
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.calibration import exactly_uniform
 from tests.helpers.matrices import clustered, frame_of, one_mask, random_records, records
 
 
 @pytest.fixture(scope="module")
 def null_table(null):
-    return cell_tests(null)
+    return as_estimates(cell_tests(null))
 
 
 # ------------------------------------------------------------------ by hand and by enumeration
@@ -44,7 +45,7 @@ def test_cells_by_hand():
     matrix = records(
         {("unmodified", "", 0): base, ("found", "A", 0): mask, ("found", "B", 0): base}
     )
-    table = cell_tests(matrix).set_index(["mask", "culture"])
+    table = as_estimates(cell_tests(matrix)).set_index(["mask", "culture"])
     cell = table.loc["A", "A"]
     assert (cell["lost"], cell["gained"], cell["items"], cell["groups"]) == (7, 1, 9, 9)
     # binomial of 8 pairs, two tails of 0 and 1: 2 (1 + 8) / 2^8
@@ -59,7 +60,7 @@ def test_cells_by_hand():
 
 def test_mcnemar_is_the_special_case_of_one_item_per_group():
     matrix = random_records(2, cultures=("A", "B"), groups=23)
-    table = cell_tests(matrix)
+    table = as_estimates(cell_tests(matrix))
     assert table["p"].tolist() == pytest.approx(table["mcnemar_p"].tolist(), abs=1e-12)
     assert len(set(table["p"])) > 2
 
@@ -68,7 +69,7 @@ def test_random_masks_in_cells():
     matrix = random_records(3, cultures=("A", "B"), groups=5, seeds=2)
     with pytest.warns(CultureLensWarning, match="too few question groups"):
         found = cell_tests(matrix, condition="found")
-    table = cell_tests(matrix, condition="random").set_index(["mask", "culture"])
+    table = as_estimates(cell_tests(matrix, condition="random")).set_index(["mask", "culture"])
     assert table["mcnemar_p"].isna().all() and found["mcnemar_p"].notna().all()
     frame = matrix.frame[matrix.frame["culture"] == "B"]
     wide = frame.pivot(
@@ -112,7 +113,7 @@ def test_effects_of_rows_and_columns_cancel_in_the_diagonal():
 
 def test_against_random_by_hand_and_loop():
     matrix = random_records(6, cultures=("A", "B", "C"), groups=12, seeds=3)
-    table = against_random(matrix)
+    table = as_estimates(against_random(matrix))
     assert table.index.tolist() == ["A", "B", "C", "mean"]
     for culture in "ABC":
         row = table.loc[culture]
@@ -157,7 +158,7 @@ def test_one_more_random_set_is_rarely_taken_for_found():
 
 
 def test_one_random_set_is_no_test():
-    table = against_random(random_records(6, cultures=("A", "B"), groups=12, seeds=1))
+    table = as_estimates(against_random(random_records(6, cultures=("A", "B"), groups=12, seeds=1)))
     assert table["p"].isna().all() and (table["mark"] == "").all()
     assert all(math.isnan(e.low) for e in table["difference"]) and (table["sets"] == 1).all()
 
@@ -166,7 +167,7 @@ def test_one_mask_of_no_culture():
     matrix = random_records(7, cultures=("A", "B"), groups=8, seeds=2)
     frame = matrix.frame[matrix.frame["mask"] != "B"]
     general = AblationMatrix(frame.assign(mask=frame["mask"].replace("A", "general")))
-    table = against_random(general, mask="general")
+    table = as_estimates(against_random(general, mask="general"))
     assert table.loc["mean", "difference"] == general.effect_beyond_random("general")
     with pytest.raises(InputError, match="no culture was both ablated"):
         against_random(general)
@@ -245,7 +246,7 @@ def test_intervals_of_the_diagonal_cover():
 @pytest.mark.slow
 def test_power_grows_with_the_effect():
     effects = np.repeat([0.0, -0.1, -0.2, -0.3], 60)
-    table = cell_tests(one_mask(7, effects))
+    table = as_estimates(cell_tests(one_mask(7, effects)))
     found = (table["p"] <= 0.05).to_numpy().reshape(4, 60).mean(1)
     assert (np.diff(found) > 0.1).all() and found[0] <= 0.1 and found[-1] > 0.85
 
@@ -261,13 +262,13 @@ def test_one_group_all_alike_and_no_variance():
     runs |= {("random", c, 0): base for c in "ABC"}
     matrix = records(runs)
     with pytest.warns(CultureLensWarning, match=r"any effect.*: C \(1, p at least 1\)\. Ask more"):
-        table = cell_tests(matrix)
+        table = as_estimates(cell_tests(matrix))
     assert (table["p"] == 1).all() and (table["corrected_p"] == 1).all()
     assert (table["mark"] == "").all() and all(e.value == 0 for e in table["change"])
     with pytest.warns(CultureLensWarning, match="3 cultures have only 6 orders"):
         result = diagonal_test(matrix)
     assert result.p == 1 and result.estimate.value == 0
-    random = against_random(matrix)
+    random = as_estimates(against_random(matrix))
     assert random["p"].isna().all() and (random["rank_p"] == 1).all()
     with pytest.warns(
         CultureLensWarning, match="no smallest effect can be given for A, B, C, mean"

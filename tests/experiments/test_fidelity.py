@@ -19,6 +19,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores, pooled_top
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.running import Running
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.faint import faint
 from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
@@ -57,7 +58,7 @@ def test_the_fainter_the_closer():
         found = fidelity(
             model, questions, scores_of(model), neurons=1, shares=(0.05, 0.2, 0.5), **ALL
         )
-        table = found.units(SET)
+        table = as_estimates(found.units(SET))
         one, other = (np.array([e.value for e in table[c]]) for c in ("predicted", "measured"))
         errors.append(np.abs(one - other).max() / np.abs(other).max())
     assert errors[1] < 0.3 * errors[0]
@@ -69,7 +70,7 @@ def test_a_gate_bends_however_faint_it_is():
     model = faint(1e-2)
     scores = attribute(model, toy_questions(), sites="gate", progress=False)
     found = fidelity(model, toy_questions(), scores, neurons=3, shares=(0.05, 0.3), **ALL)
-    table = found.units(SET)
+    table = as_estimates(found.units(SET))
     one, other = (np.array([e.value for e in table[c]]) for c in ("predicted", "measured"))
     assert np.abs(one - other).max() > 0.05 * np.abs(other).max()
 

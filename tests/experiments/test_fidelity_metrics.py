@@ -9,6 +9,7 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.fidelity_units import NEURON, SET
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.intervals import plain_interval
 
 
@@ -42,7 +43,7 @@ EFFECTS = [(0.0, 0.1), (1.0, 0.7), (2.0, 2.5), (-1.0, 0.0), (0.5, 0.4)]
 
 def test_unit_means_are_those_by_hand():
     found = made(EFFECTS)
-    table = found.units(NEURON)
+    table = as_estimates(found.units(NEURON))
     for unit, part in found.frame.groupby("unit"):
         for column in ("predicted", "measured"):
             assert table.loc[unit, column].value == pytest.approx(part[column].mean(), rel=1e-12)
@@ -53,7 +54,7 @@ def test_unit_means_are_those_by_hand():
 
 def test_unit_intervals_are_those_of_a_plain_loop():
     found = made(EFFECTS[:1])
-    estimate = found.units(NEURON).loc["u0", "measured"]
+    estimate = as_estimates(found.units(NEURON)).loc["u0", "measured"]
     expected = plain_interval(found.frame["measured"].tolist(), found.frame["group"].tolist())
     assert (estimate.low, estimate.high) == pytest.approx(expected)
 
@@ -100,14 +101,17 @@ def test_repeated_items_of_a_group_do_not_narrow_intervals():
     for one, other in (
         (found.correlation(NEURON), doubled.correlation(NEURON)),
         (found.slope(NEURON), doubled.slope(NEURON)),
-        (found.units(NEURON).loc["u1", "measured"], doubled.units(NEURON).loc["u1", "measured"]),
+        (
+            as_estimates(found.units(NEURON)).loc["u1", "measured"],
+            as_estimates(doubled.units(NEURON)).loc["u1", "measured"],
+        ),
     ):
         assert (other.value, other.low, other.high) == pytest.approx(
             (one.value, one.low, one.high), rel=1e-9
         )
     apart = twice.assign(group=twice["group"] + "again")
     narrower = Fidelity(pd.concat([found.frame, apart], ignore_index=True))
-    one, other = (f.units(NEURON).loc["u1", "measured"] for f in (found, narrower))
+    one, other = (as_estimates(f.units(NEURON)).loc["u1", "measured"] for f in (found, narrower))
     assert other.high - other.low < 0.9 * (one.high - one.low)
 
 

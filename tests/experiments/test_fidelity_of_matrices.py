@@ -16,6 +16,7 @@ from culture_lens.experiments.predicted_matrix import PredictedMatrix, predicted
 from culture_lens.interventions.hooks import ablated
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.faint import faint
 from tests.helpers.questions import asked_twice, toy_questions
 from tests.helpers.tiny import N_LAYERS
@@ -43,7 +44,7 @@ def two_matrices():
 def test_cells_of_a_matrix_are_compared():
     predicted, measured = two_matrices()
     found = matrix_fidelity(predicted, measured)
-    table = found.units(CELL)
+    table = as_estimates(found.units(CELL))
     assert found.kinds == (CELL,) and len(table) == 8
     change = measured.table("p_change")
     for mask in ("Japan", "Mexico"):

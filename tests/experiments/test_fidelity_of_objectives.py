@@ -15,6 +15,7 @@ from culture_lens.experiments.measured_values import objective_values
 from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.faint import faint
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import N_LAYERS
@@ -91,7 +92,7 @@ def test_cells_of_a_matrix_are_compared_in_the_objective():
     for mask in SETS:
         for culture in predicted.cultures:
             change = mean["found", mask, culture] - mean["unmodified", "", culture]
-            cell = held.units(CELL).loc[f"{mask} on {culture}", "measured"]
+            cell = as_estimates(held.units(CELL)).loc[f"{mask} on {culture}", "measured"]
             assert cell.value == pytest.approx(change, abs=1e-12)
     letters = predicted_ablation_matrix(model, found, questions, progress=False)
     with pytest.raises(InputError, match="scoring='letter' and neurons set to zero"):
@@ -113,5 +114,7 @@ def test_probabilities_and_odds_are_other_numbers():
         progress=False,
         scoring="option_likelihood",
     )
-    one, other = (f.units(SET).loc["Japan", "measured"].value for f in (found, compared("none")))
+    one, other = (
+        as_estimates(f.units(SET)).loc["Japan", "measured"].value for f in (found, compared("none"))
+    )
     assert abs(one) < 0.5 * abs(other)  # dP = P (1 - P) d(log-odds)

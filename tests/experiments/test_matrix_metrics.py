@@ -10,6 +10,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.conditions import METRICS
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.statistics.bootstrap import group_weights
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.intervals import plain_interval
 from tests.helpers.marks import mostly_slow
 from tests.helpers.matrices import random_records, records
@@ -72,7 +73,7 @@ def test_metrics_equal_plain_loops(which, condition, request):
         "shared": random_records,
         "uneven": lambda: random_records(1, cultures=("A", "B", "C", "D"), drop=0.3),
     }[which]()
-    summary = matrix.summary(condition)
+    summary = as_estimates(matrix.summary(condition))
     expected = loop_metrics(matrix.frame, condition)
     for name in METRICS:
         for culture, value in expected[name].items():
@@ -124,11 +125,11 @@ def test_cells_have_the_interval_of_their_items():
     before = frame[frame["condition"] == "unmodified"].set_index("id")
     after = frame[(frame["condition"] == "found") & (frame["mask"] == "B")].set_index("id")
     change = after["correct"].astype(float) - before["correct"].astype(float)
-    cell = matrix.summary().loc["B", "self"]
+    cell = as_estimates(matrix.summary()).loc["B", "self"]
     expected = plain_interval(change.tolist(), after["group"].tolist(), (-1, 1))
     assert (cell.low, cell.high) == pytest.approx(expected) and cell == matrix.cell("B", "B")
     flips = (after["prediction"] != before["prediction"]).astype(float)
-    cell = matrix.summary().loc["B", "flips"]
+    cell = as_estimates(matrix.summary()).loc["B", "flips"]
     expected = plain_interval(flips.tolist(), after["group"].tolist(), (0, 1))
     assert (cell.low, cell.high) == pytest.approx(expected)
 
@@ -139,7 +140,7 @@ def test_means_over_cultures_are_paired_by_group():
     lost = {(c, g): int((int(g) < 20) == (c == "A")) for c, g in base}
     runs = {("unmodified", "", 0): base} | {("found", c, 0): lost for c in "AB"}
     matrix = records(runs)
-    own, mean = matrix.summary()["self"], matrix.overall("self")
+    own, mean = as_estimates(matrix.summary())["self"], matrix.overall("self")
     assert [e.value for e in own] == [mean.value] * 2 == [-0.5, -0.5]
     # within a culture half of the items are lost, so the mean is at most as sure as of 80 items
     narrow, wide = mean.high - mean.low, own["A"].high - own["A"].low
@@ -151,7 +152,7 @@ def test_a_gap_varies_with_other_cultures_questions_too():
     base = {(c, str(g)): 0 for c in "AB" for g in range(40)}
     half = {(c, g): int(c == "B" and int(g) < 20) for c, g in base}
     runs = {("unmodified", "", 0): base} | {("found", c, 0): half for c in "AB"}
-    summary = records(runs).summary()
+    summary = as_estimates(records(runs).summary())
     gap, own, cross = (summary.loc["A", name] for name in ("gap", "self", "cross"))
     assert (gap.value, own.value, cross.value) == (0.5, 0.0, -0.5)
     assert gap.high - gap.low > 0.9 * (cross.high - cross.low) > own.high - own.low
@@ -165,7 +166,7 @@ def test_by_hand():
     matrix = records(
         {("unmodified", "", 0): base, ("found", "A", 0): mask_a, ("found", "B", 0): mask_b}
     )
-    values = {n: [e.value for e in matrix.summary()[n]] for n in METRICS}
+    values = {n: [e.value for e in as_estimates(matrix.summary())[n]] for n in METRICS}
     assert values == {
         "base": [1.0, 0.5],
         "self": [-1.0, -0.5],
@@ -209,7 +210,7 @@ def test_cultures_that_are_only_evaluated_or_only_ablated():
     for name in METRICS:
         assert wide.summary()[name].index.tolist() == ["A", "B"]
         for culture, value in expected[name].items():
-            assert wide.summary().loc[culture, name].value == pytest.approx(value)
+            assert as_estimates(wide.summary()).loc[culture, name].value == pytest.approx(value)
 
 
 def test_unknown_metric():
@@ -226,10 +227,10 @@ def test_few_question_groups_have_no_interval():
     with pytest.warns(CultureLensWarning, match=r"for intervals, which take 4: A \(3\)"):
         cell = matrix.cell("A", "A")
     assert cell.value == AblationMatrix(frame).cell("A", "A").value
-    assert math.isnan(cell.low) and math.isnan(matrix.summary().loc["A", "self"].high)
-    assert math.isnan(matrix.effects("B").loc["A", "change"].low)
+    assert math.isnan(cell.low) and math.isnan(as_estimates(matrix.summary()).loc["A", "self"].high)
+    assert math.isnan(as_estimates(matrix.effects("B")).loc["A", "change"].low)
     assert not math.isnan(matrix.cell("A", "B").low)
-    assert not math.isnan(matrix.effects("B").loc["B", "change"].low)
+    assert not math.isnan(as_estimates(matrix.effects("B")).loc["B", "change"].low)
 
 
 @pytest.mark.slow

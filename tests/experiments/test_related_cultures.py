@@ -12,6 +12,7 @@ from culture_lens.experiments.agreement_with_table import agreement_with_table
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.experiments.related_cultures import related_cultures, relation_effects
 from culture_lens.plots.relations import relations_heatmap
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.families import CULTURES, FAMILY, families
 from tests.helpers.matrices import random_records
 
@@ -43,7 +44,7 @@ def test_changes_ranks_and_distances_of_a_matrix():
             below = sum(change.loc[mask, o] < change.loc[mask, c] for o in others)
             same = sum(change.loc[mask, o] == change.loc[mask, c] for o in others)
             assert raw.ranks.loc[mask, c] == below + (same + 1) / 2
-        listed = raw.related(mask)
+        listed = as_estimates(raw.related(mask))
         assert sorted(listed.index) == others and listed["rank"].is_monotonic_increasing
         assert listed.loc[others[0], "change"] == matrix.cell(mask, others[0])
         assert listed.loc[others[0], "relation"] == raw.cell(mask, others[0])

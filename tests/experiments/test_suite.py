@@ -14,6 +14,7 @@ from culture_lens.experiments.suite import Suite
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors import matched_random
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import lens
 from tests.helpers.marks import needs_data
@@ -80,7 +81,7 @@ def test_random_sets_that_differ_widen_the_interval():
     base = [1] * 40
     sets = [[0] * lost + [1] * (40 - lost) for lost in (6, 10, 14)]
     suite = suite_of([0] * 20 + [1] * 20, base, random=sets)
-    row = suite.tests("random").iloc[0]
+    row = as_estimates(suite.tests("random")).iloc[0]
     assert (row["rank"], row["sets"]) == (1, 3)
     # the sets' means are .85, .75, .65: a standard deviation of .1, t with 2 degrees of freedom
     reach = 4.302653 * 0.1 * (1 + 1 / 3) ** 0.5

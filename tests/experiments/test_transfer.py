@@ -15,6 +15,7 @@ from culture_lens.models.load import load_model
 from culture_lens.plots import transfer_heatmap
 from culture_lens.questions.splits import split_questions
 from culture_lens.report.page import build_report, report_context
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.forwards import must_not_run
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import one_of_each, toy_questions
@@ -66,7 +67,7 @@ def test_every_cell_is_the_matrix_of_its_stages():
     for metric in ("base", "self", "cross", "gap", "flips"):
         assert result().cell("text", "images", metric) == alone.overall(metric)
     assert result().cell("text", "images", condition="beyond") == alone.beyond_random("self")
-    table = result().table("gap")
+    table = as_estimates(result().table("gap"))
     assert list(table.index) == list(table.columns) == ["text", "images"]
     assert table.loc["images", "text"] == result().matrix("images", "text").overall("gap")
 
@@ -128,7 +129,7 @@ def test_a_run_folder_resumes_and_has_a_page(tmp_path, monkeypatch):
 
 def test_the_figure_shows_the_table():
     figure = transfer_heatmap(result(), metric="self")
-    values = result().table("self").map(lambda cell: cell.value).to_numpy()
+    values = as_estimates(result().table("self")).map(lambda cell: cell.value).to_numpy()
     assert (figure.data[0].z == values).all()
     assert len(figure.layout.shapes) == 2  # the diagonal
     beyond = transfer_heatmap(result(), metric="gap", condition="beyond")

@@ -6,6 +6,7 @@ import pytest
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluation import Evaluation
 from culture_lens.finetune import forgetting
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.marks import quiet
 
 pytestmark = quiet
@@ -41,7 +42,7 @@ def test_changes_by_hand():
     assert changes.estimate(culture="A").value == -0.5
     assert changes.estimate(culture="B").value == 0.0
     assert changes.estimate(metric="p_change").value == pytest.approx(-0.5 / 4)
-    table = changes.summary()
+    table = as_estimates(changes.summary())
     assert table["culture"].tolist() == ["all", "A", "B"]
     assert table["items"].tolist() == [4, 2, 2]
     assert [estimate.value for estimate in table["change"]] == [-0.25, -0.5, 0.0]

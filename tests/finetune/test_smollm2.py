@@ -10,6 +10,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompt
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.finetune import weights
 from tests.helpers.marks import quiet
 from tests.helpers.places import DATA
@@ -43,7 +44,7 @@ def test_three_steps_on_mrpc(smollm2, tmp_path):
         {name: cl.evaluate(m, qs, progress=False) for name, qs in asked.items()}
         for m in (smollm2, tuned.model)
     )
-    table = forgetting(base, then).summary().set_index(["asked", "culture"])
+    table = as_estimates(forgetting(base, then).summary()).set_index(["asked", "culture"])
     assert table.loc[("task", "all"), "items"] == 4
     assert table.loc[("task", "all"), "p_change"].value != 0
     assert tuned.result["last_loss"] < tuned.result["first_loss"]

@@ -21,6 +21,7 @@ from culture_lens.finetune.plan import StudyPlan
 from culture_lens.finetune.strategies import Known
 from culture_lens.finetune.study import joined
 from culture_lens.models.pieces import piece_of
+from culture_lens.statistics.tables import as_estimates
 from culture_lens.storage.runs import Run
 from tests.helpers.finetune import found_on, of
 from tests.helpers.forgetting import study_by_hand
@@ -42,7 +43,7 @@ def test_a_study_by_hand():
     difference = study.against("top", "all")
     assert difference.value == pytest.approx((0.5 + 1 + 1) / 3)
     assert study.against("top", "all", "task").high == 0.0  # the same, seed by seed
-    table = study.summary()
+    table = as_estimates(study.summary())
     assert table.loc["all", "culture"].value == pytest.approx(-2.5 / 3)
     assert study.one("all", 0).estimate().value == -0.5
     with pytest.raises(InputError, match="no training 'top' with seed 9"):

@@ -42,3 +42,12 @@ def assert_records_are(path, expected):
     pd.testing.assert_frame_equal(written[plain], expected[plain])
     if "scores" in expected:
         assert [list(row) for row in written["scores"]] == [list(row) for row in expected["scores"]]
+
+
+def leaves(group, before=""):
+    """Every command below a group, with its name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield before + name, command

@@ -6,8 +6,9 @@ import pytest
 
 from culture_lens import align_cultures
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.neurons.neuron_set import NeuronSet, renamed_tables
+from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.renaming import renamed_tables
 from culture_lens.questions.culture_names import counterparts
 from tests.helpers.culture_names import BLEND, CULTURALBENCH
 from tests.helpers.questions import one_of_each

@@ -17,6 +17,7 @@ from culture_lens.neurons.overlap import (
     shared_with_chance,
 )
 from culture_lens.selectors import matched_random
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.neurons import drawn_set
 
 
@@ -31,7 +32,7 @@ def test_hypergeometric_by_hand():
         },
         {"act": (1, 10)},
     )
-    row = overlap_with_chance(found).iloc[0]
+    row = as_estimates(overlap_with_chance(found)).iloc[0]
     assert (row["one"], row["other"], row["shared"]) == ("A", "B", 3)
     assert row["p"] == pytest.approx(55 / 210) == row["corrected_p"]
     assert row["by_chance"].value == pytest.approx(2)
@@ -98,13 +99,13 @@ def test_sharing_by_many_and_bad_input():
     source = np.random.default_rng(4)
     found = drawn_set(source, (20, 20, 20), cultures=("A", "B", "C"))
     both, every = shared_with_chance(found, ["A", "B"]), shared_with_chance(found)
-    row = overlap_with_chance(found).iloc[0]
+    row = as_estimates(overlap_with_chance(found)).iloc[0]
     assert both == {"shared": row["shared"], "by_chance": row["by_chance"], "p": row["p"]}
     assert every["shared"] == len(found.shared()) and every["by_chance"].value < 2
     same = NeuronSet(dict.fromkeys("ABC", found["A"]), found.shapes)
     assert shared_with_chance(same)["p"] < 1e-12
     empty = NeuronSet({**found.neurons, "B": Neurons.of({})}, found.shapes)
-    row = overlap_with_chance(empty).iloc[0]
+    row = as_estimates(overlap_with_chance(empty)).iloc[0]
     assert (row["shared"], row["p"], row["jaccard"]) == (0, pytest.approx(1), 0.0)
     for call in (overlap_with_chance, shared_with_chance):
         with pytest.raises(InputError, match="at least two cultures"):

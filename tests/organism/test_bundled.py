@@ -10,6 +10,7 @@ from culture_lens.errors import InputError
 from culture_lens.organism.checks import check_organism
 from culture_lens.organism.plan import PLANTED_KINDS, Variant, make_plan
 from culture_lens.organism.truth import load_truth
+from culture_lens.statistics.tables import as_estimates
 from culture_lens.storage.bundled import data_path
 
 SEED = 4711
@@ -22,7 +23,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def checked():
-    return check_organism(seed=SEED, pictures=2, progress=False)
+    return as_estimates(check_organism(seed=SEED, pictures=2, progress=False))
 
 
 def test_it_is_small():

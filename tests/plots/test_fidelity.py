@@ -15,6 +15,7 @@ from culture_lens.plots import heatmap as heatmaps
 from culture_lens.plots import point_labels
 from culture_lens.plots import style as look
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.results import make_matrix, make_predicted
 
 
@@ -60,7 +61,7 @@ def test_points_and_intervals_are_those_of_the_units(scale):
     fidelity = make_fidelity(scale, ("neuron", "set", "cell"))
     figure = plots.fidelity_chart(fidelity)
     for kind, axis in (("neuron", "x"), ("set", "x2"), ("cell", "x3")):
-        table = fidelity.units(kind)
+        table = as_estimates(fidelity.units(kind))
         seen = []
         for trace in drawn(figure, axis):
             for i, unit in enumerate(trace.customdata):
@@ -139,7 +140,7 @@ def test_numbers_stay_readable_at_every_scale(scale):
 def test_hover_says_what_a_point_is():
     fidelity = make_fidelity()
     hover = drawn(plots.fidelity_chart(fidelity), "x")[0].hovertext[2]
-    row = fidelity.units("neuron").loc["gate 1.2"]
+    row = as_estimates(fidelity.units("neuron")).loc["gate 1.2"]
     assert "<b>gate 1.2</b>, 1 neuron<br>attribution score 0.2<br>" in hover
     for name in ("predicted", "measured"):
         estimate = row[name]
@@ -209,7 +210,7 @@ def test_changes_of_odds_are_written_in_log_odds():
     axis = figure.layout.xaxis
     for value, text in zip(axis.tickvals, axis.ticktext, strict=True):
         assert float(text.replace(look.MINUS, "-")) == pytest.approx(value)
-    estimate = fidelity.units("set").loc["random 0.1%", "measured"]
+    estimate = as_estimates(fidelity.units("set")).loc["random 0.1%", "measured"]
     (hover,) = [t for trace in drawn(figure, "x") for t in trace.hovertext if "random 0.1%" in t]
     written = hover.split("measured: ")[1].split(" ")[0]
     assert float(written.replace(look.MINUS, "-")) == pytest.approx(estimate.value, rel=0.06)

@@ -15,6 +15,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots import style as look
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.results import CULTURES, make_found, make_matrix
 
 
@@ -69,7 +70,7 @@ def test_self_cross_chart_has_values_and_intervals(matrix, metric):
             for t in figure.data
             if t.customdata and t.xaxis == axis and t.legendgroup == condition
         ]
-        expected = dict(matrix.summary(condition)[metric])
+        expected = dict(as_estimates(matrix.summary(condition))[metric])
         expected["mean over cultures"] = matrix.overall(metric, condition)
         assert set(trace.customdata) == set(expected)
         for i, name in enumerate(trace.customdata):

@@ -7,6 +7,7 @@ from culture_lens.errors import CultureLensWarning
 from culture_lens.questions.images import LazyImage
 from culture_lens.questions.question import Question
 from culture_lens.questions.readable import readable
+from culture_lens.storage import progress
 from tests.helpers.images import GREEN, RED, corners, lazy, photo, saved
 
 
@@ -33,10 +34,11 @@ def test_readable_leaves_out_what_cannot_be_read_and_says_so():
     assert second == "1 of 4 images have more than one frame; the first is used."
 
 
-def test_readable_says_nothing_where_all_is_well(recwarn, capsys):
+def test_readable_says_nothing_where_all_is_well(recwarn, capsys, monkeypatch):
     given = [question(1), question(2, lazy(saved(corners())))]
     assert readable(given, progress=False) == given
     assert not recwarn and not capsys.readouterr().err
+    monkeypatch.setattr(progress, "watched", lambda: True)  # as on a terminal
     readable(given)
     assert "reading images" in capsys.readouterr().err
 

@@ -12,6 +12,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots.style import points
 from culture_lens.report.page import build_report, report_context
+from culture_lens.statistics.tables import as_estimates
 from culture_lens.storage.runs import Run
 from tests.helpers.results import CULTURES, make_found, make_matrix, make_run
 
@@ -49,7 +50,7 @@ def test_context_has_the_values(run, matrix):
         assert conact["values"][metric] == matrix.overall(metric)
     assert conact["values"]["beyond_random"] == matrix.beyond_random()
     assert conact["values"]["chance"] == 0.25
-    summary = matrix.summary()
+    summary = as_estimates(matrix.summary())
     columns = [column["name"] for column in conact["metrics"]["columns"]]
     for row in conact["metrics"]["rows"]:
         own = row["cells"][columns.index("self")]
@@ -68,7 +69,7 @@ def test_page_has_the_values(page, matrix):
     assert "Culture neurons of org/tiny" in page
     for culture in CULTURES:
         assert culture in page
-        assert points(matrix.summary().loc[culture, "self"].value) in page
+        assert points(as_estimates(matrix.summary()).loc[culture, "self"].value) in page
     low, high = matrix.overall("gap").low, matrix.overall("gap").high
     assert f"({points(low)} to {points(high)})" in page
     assert page.count("Plotly.newPlot(") == 6 + 4 + 1
@@ -208,7 +209,7 @@ def test_a_mask_of_no_culture_is_judged_by_its_mean(tmp_path, harm, words):
     found = NeuronSet({"general": Neurons.of({"gate": [(0, 1)]})}, {"gate": (4, 8)})
     run = make_run(tmp_path, culnig_general=(found, matrix))
     (told,) = report_context(run)["selectors"]
-    effects = matrix.effects("general")
+    effects = as_estimates(matrix.effects("general"))
     assert words in told["outcome"][0]
     assert told["metrics"]["mean"]["cells"][1]["value"] == points(
         effects.loc["mean", "change"].value

@@ -10,6 +10,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.selectors.stability import mean_of_pairs, set_stability
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.neurons import drawn_set
 
 
@@ -20,7 +21,7 @@ def test_stability_by_hand_and_its_chance():
             for i, own in enumerate(picks)
         }
 
-    table = set_stability(sets_of([0, 1], [1, 2], [0, 1]))
+    table = as_estimates(set_stability(sets_of([0, 1], [1, 2], [0, 1])))
     pairs = [1 / 3, 1, 1 / 3]  # 01, 02, 12
     mean = sum(pairs) / 3
     without = [1 / 3, 1, 1 / 3]  # of set 0, 1, 2: what is left is one pair
@@ -32,7 +33,7 @@ def test_stability_by_hand_and_its_chance():
     assert table.loc["A", "pairs"] == 3
     # 2 and 2 of 10: P(0, 1, 2 shared) = 28/45, 16/45, 1/45
     assert table.loc["A", "by_chance"] == pytest.approx(16 / 45 / 3 + 1 / 45)
-    two = set_stability(sets_of([0, 1], [1, 2]))
+    two = as_estimates(set_stability(sets_of([0, 1], [1, 2])))
     assert two.loc["A", "jaccard"].value == pytest.approx(1 / 3)
     assert math.isnan(two.loc["A", "jaccard"].low)
     assert two.loc["mean", "jaccard"].value == two.loc["A", "jaccard"].value
@@ -60,7 +61,7 @@ def test_sets_that_cannot_be_compared():
     source = np.random.default_rng(5)
     one, other = drawn_set(source, (5, 5)), drawn_set(source, (5, 5), cultures=("B", "C"))
     with pytest.warns(CultureLensWarning, match="2 cultures are not in every set.*: A, C"):
-        table = set_stability({"one": one, "other": other})
+        table = as_estimates(set_stability({"one": one, "other": other}))
     assert table.index.tolist() == ["B", "mean"]
     with pytest.raises(InputError, match="at least two neuron sets"):
         set_stability({"one": one})
@@ -70,7 +71,7 @@ def test_sets_that_cannot_be_compared():
         set_stability({"one": one, "wide": drawn_set(source, (5, 5), shape=(4, 31))})
     bare_set = NeuronSet({**one.neurons, "B": Neurons.of({})}, one.shapes)
     with pytest.warns(CultureLensWarning, match="no overlap, for B"):
-        table = set_stability({"one": bare_set, "other": bare_set})
+        table = as_estimates(set_stability({"one": bare_set, "other": bare_set}))
     assert table.loc["mean", "jaccard"].value == 1 == table.loc["A", "jaccard"].value
     assert math.isnan(table.loc["B", "jaccard"].value)
     nothing = NeuronSet(dict.fromkeys("AB", Neurons.of({})), one.shapes)

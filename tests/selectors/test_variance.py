@@ -11,6 +11,7 @@ import torch
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.selectors.variance import VARIANCE_PARTS, sums_of_squares, variance_shares
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.simulated import CULTURES, TOKENS, questions_of, statistics_of, summary_of
 from tests.helpers.summaries import summary_with
 
@@ -141,7 +142,7 @@ def test_with_nothing_but_noise_the_interaction_is_none():
 
 
 def test_the_table_has_a_row_per_site(truth):
-    table = variance_shares(simulated(0, truth)).table()
+    table = as_estimates(variance_shares(simulated(0, truth)).table())
     assert list(table.columns) == list(VARIANCE_PARTS) and list(table.index) == ["act"]
     assert isinstance(table.loc["act", "culture"], Estimate)
     assert sum(cell.value for cell in table.loc["act"]) == pytest.approx(1)

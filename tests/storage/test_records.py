@@ -79,6 +79,17 @@ def test_the_repr_is_short_however_much_metadata_there_is():
     assert lines[1] == "  fact0: 0"
 
 
+class Nothing(Answers):
+    """A result whose main table cannot be made."""
+
+    def _main_table(self):
+        return self.frame.set_index("no such column")
+
+
+def test_what_has_no_main_table_shows_its_records():
+    assert "p_gold" in Nothing(FRAME)._repr_html_()
+
+
 def test_html_is_escaped():
     html = Answers(FRAME, {"model": "<script>x</script>", "a<b": "c&d"})._repr_html_()
     assert "<script>" not in html and "&lt;script&gt;x&lt;/script&gt;" in html

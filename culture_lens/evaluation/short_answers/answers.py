@@ -43,6 +43,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import Question, check_questions
 from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ class ShortAnswers(ResultRecord):
             str(name): self._estimate(part, matching, weighted)
             for name, part in self.frame.groupby(column, sort=True)
         }
+
+    def _main_table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return numeric(pd.DataFrame({name: self.by(matching=name) for name in MATCHINGS}))
 
 
 def first_line(text: str) -> str:

@@ -43,6 +43,7 @@ from functools import cache
 from typing import Any, Literal, get_args
 
 from culture_lens.errors import InputError
+from culture_lens.storage.display import Shown
 
 Matching = Literal["exact", "contained"]
 MATCHINGS: tuple[Matching, ...] = get_args(Matching)
@@ -186,7 +187,7 @@ def contains(answer: Sequence[str], human: Sequence[str], *, spaced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class HumanAnswer:
+class HumanAnswer(Shown):
     """One answer that people gave, in all its spellings.
 
     Attributes:

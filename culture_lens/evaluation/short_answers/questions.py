@@ -31,6 +31,7 @@ from culture_lens.checks import (
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.short_answers.matching import HumanAnswer, words_of
 from culture_lens.questions.question import PromptFormat
+from culture_lens.storage.display import Shown
 from culture_lens.storage.files import load_json
 
 LANGUAGE_OF: Mapping[str, str] = {
@@ -64,8 +65,8 @@ ANSWER_INSTRUCTIONS = (
 SUFFIX = "_data.json"
 
 
-@dataclass(frozen=True, slots=True)
-class ShortQuestion:
+@dataclass(frozen=True, slots=True, repr=False)
+class ShortQuestion(Shown):
     """A question with the answers that people gave to it.
 
     Attributes:

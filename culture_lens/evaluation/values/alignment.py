@@ -38,6 +38,7 @@ from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.running import RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.statistics.estimates import Estimate, mean_estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -88,6 +89,13 @@ class ValueAlignment(ResultRecord):
             str(name): mean_estimate(part[score].tolist(), part["group"].tolist(), name=str(name))
             for name, part in self.frame.groupby(column, sort=True)
         }
+
+    def _main_table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return numeric(
+            pd.DataFrame({name: self.by(score=name) for name in ("alignment", "distance")})
+        )
 
     def answered(self) -> float:
         """Share of records in which the model chose a point of the scale."""

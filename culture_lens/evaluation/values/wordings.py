@@ -17,6 +17,7 @@ from typing import Any
 
 from culture_lens.checks import check_fields, each, instance
 from culture_lens.errors import InputError, unknown
+from culture_lens.storage.display import Shown
 from culture_lens.storage.files import load_json
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -29,8 +30,8 @@ LETTER_INSTRUCTIONS = (
 """Where the points are listed as lettered options, one for each of our instructions."""
 
 
-@dataclass(frozen=True, slots=True)
-class ValuePrompts:
+@dataclass(frozen=True, slots=True, repr=False)
+class ValuePrompts(Shown):
     """Whose answer is wanted, and how it is asked for.
 
     Attributes:

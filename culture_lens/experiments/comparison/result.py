@@ -13,6 +13,7 @@ from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix, check_metric
 from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Comparison(ResultRecord):
         return self.matrix(selector, share).mean_metric(metric, seed=seed)
 
     def table(self) -> pd.DataFrame:
-        """Give every selector at every share: numbers, and self, cross, gap, flips as Estimates.
+        """Give every selector at every share: numbers, and self, cross, gap, flips with intervals.
 
         Where random neurons were compared too, ``beyond_random`` is self minus theirs, paired; it
         is missing in their own rows.
@@ -164,7 +165,10 @@ class Comparison(ResultRecord):
                 if RANDOM in self.selectors and selector != RANDOM:
                     row["beyond_random"] = self.difference(selector, RANDOM, share, "self")
                 rows.append(row)
-        return pd.DataFrame(rows)
+        return numeric(pd.DataFrame(rows))
+
+    def _main_table(self) -> pd.DataFrame:
+        return self.table().set_index("selector")
 
     def layer_profiles(self, share: float | None = None) -> pd.DataFrame:
         """Give the share of neurons in each layer, selectors x layers, mean over cultures.

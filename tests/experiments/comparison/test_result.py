@@ -10,6 +10,7 @@ from scipy import stats
 from culture_lens.errors import InputError
 from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.plots.comparison import layer_profile_chart
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.comparison import compared_by_hand
 from tests.helpers.neurons import CULTURES
 
@@ -28,7 +29,7 @@ def test_metrics_by_hand():
     assert profiles.loc["sharp"].tolist() == [(3 / 4 + 0) / 2, (1 / 4 + 1) / 2]
     assert profiles.loc["blunt"].tolist() == [1 / 4, 3 / 4]  # a has none, so no profile
     assert hand.taken("sharp", 0.1) == 3 and hand.taken("blunt", 0.1) == 2
-    table = hand.table()
+    table = as_estimates(hand.table())
     assert list(table["selector"]) == ["sharp", "blunt"] and "beyond_random" not in table
     assert list(table["asked"]) == [4, 4]
 
@@ -58,7 +59,7 @@ def test_means_are_of_paired_items_and_sets_widen_what_random_is_compared_with(c
 
 @pytest.mark.slow
 def test_the_table_has_a_row_per_selector_and_share(compared):
-    table = compared.table()
+    table = as_estimates(compared.table())
     assert len(table) == 12
     row = table[(table["selector"] == "lap") & (table["share"] == 0.15)].iloc[0]
     assert row["gap"] == compared.estimate("lap", 0.15)

@@ -1,0 +1,247 @@
+"""One of every class that users can hold, with names that would break a page if they were HTML."""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+from enum import Enum
+
+import numpy as np
+import pandas as pd
+import torch
+
+import culture_lens as cl
+from culture_lens.evaluation.short_answers.questions import HumanAnswer, ShortQuestion
+from culture_lens.finetune.training import FineTuned
+from culture_lens.prompts.build import build_prompts
+from culture_lens.selectors.false_discovery import Inference
+from culture_lens.selectors.variance import VARIANCE_PARTS
+from tests.helpers.comparison import compared_by_hand
+from tests.helpers.culnig import as_culnig, drawn
+from tests.helpers.forgetting import study_by_hand
+from tests.helpers.known import known
+from tests.helpers.lm import lens
+from tests.helpers.neurons import found_set
+from tests.helpers.questions import toy_questions
+from tests.helpers.results import make_matrix, make_predicted
+from tests.helpers.simulated import statistics_of
+
+NASTY = '<b>Japan</b> & "more"'
+CULTURES = ["Ethiopia", NASTY, "Peru"]
+META = {"model": "<script>alert(1)</script>", "benchmark": "a<b", "selector": "conact"}
+ESTIMATE = cl.Estimate(0.5, 0.4, 0.6)
+
+
+@functools.cache
+def matrix():
+    """An ablation matrix of three cultures."""
+    return make_matrix(CULTURES, **META)
+
+
+def unmodified():
+    """Its answers of the unmodified model."""
+    frame = matrix().frame
+    return frame[frame["condition"] == "unmodified"].reset_index(drop=True)
+
+
+def question():
+    """A question with a long text."""
+    return cl.Question("1", NASTY, "Which coin? " * 200, ("<i>yen</i>", "won"), 0)
+
+
+def scores():
+    """Scores of two cultures."""
+    values = torch.arange(24.0).view(2, 3, 4).double()
+    return cl.NeuronScores(("Ethiopia", NASTY), {"act": values}, metadata=META)
+
+
+def statistics():
+    """Statistics of a few questions, with permutations and bootstrap samples."""
+    asked = toy_questions()
+    counts = np.arange(len(asked) * 8).reshape(len(asked), 8) % 5
+    return statistics_of(asked, counts, permutations=2, bootstraps=2)
+
+
+def inference():
+    """p and q of every neuron."""
+    p = {"act": torch.full((2, 3, 4), 0.5).double()}
+    return Inference(("Ethiopia", NASTY), p, p, scores(), {"act": np.ones((20, 24))}, META)
+
+
+def suite():
+    """A benchmark under three conditions."""
+    rows = [
+        (condition, name, 0, "a<b", 0, f"{n}", NASTY, f"{n}", float(n % 2))
+        for condition, name in (("unmodified", ""), ("found", NASTY), ("random", NASTY))
+        for n in range(6)
+    ]
+    names = "condition name seed benchmark wording id culture group value".split()
+    return cl.Suite(pd.DataFrame(rows, columns=names), META)
+
+
+def transfer():
+    """Two benchmarks on each other."""
+    pairs = [(one, other) for one in ("text", "a<b") for other in ("text", "a<b")]
+    frame = pd.concat([matrix().frame.assign(source=s, target=t) for s, t in pairs])
+    held = {one: {other: META for other in ("text", "a<b")} for one in ("text", "a<b")}
+    facts = {"benchmarks": ["text", "a<b"], "cultures": CULTURES, "pairs": held, "overlap": []}
+    return cl.TransferMatrix(frame, {**META, **facts})
+
+
+def scorecard():
+    """Two selectors on two organisms."""
+    from culture_lens.organism.scorecard import AGAINST_TRUTH, CHANGED, TAKEN
+
+    facts = [(model, name) for model in ("a<b", "other") for name in ("conact", NASTY)]
+    rows = [{"model": m, "selector": s, "culture": NASTY, "sought": 2} for m, s in facts]
+    numbers = dict.fromkeys((*AGAINST_TRUTH, *TAKEN, *CHANGED), 0.5)
+    return cl.Scorecard(pd.DataFrame([{**row, **numbers} for row in rows]), META)
+
+
+def fidelity():
+    """Three sets, each on four items."""
+    rows = [
+        {"unit": f"<u>{unit}</u>", "kind": "set", "size": 3, "score": np.nan, "group": f"{group}"}
+        | {"predicted": 0.1 * unit + 0.01 * group, "measured": 0.12 * unit - 0.01 * group}
+        for unit in range(3)
+        for group in range(4)
+    ]
+    return cl.Fidelity(pd.DataFrame(rows), META)
+
+
+def values():
+    """Value questions that were answered."""
+    frame = unmodified().assign(alignment=0.5, distance=0.25)
+    return cl.ValueAlignment(frame, META)
+
+
+def short_answers():
+    """Short answers that were matched."""
+    return cl.ShortAnswers(
+        unmodified().assign(exact=1, contained=1, exact_weight=1.0, contained_weight=1.0), META
+    )
+
+
+def summary():
+    """A summary with magnitudes and replicates."""
+    return statistics().summary(META)
+
+
+def instances():
+    """Counts of items and neurons."""
+    items = unmodified()[["id", "culture", "group"]]
+    counted = items.assign(neurons_of=NASTY, positive=3, neurons=5)
+    from culture_lens.attribution.instances import InstanceShares
+
+    return InstanceShares(counted, pd.DataFrame({"neurons_of": [NASTY], "own": [1]}))
+
+
+def run(folder):
+    """A run folder with a step and a result."""
+    held = cl.Run.open(folder / "run")
+    held.log("find", {"model": "<script>x</script>"})
+    found_set().save(held.named("neurons", "conact", ".safetensors"))
+    return held
+
+
+def ranking():
+    """The modules of the tiny Llama."""
+    return cl.rank_modules(found_set(), lens("llama"))
+
+
+BUILDERS = {
+    "AblationMatrix": lambda _: matrix(),
+    "ActivationStatistics": lambda _: statistics(),
+    "ActivationSummary": lambda _: summary(),
+    "Comparison": lambda _: compared_by_hand(),
+    "CulnigScores": lambda _: as_culnig(drawn(0), 5),
+    "Estimate": lambda _: ESTIMATE,
+    "Evaluation": lambda _: cl.Evaluation(unmodified(), META),
+    "Fidelity": lambda _: fidelity(),
+    "FineTuned": lambda _: FineTuned(lens("llama"), None, {}, {"log": [{"step": 1, "loss": 2.0}]}),
+    "Forgetting": lambda _: study_by_hand().one("top", 0),
+    "ForgettingStudy": lambda _: study_by_hand(),
+    "HumanAnswer": lambda _: HumanAnswer((NASTY,), 3),
+    "Inference": lambda _: inference(),
+    "InstanceShares": lambda _: instances(),
+    "KnowledgeScores": lambda _: known(),
+    "LazyImage": lambda _: cl.as_image(b"", where=NASTY),
+    "LensModel": lambda _: lens("llama"),
+    "Means": lambda _: matrix().means("change"),
+    "ModuleChoice": lambda _: cl.choose_modules(ranking(), parameter_share=0.5),
+    "ModuleRanking": lambda _: ranking(),
+    "NeuronScores": lambda _: scores(),
+    "NeuronSet": lambda _: found_set(benchmark="a<b").renamed({"Japan": NASTY}),
+    "Neurons": lambda _: found_set()["Japan"],
+    "PermutationResult": lambda _: cl.PermutationResult(ESTIMATE, 0.04, 24, True),
+    "Planted": lambda _: cl.load_truth().blocks[0],
+    "PredictedMatrix": lambda _: make_predicted(matrix()),
+    "Preset": lambda _: cl.preset("Qwen/Qwen3-14B"),
+    "Projection": lambda _: ranking().modules[0].projections[0],
+    "Prompt": lambda _: build_prompts([question()], lens("llama").processor)[0],
+    "PromptFormat": lambda _: cl.PromptFormat(system=NASTY * 50),
+    "Question": lambda _: question(),
+    "RankedModule": lambda _: ranking().modules[0],
+    "Relations": lambda _: cl.related_cultures(matrix()),
+    "Replicates": lambda _: summary().replicates,
+    "Run": run,
+    "Scorecard": lambda _: scorecard(),
+    "ShortAnswers": lambda _: short_answers(),
+    "ShortQuestion": lambda _: ShortQuestion(
+        "1", NASTY, "Tea?", "English", (HumanAnswer(("a",), 1),)
+    ),
+    "Spread": lambda _: matrix().means("change").at(0, 0).spread(),
+    "Suite": lambda _: suite(),
+    "TransferMatrix": lambda _: transfer(),
+    "Truth": lambda _: cl.load_truth(),
+    "ValueAlignment": lambda _: values(),
+    "ValuePrompts": lambda _: cl.ValuePrompts({NASTY: "As in {culture}."}, ["{question} {low}?"]),
+    "VarianceShares": lambda _: cl.VarianceShares(
+        ("Ethiopia", NASTY), ("en", "a<b"), {}, {"act": dict.fromkeys(VARIANCE_PARTS, ESTIMATE)}, 5
+    ),
+}
+"""Class -> how one is made, given a folder of its own."""
+
+
+def package_classes():
+    """Every class of the package, by name."""
+    found = {}
+    for module in pkgutil.walk_packages(cl.__path__, "culture_lens."):
+        if not module.name.startswith("culture_lens.cli"):
+            held = importlib.import_module(module.name)
+            own = inspect.getmembers(held, inspect.isclass)
+            found |= {name: one for name, one in own if one.__module__ == module.name}
+    del found["Path"]  # a type of attribution; annotations mean that of pathlib
+    return found
+
+
+def held_by_users():
+    """The public classes, and those that public functions, methods and fields give."""
+    classes, found = package_classes(), {}
+
+    def words(annotation):
+        for word in re.findall(r"\w+", str(annotation)):
+            if word in classes:
+                visit(classes[word])
+
+    def visit(one):
+        aside = issubclass(one, (BaseException, Enum)) or getattr(one, "_is_protocol", False)
+        if one.__name__ in found or aside:
+            return
+        found[one.__name__] = one
+        for name, member in inspect.getmembers_static(one):
+            function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+            if not name.startswith("_"):
+                words(getattr(function, "__annotations__", {}).get("return", ""))
+        for base in one.__mro__:
+            for name, annotation in vars(base).get("__annotations__", {}).items():
+                words("" if name.startswith("_") else annotation)
+
+    for name in cl.__all__:
+        public = getattr(cl, name)
+        if inspect.isclass(public):
+            visit(public)
+        else:
+            words(getattr(public, "__annotations__", {}).get("return", ""))
+    return found
