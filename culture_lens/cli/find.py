@@ -106,7 +106,8 @@ def find(
     shared = given(running, per_culture=activation.pop("per_culture", None))
     folder = Run.open(run)
     told = {"model": lens.name, "benchmark": questions[0].benchmark, **options}
-    told |= {**given(sites=sites), **shared, **activation, **gradient}
+    # Under the names of their flags: `path` and `scoring` are options of the benchmark, too.
+    told |= {**given(sites=sites), **shared, **activation, **given(culnig, attributing)}
     numbers = {**vars(choosing), "method": [selection.name for selection in selections]}
     folder.log("find", {**told, **numbers})
     kept = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from culture_lens.evaluation.evaluation import chance_level
 from culture_lens.experiments.cell_tables import few_in_words
@@ -31,6 +31,28 @@ METRIC_COLUMNS: dict[Metric, tuple[str, str]] = {
     "gap": ("gap", "self minus cross"),
     "gap_masks": ("gap masks", "self minus cross masks"),
     "flips": ("flips", "per cent of own answers that change when its own neurons are ablated"),
+}
+Standing: TypeAlias = Literal[
+    "evidence",
+    "uncompared",
+    "as random",
+    "not shown",
+    "unable",
+    "seen",
+    "general evidence",
+    "general uncompared",
+    "general not shown",
+]
+"""What a matrix is evidence of, in a word."""
+VERDICTS: dict[Standing, str] = {
+    "seen": "No conclusion: the questions asked also found the neurons.",
+    "unable": "No conclusion: the unmodified model does not clearly answer better than chance.",
+    "not shown": "This run does not show that these neurons matter more for their own culture than "
+    "for others; that is not proof that they do not.",
+    "as random": "The effect does not differ clearly from that of random neurons in the same "
+    "layers.",
+    "evidence": "Evidence that these neurons matter more for their own culture’s questions than "
+    "for others’, and more than random neurons in the same layers.",
 }
 UNSIGNED = ("base", "flips")
 """Metrics that are shares and no changes."""
@@ -72,12 +94,15 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         f"Mean accuracy of the unmodified model: {with_interval(base, signed=False)}; chance is "
         f"{percent(chance, 1)}, which the interval {held}."
     )
+    known = standing(matrix, own, gap, beyond, clear(base, chance) and base.low > chance)
     compared = "" if random is None else f"; random neurons: {spoken(random)}"
     return {
         "outcome": [
             f"{name}: self {spoken(own)}, cross {spoken(cross)}, gap {spoken(gap)}{compared}. "
-            + verdict(matrix, own, gap, beyond, clear(base, chance) and base.low > chance)
+            + verdict(known, beyond)
         ],
+        "standing": known,
+        "effects": {"own": own, "others": cross, "random": random},
         "findings": findings,
         "cautions": cautions(matrix, own, gap, base, chance),
         "tests": in_words(matrix),
@@ -110,14 +135,16 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     if beyond is not None:
         findings.append(sentence("Random neurons, as many in each layer:", mean["random"]))
         findings.append(sentence("Found minus random neurons:", beyond))
+    known: Standing = "general evidence"
     if not able:
-        words = "No conclusion: the unmodified model does not clearly answer better than chance."
+        known, words = "unable", VERDICTS["unable"]
     elif not lost(mean["change"]):
+        known = "general not shown"
         words = "This run does not show that these neurons matter for these questions."
     elif beyond is None or math.isnan(beyond.low):
-        words = f"These neurons matter; {uncompared(beyond)}."
+        known, words = "general uncompared", f"These neurons matter; {uncompared(beyond)}."
     elif not lost(beyond):
-        words = "The effect does not differ clearly from that of random neurons in the same layers."
+        known, words = "as random", VERDICTS["as random"]
     else:
         words = "These neurons matter for these questions, more than random ones in their layers."
     sizes = matrix.frame[matrix.frame["condition"] == UNMODIFIED].groupby("culture").size()
@@ -127,6 +154,12 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     }
     return {
         "outcome": [f"{name}: mean change over cultures {spoken(mean['change'])}. {words}"],
+        "standing": known,
+        "effects": {
+            "own": mean["change"],
+            "others": None,
+            "random": mean["random"] if matrix.has_random else None,
+        },
         "findings": findings,
         "cautions": [
             "Culture-general neurons have no own culture to compare with others: only a benchmark "
@@ -146,30 +179,29 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     }
 
 
-def verdict(
+def standing(
     matrix: AblationMatrix, own: Estimate, gap: Estimate, beyond: Estimate | None, able: bool
-) -> str:
-    """Write what the metrics are evidence of."""
+) -> Standing:
+    """Say in one word what the metrics are evidence of."""
     if matrix.metadata.get("seen"):
-        return "No conclusion: the questions asked also found the neurons."
+        return "seen"
     if not able:
-        return "No conclusion: the unmodified model does not clearly answer better than chance."
+        return "unable"
     if not (lost(own) and lost(gap)):
-        return (
-            "This run does not show that these neurons matter more for their own culture than for "
-            "others; that is not proof that they do not."
-        )
+        return "not shown"
     if beyond is None or math.isnan(beyond.low):
+        return "uncompared"
+    return "evidence" if lost(beyond) else "as random"
+
+
+def verdict(known: Standing, beyond: Estimate | None) -> str:
+    """Write what the metrics are evidence of."""
+    if known == "uncompared":
         return (
             "Evidence that these neurons matter more for their own culture’s questions than for "
             f"others’; {uncompared(beyond)}, so any neurons may have this effect."
         )
-    if not lost(beyond):
-        return "The effect does not differ clearly from that of random neurons in the same layers."
-    return (
-        "Evidence that these neurons matter more for their own culture’s questions than for "
-        "others’, and more than random neurons in the same layers."
-    )
+    return VERDICTS[known]
 
 
 def uncompared(beyond: Estimate | None) -> str:
