@@ -60,7 +60,7 @@ def on_questions(mask: str, culture: str) -> str:
 
 def of_self_cross(matrix: AblationMatrix) -> str:
     """Write how many cultures lose accuracy on their own questions, and the means."""
-    own = matrix.summary()["self"]
+    own = matrix.metrics()["self"].estimates()
     losing = sum(lost(estimate) for estimate in own)
     return (
         f"{losing} of {len(own)} cultures clearly lose accuracy on their own questions. Means: "
@@ -89,6 +89,8 @@ def of_overlap(found: NeuronSet) -> str:
     values = np.where(apart, table.to_numpy(dtype=float), np.nan)
     if np.isnan(values).all():
         return "There are no two cultures with neurons."
+    if not np.nanmax(values):
+        return "No two cultures share a neuron."
     row, column = divmod(int(np.nanargmax(values)), values.shape[1])
     return (
         f"{table.index[row]} and {table.columns[column]} share most (Jaccard overlap "

@@ -19,8 +19,8 @@ CLAUSES: dict[Standing | str, tuple[str, str]] = {
         "evidence that ",
     ),
     "uncompared": (
-        "the neurons of {} matter more for their own culture’s questions than for others’, but "
-        "were not compared with enough random neurons",
+        "the neurons of {} matter more for their own culture’s questions than for others’ (not "
+        "compared with enough random neurons)",
         "evidence that ",
     ),
     "general evidence": (
@@ -28,8 +28,7 @@ CLAUSES: dict[Standing | str, tuple[str, str]] = {
         "evidence that ",
     ),
     "general uncompared": (
-        "the neurons of {} matter for these questions, but were not compared with enough random "
-        "neurons",
+        "the neurons of {} matter for these questions (not compared with enough random neurons)",
         "evidence that ",
     ),
     "as random": ("the effect of {} does not differ clearly from that of random neurons", ""),

@@ -27,9 +27,12 @@ function recoloured(value) {
 function figureOf(plot, dark) {
   const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
   if (!dark) return figure;
-  const night = { data: recoloured(figure.data), layout: recoloured(figure.layout) };
-  for (const trace of night.data) if (trace.meta?.dark) trace.textfont.color = trace.meta.dark;
-  return night;
+  const data = figure.data.map((trace) => {
+    const night = recoloured(trace);
+    if (trace.meta?.dark) night.textfont.color = trace.meta.dark; // as it is: inks of cells
+    return night;
+  });
+  return { data, layout: recoloured(figure.layout) };
 }
 
 function draw(plot, dark = atNight.matches, width = undefined) {

@@ -137,6 +137,11 @@ class Tab:
             raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
         return result["result"].get("value")
 
+    def hover(self, element):
+        """Move the mouse over the upper left corner of an element."""
+        x, y = self.run(f"(({{ left, top }}) => [left, top])({element}.getBoundingClientRect())")
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x + 6, y=y + 6)
+
     def until(self, condition):
         """Wait until a JavaScript condition holds."""
         script = f"""new Promise((done, fail) => {{
