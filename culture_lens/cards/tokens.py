@@ -20,7 +20,7 @@ from typing_extensions import Unpack
 
 from culture_lens.cards.places import Place, checked_places
 from culture_lens.checks import check_arguments, optional, text
-from culture_lens.errors import InputError, unknown
+from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.evaluation.evaluation import to_frame
 from culture_lens.evaluation.scoring import Answer, Scoring
@@ -276,7 +276,7 @@ def pieces(prompt: Prompt, tokenizer: Any) -> tuple[str, ...]:
         return alone(prompt.ids, tokenizer)
     found, end = [], 0
     for (start, stop), token in zip(offsets, ids, strict=True):
-        text = prompt.text[max(start, end) : stop]
+        text = prompt.text[end:stop]  # with the space before it, which some tokenizers drop
         found.append(text if stop > start else tokenizer.decode([token]))
         end = max(end, stop)
     return tuple(found)
