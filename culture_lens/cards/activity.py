@@ -58,7 +58,8 @@ def ratio(
     """Estimate a ratio of sums over items, its interval clustered by group.
 
     Example:
-        >>> print(ratio(np.array([1.0, 2.0, 1.0, 4.0]), np.array([2.0, 4.0, 4.0, 6.0]), list("abcd")))
+        >>> sums, sizes = np.array([1.0, 2.0, 1.0, 4.0]), np.array([2.0, 4.0, 4.0, 6.0])
+        >>> print(ratio(sums, sizes, list("abcd")))
         0.500 [0.247, 0.753]
     """
     value = float(sums.sum() / sizes.sum())

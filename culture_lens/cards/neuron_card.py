@@ -1,0 +1,322 @@
+"""neuron_card and neuron_cards: everything about one neuron, or about many in the same passes.
+
+1. One forward of every question records all neurons' tokens and the model's answers.
+2. One backward of every question predicts what ablating each neuron alone does.
+3. For each neuron some questions are asked with it ablated, and with its set ablated without it.
+4. What else was given (sets, scores, a matrix) is looked up; what was not is left out, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from typing_extensions import Unpack
+
+from culture_lens.cards.activity import by_category, by_culture, by_name, by_part
+from culture_lens.cards.card import NeuronCard, NeuronCards
+from culture_lens.cards.cautions import cautions
+from culture_lens.cards.choices import (
+    Again,
+    Sets,
+    among_the_first,
+    chosen_again,
+    chosen_by,
+    listed,
+    named_sets,
+)
+from culture_lens.cards.effects import Asking, Ps, drawn, effects_of, set_effect, signs_of
+from culture_lens.cards.gold_logits import lens_of
+from culture_lens.cards.left_out import absent
+from culture_lens.cards.places import Place, as_neurons, checked_places
+from culture_lens.cards.prediction import can_predict, predicted_changes
+from culture_lens.cards.ranks import Tables, ranks_of, tables_of
+from culture_lens.cards.records import Activity, Chosen, SetEffect
+from culture_lens.cards.settings import CardOptions, CardSettings
+from culture_lens.cards.showing import ids_shown, items_shown, rows_shown
+from culture_lens.cards.tokens import is_of_prompt, token_activations
+from culture_lens.checks import check_arguments, optional
+from culture_lens.errors import InputError
+from culture_lens.evaluation.scoring import get_scoring
+from culture_lens.experiments.conditions import FOUND
+from culture_lens.experiments.matrix import MATRIX, AblationMatrix
+from culture_lens.models.checks import MODEL
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.running import Running, read_options
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
+from culture_lens.questions.unseen import unseen
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What cards are made from besides the model and the questions.
+
+    Attributes:
+        sets: Neuron sets by selector.
+        tables: Scores by selector or scoring.
+        matrix: What ablating the sets does, or None.
+        again: How often neurons are chosen again.
+        samples: Of so many bootstrap samples.
+    """
+
+    sets: Sets
+    tables: Tables
+    matrix: AblationMatrix | None
+    again: Again
+    samples: int
+
+
+@check_arguments(model=MODEL, questions=QUESTIONS, matrix=optional(MATRIX))
+def neuron_cards(
+    model: LensModel,
+    neurons: Any,
+    questions: Sequence[Question],
+    *,
+    found: Any = None,
+    scores: Any = None,
+    matrix: AblationMatrix | None = None,
+    **options: Unpack[CardOptions],
+) -> NeuronCards:
+    """Make the cards of several neurons, in the same passes over the questions.
+
+    Args:
+        model: The model.
+        neurons: A list of ``(site, layer, index)``, ``Neurons``, or a ``NeuronSet``.
+        questions: What to ask. Questions that were given to find the sets are left out, with their
+            groups; see ``unseen``.
+        found: The ``NeuronSet`` that the neurons are from, or several by name: says who chose a
+            neuron, and what its set does without it.
+        scores: Says how a neuron ranks. An ``ActivationSummary`` (with bootstrap samples also how
+            often it is chosen again), ``CulnigScores`` (with CountryRC and control twins),
+            ``KnowledgeScores``, ``NeuronScores``, or a list of these.
+        matrix: The ``AblationMatrix`` of ``found``: spares asking under the whole sets again.
+        **options: ``scoring``, ``roles``, ``shown``, ``measured`` and ``seen`` of
+            ``CardSettings``; batch size, progress, run folder, prompts that are too long.
+
+    Raises:
+        InputError: A neuron that the model lacks, no questions that did not find the sets, a matrix
+            of other neurons, or something else than can be ranked by.
+
+    Example:
+        ``neuron_cards(model, found["Japan"].top(20), questions, found=found)``
+    """
+    settings, how = read_options(options, CardSettings, Running)
+    places, given = checked_places(model, neurons), read_given(found, scores, matrix)
+    for one in given.sets.values():
+        one.check_model(model)
+        questions = unseen(one, questions, settings.seen)
+    scoring = get_scoring(settings.scoring or model.scoring)
+    cards: dict[Place, NeuronCard] = {}
+    for side in sides(model, places):
+        recorded = token_activations(
+            model, side, questions, scoring=scoring.name, roles=settings.roles, **running_of(how)
+        )
+        asking = Asking(model, recorded, scoring, how)
+        predicted = None
+        if can_predict(scoring.name):
+            predicted = predicted_changes(model, recorded.prompts, side, scoring.name, how)
+        whole: dict[tuple[str, str], Ps] = {}
+        for row, place in enumerate(side):
+            own = None if predicted is None else predicted[:, row]
+            cards[place] = one_card(asking, place, given, settings, own, whole)
+    return NeuronCards(tuple(cards[place] for place in places))
+
+
+@check_arguments(model=MODEL, questions=QUESTIONS, matrix=optional(MATRIX))
+def neuron_card(
+    model: LensModel,
+    neuron: Any,
+    questions: Sequence[Question],
+    *,
+    found: Any = None,
+    scores: Any = None,
+    matrix: AblationMatrix | None = None,
+    **options: Unpack[CardOptions],
+) -> NeuronCard:
+    """Look at one neuron: what it fires on, what is lost with it, how it ranks, what it writes.
+
+    Args:
+        model: The model.
+        neuron: ``(site, layer, index)``, or ``(layer, index)`` at the model's default site.
+        questions: What to ask; see ``neuron_cards``, as for the others.
+        found: See there.
+        scores: See there.
+        matrix: See there.
+        **options: See there.
+
+    Raises:
+        InputError: More than one neuron, or anything that ``neuron_cards`` refuses.
+
+    Example:
+        ``neuron_card(model, ("act", 3, 7), questions, scores=summary).save("neuron.html")``
+    """
+    places = checked_places(model, neuron)
+    if len(places) > 1:
+        raise InputError(f"these are {len(places)} neurons: neuron_cards makes their cards.")
+    made = neuron_cards(
+        model, places, questions, found=found, scores=scores, matrix=matrix, **options
+    )
+    return made.cards[0]
+
+
+def read_given(found: Any, scores: Any, matrix: AblationMatrix | None) -> Given:
+    """Check what cards are made from.
+
+    Raises:
+        InputError: Something else, or a matrix of other neurons.
+    """
+    sets, tables = named_sets(found), tables_of(scores)
+    made_of = matrix.metadata.get("neuron_set") if matrix is not None else None
+    if sets and made_of and made_of not in [one.content for one in sets.values()]:
+        raise InputError(
+            f"the matrix is of other neurons than found ({', '.join(sets)}): give the set that "
+            "ablation_matrix was called with."
+        )
+    again, samples = chosen_again(sets, scores)
+    return Given(sets, tables, matrix, again, samples)
+
+
+def running_of(how: Running) -> dict[str, Any]:
+    """Give what a recording pass takes of ``Running``; it keeps nothing in a run folder."""
+    return {"batch_size": how.batch_size, "too_long": how.too_long, "progress": how.progress}
+
+
+def sides(model: LensModel, places: Sequence[Place]) -> list[list[Place]]:
+    """Split neurons over a prompt's tokens from those over a decoder's."""
+    parts: dict[bool, list[Place]] = {}
+    for place in places:
+        parts.setdefault(is_of_prompt(model, place[0]), []).append(place)
+    return list(parts.values())
+
+
+def one_card(
+    asking: Asking,
+    place: Place,
+    given: Given,
+    settings: CardSettings,
+    predicted: Float[np.ndarray, "item 2"] | None,
+    whole: dict[tuple[str, str], Ps],
+) -> NeuronCard:
+    """Make the card of one recorded neuron.
+
+    Args:
+        asking: The items, and how to ask them again.
+        place: The neuron.
+        given: Sets, scores, matrix.
+        settings: What is shown and measured.
+        predicted: The predicted change of every item, from positive and other tokens.
+        whole: P(gold) under whole sets, kept for the next cards.
+    """
+    items, row = asking.recorded.items, asking.recorded.row(place)
+    chosen = chosen_by(given.sets, place, given.again, given.samples)
+    if not given.sets:
+        chosen = among_the_first(given.tables, place)
+    cultures = by_culture(items, row)
+    own = listed(chosen) or strongest(asking, cultures, predicted)
+    mine = np.array([item.question.culture in own for item in items])
+    own_items = [item for item, inside in zip(items, mine, strict=True) if inside]
+    wanted = drawn(asking.questions, own, settings.measured)
+    rows = rows_shown(asking, place, settings.shown)
+    ids = [*wanted, *ids_shown(rows)]
+    after = asking.ablated(as_neurons([place]), ids, "ablating it alone")
+    measured = {name: after[name] for name in wanted}
+    sums = None if predicted is None else predicted.sum(1)
+    signs = None if predicted is None else signs_of(predicted[mine])
+    card = NeuronCard(
+        neuron=place,
+        cultures=own,
+        chosen=chosen,
+        sign=sign_of(signs, own, cultures),
+        items=items_shown(asking, place, rows, after),
+        by_culture=cultures,
+        by_part=by_part(own_items, row),
+        by_category=by_category(own_items, row),
+        by_name=by_name(own_items, row),
+        effects=effects_of(asking, own, measured, sums),
+        sets=sets_of(asking, place, given, chosen, wanted, whole),
+        signs=signs,
+        ranks=ranks_of(given.tables, place, own),
+        lens=lens_of(asking, place, own),
+        warnings=(),
+        left_out=absent(asking, place, given.sets, given.tables, given.matrix, given.samples),
+        metadata=facts(asking, settings),
+    )
+    return replace(card, warnings=cautions(card))
+
+
+def strongest(
+    asking: Asking, cultures: Sequence[Activity], predicted: np.ndarray | None
+) -> tuple[str, ...]:
+    """Name the culture that a neuron which nobody chose matters most for, or fires most for."""
+    if predicted is None:
+        return (max(cultures, key=lambda one: one.active.value).label,)
+    sums: dict[str, list[float]] = {}
+    for question, change in zip(asking.questions, predicted.sum(1), strict=True):
+        sums.setdefault(question.culture, []).append(float(change))
+    return (max(sorted(sums), key=lambda name: abs(np.mean(sums[name]))),)
+
+
+def sign_of(signs: Any, own: Sequence[str], cultures: Sequence[Activity]) -> str:
+    """Say at which sign a neuron acts, or, without a prediction, which sign it has on average."""
+    if signs is not None and signs.positive != signs.negative:
+        return "positive" if abs(signs.positive) > abs(signs.negative) else "negative"
+    mean = np.mean([one.magnitude.value for one in cultures if one.label in own])
+    return "positive" if mean > 0 else "negative"
+
+
+def sets_of(
+    asking: Asking,
+    place: Place,
+    given: Given,
+    chosen: Sequence[Chosen],
+    wanted: Sequence[str],
+    whole: dict[tuple[str, str], Ps],
+) -> tuple[SetEffect, ...]:
+    """Measure what each set that has the neuron does with it and without it."""
+    cultures = {question.id: question.culture for question in asking.questions}
+    found = []
+    for one in chosen if given.sets else ():
+        held = given.sets[one.selector]
+        ids = [name for name in wanted if cultures[name] == one.culture]
+        key = (one.selector, one.culture)
+        if key not in whole:
+            known = from_matrix(asking, given, held.content, one.culture)
+            whole[key] = known or asking.ablated(held[one.culture], ids, "ablating its set")
+        ids = [name for name in ids if name in whole[key]]
+        rest = held[one.culture] - as_neurons([place])
+        without = asking.ablated(rest, ids, "its set without it") if len(rest) else {}
+        of_set = {name: whole[key][name] for name in ids}
+        if ids:
+            found.append(set_effect(asking, *key, len(held[one.culture]), of_set, without))
+    return tuple(found)
+
+
+def from_matrix(asking: Asking, given: Given, content: str, culture: str) -> dict[str, float]:
+    """Read P(gold) under a culture's set from the matrix; nothing where it is of another kind."""
+    matrix = given.matrix
+    if matrix is None or matrix.metadata.get("neuron_set") != content:
+        return {}
+    same = matrix.metadata.get("scoring") == asking.scoring.name
+    if not same or matrix.metadata.get("value") != "zero" or "p_gold" not in matrix.frame:
+        return {}
+    frame = matrix.frame
+    rows = frame[(frame["condition"] == FOUND) & (frame["mask"] == culture)]
+    return dict(zip(rows["id"], rows["p_gold"].astype(float), strict=True))
+
+
+def facts(asking: Asking, settings: CardSettings) -> Mapping[str, Any]:
+    """Say what a card was made with."""
+    return {
+        "model": asking.model.name,
+        "revision": asking.model.revision,
+        "benchmark": benchmarks_of(asking.questions),
+        "scoring": asking.scoring.name,
+        "items": len(asking.questions),
+        "measured": settings.measured,
+    }
+
+
+__all__ = ["neuron_card", "neuron_cards"]
