@@ -1,10 +1,255 @@
-"""What to be careful about with a neuron, in sentences."""
+"""What to be careful about with a neuron, in sentences, the gravest first.
+
+Each rule reads the card alone and says its numbers, so that a reader can judge the rule. "No
+effect" is a mean change of P(gold) below ``NO_EFFECT``, or one whose interval includes 0.
+"""
 
 from __future__ import annotations
 
-from culture_lens.cards.records import CardContent
+import math
+from collections.abc import Callable, Iterator
+
+from culture_lens.cards.numbers import percent, plus, signed
+from culture_lens.cards.numbers import number as written
+from culture_lens.cards.ranks import CONTROL, COUNTRYRC, percentile_of
+from culture_lens.cards.records import Activity, CardContent, Effect
+from culture_lens.statistics.estimates import Estimate
+
+NO_EFFECT = 0.01
+"""A change of P(gold) that is too small to matter: one point."""
+FEW = 0.1
+"""A share of items that is small to rest on."""
+MOSTLY = 0.6
+"""A share of a predicted effect that is most of it."""
+HIGH = 99.0
+"""A percentile on a control from which on a neuron is among its best."""
+SHARED = 0.5
+"""A share of the own culture's effect that another culture's makes remarkable."""
 
 
 def cautions(card: CardContent) -> tuple[str, ...]:
     """Write the warnings of a card."""
-    return ()
+    return tuple(text for rule in RULES for text in rule(card))
+
+
+def own_effect(card: CardContent) -> Effect | None:
+    """Give the effect on the culture that it matters most for, among its own."""
+    own = [row for row in card.effects if row.label in card.cultures]
+    return max(own, key=lambda row: abs(best(row).value), default=None)
+
+
+def best(row: Effect) -> Estimate:
+    """Give the measured change, or the predicted one where nothing was measured."""
+    nothing = Estimate(math.nan, math.nan, math.nan)
+    return row.measured or row.predicted or nothing
+
+
+def has_none(estimate: Estimate) -> bool:
+    """Whether a change is too small to matter, or may be 0.
+
+    Example:
+        >>> has_none(Estimate(0.0012, 0.001, 0.002)), has_none(Estimate(-0.2, -0.3, -0.1))
+        (True, False)
+    """
+    unclear = not math.isnan(estimate.low + estimate.high) and not estimate.excludes(0.0)
+    return unclear or not abs(estimate.value) >= NO_EFFECT
+
+
+def effect_alone(card: CardContent) -> Iterator[str]:
+    """Say that ablating it alone changes nothing, or that it works against the right answer."""
+    row = own_effect(card)
+    if row is None:
+        return
+    change, items = best(row), row.measured_items or row.predicted_items
+    how = "measured" if row.measured else "predicted"
+    told = f"P(gold) on questions of {row.label} changes by {signed(change)} ({how}, {items} items)"
+    if has_none(change):
+        yield f"No effect alone: {told}."
+    elif change.value > 0:
+        yield f"Works against the right answer: without it, {told}."
+
+
+def marks_culture(card: CardContent) -> Iterator[str]:
+    """Say that it tells cultures apart by firing, and does nothing."""
+    row = own_effect(card)
+    others = [one for one in card.by_culture if one.label not in card.cultures]
+    own = [one for one in card.by_culture if one.label in card.cultures]
+    if row is None or not others or not own or not has_none(best(row)):
+        return
+    low, high = min(own, key=lambda one: one.active.value), max(others, key=highest)
+    if above(low.active, high.active) or above(low.magnitude, high.magnitude):
+        where = part_in_words(card)
+        yield (
+            f"Fires for {', '.join(card.cultures)}{where} and has no effect alone: it may mark "
+            "their style, which is not knowledge (P "
+            f"{percent(low.active.value)}, elsewhere at most {percent(high.active.value)})."
+        )
+
+
+def highest(row: Activity) -> float:
+    """Give the upper end of P, or P where it has no interval."""
+    high = row.active.high
+    return row.active.value if math.isnan(high) else high
+
+
+def above(one: Estimate, other: Estimate) -> bool:
+    """Whether the whole interval of one lies above that of another; values where there is none.
+
+    Example:
+        >>> above(Estimate(0.5, 0.4, 0.6), Estimate(0.1, math.nan, math.nan))
+        True
+    """
+    low = one.value if math.isnan(one.low) else one.low
+    high = other.value if math.isnan(other.high) else other.high
+    return low > high
+
+
+def part_in_words(card: CardContent) -> str:
+    """Say whether it fires on pictures or on text, where there are both."""
+    if len(card.by_part) < 2:
+        return ""
+    picture, text = card.by_part
+    if above(picture.active, text.active):
+        return "’s pictures"
+    return "’s texts" if above(text.active, picture.active) else ""
+
+
+def acts_while_negative(card: CardContent) -> Iterator[str]:
+    """Say that its effect comes from tokens on which it is not positive."""
+    row, signs = own_effect(card), card.signs
+    if row is None or signs is None or has_none(best(row)):
+        return
+    total = abs(signs.positive) + abs(signs.negative)
+    if total and abs(signs.negative) / total >= MOSTLY:
+        yield (
+            f"Acts while it is negative: {percent(abs(signs.negative) / total)} of its predicted "
+            "effect comes from tokens on which it is below 0. Selectors that count positive "
+            "tokens (LAP, LAPE, ConAct) do not see it."
+        )
+
+
+def rests_on_few(card: CardContent) -> Iterator[str]:
+    """Say that few items make half of its effect."""
+    signs = card.signs
+    if signs is None or signs.few > FEW or not signs.positive + signs.negative:
+        return
+    number = round(signs.few * signs.items)
+    yield (
+        f"Rests on few items: {number} of the {signs.items} items of {', '.join(card.cultures)} "
+        "make half of its predicted effect, so that a mean over all says little."
+    )
+
+
+def works_for_others(card: CardContent) -> Iterator[str]:
+    """Say which other cultures it matters for as well."""
+    row = own_effect(card)
+    if row is None or has_none(best(row)):
+        return
+    own = best(row).value
+    others = [
+        other
+        for other in card.effects[:-1]
+        if other.label not in card.cultures
+        and not has_none(best(other))
+        and best(other).value / own >= SHARED
+    ]
+    if not others:
+        return
+    told = ", ".join(f"{other.label} {signed(best(other))}" for other in others)
+    every = len(card.by_culture) - len(card.cultures)
+    if len(others) >= max(2, every / 2):
+        yield f"Not of one culture: P(gold) changes on questions of most cultures ({told})."
+    else:
+        yield f"Shared: it matters for other cultures too ({told}), which may be kin."
+
+
+def country_name(card: CardContent) -> Iterator[str]:
+    """Say that it fires for the country's name."""
+    rows = {row.label: row for row in card.by_name}
+    name, beside = rows.get("tokens of the name"), rows.get("tokens beside it")
+    if name is None or beside is None:
+        return
+    if above(name.active, beside.active) and above(name.magnitude, beside.magnitude):
+        yield (
+            f"Fires for the country's name: positive on {percent(name.active.value)} of its "
+            f"tokens, on {percent(beside.active.value)} of the tokens beside it."
+        )
+
+
+def controls(card: CardContent) -> Iterator[str]:
+    """Say that it is among the best neurons of a control."""
+    found = percentile_of(card.ranks, COUNTRYRC)
+    if found and found[0] >= HIGH and found[1].score > 0:
+        yield (
+            f"Names the country: above {found[0]:.1f}% of neurons on {found[1].table} for "
+            f"{found[1].culture}, which asks for a country and not for knowledge of it."
+        )
+    found = percentile_of(card.ranks, CONTROL)
+    if found and found[0] >= HIGH and found[1].score > 0:
+        yield (
+            f"Answers without the question: above {found[0]:.1f}% of neurons on control twins for "
+            f"{found[1].culture}, which show options and instructions only."
+        )
+
+
+def unstable(card: CardContent) -> Iterator[str]:
+    """Say that bootstrap samples seldom choose it again."""
+    for one in card.chosen:
+        if one.again is not None and one.again < one.samples / 2:
+            yield (
+                f"Unstable: chosen again by {one.again} of {one.samples} bootstrap samples "
+                f"({one.selector} for {one.culture})."
+            )
+
+
+def set_without(card: CardContent) -> Iterator[str]:
+    """Say that its set does as much without it, or that the set does nothing either."""
+    for one in card.sets:
+        if has_none(one.whole):
+            yield (
+                f"Its set has no effect: {one.selector} for {one.culture}, {one.size} neurons, "
+                f"changes P(gold) by {signed(one.whole)}."
+            )
+        elif one.without is not None and abs(one.without.value - one.whole.value) < NO_EFFECT:
+            yield (
+                f"Its set does not need it: {one.selector} for {one.culture} changes P(gold) by "
+                f"{plus(one.whole.value)} with it and by {plus(one.without.value)} without it."
+            )
+
+
+def predicted_wrongly(card: CardContent) -> Iterator[str]:
+    """Say that the first-order prediction is not what was measured."""
+    row = own_effect(card)
+    if row is None or row.measured is None or row.predicted is None:
+        return
+    apart = row.measured.value - row.predicted.value
+    if abs(apart) >= NO_EFFECT and row.measured.excludes(row.predicted.value):
+        yield (
+            f"Not as predicted: measured {plus(row.measured.value)}, predicted "
+            f"{plus(row.predicted.value)} for {row.label}; gradients see one small step."
+        )
+
+
+def small_weights(card: CardContent) -> Iterator[str]:
+    """Say that it hardly writes."""
+    if card.lens is not None and card.lens.percentile < 1:
+        yield (
+            f"Hardly writes: the norm of its outgoing weights, {written(card.lens.norm)}, is among "
+            "the lowest 1% of its layer."
+        )
+
+
+RULES: tuple[Callable[[CardContent], Iterator[str]], ...] = (
+    effect_alone,
+    marks_culture,
+    country_name,
+    controls,
+    works_for_others,
+    acts_while_negative,
+    rests_on_few,
+    unstable,
+    set_without,
+    predicted_wrongly,
+    small_weights,
+)
+"""The rules in the order of their warnings."""
