@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from culture_lens.cards.numbers import percent, plus, signed
 from culture_lens.cards.numbers import number as written
+from culture_lens.cards.numbers import percent, plus, signed
 from culture_lens.cards.ranks import CONTROL, COUNTRYRC, percentile_of
 from culture_lens.cards.records import Activity, CardContent, Effect
 from culture_lens.statistics.estimates import Estimate
