@@ -64,9 +64,10 @@ class NeuronCard(CardContent):
             row: dict[str, Any] = {"culture": one.label, "items": one.items}
             row |= {**spread("active", one.active), **spread("magnitude", one.magnitude)}
             effect = effects.get(one.label)
-            row |= spread("predicted", effect and effect.predicted)
-            row |= spread("measured", effect and effect.measured)
-            row["measured_items"] = effect.measured_items if effect else 0
+            row |= spread("p_change", effect and effect.p_gold)
+            row |= spread("log_odds", effect and effect.log_odds)
+            row |= spread("predicted_log_odds", effect and effect.predicted)
+            row["ablated_items"] = effect.items if effect else 0
             rows.append(row)
         return pd.DataFrame(rows)
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from culture_lens.cards.numbers import number as written
-from culture_lens.cards.numbers import percent, plus, signed
+from culture_lens.cards.numbers import number, percent, plus, signed
 from culture_lens.cards.ranks import CONTROL, COUNTRYRC, percentile_of
 from culture_lens.cards.records import Activity, CardContent, Effect
 from culture_lens.statistics.estimates import Estimate
 
-NO_EFFECT = 0.01
-"""A change of P(gold) that is too small to matter: one point."""
+NO_EFFECT, NO_SHIFT = 0.01, 0.1
+"""Changes of P(gold), and of log-odds, that are too small to matter."""
+ON_ONE_ITEM = 0.1
+"""A change of P(gold) of a single item that is worth a look."""
 FEW = 0.1
 """A share of items that is small to rest on."""
 MOSTLY = 0.6
@@ -25,6 +26,7 @@ HIGH = 99.0
 """A percentile on a control from which on a neuron is among its best."""
 SHARED = 0.5
 """A share of the own culture's effect that another culture's makes remarkable."""
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
 def cautions(card: CardContent) -> tuple[str, ...]:
@@ -35,24 +37,34 @@ def cautions(card: CardContent) -> tuple[str, ...]:
 def own_effect(card: CardContent) -> Effect | None:
     """Give the effect on the culture that it matters most for, among its own."""
     own = [row for row in card.effects if row.label in card.cultures]
-    return max(own, key=lambda row: abs(best(row).value), default=None)
+    return max(own, key=lambda row: abs(shift(row).value), default=None)
 
 
-def best(row: Effect) -> Estimate:
-    """Give the measured change, or the predicted one where nothing was measured."""
-    nothing = Estimate(math.nan, math.nan, math.nan)
-    return row.measured or row.predicted or nothing
+def shift(row: Effect) -> Estimate:
+    """Give the measured change of log-odds, or the predicted one where nothing was measured."""
+    return row.log_odds or row.predicted or UNKNOWN
 
 
-def has_none(estimate: Estimate) -> bool:
+def none_of(estimate: Estimate, least: float) -> bool:
     """Whether a change is too small to matter, or may be 0.
 
     Example:
-        >>> has_none(Estimate(0.0012, 0.001, 0.002)), has_none(Estimate(-0.2, -0.3, -0.1))
+        >>> none_of(Estimate(0.0012, 0.001, 0.002), 0.01), none_of(Estimate(-1, -2, -0.5), 0.01)
         (True, False)
     """
     unclear = not math.isnan(estimate.low + estimate.high) and not estimate.excludes(0.0)
-    return unclear or not abs(estimate.value) >= NO_EFFECT
+    return unclear or not abs(estimate.value) >= least
+
+
+def no_answers(row: Effect) -> bool:
+    """Whether P(gold) was measured and does not change."""
+    return row.p_gold is not None and none_of(row.p_gold, NO_EFFECT)
+
+
+def idle(row: Effect) -> bool:
+    """Whether nothing that is known of the effect matters."""
+    answers = row.p_gold is None or none_of(row.p_gold, NO_EFFECT)
+    return answers and none_of(shift(row), NO_SHIFT)
 
 
 def effect_alone(card: CardContent) -> Iterator[str]:
@@ -60,13 +72,23 @@ def effect_alone(card: CardContent) -> Iterator[str]:
     row = own_effect(card)
     if row is None:
         return
-    change, items = best(row), row.measured_items or row.predicted_items
-    how = "measured" if row.measured else "predicted"
-    told = f"P(gold) on questions of {row.label} changes by {signed(change)} ({how}, {items} items)"
-    if has_none(change):
-        yield f"No effect alone: {told}."
+    change, odds = row.p_gold or UNKNOWN, shift(row)
+    odds_told = f"the log-odds of the right option by {signed(odds)}"
+    on = f"on {row.items} questions of {row.label}"
+    if row.p_gold is None:
+        if none_of(odds, NO_SHIFT):
+            yield f"No effect alone is predicted: {odds_told} for {row.label}."
+    elif idle(row):
+        yield f"No effect alone: P(gold) changes by {signed(change)} {on}, {odds_told}."
+    elif no_answers(row):
+        yield (
+            f"No effect on answers alone: P(gold) changes by {signed(change)} {on}, though "
+            f"{odds_told}: others may hold the answer."
+        )
     elif change.value > 0:
-        yield f"Works against the right answer: without it, {told}."
+        yield f"Works against the right answer: without it P(gold) changes by {signed(change)} {on}."
+    if no_answers(row) and abs(row.largest) >= ON_ONE_ITEM:
+        yield f"Matters for single items: P(gold) of one of them changes by {plus(row.largest)}."
 
 
 def marks_culture(card: CardContent) -> Iterator[str]:
@@ -74,14 +96,13 @@ def marks_culture(card: CardContent) -> Iterator[str]:
     row = own_effect(card)
     others = [one for one in card.by_culture if one.label not in card.cultures]
     own = [one for one in card.by_culture if one.label in card.cultures]
-    if row is None or not others or not own or not has_none(best(row)):
+    if row is None or not others or not own or not idle(row):
         return
     low, high = min(own, key=lambda one: one.active.value), max(others, key=highest)
     if above(low.active, high.active) or above(low.magnitude, high.magnitude):
-        where = part_in_words(card)
         yield (
-            f"Fires for {', '.join(card.cultures)}{where} and has no effect alone: it may mark "
-            "their style, which is not knowledge (P "
+            f"Fires for {', '.join(card.cultures)}{part_in_words(card)} and does nothing alone: it "
+            "may mark their style or name them, which is not knowledge (P "
             f"{percent(low.active.value)}, elsewhere at most {percent(high.active.value)})."
         )
 
@@ -111,56 +132,7 @@ def part_in_words(card: CardContent) -> str:
     picture, text = card.by_part
     if above(picture.active, text.active):
         return "’s pictures"
-    return "’s texts" if above(text.active, picture.active) else ""
-
-
-def acts_while_negative(card: CardContent) -> Iterator[str]:
-    """Say that its effect comes from tokens on which it is not positive."""
-    row, signs = own_effect(card), card.signs
-    if row is None or signs is None or has_none(best(row)):
-        return
-    total = abs(signs.positive) + abs(signs.negative)
-    if total and abs(signs.negative) / total >= MOSTLY:
-        yield (
-            f"Acts while it is negative: {percent(abs(signs.negative) / total)} of its predicted "
-            "effect comes from tokens on which it is below 0. Selectors that count positive "
-            "tokens (LAP, LAPE, ConAct) do not see it."
-        )
-
-
-def rests_on_few(card: CardContent) -> Iterator[str]:
-    """Say that few items make half of its effect."""
-    signs = card.signs
-    if signs is None or signs.few > FEW or not signs.positive + signs.negative:
-        return
-    number = round(signs.few * signs.items)
-    yield (
-        f"Rests on few items: {number} of the {signs.items} items of {', '.join(card.cultures)} "
-        "make half of its predicted effect, so that a mean over all says little."
-    )
-
-
-def works_for_others(card: CardContent) -> Iterator[str]:
-    """Say which other cultures it matters for as well."""
-    row = own_effect(card)
-    if row is None or has_none(best(row)):
-        return
-    own = best(row).value
-    others = [
-        other
-        for other in card.effects[:-1]
-        if other.label not in card.cultures
-        and not has_none(best(other))
-        and best(other).value / own >= SHARED
-    ]
-    if not others:
-        return
-    told = ", ".join(f"{other.label} {signed(best(other))}" for other in others)
-    every = len(card.by_culture) - len(card.cultures)
-    if len(others) >= max(2, every / 2):
-        yield f"Not of one culture: P(gold) changes on questions of most cultures ({told})."
-    else:
-        yield f"Shared: it matters for other cultures too ({told}), which may be kin."
+    return "’s texts" if above(text.active, picture.active) else "’s pictures and texts"
 
 
 def country_name(card: CardContent) -> Iterator[str]:
@@ -192,12 +164,61 @@ def controls(card: CardContent) -> Iterator[str]:
         )
 
 
+def works_for_others(card: CardContent) -> Iterator[str]:
+    """Say which other cultures it matters for as well."""
+    row = own_effect(card)
+    if row is None or none_of(shift(row), NO_SHIFT):
+        return
+    own = shift(row).value
+    others = [
+        other
+        for other in card.effects[:-1]
+        if other.label not in card.cultures
+        and not none_of(shift(other), NO_SHIFT)
+        and shift(other).value / own >= SHARED
+    ]
+    if not others:
+        return
+    told = ", ".join(f"{other.label} {signed(shift(other))}" for other in others)
+    every = len(card.by_culture) - len(card.cultures)
+    if len(others) >= max(2, every / 2):
+        yield f"Not of one culture: the log-odds change for most cultures ({told})."
+    else:
+        yield f"Shared: the log-odds change for other cultures too ({told}), which may be kin."
+
+
+def acts_while_negative(card: CardContent) -> Iterator[str]:
+    """Say that its effect comes from tokens on which it is not positive."""
+    row, signs = own_effect(card), card.signs
+    if row is None or signs is None or none_of(shift(row), NO_SHIFT):
+        return
+    total = abs(signs.positive) + abs(signs.negative)
+    if total and abs(signs.negative) / total >= MOSTLY:
+        yield (
+            f"Acts while it is negative: {percent(abs(signs.negative) / total)} of its predicted "
+            "effect comes from tokens on which it is below 0. Selectors that count positive "
+            "tokens (LAP, LAPE, ConAct) do not see it."
+        )
+
+
+def rests_on_few(card: CardContent) -> Iterator[str]:
+    """Say that few items make half of its effect."""
+    signs, row = card.signs, own_effect(card)
+    if signs is None or row is None or signs.few > FEW or none_of(shift(row), NO_SHIFT):
+        return
+    items = round(signs.few * signs.items)
+    yield (
+        f"Rests on few items: {items} of the {signs.items} items of {', '.join(card.cultures)} "
+        "make half of its predicted effect, so that a mean over all says little."
+    )
+
+
 def unstable(card: CardContent) -> Iterator[str]:
     """Say that bootstrap samples seldom choose it again."""
     for one in card.chosen:
         if one.again is not None and one.again < one.samples / 2:
             yield (
-                f"Unstable: chosen again by {one.again} of {one.samples} bootstrap samples "
+                f"Unstable: chosen by {one.again} of {one.samples} bootstrap samples "
                 f"({one.selector} for {one.culture})."
             )
 
@@ -205,7 +226,7 @@ def unstable(card: CardContent) -> Iterator[str]:
 def set_without(card: CardContent) -> Iterator[str]:
     """Say that its set does as much without it, or that the set does nothing either."""
     for one in card.sets:
-        if has_none(one.whole):
+        if none_of(one.whole, NO_EFFECT):
             yield (
                 f"Its set has no effect: {one.selector} for {one.culture}, {one.size} neurons, "
                 f"changes P(gold) by {signed(one.whole)}."
@@ -220,13 +241,13 @@ def set_without(card: CardContent) -> Iterator[str]:
 def predicted_wrongly(card: CardContent) -> Iterator[str]:
     """Say that the first-order prediction is not what was measured."""
     row = own_effect(card)
-    if row is None or row.measured is None or row.predicted is None:
+    if row is None or row.log_odds is None or row.predicted is None:
         return
-    apart = row.measured.value - row.predicted.value
-    if abs(apart) >= NO_EFFECT and row.measured.excludes(row.predicted.value):
+    apart = row.log_odds.value - row.predicted.value
+    if abs(apart) >= NO_SHIFT and row.log_odds.excludes(row.predicted.value):
         yield (
-            f"Not as predicted: measured {plus(row.measured.value)}, predicted "
-            f"{plus(row.predicted.value)} for {row.label}; gradients see one small step."
+            f"Not as predicted: log-odds change by {plus(row.log_odds.value)}, predicted "
+            f"{plus(row.predicted.value)}, for {row.label}; gradients see one small step."
         )
 
 
@@ -234,7 +255,7 @@ def small_weights(card: CardContent) -> Iterator[str]:
     """Say that it hardly writes."""
     if card.lens is not None and card.lens.percentile < 1:
         yield (
-            f"Hardly writes: the norm of its outgoing weights, {written(card.lens.norm)}, is among "
+            f"Hardly writes: the norm of its outgoing weights, {number(card.lens.norm)}, is among "
             "the lowest 1% of its layer."
         )
 

@@ -1,14 +1,16 @@
 """What a model loses with a neuron: ablated alone, measured beside predicted; its set without it.
 
-Every change is of P(gold), ablated minus unmodified, averaged over items, its interval clustered by
-question group. Items that are asked with a neuron ablated are drawn by a hash of their ids, half of
-its own cultures and half of others, so that they do not depend on what it does.
+Every change is ablated minus unmodified, averaged over items, its interval clustered by question
+group. Items that are asked with a neuron ablated are drawn by a hash of their ids, half of its own
+cultures and half of others, so that they do not depend on what it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -18,14 +20,26 @@ from culture_lens.cards.records import Effect, SetEffect, Signs
 from culture_lens.cards.tokens import TokenActivations
 from culture_lens.evaluation.evaluate import answer_prompts
 from culture_lens.evaluation.scoring import Scoring
+from culture_lens.experiments.measured_values import objective_values
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.running import Running
 from culture_lens.questions.question import Question, shuffled
+from culture_lens.statistics.estimates import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OTHERS = "other cultures"
-Ps = Mapping[str, float]
-"""P(gold) of items, by their ids."""
+P, LOG_ODDS = "p_gold", "log_odds"
+
+
+def told(answers: pd.DataFrame) -> pd.DataFrame:
+    """Keep P(gold) and the log-odds of the right option of each answer, by id."""
+    odds = objective_values(answers, "logit_difference")
+    frame = answers.assign(**{LOG_ODDS: odds}).set_index("id")
+    kept: pd.DataFrame = frame[[P, LOG_ODDS]].astype(float)
+    return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,27 +58,38 @@ class Asking:
     scoring: Scoring
     running: Running
 
-    @property
-    def base(self) -> dict[str, float]:
-        """P(gold) of the unmodified model."""
-        answers = self.recorded.answers
-        return dict(zip(answers["id"], answers["p_gold"].astype(float), strict=True))
+    @cached_property
+    def base(self) -> pd.DataFrame:
+        """P(gold) and log-odds of the unmodified model, by id."""
+        return told(self.recorded.answers)
 
-    @property
+    @cached_property
     def questions(self) -> list[Question]:
         """What was asked."""
         return [item.question for item in self.recorded.items]
 
-    def ablated(self, neurons: Neurons, ids: Iterable[str], label: str) -> dict[str, float]:
-        """Give P(gold) of some items with neurons ablated."""
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """The question group of each id."""
+        return {question.id: question.group for question in self.questions}
+
+    def ablated(self, neurons: Neurons, ids: Iterable[str], label: str) -> pd.DataFrame:
+        """Give P(gold) and log-odds of some items with neurons ablated, by id."""
         wanted = set(ids)
         prompts = [p for p in self.recorded.prompts if p.question.id in wanted]
         if not prompts:
-            return {}
-        frame = answer_prompts(
-            self.model, prompts, self.scoring, neurons, label=label, running=self.running
+            return self.base.iloc[:0]
+        return told(
+            answer_prompts(
+                self.model, prompts, self.scoring, neurons, label=label, running=self.running
+            )
         )
-        return dict(zip(frame["id"], frame["p_gold"].astype(float), strict=True))
+
+    def mean(self, values: pd.Series) -> Estimate:
+        """Estimate the mean of changes by id."""
+        return quiet_mean(
+            values.to_numpy(dtype=float), [self.groups[name] for name in values.index]
+        )
 
 
 def drawn(questions: Sequence[Question], own: Sequence[str], number: int | None) -> list[str]:
@@ -89,7 +114,7 @@ def drawn(questions: Sequence[Question], own: Sequence[str], number: int | None)
 def effects_of(
     asking: Asking,
     own: Sequence[str],
-    measured: Ps,
+    after: pd.DataFrame,
     predicted: Float[np.ndarray, " item"] | None,
 ) -> tuple[Effect, ...]:
     """Average changes over each culture's items, its own first, and over all others together.
@@ -97,42 +122,49 @@ def effects_of(
     Args:
         asking: The items.
         own: The neuron's cultures.
-        measured: P(gold) with the neuron ablated, of the items that were drawn.
-        predicted: The predicted change of every item, or None.
+        after: Answers with the neuron ablated, of the items that were drawn.
+        predicted: The predicted change of every item's log-odds, or None.
     """
-    questions, base = asking.questions, asking.base
+    import pandas as pd
+
+    questions = asking.questions
     cultures = sorted({q.culture for q in questions}, key=lambda name: (name not in own, name))
     parts = [(name, {q.id for q in questions if q.culture == name}) for name in cultures]
     parts.append((OTHERS, {q.id for q in questions if q.culture not in own}))
-    known = {} if predicted is None else dict(zip(base, predicted.tolist(), strict=True))
-    changes = {name: p - base[name] for name, p in measured.items()}
-    groups = {q.id: q.group for q in questions}
+    changes = after - asking.base.loc[after.index]
+    known = pd.Series([] if predicted is None else predicted, dtype=float)
+    known.index = asking.base.index[: len(known)]
     found = []
     for label, ids in parts:
-        both = []
-        for values in (known, changes):
-            inside = [name for name in values if name in ids]
-            mean = quiet_mean(np.array([values[n] for n in inside]), [groups[n] for n in inside])
-            both += [mean if inside else None, len(inside)]
-        if both[1] or both[3]:
-            found.append(Effect(label, *both))
+        here, there = changes[changes.index.isin(ids)], known[known.index.isin(ids)]
+        if not len(here) and not len(there):
+            continue
+        found.append(
+            Effect(
+                label,
+                len(here),
+                asking.mean(here[P]) if len(here) else None,
+                asking.mean(here[LOG_ODDS]) if len(here) else None,
+                float(here[P].iloc[here[P].abs().argmax()]) if len(here) else float("nan"),
+                len(there),
+                asking.mean(there) if len(there) else None,
+            )
+        )
     return tuple(found)
 
 
 def set_effect(
-    asking: Asking, selector: str, culture: str, size: int, whole: Ps, without: Ps
+    asking: Asking,
+    selector: str,
+    culture: str,
+    size: int,
+    whole: pd.Series,
+    without: pd.Series | None,
 ) -> SetEffect:
-    """Average the changes under a set, and under the set without the neuron, over its items."""
-    base, groups = asking.base, {q.id: q.group for q in asking.questions}
-    ids = list(whole)
-    means = [
-        quiet_mean(np.array([after[n] - base[n] for n in ids]), [groups[n] for n in ids])
-        for after in (whole, without)
-        if after
-    ]
-    return SetEffect(
-        selector, culture, size, len(ids), means[0], means[1] if len(means) > 1 else None
-    )
+    """Average the changes of P(gold) under a set, and under it without the neuron."""
+    base = asking.base.loc[whole.index, P]
+    rest = None if without is None else asking.mean(without.loc[whole.index] - base)
+    return SetEffect(selector, culture, size, len(whole), asking.mean(whole - base), rest)
 
 
 def signs_of(predicted: Float[np.ndarray, "item 2"]) -> Signs | None:
@@ -145,6 +177,7 @@ def signs_of(predicted: Float[np.ndarray, "item 2"]) -> Signs | None:
     if not len(predicted):
         return None
     size = np.sort(np.abs(predicted.sum(1)))[::-1]
-    half = np.searchsorted(size.cumsum(), size.sum() / 2) + 1 if size.sum() else len(size)
+    half = int(np.searchsorted(size.cumsum(), size.sum() / 2)) + 1
+    few = half / len(size) if size.sum() else 1.0
     positive, negative = predicted.mean(0).tolist()
-    return Signs(positive, negative, min(1.0, float(half) / len(size)), len(size))
+    return Signs(positive, negative, few, len(size))

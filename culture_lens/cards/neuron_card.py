@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,29 +19,21 @@ from typing_extensions import Unpack
 from culture_lens.cards.activity import by_category, by_culture, by_name, by_part
 from culture_lens.cards.card import NeuronCard, NeuronCards
 from culture_lens.cards.cautions import cautions
-from culture_lens.cards.choices import (
-    Again,
-    Sets,
-    among_the_first,
-    chosen_again,
-    chosen_by,
-    listed,
-    named_sets,
-)
-from culture_lens.cards.effects import Asking, Ps, drawn, effects_of, set_effect, signs_of
+from culture_lens.cards.choices import among_the_first, chosen_by, listed
+from culture_lens.cards.effects import Asking, P, drawn, effects_of, signs_of
+from culture_lens.cards.given import Given, read_given, sets_of
 from culture_lens.cards.gold_logits import lens_of
 from culture_lens.cards.left_out import absent
 from culture_lens.cards.places import Place, as_neurons, checked_places
 from culture_lens.cards.prediction import can_predict, predicted_changes
-from culture_lens.cards.ranks import Tables, ranks_of, tables_of
-from culture_lens.cards.records import Activity, Chosen, SetEffect
+from culture_lens.cards.ranks import ranks_of
+from culture_lens.cards.records import Activity
 from culture_lens.cards.settings import CardOptions, CardSettings
 from culture_lens.cards.showing import ids_shown, items_shown, rows_shown
 from culture_lens.cards.tokens import is_of_prompt, token_activations
 from culture_lens.checks import check_arguments, optional
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import get_scoring
-from culture_lens.experiments.conditions import FOUND
 from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
@@ -49,24 +41,8 @@ from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What cards are made from besides the model and the questions.
-
-    Attributes:
-        sets: Neuron sets by selector.
-        tables: Scores by selector or scoring.
-        matrix: What ablating the sets does, or None.
-        again: How often neurons are chosen again.
-        samples: Of so many bootstrap samples.
-    """
-
-    sets: Sets
-    tables: Tables
-    matrix: AblationMatrix | None
-    again: Again
-    samples: int
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @check_arguments(model=MODEL, questions=QUESTIONS, matrix=optional(MATRIX))
@@ -118,7 +94,7 @@ def neuron_cards(
         predicted = None
         if can_predict(scoring.name):
             predicted = predicted_changes(model, recorded.prompts, side, scoring.name, how)
-        whole: dict[tuple[str, str], Ps] = {}
+        whole: dict[tuple[str, str], pd.Series] = {}
         for row, place in enumerate(side):
             own = None if predicted is None else predicted[:, row]
             cards[place] = one_card(asking, place, given, settings, own, whole)
@@ -162,23 +138,6 @@ def neuron_card(
     return made.cards[0]
 
 
-def read_given(found: Any, scores: Any, matrix: AblationMatrix | None) -> Given:
-    """Check what cards are made from.
-
-    Raises:
-        InputError: Something else, or a matrix of other neurons.
-    """
-    sets, tables = named_sets(found), tables_of(scores)
-    made_of = matrix.metadata.get("neuron_set") if matrix is not None else None
-    if sets and made_of and made_of not in [one.content for one in sets.values()]:
-        raise InputError(
-            f"the matrix is of other neurons than found ({', '.join(sets)}): give the set that "
-            "ablation_matrix was called with."
-        )
-    again, samples = chosen_again(sets, scores)
-    return Given(sets, tables, matrix, again, samples)
-
-
 def running_of(how: Running) -> dict[str, Any]:
     """Give what a recording pass takes of ``Running``; it keeps nothing in a run folder."""
     return {"batch_size": how.batch_size, "too_long": how.too_long, "progress": how.progress}
@@ -198,7 +157,7 @@ def one_card(
     given: Given,
     settings: CardSettings,
     predicted: Float[np.ndarray, "item 2"] | None,
-    whole: dict[tuple[str, str], Ps],
+    whole: dict[tuple[str, str], pd.Series],
 ) -> NeuronCard:
     """Make the card of one recorded neuron.
 
@@ -208,7 +167,7 @@ def one_card(
         given: Sets, scores, matrix.
         settings: What is shown and measured.
         predicted: The predicted change of every item, from positive and other tokens.
-        whole: P(gold) under whole sets, kept for the next cards.
+        whole: P(gold) under whole sets by id, kept for the next cards.
     """
     items, row = asking.recorded.items, asking.recorded.row(place)
     chosen = chosen_by(given.sets, place, given.again, given.samples)
@@ -222,7 +181,6 @@ def one_card(
     rows = rows_shown(asking, place, settings.shown)
     ids = [*wanted, *ids_shown(rows)]
     after = asking.ablated(as_neurons([place]), ids, "ablating it alone")
-    measured = {name: after[name] for name in wanted}
     sums = None if predicted is None else predicted.sum(1)
     signs = None if predicted is None else signs_of(predicted[mine])
     card = NeuronCard(
@@ -230,12 +188,12 @@ def one_card(
         cultures=own,
         chosen=chosen,
         sign=sign_of(signs, own, cultures),
-        items=items_shown(asking, place, rows, after),
+        items=items_shown(asking, place, rows, after[P]),
         by_culture=cultures,
         by_part=by_part(own_items, row),
         by_category=by_category(own_items, row),
         by_name=by_name(own_items, row),
-        effects=effects_of(asking, own, measured, sums),
+        effects=effects_of(asking, own, after.loc[wanted], sums),
         sets=sets_of(asking, place, given, chosen, wanted, whole),
         signs=signs,
         ranks=ranks_of(given.tables, place, own),
@@ -250,13 +208,13 @@ def one_card(
 def strongest(
     asking: Asking, cultures: Sequence[Activity], predicted: np.ndarray | None
 ) -> tuple[str, ...]:
-    """Name the culture that a neuron which nobody chose matters most for, or fires most for."""
+    """Name the culture that a neuron which nobody chose is needed most for, or fires most for."""
     if predicted is None:
         return (max(cultures, key=lambda one: one.active.value).label,)
     sums: dict[str, list[float]] = {}
     for question, change in zip(asking.questions, predicted.sum(1), strict=True):
         sums.setdefault(question.culture, []).append(float(change))
-    return (max(sorted(sums), key=lambda name: abs(np.mean(sums[name]))),)
+    return (min(sorted(sums), key=lambda name: float(np.mean(sums[name]))),)
 
 
 def sign_of(signs: Any, own: Sequence[str], cultures: Sequence[Activity]) -> str:
@@ -265,46 +223,6 @@ def sign_of(signs: Any, own: Sequence[str], cultures: Sequence[Activity]) -> str
         return "positive" if abs(signs.positive) > abs(signs.negative) else "negative"
     mean = np.mean([one.magnitude.value for one in cultures if one.label in own])
     return "positive" if mean > 0 else "negative"
-
-
-def sets_of(
-    asking: Asking,
-    place: Place,
-    given: Given,
-    chosen: Sequence[Chosen],
-    wanted: Sequence[str],
-    whole: dict[tuple[str, str], Ps],
-) -> tuple[SetEffect, ...]:
-    """Measure what each set that has the neuron does with it and without it."""
-    cultures = {question.id: question.culture for question in asking.questions}
-    found = []
-    for one in chosen if given.sets else ():
-        held = given.sets[one.selector]
-        ids = [name for name in wanted if cultures[name] == one.culture]
-        key = (one.selector, one.culture)
-        if key not in whole:
-            known = from_matrix(asking, given, held.content, one.culture)
-            whole[key] = known or asking.ablated(held[one.culture], ids, "ablating its set")
-        ids = [name for name in ids if name in whole[key]]
-        rest = held[one.culture] - as_neurons([place])
-        without = asking.ablated(rest, ids, "its set without it") if len(rest) else {}
-        of_set = {name: whole[key][name] for name in ids}
-        if ids:
-            found.append(set_effect(asking, *key, len(held[one.culture]), of_set, without))
-    return tuple(found)
-
-
-def from_matrix(asking: Asking, given: Given, content: str, culture: str) -> dict[str, float]:
-    """Read P(gold) under a culture's set from the matrix; nothing where it is of another kind."""
-    matrix = given.matrix
-    if matrix is None or matrix.metadata.get("neuron_set") != content:
-        return {}
-    same = matrix.metadata.get("scoring") == asking.scoring.name
-    if not same or matrix.metadata.get("value") != "zero" or "p_gold" not in matrix.frame:
-        return {}
-    frame = matrix.frame
-    rows = frame[(frame["condition"] == FOUND) & (frame["mask"] == culture)]
-    return dict(zip(rows["id"], rows["p_gold"].astype(float), strict=True))
 
 
 def facts(asking: Asking, settings: CardSettings) -> Mapping[str, Any]:

@@ -1,8 +1,10 @@
-"""What ablating each of some neurons alone would do to P(gold), predicted from one backward.
+"""What ablating each of some neurons alone would do to the log-odds, predicted from one backward.
 
-To first order the change is - sum over tokens of n_t dP/dn_t, over the tokens of the prompt and, by
-likelihood, of the options behind it; see ``experiments.predicted_effects``. Here the sum is kept
-apart for tokens on which the neuron is positive and those on which it is not.
+With F the log-odds of the right option among the options (``objectives.logit_difference``), which
+do not saturate as P(gold) does, the change is to first order - sum over tokens of n_t dF/dn_t, over
+the tokens of the prompt and, by likelihood, of the options behind it; see
+``experiments.predicted_effects``. Here the sum is kept apart for tokens on which the neuron is
+positive and those on which it is not.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
+from culture_lens.attribution.objectives import logit_difference
 from culture_lens.attribution.passes import Met, attribution_pass
 from culture_lens.attribution.scoring import ATTRIBUTION_SCORINGS
 from culture_lens.cards.places import Place
@@ -31,7 +34,7 @@ Columns = Mapping[tuple[str, int], Sequence[tuple[int, int]]]
 
 
 def can_predict(scoring: str) -> bool:
-    """Say whether gradients of a scoring's P(gold) are known."""
+    """Say whether gradients of a scoring's log-odds are known."""
     return scoring in ATTRIBUTION_SCORINGS
 
 
@@ -42,7 +45,7 @@ def predicted_changes(
     scoring: str,
     running: Running,
 ) -> Float[np.ndarray, "item neuron 2"]:
-    """Predict the change of P(gold) of every item under each neuron's ablation.
+    """Predict the change of the log-odds of every item under each neuron's ablation.
 
     Args:
         model: The model.
@@ -74,7 +77,7 @@ def changes_of_batch(
     columns = columns_of(places)
     sums = torch.zeros(len(batch.prompts), len(places), 2, dtype=torch.float64)
     take, scores = partial(add_products, sums, columns), ATTRIBUTION_SCORINGS[scoring].scores
-    done = attribution_pass(model, batch, columns, take, scores)
+    done = attribution_pass(model, batch, columns, take, scores, logit_difference)
     return -sums * done.unit.cpu()[:, None, None]
 
 

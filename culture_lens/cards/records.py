@@ -93,21 +93,28 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What ablating a neuron alone does to P(gold) of some items.
+    """What ablating a neuron alone does to some items.
+
+    P(gold) cannot fall where other neurons hold it near 1; the log-odds of the right option among
+    the options still fall.
 
     Attributes:
         label: Which items.
-        predicted: The mean predicted change, to first order; None where it was not predicted.
-        predicted_items: Of how many items.
-        measured: The mean measured change; None where no item was asked.
-        measured_items: Of how many items.
+        items: How many of them were asked with the neuron ablated.
+        p_gold: The mean measured change of P(gold); None where no item was asked.
+        log_odds: The mean measured change of the log-odds.
+        largest: The largest change of P(gold) of a single item, with its sign.
+        predicted_items: Of how many items the log-odds were predicted.
+        predicted: Their mean predicted change, to first order; None where it was not predicted.
     """
 
     label: str
-    predicted: Estimate | None
+    items: int
+    p_gold: Estimate | None
+    log_odds: Estimate | None
+    largest: float
     predicted_items: int
-    measured: Estimate | None
-    measured_items: int
+    predicted: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,7 @@ class SetEffect:
         size: Neurons of the set.
         items: Items that were asked.
         whole: The mean change under the whole set.
-        without: The mean change under the set without this neuron; None where not measured.
+        without: The mean change under the set without this neuron; None where it is the only one.
     """
 
     selector: str
@@ -227,7 +234,7 @@ class Signs:
     """Where a neuron's predicted effect on its cultures' items comes from.
 
     Attributes:
-        positive: The mean predicted change from tokens on which it is positive.
+        positive: The mean predicted change of log-odds from tokens on which it is positive.
         negative: From tokens on which it is negative.
         few: The share of items that make half of the total absolute predicted change.
         items: Items.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from culture_lens.cards.effects import Asking, Ps
+from culture_lens.cards.effects import Asking
 from culture_lens.cards.grids import grids_of, thumbnail
 from culture_lens.cards.places import Place
 from culture_lens.cards.records import ShownItem, Token
@@ -34,7 +34,9 @@ def ids_shown(rows: Rows) -> list[str]:
     return [str(name) for table in rows.values() for name in table["id"]]
 
 
-def items_shown(asking: Asking, neuron: Place, rows: Rows, after: Ps) -> tuple[ShownItem, ...]:
+def items_shown(
+    asking: Asking, neuron: Place, rows: Rows, after: pd.Series
+) -> tuple[ShownItem, ...]:
     """Put the shown items together."""
     return tuple(
         item_shown(asking, neuron, which, int(place), after)
@@ -43,7 +45,9 @@ def items_shown(asking: Asking, neuron: Place, rows: Rows, after: Ps) -> tuple[S
     )
 
 
-def item_shown(asking: Asking, neuron: Place, which: str, place: int, after: Ps) -> ShownItem:
+def item_shown(
+    asking: Asking, neuron: Place, which: str, place: int, after: pd.Series
+) -> ShownItem:
     """Put one item together."""
     recorded = asking.recorded
     item, answer = recorded.items[place], recorded.answers.iloc[place]
@@ -69,7 +73,7 @@ def item_shown(asking: Asking, neuron: Place, which: str, place: int, after: Ps)
         gold=question.answer,
         given=int(answer["prediction"]),
         p_gold=float(answer["p_gold"]),
-        p_without=after.get(question.id, float("nan")),
+        p_without=float(after[question.id]),
         maximum=float(counted.max()),
         minimum=float(counted.min()),
     )
