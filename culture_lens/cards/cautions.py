@@ -86,7 +86,7 @@ def effect_alone(card: CardContent) -> Iterator[str]:
             f"{odds_told}: others may hold the answer."
         )
     elif change.value > 0:
-        yield f"Works against the right answer: without it P(gold) changes by {signed(change)} {on}."
+        yield f"Works against the right answer: P(gold) changes by {signed(change)} {on}."
     if no_answers(row) and abs(row.largest) >= ON_ONE_ITEM:
         yield f"Matters for single items: P(gold) of one of them changes by {plus(row.largest)}."
 

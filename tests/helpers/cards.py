@@ -1,7 +1,6 @@
 """Recordings and cards written by hand."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +8,7 @@ import pandas as pd
 from culture_lens.cards.card import NeuronCard
 from culture_lens.cards.records import Activity, Effect, ShownItem, Token
 from culture_lens.cards.tokens import ItemTokens, TokenActivations
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question
 from culture_lens.statistics.estimates import Estimate
 
@@ -40,7 +40,11 @@ def recording(*items):
             "prediction": 0,
         }
     )
-    return TokenActivations((NEURON,), tuple(items), frame, tuple(SimpleNamespace() for _ in items))
+    prompts = tuple(
+        Prompt(one.question, "".join(one.tokens), (), tuple(one.roles.tolist()), "choices")
+        for one in items
+    )
+    return TokenActivations((NEURON,), tuple(items), frame, prompts)
 
 
 def shown(**changes):
@@ -53,8 +57,12 @@ def shown(**changes):
     return replace(item, **changes)
 
 
-def effect(label, measured, predicted=None, items=12):
-    return Effect(label, predicted, items if predicted else 0, measured, items)
+def effect(label, p_gold, log_odds, predicted=None, items=12, largest=0.0):
+    """A measured effect; not predicted unless said."""
+    return Effect(label, items, p_gold, log_odds, largest, 12 if predicted else 0, predicted)
+
+
+NONE, SMALL = est(0.001, -0.01, 0.01), est(0.02, -0.05, 0.08)
 
 
 def card(**changes):
@@ -67,9 +75,9 @@ def card(**changes):
         ),
         by_part=(), by_category=(), by_name=(),
         effects=(
-            effect("Japan", est(-0.2, -0.3, -0.1)),
-            effect("Peru", est(0.0, -0.01, 0.01)),
-            effect("other cultures", est(0.0, -0.01, 0.01)),
+            effect("Japan", est(-0.2, -0.3, -0.1), est(-2.0, -3.0, -1.0)),
+            effect("Peru", NONE, SMALL),
+            effect("other cultures", NONE, SMALL),
         ),
         sets=(), signs=None, ranks=(), lens=None, warnings=(), left_out=(),
         metadata={"model": "m", "scoring": "letter", "items": 24},
