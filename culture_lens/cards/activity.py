@@ -42,14 +42,17 @@ def activity(
         inside = item.counted if counts is None else counts(item)
         if inside.any():
             values = item.values[row][inside].astype(float)
-            held.append(((values > 0).sum(), values.sum(), len(values), item.question.group))
+            group, highest = item.question.group, max(values.max(), 0.0)
+            held.append(((values > 0).sum(), values.sum(), len(values), group, highest))
     if not held:
         return Activity(label, 0, NOTHING, NOTHING)
-    positive, sums, tokens, groups = (list(column) for column in zip(*held, strict=True))
+    positive, sums, tokens, groups, highs = (list(column) for column in zip(*held, strict=True))
     sizes = np.array(tokens, dtype=float)
     active = ratio(np.array(positive, dtype=float), sizes, groups)
     within = Estimate(active.value, max(active.low, 0.0), min(active.high, 1.0))
-    return Activity(label, len(held), within, ratio(np.array(sums), sizes, groups))
+    square = float(np.square(highs).mean())
+    varying = max(0.0, 1 - float(np.mean(highs)) ** 2 / square) if square else 0.0
+    return Activity(label, len(held), within, ratio(np.array(sums), sizes, groups), varying)
 
 
 def ratio(

@@ -16,15 +16,17 @@ from culture_lens.statistics.estimates import Estimate
 
 NO_EFFECT, NO_SHIFT = 0.01, 0.1
 """Changes of P(gold), and of log-odds, that are too small to matter."""
-ON_ONE_ITEM = 0.1
+ON_ONE_ITEM = 0.3
 """A change of P(gold) of a single item that is worth a look."""
-FEW = 0.1
+FEW = 0.06
 """A share of items that is small to rest on."""
 MOSTLY = 0.6
-"""A share of a predicted effect that is most of it."""
+"""A share of an effect that is most of it."""
+STEADY = 0.2
+"""A share of activity that differs between items, below which it fires whatever is asked."""
 HIGH = 99.0
 """A percentile on a control from which on a neuron is among its best."""
-SHARED = 0.5
+SHARED = 0.33
 """A share of the own culture's effect that another culture's makes remarkable."""
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
@@ -82,8 +84,8 @@ def effect_alone(card: CardContent) -> Iterator[str]:
         yield f"No effect alone: P(gold) changes by {signed(change)} {on}, {odds_told}."
     elif no_answers(row):
         yield (
-            f"No effect on answers alone: P(gold) changes by {signed(change)} {on}, though "
-            f"{odds_told}: others may hold the answer."
+            f"No effect on answers alone: P(gold) changes by {signed(change)} {on}, {odds_told}; "
+            "other neurons may hold the answer."
         )
     elif change.value > 0:
         yield f"Works against the right answer: P(gold) changes by {signed(change)} {on}."
@@ -99,12 +101,16 @@ def marks_culture(card: CardContent) -> Iterator[str]:
     if row is None or not others or not own or not idle(row):
         return
     low, high = min(own, key=lambda one: one.active.value), max(others, key=highest)
-    if above(low.active, high.active) or above(low.magnitude, high.magnitude):
-        yield (
-            f"Fires for {', '.join(card.cultures)}{part_in_words(card)} and does nothing alone: it "
-            "may mark their style or name them, which is not knowledge (P "
-            f"{percent(low.active.value)}, elsewhere at most {percent(high.active.value)})."
-        )
+    if low.varying > STEADY or not (
+        above(low.active, high.active) or above(low.magnitude, high.magnitude)
+    ):
+        return
+    yield (
+        f"Fires for {', '.join(card.cultures)}{part_in_words(card)} whatever is asked, and does "
+        "nothing alone: it may mark their style or name them, which is not knowledge (P "
+        f"{percent(low.active.value)}, elsewhere at most {percent(high.active.value)}; "
+        f"{percent(low.varying)} of its activity differs between items)."
+    )
 
 
 def highest(row: Activity) -> float:
@@ -173,43 +179,39 @@ def works_for_others(card: CardContent) -> Iterator[str]:
     others = [
         other
         for other in card.effects[:-1]
-        if other.label not in card.cultures
+        if other.label != row.label
         and not none_of(shift(other), NO_SHIFT)
         and shift(other).value / own >= SHARED
     ]
     if not others:
         return
-    told = ", ".join(f"{other.label} {signed(shift(other))}" for other in others)
-    every = len(card.by_culture) - len(card.cultures)
-    if len(others) >= max(2, every / 2):
+    told = ", ".join(f"{other.label} {signed(shift(other))}" for other in (row, *others))
+    if len(others) >= max(2, (len(card.by_culture) - 1) / 2):
         yield f"Not of one culture: the log-odds change for most cultures ({told})."
     else:
-        yield f"Shared: the log-odds change for other cultures too ({told}), which may be kin."
+        yield f"Shared by cultures, which may be kin: the log-odds change for each ({told})."
 
 
 def acts_while_negative(card: CardContent) -> Iterator[str]:
     """Say that its effect comes from tokens on which it is not positive."""
-    row, signs = own_effect(card), card.signs
-    if row is None or signs is None or none_of(shift(row), NO_SHIFT):
+    whole, cut = card.signs.whole, card.signs.without_negative
+    if whole is None or cut is None or cut.value / whole.value < MOSTLY:
         return
-    total = abs(signs.positive) + abs(signs.negative)
-    if total and abs(signs.negative) / total >= MOSTLY:
-        yield (
-            f"Acts while it is negative: {percent(abs(signs.negative) / total)} of its predicted "
-            "effect comes from tokens on which it is below 0. Selectors that count positive "
-            "tokens (LAP, LAPE, ConAct) do not see it."
-        )
+    yield (
+        f"Acts while it is negative: the log-odds change by {signed(cut)} without its negative "
+        f"activations, and by {signed(whole)} without all of them. Selectors that count positive "
+        "tokens (LAP, LAPE, ConAct) do not see it."
+    )
 
 
 def rests_on_few(card: CardContent) -> Iterator[str]:
     """Say that few items make half of its effect."""
-    signs, row = card.signs, own_effect(card)
-    if signs is None or row is None or signs.few > FEW or none_of(shift(row), NO_SHIFT):
+    row = own_effect(card)
+    if row is None or not row.items or row.few > FEW * row.items or abs(row.largest) < ON_ONE_ITEM:
         return
-    items = round(signs.few * signs.items)
     yield (
-        f"Rests on few items: {items} of the {signs.items} items of {', '.join(card.cultures)} "
-        "make half of its predicted effect, so that a mean over all says little."
+        f"Rests on few items: {row.few} of {row.items} items of {row.label} make half of all "
+        "changes of log-odds, so that a mean over them says little."
     )
 
 

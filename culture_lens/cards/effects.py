@@ -8,15 +8,17 @@ cultures and half of others, so that they do not depend on what it does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from culture_lens.cards.activity import quiet_mean
-from culture_lens.cards.records import Effect, SetEffect, Signs
+from culture_lens.cards.places import Place
+from culture_lens.cards.records import Effect, SetEffect
 from culture_lens.cards.tokens import TokenActivations
 from culture_lens.evaluation.evaluate import answer_prompts
 from culture_lens.evaluation.scoring import Scoring
@@ -73,7 +75,7 @@ class Asking:
         """The question group of each id."""
         return {question.id: question.group for question in self.questions}
 
-    def ablated(self, neurons: Neurons, ids: Iterable[str], label: str) -> pd.DataFrame:
+    def ablated(self, neurons: Neurons | None, ids: Iterable[str], label: str) -> pd.DataFrame:
         """Give P(gold) and log-odds of some items with neurons ablated, by id."""
         wanted = set(ids)
         prompts = [p for p in self.recorded.prompts if p.question.id in wanted]
@@ -84,6 +86,19 @@ class Asking:
                 self.model, prompts, self.scoring, neurons, label=label, running=self.running
             )
         )
+
+    def without_negative(self, place: Place, ids: Iterable[str]) -> pd.DataFrame:
+        """Give the same with a neuron's negative activations set to 0, and no others."""
+        site, layer, index = place
+
+        def cut(activation: Tensor, hook: Any) -> Tensor:
+            flat = activation.flatten(2).clone()
+            flat[..., index] = flat[..., index].clamp(min=0)
+            return flat.view(activation.shape)
+
+        alone = replace(self, running=replace(self.running, run=None))  # hooks have no place there
+        with self.model.hooks([(self.model.hook_name(site, layer), cut)]):
+            return alone.ablated(None, ids, "without its negative activations")
 
     def mean(self, values: pd.Series) -> Estimate:
         """Estimate the mean of changes by id."""
@@ -146,6 +161,7 @@ def effects_of(
                 asking.mean(here[P]) if len(here) else None,
                 asking.mean(here[LOG_ODDS]) if len(here) else None,
                 float(here[P].iloc[here[P].abs().argmax()]) if len(here) else float("nan"),
+                half_of(here[LOG_ODDS].to_numpy()),
                 len(there),
                 asking.mean(there) if len(there) else None,
             )
@@ -167,17 +183,14 @@ def set_effect(
     return SetEffect(selector, culture, size, len(whole), asking.mean(whole - base), rest)
 
 
-def signs_of(predicted: Float[np.ndarray, "item 2"]) -> Signs | None:
-    """Say where a predicted effect comes from: which sign, and how few items.
+def half_of(changes: Float[np.ndarray, " item"]) -> int:
+    """Count the items that make half of all absolute changes.
 
     Example:
-        >>> signs_of(np.array([[-0.1, 0.0], [0.0, -0.3], [0.0, 0.0], [0.0, 0.0]])).few
-        0.25
+        >>> half_of(np.array([-0.1, -0.6, 0.2, 0.0])), half_of(np.zeros(4))
+        (1, 2)
     """
-    if not len(predicted):
-        return None
-    size = np.sort(np.abs(predicted.sum(1)))[::-1]
-    half = int(np.searchsorted(size.cumsum(), size.sum() / 2)) + 1
-    few = half / len(size) if size.sum() else 1.0
-    positive, negative = predicted.mean(0).tolist()
-    return Signs(positive, negative, few, len(size))
+    size = np.sort(np.abs(changes))[::-1]
+    if not size.sum():
+        return len(size) // 2
+    return int(np.searchsorted(size.cumsum(), size.sum() / 2)) + 1

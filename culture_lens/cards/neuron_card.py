@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Float
 from typing_extensions import Unpack
 
-from culture_lens.cards.activity import by_category, by_culture, by_name, by_part
+from culture_lens.cards.activity import activity, by_category, by_culture, by_name, by_part
 from culture_lens.cards.card import NeuronCard, NeuronCards
 from culture_lens.cards.cautions import cautions
 from culture_lens.cards.choices import among_the_first, chosen_by, listed
-from culture_lens.cards.effects import Asking, P, drawn, effects_of, signs_of
+from culture_lens.cards.effects import LOG_ODDS, Asking, P, drawn, effects_of
 from culture_lens.cards.given import Given, read_given, sets_of
 from culture_lens.cards.gold_logits import lens_of
 from culture_lens.cards.left_out import absent
@@ -30,6 +30,7 @@ from culture_lens.cards.ranks import ranks_of
 from culture_lens.cards.records import Activity
 from culture_lens.cards.settings import CardOptions, CardSettings
 from culture_lens.cards.showing import ids_shown, items_shown, rows_shown
+from culture_lens.cards.signs import sign_in_words, signs_of
 from culture_lens.cards.tokens import is_of_prompt, token_activations
 from culture_lens.checks import check_arguments, optional
 from culture_lens.errors import InputError
@@ -174,20 +175,20 @@ def one_card(
     if not given.sets:
         chosen = among_the_first(given.tables, place)
     cultures = by_culture(items, row)
-    own = listed(chosen) or strongest(asking, cultures, predicted)
-    mine = np.array([item.question.culture in own for item in items])
-    own_items = [item for item, inside in zip(items, mine, strict=True) if inside]
-    wanted = drawn(asking.questions, own, settings.measured)
     rows = rows_shown(asking, place, settings.shown)
-    ids = [*wanted, *ids_shown(rows)]
-    after = asking.ablated(as_neurons([place]), ids, "ablating it alone")
     sums = None if predicted is None else predicted.sum(1)
-    signs = None if predicted is None else signs_of(predicted[mine])
+    own = listed(chosen) or strongest(asking, cultures, sums)
+    wanted = drawn(asking.questions, own, settings.measured)
+    after = asking.ablated(as_neurons([place]), [*wanted, *ids_shown(rows)], "ablating it alone")
+    if not chosen and settings.measured is None:
+        own = strongest(asking, cultures, (after - asking.base).loc[wanted, LOG_ODDS].to_numpy())
+    own_items = [item for item in items if item.question.culture in own]
+    signs = signs_of(asking, place, own, after.loc[wanted], predicted)
     card = NeuronCard(
         neuron=place,
         cultures=own,
         chosen=chosen,
-        sign=sign_of(signs, own, cultures),
+        sign=sign_in_words(signs, activity("own", own_items, row).magnitude.value),
         items=items_shown(asking, place, rows, after[P]),
         by_culture=cultures,
         by_part=by_part(own_items, row),
@@ -206,23 +207,21 @@ def one_card(
 
 
 def strongest(
-    asking: Asking, cultures: Sequence[Activity], predicted: np.ndarray | None
+    asking: Asking, cultures: Sequence[Activity], changes: Float[np.ndarray, " item"] | None
 ) -> tuple[str, ...]:
-    """Name the culture that a neuron which nobody chose is needed most for, or fires most for."""
-    if predicted is None:
+    """Name the culture that a neuron which nobody chose is needed most for, or fires most for.
+
+    Args:
+        asking: The items.
+        cultures: How it fires for each culture.
+        changes: The change of every item's log-odds, measured or predicted, or None.
+    """
+    if changes is None:
         return (max(cultures, key=lambda one: one.active.value).label,)
-    sums: dict[str, list[float]] = {}
-    for question, change in zip(asking.questions, predicted.sum(1), strict=True):
-        sums.setdefault(question.culture, []).append(float(change))
-    return (min(sorted(sums), key=lambda name: float(np.mean(sums[name]))),)
-
-
-def sign_of(signs: Any, own: Sequence[str], cultures: Sequence[Activity]) -> str:
-    """Say at which sign a neuron acts, or, without a prediction, which sign it has on average."""
-    if signs is not None and signs.positive != signs.negative:
-        return "positive" if abs(signs.positive) > abs(signs.negative) else "negative"
-    mean = np.mean([one.magnitude.value for one in cultures if one.label in own])
-    return "positive" if mean > 0 else "negative"
+    held: dict[str, list[float]] = {}
+    for question, change in zip(asking.questions, changes, strict=True):
+        held.setdefault(question.culture, []).append(float(change))
+    return (min(sorted(held), key=lambda name: float(np.mean(held[name]))),)
 
 
 def facts(asking: Asking, settings: CardSettings) -> Mapping[str, Any]:

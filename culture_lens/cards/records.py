@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,12 +84,15 @@ class Activity:
         items: How many.
         active: P, the share of their counted tokens on which it is positive.
         magnitude: Its mean activation over these tokens.
+        varying: The share of its activity that differs between items: 1 - mean^2 / mean square of
+            their highest activation, at least 0; NaN of no items.
     """
 
     label: str
     items: int
     active: Estimate
     magnitude: Estimate
+    varying: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Effect:
         p_gold: The mean measured change of P(gold); None where no item was asked.
         log_odds: The mean measured change of the log-odds.
         largest: The largest change of P(gold) of a single item, with its sign.
+        few: The number of items that make half of all absolute changes of log-odds.
         predicted_items: Of how many items the log-odds were predicted.
         predicted: Their mean predicted change, to first order; None where it was not predicted.
     """
@@ -113,6 +118,7 @@ class Effect:
     p_gold: Estimate | None
     log_odds: Estimate | None
     largest: float
+    few: int
     predicted_items: int
     predicted: Estimate | None
 
@@ -231,19 +237,21 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """Where a neuron's predicted effect on its cultures' items comes from.
+    """At which sign a neuron acts, on its cultures' items.
 
     Attributes:
-        positive: The mean predicted change of log-odds from tokens on which it is positive.
-        negative: From tokens on which it is negative.
-        few: The share of items that make half of the total absolute predicted change.
-        items: Items.
+        positive: The mean predicted change of log-odds from tokens on which it is positive; NaN
+            where it was not predicted.
+        negative: From the others.
+        whole: The mean measured change of log-odds; None where nothing was measured.
+        without_negative: The same where only its negative activations are set to 0; None where
+            ablating it has no effect, so that this was not asked.
     """
 
     positive: float
     negative: float
-    few: float
-    items: int
+    whole: Estimate | None = None
+    without_negative: Estimate | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +262,7 @@ class CardContent:
         neuron: ``(site, layer, index)``.
         cultures: Whose neuron it is: the cultures that chose it, else the one with the highest P.
         chosen: Who chose it.
-        sign: ``"positive"`` or ``"negative"``: the sign of its mean activation on their items.
+        sign: ``"positive"`` or ``"negative"``: the sign at which it acts, as far as is known.
         items: The items that are shown.
         by_culture: Activity per culture, over all counted tokens.
         by_part: Activity on its cultures' items, picture and text apart; empty without pictures.
@@ -262,7 +270,7 @@ class CardContent:
         by_name: Activity on its cultures' items with and without the country's name.
         effects: Effects per culture, its own first; the last one is of all others together.
         sets: Effects of the sets that it is in.
-        signs: Where its predicted effect comes from; None where it was not predicted.
+        signs: At which sign it acts.
         ranks: Its ranks under selectors and scorings.
         lens: Its logit lens; None where its site has none.
         warnings: What to be careful about, in sentences.
@@ -281,7 +289,7 @@ class CardContent:
     by_name: tuple[Activity, ...]
     effects: tuple[Effect, ...]
     sets: tuple[SetEffect, ...]
-    signs: Signs | None
+    signs: Signs
     ranks: tuple[Rank, ...]
     lens: Lens | None
     warnings: tuple[str, ...]

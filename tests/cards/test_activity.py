@@ -23,6 +23,13 @@ def test_p_and_magnitude_are_ratios_of_sums_over_counted_tokens():
     assert np.isnan(found.active.low)  # three groups have no interval
 
 
+def test_the_share_of_activity_that_differs_between_items():
+    """Highest activations 3, 0 (none is positive) and 2: mean 5/3, mean square 13/3."""
+    assert activity("all", ITEMS, 0).varying == pytest.approx(1 - (25 / 9) / (13 / 3))
+    assert activity("one", ITEMS[:1], 0).varying == pytest.approx(0)
+    assert activity("none", ITEMS[1:2], 0).varying == 0
+
+
 def test_cultures_in_order():
     found = by_culture(ITEMS, 0)
     assert [(one.label, one.items, one.active.value) for one in found] == [

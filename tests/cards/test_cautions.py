@@ -1,5 +1,7 @@
 """Every warning on a card that deserves it, and none on one that does what it should."""
 
+from dataclasses import replace
+
 import pytest
 
 from culture_lens.cards.cautions import cautions
@@ -35,7 +37,7 @@ def of_set(whole, without):
 IDLE = effects(effect("Japan", NONE, SMALL), effect("Peru", NONE, SMALL))
 CASES = {
     "No effect alone: P(gold) changes by +0.001": IDLE,
-    "Fires for Japan and does nothing alone": IDLE,
+    "Fires for Japan whatever is asked, and does nothing alone": IDLE,
     "No effect on answers alone": effects(effect("Japan", NONE, SHIFTED)),
     "No effect alone is predicted": effects(effect("Japan", None, None, SMALL, items=0)),
     "Matters for single items: P(gold) of one of them changes by −0.400": effects(
@@ -47,7 +49,7 @@ CASES = {
     "Fires for the country's name: positive on 80.0% of its tokens": named(0.8, 0.1),
     "Names the country: above 99.5%": ranked("CountryRC (gate)"),
     "Answers without the question": ranked("control twins"),
-    "Shared: the log-odds change for other cultures too (Peru": effects(
+    "Shared by cultures, which may be kin: the log-odds change for each (Japan": effects(
         effect("Japan", LOST, SHIFTED),
         effect("Peru", LOST, est(-1.5, -2, -1)),
         effect("Chad", NONE, SMALL),
@@ -55,8 +57,10 @@ CASES = {
     "Not of one culture": {
         **effects(*(effect(name, LOST, SHIFTED) for name in ("Japan", "Peru", "Chad"))),
     },
-    "Acts while it is negative: 75.0%": {"signs": Signs(-0.5, -1.5, 0.4, 12)},
-    "Rests on few items: 1 of the 20": {"signs": Signs(-2.0, 0.0, 0.05, 20)},
+    "Acts while it is negative": {"signs": Signs(-0.5, -1.5, SHIFTED, est(-1.5, -2, -1))},
+    "Rests on few items: 1 of 20": effects(
+        effect("Japan", NONE, SMALL, items=20, largest=-0.9, few=1)
+    ),
     "Unstable: chosen by 3 of 20 bootstrap samples": {
         "chosen": (Chosen("conact", "Japan", 0.5, 3, 20),)
     },
@@ -80,7 +84,9 @@ def test_a_card_that_deserves_a_warning_has_it(told):
         named(0.12, 0.1),
         ranked("CountryRC", rank=3),
         ranked("CountryRC", score=-1),
-        {"signs": Signs(-1.5, -0.5, 0.4, 12)},
+        {"signs": Signs(-0.5, -1.5, SHIFTED, est(-0.5, -1, 0))},
+        {"signs": Signs(-0.5, -1.5, SHIFTED)},
+        effects(effect("Japan", LOST, SHIFTED, items=20, largest=-0.2, few=1)),
         {"chosen": (Chosen("conact", "Japan", 0.5, 10, 20), Chosen("lap", "Japan", None))},
         of_set(-0.3, -0.1),
         of_set(-0.3, None),
@@ -102,7 +108,13 @@ def test_where_it_fires_is_said_of_pictures():
 
 def test_a_neuron_that_fires_alike_everywhere_marks_nothing():
     alike = (
-        Activity("Japan", 12, est(0.4, 0.3, 0.5), est(0.2, 0.1, 0.3)),
+        Activity("Japan", 12, est(0.4, 0.3, 0.5), est(0.2, 0.1, 0.3), 0.05),
         Activity("Peru", 12, est(0.35, 0.25, 0.45), est(0.2, 0.1, 0.3)),
     )
     assert not [t for t in cautions(card(**IDLE, by_culture=alike)) if t.startswith("Fires")]
+
+
+def test_one_that_fires_for_some_of_its_items_only_marks_nothing():
+    made = card(**IDLE)
+    some = tuple(replace(row, varying=0.6) for row in made.by_culture)
+    assert not [t for t in cautions(card(**IDLE, by_culture=some)) if t.startswith("Fires")]

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from culture_lens.cards.effects import drawn, signs_of
+from culture_lens.cards.effects import Asking, drawn, half_of
 from culture_lens.cards.neuron_card import neuron_card, neuron_cards
 from culture_lens.cards.prediction import predicted_changes
+from culture_lens.cards.tokens import token_activations
 from culture_lens.errors import InputError
+from culture_lens.evaluation.scoring import get_scoring
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_effects import Prediction, predicted_effects
 from culture_lens.neurons.neurons import Neurons
@@ -17,7 +19,7 @@ from tests.helpers.lm import exact, exact_raw, lens, prompts_of
 from tests.helpers.marks import QUIET
 from tests.helpers.neurons import found_set
 from tests.helpers.questions import toy_questions
-from tests.helpers.reference import ablated_logits
+from tests.helpers.reference import ablated_logits, activation_module
 
 PLACE = ("act", 1, 7)
 
@@ -96,10 +98,42 @@ def test_half_of_the_drawn_items_are_of_the_neuron_s_cultures():
     assert len(drawn(asked, ["Japan"], None)) == 16 == len(drawn(asked, ["Japan"], 99))
 
 
-def test_signs_by_hand():
-    found = signs_of(np.array([[0.4, -0.1], [0.0, 0.0], [0.1, 0.1], [0.0, 0.1]]))
-    assert found.positive == pytest.approx(0.125) and found.negative == pytest.approx(0.025)
-    assert found.few == 0.25 and signs_of(np.zeros((3, 2))).few == 1.0
+def test_the_sign_is_measured_where_there_is_an_effect():
+    """A neuron whose negative activations alone are cut off, item by item in plain PyTorch."""
+    model, hf = exact("llama"), exact_raw("llama")
+    made = neuron_card(model, PLACE, toy_questions(), scoring="letter", measured=None, **QUIET)
+    asking_of = made.cultures[0]
+    before, after = by_hand({}), by_hand({1: [7]})
+    own = [name for name in before if name.endswith(asking_of)]
+    assert made.signs.whole.value == pytest.approx(
+        np.mean([after[name][1] - before[name][1] for name in own]), rel=1e-4, abs=1e-9
+    )
+    asking = Asking(
+        model,
+        token_activations(model, PLACE, toy_questions(), scoring="letter", **QUIET),
+        get_scoring("letter"),
+        Running(progress=False),
+    )
+    cut = asking.without_negative(PLACE, own)
+
+    def clamp(module, args, output):
+        output = output.clone()
+        output[..., 7] = output[..., 7].clamp(min=0)
+        return output
+
+    handle = activation_module(hf.model.layers[1]).register_forward_hook(clamp)
+    try:
+        expected = by_hand({})
+    finally:
+        handle.remove()
+    for name in own:
+        assert cut.loc[name, "log_odds"] == pytest.approx(expected[name][1], abs=1e-5)
+    assert not model.is_hooked
+
+
+def test_half_of_all_changes():
+    assert half_of(np.array([-0.1, -0.6, 0.2, 0.0])) == 1
+    assert half_of(np.array([0.3, -0.3, 0.3, 0.3])) == 2 == half_of(np.zeros(4))
 
 
 def test_a_set_with_and_without_the_neuron_from_the_matrix_or_asked():

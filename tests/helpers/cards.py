@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from culture_lens.cards.card import NeuronCard
-from culture_lens.cards.records import Activity, Effect, ShownItem, Token
+from culture_lens.cards.records import Activity, Effect, ShownItem, Signs, Token
 from culture_lens.cards.tokens import ItemTokens, TokenActivations
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question
@@ -57,9 +57,9 @@ def shown(**changes):
     return replace(item, **changes)
 
 
-def effect(label, p_gold, log_odds, predicted=None, items=12, largest=0.0):
+def effect(label, p_gold, log_odds, predicted=None, items=12, largest=0.0, few=5):
     """A measured effect; not predicted unless said."""
-    return Effect(label, items, p_gold, log_odds, largest, 12 if predicted else 0, predicted)
+    return Effect(label, items, p_gold, log_odds, largest, few, 12 if predicted else 0, predicted)
 
 
 NONE, SMALL = est(0.001, -0.01, 0.01), est(0.02, -0.05, 0.08)
@@ -70,7 +70,7 @@ def card(**changes):
     made = NeuronCard(
         neuron=NEURON, cultures=("Japan",), chosen=(), sign="positive", items=(shown(),),
         by_culture=(
-            Activity("Japan", 12, est(0.4, 0.3, 0.5), est(0.2, 0.1, 0.3)),
+            Activity("Japan", 12, est(0.4, 0.3, 0.5), est(0.2, 0.1, 0.3), 0.05),
             Activity("Peru", 12, est(0.1, 0.0, 0.2), est(0.0, -0.1, 0.05)),
         ),
         by_part=(), by_category=(), by_name=(),
@@ -79,7 +79,7 @@ def card(**changes):
             effect("Peru", NONE, SMALL),
             effect("other cultures", NONE, SMALL),
         ),
-        sets=(), signs=None, ranks=(), lens=None, warnings=(), left_out=(),
+        sets=(), signs=Signs(-1.5, -0.5), ranks=(), lens=None, warnings=(), left_out=(),
         metadata={"model": "m", "scoring": "letter", "items": 24},
     )  # fmt: skip
     return replace(made, **changes)
