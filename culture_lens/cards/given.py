@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.cards.choices import Again, Sets, chosen_again, named_sets
-from culture_lens.cards.effects import Asking, P, set_effect
+from culture_lens.cards.effects import Asking, P, drawn, set_effect
 from culture_lens.cards.places import Place, as_neurons
 from culture_lens.cards.ranks import Tables, tables_of
 from culture_lens.cards.records import Chosen, SetEffect
@@ -63,15 +63,19 @@ def sets_of(
     place: Place,
     given: Given,
     chosen: Sequence[Chosen],
-    wanted: Sequence[str],
+    number: int | None,
     whole: dict[tuple[str, str], pd.Series],
 ) -> tuple[SetEffect, ...]:
-    """Measure what each set that has the neuron does with it and without it."""
+    """Measure what each set that has the neuron does with it and without it.
+
+    Half of the number of items is asked, of the set's culture, the same for all its neurons.
+    """
     cultures = {question.id: question.culture for question in asking.questions}
     found = []
     for one in chosen if given.sets else ():
         held = given.sets[one.selector]
         own, key = held[one.culture], (one.selector, one.culture)
+        wanted = drawn(asking.questions, [one.culture], number)
         ids = [name for name in wanted if cultures[name] == one.culture]
         if key not in whole:
             known = from_matrix(asking, given, held.content, one.culture)

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from culture_lens.cards.choices import Sets
 from culture_lens.cards.effects import Asking
+from culture_lens.cards.given import Given
 from culture_lens.cards.logit_lens import no_lens
 from culture_lens.cards.naming import names_country
 from culture_lens.cards.places import Place
 from culture_lens.cards.prediction import can_predict
 from culture_lens.cards.ranks import CONTROL, COUNTRYRC, Tables
-from culture_lens.experiments.matrix import AblationMatrix
 
 
-def absent(
-    asking: Asking,
-    place: Place,
-    sets: Sets,
-    tables: Tables,
-    matrix: AblationMatrix | None,
-    samples: int,
-) -> tuple[str, ...]:
+def absent(asking: Asking, place: Place, given: Given) -> tuple[str, ...]:
     """Write what was not given, or cannot be had, and what gives it."""
+    sets, tables, matrix = given.sets, given.tables, given.matrix
     named = [names_country(item) for item in asking.recorded.items]
     scoring = asking.scoring.name
     lacking = {
         "Who chose it, and its set without it: no sets were given (found=).": not sets,
         "Ranks under selectors: no scores were given (scores=).": not tables,
         "Bootstrap selection frequency: no sets with a summary that has bootstrap samples were "
-        "given (summarise(..., replicates=20)).": not samples,
+        "given (summarise(..., replicates=20)).": not given.samples,
         "Its rank on CountryRC: no scores of CountryRC were given (culnig_scores or "
         "knowledge_scores).": not has(tables, COUNTRYRC),
         "Its rank on control twins: no CulnigScores were given.": not has(tables, CONTROL),

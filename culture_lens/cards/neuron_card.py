@@ -27,7 +27,7 @@ from culture_lens.cards.left_out import absent
 from culture_lens.cards.places import Place, as_neurons, checked_places
 from culture_lens.cards.prediction import can_predict, predicted_changes
 from culture_lens.cards.ranks import ranks_of
-from culture_lens.cards.records import Activity
+from culture_lens.cards.records import Activity, Chosen
 from culture_lens.cards.settings import CardOptions, CardSettings
 from culture_lens.cards.showing import ids_shown, items_shown, rows_shown
 from culture_lens.cards.signs import sign_in_words, signs_of
@@ -70,12 +70,11 @@ def neuron_cards(
             often it is chosen again), ``CulnigScores`` (with CountryRC and control twins),
             ``KnowledgeScores``, ``NeuronScores``, or a list of these.
         matrix: The ``AblationMatrix`` of ``found``: spares asking under the whole sets again.
-        **options: ``scoring``, ``roles``, ``shown``, ``measured`` and ``seen`` of
-            ``CardSettings``; batch size, progress, run folder, prompts that are too long.
+        **options: The fields of ``CardSettings`` and of ``Running``.
 
     Raises:
-        InputError: A neuron that the model lacks, no questions that did not find the sets, a matrix
-            of other neurons, or something else than can be ranked by.
+        InputError: A neuron that the model lacks, no questions that did not find the sets, or a
+            matrix of other neurons.
 
     Example:
         ``neuron_cards(model, found["Japan"].top(20), questions, found=found)``
@@ -167,43 +166,47 @@ def one_card(
         place: The neuron.
         given: Sets, scores, matrix.
         settings: What is shown and measured.
-        predicted: The predicted change of every item, from positive and other tokens.
-        whole: P(gold) under whole sets by id, kept for the next cards.
+        predicted: The predicted change of every item, by the sign of tokens.
+        whole: P(gold) under whole sets by id, kept for later cards.
     """
     items, row = asking.recorded.items, asking.recorded.row(place)
-    chosen = chosen_by(given.sets, place, given.again, given.samples)
-    if not given.sets:
-        chosen = among_the_first(given.tables, place)
-    cultures = by_culture(items, row)
-    rows = rows_shown(asking, place, settings.shown)
+    chosen = chosen_of(given, place)
+    cultures, rows = by_culture(items, row), rows_shown(asking, place, settings.shown)
     sums = None if predicted is None else predicted.sum(1)
     own = listed(chosen) or strongest(asking, cultures, sums)
     wanted = drawn(asking.questions, own, settings.measured)
     after = asking.ablated(as_neurons([place]), [*wanted, *ids_shown(rows)], "ablating it alone")
     if not chosen and settings.measured is None:
         own = strongest(asking, cultures, (after - asking.base).loc[wanted, LOG_ODDS].to_numpy())
-    own_items = [item for item in items if item.question.culture in own]
+    mine = [item for item in items if item.question.culture in own]
     signs = signs_of(asking, place, own, after.loc[wanted], predicted)
     card = NeuronCard(
         neuron=place,
         cultures=own,
         chosen=chosen,
-        sign=sign_in_words(signs, activity("own", own_items, row).magnitude.value),
+        sign=sign_in_words(signs, activity("own", mine, row).magnitude.value),
         items=items_shown(asking, place, rows, after[P]),
         by_culture=cultures,
-        by_part=by_part(own_items, row),
-        by_category=by_category(own_items, row),
-        by_name=by_name(own_items, row),
+        by_part=by_part(mine, row),
+        by_category=by_category(mine, row),
+        by_name=by_name(mine, row),
         effects=effects_of(asking, own, after.loc[wanted], sums),
-        sets=sets_of(asking, place, given, chosen, wanted, whole),
+        sets=sets_of(asking, place, given, chosen, settings.measured, whole),
         signs=signs,
         ranks=ranks_of(given.tables, place, own),
         lens=lens_of(asking, place, own),
         warnings=(),
-        left_out=absent(asking, place, given.sets, given.tables, given.matrix, given.samples),
+        left_out=absent(asking, place, given),
         metadata=facts(asking, settings),
     )
     return replace(card, warnings=cautions(card))
+
+
+def chosen_of(given: Given, place: Place) -> tuple[Chosen, ...]:
+    """List who chose a neuron: the sets that have it, or without sets the best of each table."""
+    if not given.sets:
+        return among_the_first(given.tables, place)
+    return chosen_by(given.sets, place, given.again, given.samples)
 
 
 def strongest(

@@ -134,14 +134,12 @@ def token_activations(
 
     Args:
         model: The model.
-        neurons: ``(site, layer, index)``, a list of them, or ``Neurons``. Of an encoder-decoder
-            either neurons over the encoder's tokens or neurons over the decoder's.
+        neurons: ``(site, layer, index)``, a list of them, or ``Neurons``; of an encoder-decoder
+            over the tokens of one side.
         questions: What to ask.
-        scoring: How answers are read, which decides between letters and option likelihood; the
-            model's own by default.
+        scoring: How answers are read; the model's own by default.
         roles: Tokens that count; see ``record_activations``.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, prompts that are too long; see ``Running``.
 
     Returns:
         Every token's activation, and the answers of the same forward.
