@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from culture_lens.cards.places import spoken
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import DASH, MINUS, percent
+from culture_lens.report.card_files import cards_of
 from culture_lens.report.results import Results
 from culture_lens.storage.runs import Run
 
@@ -160,8 +162,11 @@ def bootstrap_frequencies(
 
 def listing(run: Run, results: Results) -> dict[str, Any]:
     """Write the neurons of a run for its page: as text, with what they are filtered by."""
+    from markupsafe import Markup
+
     sets = {name: found for name, (found, _) in results.items() if found is not None}
     neurons = list_neurons(sets, bootstrap_frequencies(run, sets))
+    cards = cards_of(run)
     selectors = list(sets)
     cultures = list(dict.fromkeys(culture for found in sets.values() for culture in found))
     return {
@@ -179,7 +184,7 @@ def listing(run: Run, results: Results) -> dict[str, Any]:
                     for c in neuron.choices
                 ),
                 "choices": [as_text(choice) for choice in neuron.choices],
-                "card": "",
+                "cards": [Markup(card) for card in cards.get(spoken(neuron.place), [])],
             }
             for neuron in neurons
         ],

@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from culture_lens.cards.html import STYLE
 from culture_lens.checks import check_arguments, either, file_path, instance
 from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import UNMODIFIED
@@ -73,7 +74,6 @@ def build_report(run: Run | str | Path) -> Path:
         transfers=draw_transfers(folder),
         listing=listing(folder, results),
         most=MOST,
-        cards=False,
         **scripts(),
     )
     return write_whole(
@@ -109,7 +109,7 @@ def scripts() -> dict[str, Any]:
     hashes = " ".join(f"'sha256-{hash_of(text)}'" for text in both.values())
     return {
         **{name: Markup(text) for name, text in both.items()},
-        "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        "style": Markup((HERE / "page.css").read_text(encoding="utf-8") + STYLE),
         "dark": Markup(as_script_data(json.dumps(DARK))),
         "policy": f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'",

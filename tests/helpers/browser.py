@@ -9,7 +9,7 @@ import os
 import select
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -91,8 +91,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             tab.send(f"{domain}.enable")
         tab.resize(width, height)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        tab.send("Emulation.setEmulatedMedia", features=[scheme])
+        tab.darken(dark)
         tab.send("Page.navigate", url=Path(file).resolve().as_uri())
         self.wait_for("Page.loadEventFired", session)
         return tab
@@ -114,7 +113,6 @@ class Tab:
     browser: Browser
     target: str
     session: str
-    known: dict = field(default_factory=dict)
 
     def send(self, method, **params):
         return self.browser.send(method, self.session, **params)
@@ -127,6 +125,10 @@ class Tab:
             deviceScaleFactor=1,
             mobile=False,
         )
+
+    def darken(self, dark=True):
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
 
     def run(self, script):
         """Evaluate JavaScript, wait for what it promises, and give its value."""

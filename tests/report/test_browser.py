@@ -5,14 +5,20 @@ import unicodedata
 
 import pytest
 
+from culture_lens import plots
+from culture_lens.cards.card import NeuronCards
+from culture_lens.cli.plot import write_figures
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.report.colours import contrast, on_scale
 from culture_lens.report.page import build_report
+from culture_lens.storage.runs import Run
+from tests.helpers.cards import card
 from tests.helpers.results import make_found, make_matrix, make_run
 
 pytestmark = pytest.mark.slow
 NASTY = "<img src=x onerror=alert(1)>"
-CULTURES = [NASTY, *(f"Land {letter}" for letter in "ABCDEFGHIJKLM")]
+CULTURES = [NASTY, *(f"Land {letter}" for letter in "ABCDEFGHIJKL")]
 OPEN_ALL = "document.querySelectorAll('details').forEach((part) => { part.open = true; })"
 UPLOADS = re.compile(r"share|cloud|studio|upload|send", re.IGNORECASE)
 
@@ -27,14 +33,39 @@ def page(tmp_path_factory, matrix):
     places = {c: [*((i, j) for j in range(i % 4 + 1)), (15, 5)] for i, c in enumerate(CULTURES)}
     neurons = {culture: Neurons.of({"act": own}) for culture, own in places.items()}
     found = NeuronSet(neurons, {"act": (16, 8)}, matrix.metadata)
-    folder = tmp_path_factory.mktemp("page")
-    return build_report(make_run(folder, conact=(found, matrix), lape=(make_found(), None)))
+    run = make_run(
+        tmp_path_factory.mktemp("page"), conact=(found, matrix), lape=(make_found(), None)
+    )
+    NeuronCards((card(neuron=("act", 0, 0), cultures=(NASTY,)),)).save(
+        run.named("cards", "conact", ".html")
+    )
+    return build_report(run)
+
+
+def colours(tab):
+    """The colours of the first heat map: its paper, and ink and ground of every cell."""
+    return tab.run(
+        """(() => {
+            const [map, ...others] = plots[0]._fullData;
+            const text = others.at(-1);
+            return {
+                drawn: plots[0].dataset.drawn,
+                paper: plots[0]._fullLayout.paper_bgcolor,
+                scale: map.colorscale.map(([, colour]) => colour),
+                limits: [map.zmin, map.zmax],
+                cells: [...text.x].map((x, i) => [x, text.y[i], text.textfont.color[i]]),
+            };
+        })()"""
+    )
 
 
 @pytest.fixture(scope="module")
 def tab(browser, page):
-    """The page on a wide screen, with all that was closed opened."""
-    opened = browser.page(page)
+    """The page on a wide screen, at first dark, then with all that was closed opened."""
+    opened = browser.page(page, dark=True)
+    opened.until("undrawn().length === 0")
+    opened.dark = colours(opened)
+    opened.darken(False)
     opened.run(OPEN_ALL)
     opened.until("plots.every((plot) => plot.dataset.drawn)")
     yield opened
@@ -57,6 +88,27 @@ def test_pictures_say_what_they_show_and_hold_no_buttons(tab):
     assert len(told) == 8 and all(len(text) > 40 for text in told)
     assert "Mean of the outlined diagonal −50.0 points" in told[0]
     assert tab.run("document.querySelectorAll('[role=img] button, [role=img] a').length") == 0
+
+
+def test_figures_are_dark_on_a_dark_page_and_cells_can_be_read(tab, matrix):
+    light = colours(tab)
+    assert (tab.dark["drawn"], light["drawn"]) == ("dark", "light")
+    assert contrast(tab.dark["paper"], "#ffffff") > 12 and light["paper"] == "#ffffff"
+    table = matrix.table("change")
+    for seen in (tab.dark, light):
+        assert len(seen["cells"]) == table.size
+        for culture, mask, ink in seen["cells"]:
+            ground = on_scale(table.loc[mask, culture], *seen["limits"], seen["scale"])
+            assert contrast(ink, ground) >= 4.5
+
+
+def test_a_card_opens_in_its_neuron(tab):
+    shown = "document.querySelectorAll('.neuron > details.card')"
+    assert tab.run(f"{shown}.length") == 1
+    assert tab.run(f"{shown}[0].closest('.neuron').querySelector('b').textContent") == (
+        "act, layer 0, neuron 0"
+    )
+    assert tab.run(f"{shown}[0].querySelector('.tokens').checkVisibility()")
 
 
 def test_no_control_sends_anything(tab):
@@ -84,7 +136,7 @@ def test_neurons_are_filtered_and_open(tab):
     everything = tab.run(f"{shown}.length")
     # Of conact layer i has 1 to 4 neurons, and the last one has one of all cultures. Those of lape
     # are the same, but for one in its last layer.
-    assert everything == 3 * (1 + 2 + 3 + 4) + 1 + 2 + 1 + 1
+    assert everything == 3 * (1 + 2 + 3 + 4) + 1 + 1 + 1
     tab.run(f"{ask}(['layer', '3'])")
     assert tab.run(f"{shown}.every((n) => n.dataset.layer === '3')")
     assert tab.run(f"{shown}.length") == 4 + 1
@@ -130,20 +182,18 @@ def test_nothing_scrolls_sideways(tab, width):
 
 
 def test_paper_keeps_every_column(tab, tmp_path):
-    pypdf = pytest.importorskip("pypdf")
+    pdfium = pytest.importorskip("pypdfium2")
     rows = tab.run(
         "[...document.querySelectorAll('section > .scroll tr, section > details > .scroll tr')]"
         ".map((row) => [...row.cells].map((cell) => cell.textContent))"
     )
     assert max(map(len, rows)) == len(CULTURES) + 1
     tab.pdf(tmp_path / "page.pdf")
-    pages = pypdf.PdfReader(tmp_path / "page.pdf").pages
-    text = plain(" ".join(page.extract_text() for page in pages))
+    paper = [page.get_textpage() for page in pdfium.PdfDocument(tmp_path / "page.pdf")]
+    text = plain(" ".join(page.get_text_range() for page in paper))
     for row in rows:
         for cell in row:
             assert plain(cell) in text, cell
-    for page in pages:
-        page.extract_text(visitor_text=inside(page))
     assert tab.run("plots.every((plot) => plot.dataset.drawn === 'light')")
 
 
@@ -152,11 +202,43 @@ def plain(text):
     return re.sub(r"\s", "", unicodedata.normalize("NFKC", text))
 
 
-def inside(page):
-    """Fail where a text begins beyond the paper."""
+def test_nothing_else_runs_or_is_loaded(browser, page):
+    """The content policy holds against whatever would get into the page."""
+    tab = browser.page(page)
+    refused = tab.run(
+        """(async () => {
+            const refused = [];
+            const note = (event) => refused.push(event.effectiveDirective);
+            addEventListener("securitypolicyviolation", note);
+            const add = (name, own) =>
+                document.body.append(Object.assign(document.createElement(name), own));
+            add("script", { textContent: "window.ran = true" });
+            add("img", { src: "https://example.org/x.png" });
+            add("iframe", { src: "https://example.org" });
+            document.body.insertAdjacentHTML("beforeend", "<b onclick='window.ran = true'>x</b>");
+            document.body.lastChild.click();
+            await fetch("https://example.org").catch(() => 0);
+            await new Promise((done) => setTimeout(done, 50));
+            return [...refused, String(window.ran)];
+        })()"""
+    )
+    assert sorted(refused) == [
+        "connect-src", "frame-src", "img-src", "script-src-attr", "script-src-elem", "undefined",
+    ]  # fmt: skip
+    tab.close()
 
-    def look(text, current, written, *_):
-        x = written[4] * current[0] + written[5] * current[2] + current[4]
-        assert not text.strip() or 0 <= x <= page.mediabox.width, (text, x)
 
-    return look
+def test_exported_figures_draw_and_upload_nothing(browser, tmp_path, matrix):
+    run = Run.open(tmp_path)
+    write_figures(run, {"layers": plots.layer_heatmap(make_found())})
+    file = run.named("figures", "layers", ".html")
+    tab = browser.page(file)
+    assert tab.run("document.querySelectorAll('svg.main-svg').length") > 0
+    assert len(buttons(tab)) > 3 and not any(map(UPLOADS.search, buttons(tab)))
+    beside = file.with_name("plotly.min.js")
+    assert tab.requests() == [one.resolve().as_uri() for one in (file, beside)]
+    assert tab.errors() == []
+    # Without what the style of figures takes out, plotly has such a button.
+    tab.run("void Plotly.newPlot(document.querySelector('.plotly-graph-div'), [{ y: [1, 2] }])")
+    assert any(map(UPLOADS.search, buttons(tab)))
+    tab.close()
