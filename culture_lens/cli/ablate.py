@@ -59,3 +59,4 @@ def ablate(
             typer.echo(matrix.summary().to_string())
         for mask in [] if matrix.has_metrics else matrix.masks:
             typer.echo(f"mask {mask}\n{matrix.effects(mask).to_string()}")
+    folder.finish("ablate", lens.device)

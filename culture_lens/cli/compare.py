@@ -92,6 +92,7 @@ def compare(
     name = questions[0].benchmark
     typer.echo(f"{result.to_parquet(folder.named('comparison', name, '.parquet'))}")
     write_figures(folder, comparison_figures(name, result))
+    folder.finish("compare", lens.device)
     typer.echo("\nchange in accuracy on own and on other cultures' questions, mean over cultures\n")
     typer.echo(result.table().to_string(index=False))
 

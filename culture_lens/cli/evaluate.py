@@ -69,3 +69,4 @@ def evaluate(
     typer.echo(f"all: {result.accuracy()}  (chance {result.chance():.3f})")
     for label, estimate in result.by().items():
         typer.echo(f"  {label}: {estimate}")
+    folder.finish("evaluate", lens.device)

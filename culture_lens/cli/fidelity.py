@@ -106,6 +106,7 @@ def fidelity(
     where = compared.to_parquet(folder.named("fidelity", named, ".parquet"))
     typer.echo(f"single neurons and sets: {where}")
     say_agreement(compared)
+    folder.finish("fidelity", lens.device)
 
 
 def say_beside_measured(folder: Run, name: str, predicted: PredictedMatrix) -> None:

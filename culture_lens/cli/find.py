@@ -130,6 +130,7 @@ def find(
             typer.echo(f"  {label}: {len(neurons)} neurons")
         if words := wording_stability_in_words(one.metadata):
             typer.echo(f"  {words}")
+    folder.finish("find", lens.device)
 
 
 def planned(choosing: ChoosingFlags) -> list[Selection]:

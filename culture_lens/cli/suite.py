@@ -123,6 +123,7 @@ def suite(
         where = result.to_parquet(folder.named("suite", label, ".parquet"))
         typer.echo(f"{label}: {where}")
         say_suite(result, given(correction=correction))
+    folder.finish("suite", lens.device)
 
 
 def check_choices(evaluating: SuiteFlags, correction: Any) -> None:

@@ -83,6 +83,7 @@ def transfer(
     result = transfer_matrix(
         lens, asked, labels=labels, find_options=find_options, run=folder, **options
     )
+    folder.finish("transfer", lens.device)
     typer.echo("change in accuracy on a culture's own questions, mean over cultures")
     typer.echo("rows: neurons found on; columns: questions of\n")
     typer.echo(result.table("self").to_string())
