@@ -8,6 +8,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from culture_lens.selectors.registry import (
+    GRADIENT_SELECTORS,
+    KNOWLEDGE_SELECTORS,
+    SELECTORS,
+    get_selector,
+    key_of,
+    reads,
+)
 from culture_lens.storage.runs import Run
 
 LOADING = ("dtype", "device", "revision")
@@ -61,7 +69,7 @@ def python_of(run: Run) -> str:
     """Write the Python that finds and ablates as the commands of a run folder did.
 
     The latest ``find`` and ``ablate`` count; other commands have their lines only. Empty where
-    neurons were not found by the command.
+    neurons were not found by the command, or by a selector that is not known here.
 
     Example:
         ``print(python_of(Run.open("runs/first")))``
@@ -70,6 +78,9 @@ def python_of(run: Run) -> str:
     if "find" not in steps:
         return ""
     finding, measuring = steps["find"], steps.get("ablate", {})
+    methods = names_of(finding.get("method") or "conact")
+    if not set(map(key_of, methods)) <= {*SELECTORS, *GRADIENT_SELECTORS, *KNOWLEDGE_SELECTORS}:
+        return ""  # a selector of another version, or a file made by hand
     lines = [
         "import culture_lens as cl",
         "",
@@ -79,15 +90,15 @@ def python_of(run: Run) -> str:
     if finding.get("preset"):
         lines.append("questions = cl.with_format(questions, cl.preset(model.name).prompt)")
     further = keywords(kept(measuring, (*MEASURING, *RUNNING)))
-    for method in finding.get("method") or ["conact"]:
-        options = keywords(finding_options(str(method), finding))
-        given = ", ".join(["model", "questions", f"method={written(str(method))}", *options])
+    for method in methods:
+        options = keywords(finding_options(method, finding))
+        given = ", ".join(["model", "questions", f"method={written(method)}", *options])
         lines += [
             "",
             f"found = cl.find_culture_neurons({given})",
             f"found.save({written(f'{method}.safetensors')})",
         ]
-        if method in measuring.get("method", []):
+        if method in names_of(measuring.get("method") or []):
             given = ", ".join(["model", "found", "questions", *further])
             lines += [
                 f"matrix = cl.ablation_matrix({given})",
@@ -96,11 +107,19 @@ def python_of(run: Run) -> str:
     return "\n".join(lines)
 
 
+def names_of(value: Any) -> list[str]:
+    """Give a name, or several, as a list.
+
+    Example:
+        >>> names_of("conact"), names_of(["lap", "lape"])
+        (['conact'], ['lap', 'lape'])
+    """
+    return [value] if isinstance(value, str) else list(map(str, value))
+
+
 def finding_options(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Give the options of ``find_culture_neurons`` for one selector."""
-    from culture_lens.selectors.registry import get_selector, reads
-
-    if reads(method) == "activations":
+    if reads(key_of(method)) == "activations":
         reading = kept(options, COUNTING)
     else:
         reading = kept(options, CULNIG) | {

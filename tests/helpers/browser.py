@@ -28,10 +28,11 @@ JOINED = 'exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null'
 
 
 def chromium() -> str:
-    """Give the installed browser, or skip the test."""
+    """Give the installed browser; skip the test without one, or fail where one must be there."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        pytest.skip(f"no browser is installed: {', '.join(NAMES)}")
+        end = pytest.fail if os.environ.get("CULTURE_LENS_BROWSER") == "required" else pytest.skip
+        end(f"no browser is installed: {', '.join(NAMES)}")
     return found
 
 

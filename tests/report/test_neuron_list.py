@@ -22,8 +22,8 @@ def found(scores, places=None):
 def test_the_best_of_every_culture_with_all_who_chose_them():
     one = found({"Iran": [0.1, 0.9, 0.5], "Japan": [0.2, 0.1]})
     listed = list_neurons({"conact": one, "lape": found({"Iran": [3.0]})})
-    # Ranks of conact: Iran 1, 2, 0; Japan 0, 1. Of lape: Iran 0. First come first ranks, Iran's before
-    # Japan's.
+    # Ranks of conact: Iran 1, 2, 0; Japan 0, 1. Of lape: Iran 0. First come the
+    # first ranks, Iran's before Japan's.
     assert [neuron.place.index for neuron in listed] == [1, 0, 2]
     assert [(c.selector, c.culture, c.rank, c.of) for c in listed[1].choices] == [
         ("conact", "Japan", 1, 2),

@@ -97,6 +97,8 @@ def test_without_find_there_is_no_python(tmp_path):
     run = Run.open(tmp_path)
     run.log("demo", {"model": "organism"})
     assert python_of(run) == ""
+    run.log("find", {"method": ["no such selector"]})
+    assert python_of(run) == ""
 
 
 def test_a_step_has_its_words_device_and_duration(tmp_path, monkeypatch):
