@@ -51,7 +51,7 @@ const undrawn = () => plots.filter((plot) => !plot.dataset.drawn && visible(plot
 
 // What is on the screen first, then one figure at a time, so that the page never hangs.
 function drawNext() {
-  const left = undrawn();
+  const left = window.Plotly ? undrawn() : []; // plotly comes after this script
   if (!left.length) return;
   const height = innerHeight;
   const near = left.find((plot) => {
@@ -158,4 +158,4 @@ if (form) {
   filterNeurons();
 }
 
-drawNext();
+addEventListener("load", drawNext);

@@ -105,7 +105,7 @@ def scripts() -> dict[str, Any]:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    both = {"plotly": get_plotlyjs(), "script": (HERE / "page.js").read_text(encoding="utf-8")}
+    both = {"script": (HERE / "page.js").read_text(encoding="utf-8"), "plotly": get_plotlyjs()}
     hashes = " ".join(f"'sha256-{hash_of(text)}'" for text in both.values())
     return {
         **{name: Markup(text) for name, text in both.items()},

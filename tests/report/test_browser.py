@@ -189,11 +189,13 @@ def test_paper_keeps_every_column(tab, tmp_path):
     )
     assert max(map(len, rows)) == len(CULTURES) + 1
     tab.pdf(tmp_path / "page.pdf")
-    paper = [page.get_textpage() for page in pdfium.PdfDocument(tmp_path / "page.pdf")]
-    text = plain(" ".join(page.get_text_range() for page in paper))
+    with pdfium.PdfDocument(tmp_path / "page.pdf") as document:
+        paper = [page.get_textpage() for page in document]
+        text = plain(" ".join(page.get_text_range() for page in paper))
+        for page in paper:
+            page.close()
     for row in rows:
-        for cell in row:
-            assert plain(cell) in text, cell
+        assert plain("".join(row)) in text, row
     assert tab.run("plots.every((plot) => plot.dataset.drawn === 'light')")
 
 
