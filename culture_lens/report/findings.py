@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from culture_lens.evaluation.evaluation import chance_level
 from culture_lens.experiments.cell_tables import few_in_words
@@ -14,6 +14,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.ablation import check_matrix
 from culture_lens.plots.style import DASH, clear, percent, points, with_interval
 from culture_lens.report.sentences import join, lost, sentence, spoken
+from culture_lens.report.standings import VERDICTS, Standing, standing, uncompared, verdict
 from culture_lens.report.tests_in_words import in_words
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 from culture_lens.statistics.random_sets import FEWEST_SETS
@@ -31,28 +32,6 @@ METRIC_COLUMNS: dict[Metric, tuple[str, str]] = {
     "gap": ("gap", "self minus cross"),
     "gap_masks": ("gap masks", "self minus cross masks"),
     "flips": ("flips", "per cent of own answers that change when its own neurons are ablated"),
-}
-Standing: TypeAlias = Literal[
-    "evidence",
-    "uncompared",
-    "as random",
-    "not shown",
-    "unable",
-    "seen",
-    "general evidence",
-    "general uncompared",
-    "general not shown",
-]
-"""What a matrix is evidence of, in a word."""
-VERDICTS: dict[Standing, str] = {
-    "seen": "No conclusion: the questions asked also found the neurons.",
-    "unable": "No conclusion: the unmodified model does not clearly answer better than chance.",
-    "not shown": "This run does not show that these neurons matter more for their own culture than "
-    "for others; that is not proof that they do not.",
-    "as random": "The effect does not differ clearly from that of random neurons in the same "
-    "layers.",
-    "evidence": "Evidence that these neurons matter more for their own culture’s questions than "
-    "for others’, and more than random neurons in the same layers.",
 }
 UNSIGNED = ("base", "flips")
 """Metrics that are shares and no changes."""
@@ -177,38 +156,6 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
             "mean": {"items": int(sizes.sum()), "cells": cells["mean"]},
         },
     }
-
-
-def standing(
-    matrix: AblationMatrix, own: Estimate, gap: Estimate, beyond: Estimate | None, able: bool
-) -> Standing:
-    """Say in one word what the metrics are evidence of."""
-    if matrix.metadata.get("seen"):
-        return "seen"
-    if not able:
-        return "unable"
-    if not (lost(own) and lost(gap)):
-        return "not shown"
-    if beyond is None or math.isnan(beyond.low):
-        return "uncompared"
-    return "evidence" if lost(beyond) else "as random"
-
-
-def verdict(known: Standing, beyond: Estimate | None) -> str:
-    """Write what the metrics are evidence of."""
-    if known == "uncompared":
-        return (
-            "Evidence that these neurons matter more for their own culture’s questions than for "
-            f"others’; {uncompared(beyond)}, so any neurons may have this effect."
-        )
-    return VERDICTS[known]
-
-
-def uncompared(beyond: Estimate | None) -> str:
-    """Write why found neurons cannot be compared with random ones."""
-    if beyond is None:
-        return "random neurons were not ablated"
-    return "too few random sets or questions to compare with"
 
 
 def cautions(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from culture_lens.plots.style import limits, points, ticks
-from culture_lens.report.findings import Standing
 from culture_lens.report.sentences import join, spoken
+from culture_lens.report.standings import Standing
 from culture_lens.statistics.estimates import Estimate
 
 UNTESTED = "untested"
