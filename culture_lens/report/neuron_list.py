@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from culture_lens.cards.places import spoken
+from culture_lens.cards.places import Place, spoken
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import DASH, MINUS, percent
@@ -23,14 +23,6 @@ from culture_lens.storage.runs import Run
 
 MOST = 20
 """Neurons listed for each culture of a selector."""
-
-
-class Place(NamedTuple):
-    """Where a neuron is."""
-
-    site: str
-    layer: int
-    index: int
 
 
 @dataclass(frozen=True)
@@ -66,10 +58,11 @@ class ListedNeuron:
         """Its site, layer and index.
 
         Example:
-            >>> ListedNeuron(Place("act", 3, 17)).name
+            >>> ListedNeuron(("act", 3, 17)).name
             'act, layer 3, neuron 17'
         """
-        return f"{self.place.site}, layer {self.place.layer}, neuron {self.place.index}"
+        site, layer, index = self.place
+        return f"{site}, layer {layer}, neuron {index}"
 
     @property
     def cultures(self) -> tuple[str, ...]:
@@ -117,7 +110,11 @@ def by_rank(choice: Choice) -> tuple[float, str, str]:
 def by_score(found: NeuronSet, culture: str) -> list[tuple[Place, int | None, float | None]]:
     """List a culture's neurons with rank and score, the highest score first, ties by place."""
     neurons = found[culture]
-    places = [Place(site, *row) for site, rows in neurons.places.items() for row in rows.tolist()]
+    places: list[Place] = [
+        (site, layer, index)
+        for site, rows in neurons.places.items()
+        for layer, index in rows.tolist()
+    ]
     if not all(site in neurons.scores for site, rows in neurons.places.items() if len(rows)):
         return [(place, None, None) for place in places]
     scores = [s for site in neurons.places for s in neurons.scores[site].tolist()]
@@ -154,7 +151,7 @@ def bootstrap_frequencies(
         except InputError:  # the set was chosen from another summary
             continue
         held[name] = {
-            (row.culture, Place(row.site, row.layer, row.index)): row.frequency
+            (row.culture, (row.site, row.layer, row.index)): row.frequency
             for row in table.itertuples(index=False)
         }
     return held
@@ -172,11 +169,11 @@ def listing(run: Run, results: Results) -> dict[str, Any]:
     return {
         "selectors": selectors,
         "cultures": cultures,
-        "layers": sorted({neuron.place.layer for neuron in neurons}),
+        "layers": sorted({neuron.place[1] for neuron in neurons}),
         "neurons": [
             {
                 "name": neuron.name,
-                "layer": neuron.place.layer,
+                "layer": neuron.place[1],
                 "cultures": ", ".join(neuron.cultures),
                 "best": best_in_words(neuron.choices[0]),
                 "who": " ".join(

@@ -24,8 +24,15 @@ ASKING = {"path": "path", "culture": "cultures", "limit": "limit"}
 CHOOSING = ("share", "k", "fdr", "identify_share", "sites")
 COUNTING = ("only_correct", "roles", "per_culture", "scoring", "replicates", "strata")
 CULNIG = ("countries", "countryrc", "countryrc_wordings", "per_culture")
-ATTRIBUTION = ("attribution_scoring", "objective", "attribution_path", "points", "baseline")
-ATTRIBUTION += ("aggregation", "positions")
+ATTRIBUTION = (
+    "attribution_scoring",
+    "objective",
+    "attribution_path",
+    "points",
+    "baseline",
+    "aggregation",
+    "positions",
+)
 MEASURING = ("random_seeds", "value", "seen", "scoring")
 
 

@@ -4,11 +4,11 @@ import torch
 
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
-from culture_lens.report.neuron_list import MOST, Place, list_neurons, listing
+from culture_lens.report.neuron_list import MOST, list_neurons, listing
 from culture_lens.storage.runs import Run
 
 
-def found(scores, places=None):
+def found(scores):
     """One culture per entry: its neurons (0, i), with these scores."""
     neurons = {
         culture: Neurons(
@@ -24,7 +24,7 @@ def test_the_best_of_every_culture_with_all_who_chose_them():
     listed = list_neurons({"conact": one, "lape": found({"Iran": [3.0]})})
     # Ranks of conact: Iran 1, 2, 0; Japan 0, 1. Of lape: Iran 0. First come the
     # first ranks, Iran's before Japan's.
-    assert [neuron.place.index for neuron in listed] == [1, 0, 2]
+    assert [neuron.place[2] for neuron in listed] == [1, 0, 2]
     assert [(c.selector, c.culture, c.rank, c.of) for c in listed[1].choices] == [
         ("conact", "Japan", 1, 2),
         ("lape", "Iran", 1, 1),
@@ -36,13 +36,13 @@ def test_the_best_of_every_culture_with_all_who_chose_them():
 
 def test_at_most_twenty_of_a_culture_ties_by_place():
     listed = list_neurons({"conact": found({"Iran": [1.0] * 30})})
-    assert [neuron.place.index for neuron in listed] == list(range(MOST))
+    assert [neuron.place[2] for neuron in listed] == list(range(MOST))
     assert MOST == 20
 
 
 def test_a_neuron_beyond_the_first_is_named_where_another_lists_it():
     many = {"Iran": [float(i) for i in range(30)], "Japan": [1.0]}
-    listed = {n.place.index: n for n in list_neurons({"conact": found(many)})}
+    listed = {n.place[2]: n for n in list_neurons({"conact": found(many)})}
     assert [(c.culture, c.rank) for c in listed[0].choices] == [("Japan", 1), ("Iran", 30)]
 
 
@@ -53,7 +53,7 @@ def test_without_scores_there_are_no_ranks():
 
 
 def test_frequencies_are_of_their_culture():
-    often = {"conact": {("Iran", Place("act", 0, 0)): 0.25}}
+    often = {"conact": {("Iran", ("act", 0, 0)): 0.25}}
     (neuron,) = list_neurons({"conact": found({"Iran": [1.0], "Japan": [1.0]})}, often)
     assert [c.frequency for c in neuron.choices] == [0.25, None]
 
