@@ -24,7 +24,7 @@ from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.evaluation.evaluation import to_frame
 from culture_lens.evaluation.scoring import Answer, Scoring
-from culture_lens.models.checks import MODEL, NotFinite, state_of, under
+from culture_lens.models.checks import MODEL, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.rows import options_running
 from culture_lens.models.sites import on_encoder
@@ -145,7 +145,7 @@ def token_activations(
         Every token's activation, and the answers of the same forward.
 
     Raises:
-        InputError: A neuron that the model lacks, no questions, or activations that are NaN or
+        InputError: A neuron that the model lacks, no questions, or answers that are NaN or
             infinite.
 
     Example:
@@ -201,7 +201,6 @@ def tokens_of_batch(
     for place, wanted in columns.items():
         for column, (_, row) in enumerate(wanted):
             values[:, row] = held[place][..., column]
-    check_values(values, mask, batch)
     write = partial(written, tokenizer=model.tokenizer, encoder=is_of_prompt(model, sites[0]))
     items = [
         item_of(prompt, values[row][:, inside], counted[row][inside], write)
@@ -221,18 +220,6 @@ def columns_of(neurons: Iterable[Place]) -> dict[tuple[str, int], list[tuple[int
     for row, (site, layer, index) in enumerate(neurons):
         columns.setdefault((site, layer), []).append((index, row))
     return columns
-
-
-def check_values(values: Tensor, mask: Tensor, batch: Batch) -> None:
-    """Refuse activations that are NaN or infinite.
-
-    Raises:
-        NotFinite: With the question.
-    """
-    bad = ~torch.isfinite(values).all(1) & mask
-    if bad.any():
-        question = batch.prompts[int(bad.any(1).nonzero()[0])].question
-        raise NotFinite(f"activations on question {question.id!r} are NaN or infinite.")
 
 
 def is_of_prompt(model: LensModel, site: str) -> bool:
