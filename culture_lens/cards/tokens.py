@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.evaluation.scoring import ScoringName
+
+
+MOST_ROWS = 20
+"""Neurons that a notebook lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,26 +95,29 @@ class TokenActivations:
             raise unknown("neuron", place, map(str, self.neurons), "These were recorded.")
         return self.neurons.index(place)
 
-    def to_pandas(self, neuron: Place) -> pd.DataFrame:
-        """List every token of one neuron: id, culture, position, token, role, counted, value."""
+    def to_pandas(self, neuron: Place | None = None) -> pd.DataFrame:
+        """List every token of one neuron, or of all.
+
+        Returns:
+            Columns site, layer, index, id, culture, position, token, role, counted, value.
+        """
         import pandas as pd
 
-        row = self.row(neuron)
-        rows = [
-            (item.question.id, item.question.culture, at, *cells)
-            for item in self.items
-            for at, cells in enumerate(
-                zip(
-                    item.tokens,
-                    (Role(int(role)).name.lower() for role in item.roles),
-                    item.counted.tolist(),
-                    item.values[row].tolist(),
-                    strict=True,
-                )
-            )
-        ]
-        columns = ["id", "culture", "position", "token", "role", "counted", "value"]
-        return pd.DataFrame(rows, columns=columns)
+        names = ["site", "layer", "index", "id", "culture"]
+        frames = []
+        for place in self.neurons if neuron is None else (neuron,):
+            row = self.row(place)
+            for item in self.items:
+                columns = {
+                    "position": range(len(item.tokens)),
+                    "token": item.tokens,
+                    "role": [Role(int(role)).name.lower() for role in item.roles],
+                    "counted": item.counted,
+                    "value": item.values[row],
+                }
+                same = (*place, item.question.id, item.question.culture)
+                frames.append(pd.DataFrame({**dict(zip(names, same, strict=True)), **columns}))
+        return pd.concat(frames, ignore_index=True)
 
     def __repr__(self) -> str:
         """Count neurons, items and tokens."""
@@ -118,6 +126,15 @@ class TokenActivations:
             f"TokenActivations: {len(self.neurons)} neurons, {len(self.items):,} items, "
             f"{tokens:,} tokens"
         )
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        values = np.concatenate([item.values[:, item.counted] for item in self.items], 1)
+        table = pd.DataFrame(self.neurons, columns=["site", "layer", "index"]).assign(
+            positive=(values > 0).mean(1), mean=values.mean(1), highest=values.max(1)
+        )
+        return f"<p>{escape(repr(self))}</p>{table.head(MOST_ROWS).to_html(index=False)}"
 
 
 @check_arguments(model=MODEL, questions=QUESTIONS, scoring=optional(text))
@@ -245,8 +262,7 @@ def written(prompt: Prompt, *, tokenizer: Any, encoder: bool) -> Written:
     """Write the tokens that a site lies over, with their roles."""
     if encoder:
         return pieces(prompt, tokenizer), prompt.roles
-    first, *prefix = prompt.decoder_ids
-    roles = [Role.TEMPLATE] + [Role.ANSWER_PREFIX] * len(prefix)
+    roles = [Role.TEMPLATE] + [Role.ANSWER_PREFIX] * (len(prompt.decoder_ids) - 1)
     return alone(prompt.decoder_ids, tokenizer), tuple(int(role) for role in roles)
 
 

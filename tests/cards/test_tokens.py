@@ -99,7 +99,9 @@ def test_pictures_are_recorded_with_their_roles(name):
 
 def test_a_table_of_one_neuron(recorded):
     table = recorded.to_pandas(("act", 0, 5))
-    assert len(table) == sum(len(item.tokens) for item in recorded.items)
+    tokens = sum(len(item.tokens) for item in recorded.items)
+    assert len(table) == tokens and len(recorded.to_pandas()) == len(NEURONS) * tokens
+    assert set(table["index"]) == {5} and "<table" in recorded._repr_html_()
     assert table["value"].iloc[0] == pytest.approx(float(recorded.items[0].values[1, 0]))
     with pytest.raises(InputError, match="unknown neuron"):
         recorded.to_pandas(("act", 0, 6))
