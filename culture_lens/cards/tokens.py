@@ -175,9 +175,10 @@ def token_activations(
     prompts, chosen = prepare(model, questions, scoring, how)
     found: dict[str, ItemTokens] = {}
     answers: dict[str, Answer] = {}
+    work = batches(prompts, how.rows(), model.pad_id, share_prefix=model.can_share_prefix(prompts))
     with under(state_of(model)):
         for batch, (rows, own) in run_batches(
-            batches(prompts, how.rows(), model.pad_id),
+            work,
             partial(tokens_of_batch, model, chosen, places, counted),
             pad_id=model.pad_id,
             progress=how.progress,
@@ -199,11 +200,11 @@ def tokens_of_batch(
 ) -> tuple[list[ItemTokens], list[Answer]]:
     """Answer a batch, and cut every neuron's activations into the tokens of each row."""
     columns = columns_of(neurons)
-    held: dict[tuple[str, int], Tensor] = {}
+    held: dict[tuple[str, int], list[Tensor]] = {place: [] for place in columns}
 
     def keep(activation: Tensor, hook: Any, *, place: tuple[str, int], at: list[int]) -> None:
         if options_running() is None:  # options that run behind their prompts are not recorded
-            held[place] = activation.flatten(2)[..., at].float().cpu()
+            held[place].append(activation.flatten(2)[..., at].float().cpu())
 
     hooks = [
         (model.hook_name(*place), partial(keep, place=place, at=[n for n, _ in wanted]))
@@ -213,17 +214,30 @@ def tokens_of_batch(
         answers = scoring.answers(model, batch)
     sites = [site for site, _, _ in neurons]
     mask = model.token_mask(batch, sites[0]).bool().cpu()
-    counted = model.counted(batch, sites, roles).cpu()
+    counts = [model.counted(part, sites, roles).cpu() for part in parts_of(batch)]
+    counted = whole(batch, counts)
     values = torch.empty(len(batch.prompts), len(neurons), mask.shape[1])
     for place, wanted in columns.items():
         for column, (_, row) in enumerate(wanted):
-            values[:, row] = held[place][..., column]
+            values[:, row] = whole(batch, held[place])[..., column]
     write = partial(written, tokenizer=model.tokenizer, encoder=is_of_prompt(model, sites[0]))
     items = [
         item_of(prompt, values[row][:, inside], counted[row][inside], write)
         for row, (prompt, inside) in enumerate(zip(batch.prompts, mask, strict=True))
     ]
     return items, answers
+
+
+def parts_of(batch: Batch) -> list[Batch]:
+    """List what is run for a batch: its shared prefixes, where it has some, and its rests."""
+    return [batch] if batch.prefixes is None else [batch.prefixes, batch]
+
+
+def whole(batch: Batch, parts: Sequence[Tensor]) -> Tensor:
+    """Put shared prefixes before the rests of their rows, ``batch pos ...``."""
+    if batch.prefixes is None:
+        return parts[0]
+    return torch.cat([parts[0][list(batch.prefix_of_row)], parts[1]], 1)
 
 
 def columns_of(neurons: Iterable[Place]) -> dict[tuple[str, int], list[tuple[int, int]]]:
