@@ -178,7 +178,8 @@ def unembedded(
             "without offloading or quantisation."
         )
     read = normalised(norm, write).to(weight.device, weight.dtype)
-    return (weight @ read).float().cpu()
+    logits: Tensor = weight @ read
+    return logits.float().cpu()
 
 
 def first_tokens(model: LensModel, words: Sequence[str]) -> list[int]:

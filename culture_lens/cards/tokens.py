@@ -162,8 +162,7 @@ def token_activations(
         Every token's activation, and the answers of the same forward.
 
     Raises:
-        InputError: A neuron that the model lacks, no questions, or answers that are NaN or
-            infinite.
+        InputError: A neuron that the model lacks, no questions, or answers that are NaN.
 
     Example:
         ``token_activations(model, ("act", 3, 7), questions).items[0].values``
