@@ -64,9 +64,9 @@ class NeuronCard(CardContent):
             row: dict[str, Any] = {"culture": one.label, "items": one.items}
             row |= {**spread("active", one.active), **spread("magnitude", one.magnitude)}
             effect = effects.get(one.label)
-            row |= spread("p_change", effect and effect.p_gold)
-            row |= spread("log_odds", effect and effect.log_odds)
-            row |= spread("predicted_log_odds", effect and effect.predicted)
+            row |= spread("p_change", effect.p_gold if effect else None)
+            row |= spread("log_odds", effect.log_odds if effect else None)
+            row |= spread("predicted_log_odds", effect.predicted if effect else None)
             row["ablated_items"] = effect.items if effect else 0
             rows.append(row)
         return pd.DataFrame(rows)
@@ -124,10 +124,10 @@ class NeuronCards:
         """
         if isinstance(neuron, int) and -len(self.cards) <= neuron < len(self.cards):
             return self.cards[neuron]
-        named = {card.neuron: card for card in self.cards}
-        if isinstance(neuron, int) or tuple(neuron) not in named:
-            raise unknown("card", neuron, map(str, named))
-        return named[tuple(neuron)]
+        for card in self.cards if not isinstance(neuron, int) else ():
+            if card.neuron == tuple(neuron):
+                return card
+        raise unknown("card", neuron, (str(card.neuron) for card in self.cards))
 
     def to_pandas(self) -> pd.DataFrame:
         """List every card's cultures as ``NeuronCard.to_pandas`` does, the neuron before them."""

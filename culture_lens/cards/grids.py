@@ -48,12 +48,13 @@ def grids_of(
     image = np.array(prompt.roles) == Role.IMAGE
     if not image.any() or not isinstance(model.vision, VisionTower):
         return ()
-    tower, kind = model.vision, model.vision.hf_model.config.model_type
+    tower, config = model.vision, model.vision.hf_model.config
+    kind = config.model_type
     picture, held = prompt.question.image, values[image]
     if kind == "qwen2_5_vl":
         return over_grid(tower, picture.key, held)
     if kind in ("llava_next", "llava_onevision"):
-        return over_tiles(held, side_of(tower), picture.size)
+        return over_tiles(held, side_of(config), tile_shape(config, picture.size))
     if kind in ("idefics3", "smolvlm"):
         runs = [len(list(run)) for own, run in groupby(image) if own]
         return over_marked_tiles(held, runs, prompt.text)
@@ -85,43 +86,47 @@ def over_grid(tower: VisionTower, key: str, values: Values) -> tuple[Grid, ...]:
     return (Grid(WHOLE, values.reshape(shape)),) if np.prod(shape) == len(values) else ()
 
 
-def side_of(tower: VisionTower) -> int:
+def side_of(config: Any) -> int:
     """Count the patches of a side of a tile."""
-    config = tower.hf_model.config.vision_config
-    return int(config.image_size // config.patch_size)
+    return int(config.vision_config.image_size // config.vision_config.patch_size)
 
 
-def over_tiles(values: Values, side: int, size: tuple[int, int]) -> tuple[Grid, ...]:
+def over_tiles(values: Values, side: int, shape: tuple[int, int]) -> tuple[Grid, ...]:
     """Lay tokens out as a square of the whole picture, and the rows of its tiles.
 
     Args:
         values: One per image token.
         side: Patches of a side of a tile.
-        size: Width and height of the picture in pixels.
+        shape: Rows and columns of patches of the tiles together.
     """
     whole, rest = values[: side**2], values[side**2 :]
-    grids = over_square(whole, (0.0, 0.0, 1.0, 1.0))
-    shape = tile_shape(len(rest), size)
-    if shape is None:
+    grids, (rows, columns) = over_square(whole, (0.0, 0.0, 1.0, 1.0)), shape
+    if len(rest) != rows * (columns + 1):
         return grids if len(rest) < 2 else ()
-    rows, columns = shape
     return (*grids, Grid(TILES, rest.reshape(rows, columns + 1)[:, :columns]))
 
 
-def tile_shape(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """Find rows and columns of patches, of rows (columns + 1) tokens, from the picture's shape.
+def tile_shape(config: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """Count rows and columns of patches of a picture's tiles, without their padding.
 
-    Example:
-        >>> tile_shape(42, (40, 40)), tile_shape(36, (20, 60))
-        ((6, 6), (9, 3))
+    1. The resolution that fits the picture best says how many tiles there are.
+    2. The padding on the picture's shorter side is cut off, as much on either end.
+    3. LLaVA-OneVision shrinks what is left where it is too much.
     """
-    width, height = size
-    shapes = [(r, tokens // r - 1) for r in range(1, tokens // 2 + 1) if tokens % r == 0]
+    from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
-    def apart(shape: tuple[int, int]) -> float:
-        return abs(math.log(shape[0] * width / (shape[1] * height)))
-
-    return min(shapes, key=apart, default=None)
+    (width, height), side = size, side_of(config)
+    tiles = get_anyres_image_grid_shape(
+        (height, width), config.image_grid_pinpoints, config.vision_config.image_size
+    )
+    rows, columns = tiles[0] * side, tiles[1] * side
+    if width / height > columns / rows:
+        rows -= 2 * ((rows - int(round(height * (columns / width), 7))) // 2)
+    else:
+        columns -= 2 * ((columns - int(round(width * (rows / height), 7))) // 2)
+    most = getattr(config, "vision_aspect_ratio", "").removeprefix("anyres_max_")
+    ratio = math.sqrt(rows * columns / (int(most) * side**2)) if most.isdecimal() else 0.0
+    return (int(rows // ratio), int(columns // ratio)) if ratio > 1.1 else (rows, columns)
 
 
 def over_marked_tiles(values: Values, runs: list[int], text: str) -> tuple[Grid, ...]:

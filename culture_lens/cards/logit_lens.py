@@ -90,6 +90,10 @@ class LogitLens:
             f"  promoted: {words[0]}\n  suppressed: {words[1]}"
         )
 
+    def _repr_html_(self) -> str:
+        table: str = self.to_pandas(5).to_html(index=False)
+        return table
+
 
 @check_arguments(model=MODEL)
 def logit_lens(model: LensModel, neuron: Any) -> LogitLens:
@@ -174,7 +178,8 @@ def unembedded(
             "without offloading or quantisation."
         )
     read = normalised(norm, write).to(weight.device, weight.dtype)
-    return (weight @ read).float().cpu()
+    logits: Tensor = weight @ read
+    return logits.float().cpu()
 
 
 def first_tokens(model: LensModel, words: Sequence[str]) -> list[int]:

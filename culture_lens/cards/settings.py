@@ -41,13 +41,13 @@ class CardSettings:
 
     Example:
         >>> CardSettings(shown=2).measured
-        24
+        12
     """
 
     scoring: ScoringName | None = None
     roles: str | Sequence[int] = "content"
     shown: int = 3
-    measured: int | None = 24
+    measured: int | None = 12
     seen: bool = False
 
     def __post_init__(self) -> None:

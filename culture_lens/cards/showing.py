@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from culture_lens.cards.effects import Asking
 from culture_lens.cards.grids import grids_of, thumbnail
 from culture_lens.cards.places import Place
-from culture_lens.cards.records import ShownItem, Token
+from culture_lens.cards.records import Grid, ShownItem, Token
 from culture_lens.cards.tokens import is_of_prompt
 from culture_lens.cards.top_items import WHICH, shown
 from culture_lens.prompts.prompt import Role
@@ -52,7 +52,7 @@ def item_shown(
     recorded = asking.recorded
     item, answer = recorded.items[place], recorded.answers.iloc[place]
     question, values = item.question, item.values[recorded.row(neuron)]
-    grids = ()
+    grids: tuple[Grid, ...] = ()
     if is_of_prompt(asking.model, neuron[0]):
         grids = grids_of(asking.model, recorded.prompts[place], values)
     tokens = tuple(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.evaluation.evaluation import to_frame
 from culture_lens.evaluation.scoring import Answer, Scoring
-from culture_lens.models.checks import MODEL, NotFinite, state_of, under
+from culture_lens.models.checks import MODEL, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.rows import options_running
 from culture_lens.models.sites import on_encoder
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.evaluation.scoring import ScoringName
+
+
+MOST_ROWS = 20
+"""Neurons that a notebook lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,26 +95,29 @@ class TokenActivations:
             raise unknown("neuron", place, map(str, self.neurons), "These were recorded.")
         return self.neurons.index(place)
 
-    def to_pandas(self, neuron: Place) -> pd.DataFrame:
-        """List every token of one neuron: id, culture, position, token, role, counted, value."""
+    def to_pandas(self, neuron: Place | None = None) -> pd.DataFrame:
+        """List every token of one neuron, or of all.
+
+        Returns:
+            Columns site, layer, index, id, culture, position, token, role, counted, value.
+        """
         import pandas as pd
 
-        row = self.row(neuron)
-        rows = [
-            (item.question.id, item.question.culture, at, *cells)
-            for item in self.items
-            for at, cells in enumerate(
-                zip(
-                    item.tokens,
-                    (Role(int(role)).name.lower() for role in item.roles),
-                    item.counted.tolist(),
-                    item.values[row].tolist(),
-                    strict=True,
-                )
-            )
-        ]
-        columns = ["id", "culture", "position", "token", "role", "counted", "value"]
-        return pd.DataFrame(rows, columns=columns)
+        names = ["site", "layer", "index", "id", "culture"]
+        frames = []
+        for place in self.neurons if neuron is None else (neuron,):
+            row = self.row(place)
+            for item in self.items:
+                columns = {
+                    "position": range(len(item.tokens)),
+                    "token": item.tokens,
+                    "role": [Role(int(role)).name.lower() for role in item.roles],
+                    "counted": item.counted,
+                    "value": item.values[row],
+                }
+                same = (*place, item.question.id, item.question.culture)
+                frames.append(pd.DataFrame({**dict(zip(names, same, strict=True)), **columns}))
+        return pd.concat(frames, ignore_index=True)
 
     def __repr__(self) -> str:
         """Count neurons, items and tokens."""
@@ -118,6 +126,15 @@ class TokenActivations:
             f"TokenActivations: {len(self.neurons)} neurons, {len(self.items):,} items, "
             f"{tokens:,} tokens"
         )
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        values = np.concatenate([item.values[:, item.counted] for item in self.items], 1)
+        table = pd.DataFrame(self.neurons, columns=["site", "layer", "index"]).assign(
+            positive=(values > 0).mean(1), mean=values.mean(1), highest=values.max(1)
+        )
+        return f"<p>{escape(repr(self))}</p>{table.head(MOST_ROWS).to_html(index=False)}"
 
 
 @check_arguments(model=MODEL, questions=QUESTIONS, scoring=optional(text))
@@ -145,8 +162,7 @@ def token_activations(
         Every token's activation, and the answers of the same forward.
 
     Raises:
-        InputError: A neuron that the model lacks, no questions, or activations that are NaN or
-            infinite.
+        InputError: A neuron that the model lacks, no questions, or answers that are NaN.
 
     Example:
         ``token_activations(model, ("act", 3, 7), questions).items[0].values``
@@ -158,9 +174,10 @@ def token_activations(
     prompts, chosen = prepare(model, questions, scoring, how)
     found: dict[str, ItemTokens] = {}
     answers: dict[str, Answer] = {}
+    work = batches(prompts, how.rows(), model.pad_id, share_prefix=model.can_share_prefix(prompts))
     with under(state_of(model)):
         for batch, (rows, own) in run_batches(
-            batches(prompts, how.rows(), model.pad_id),
+            work,
             partial(tokens_of_batch, model, chosen, places, counted),
             pad_id=model.pad_id,
             progress=how.progress,
@@ -182,11 +199,11 @@ def tokens_of_batch(
 ) -> tuple[list[ItemTokens], list[Answer]]:
     """Answer a batch, and cut every neuron's activations into the tokens of each row."""
     columns = columns_of(neurons)
-    held: dict[tuple[str, int], Tensor] = {}
+    held: dict[tuple[str, int], list[Tensor]] = {place: [] for place in columns}
 
     def keep(activation: Tensor, hook: Any, *, place: tuple[str, int], at: list[int]) -> None:
         if options_running() is None:  # options that run behind their prompts are not recorded
-            held[place] = activation.flatten(2)[..., at].float().cpu()
+            held[place].append(activation.flatten(2)[..., at].float().cpu())
 
     hooks = [
         (model.hook_name(*place), partial(keep, place=place, at=[n for n, _ in wanted]))
@@ -196,18 +213,30 @@ def tokens_of_batch(
         answers = scoring.answers(model, batch)
     sites = [site for site, _, _ in neurons]
     mask = model.token_mask(batch, sites[0]).bool().cpu()
-    counted = model.counted(batch, sites, roles).cpu()
+    counts = [model.counted(part, sites, roles).cpu() for part in parts_of(batch)]
+    counted = whole(batch, counts)
     values = torch.empty(len(batch.prompts), len(neurons), mask.shape[1])
     for place, wanted in columns.items():
         for column, (_, row) in enumerate(wanted):
-            values[:, row] = held[place][..., column]
-    check_values(values, mask, batch)
+            values[:, row] = whole(batch, held[place])[..., column]
     write = partial(written, tokenizer=model.tokenizer, encoder=is_of_prompt(model, sites[0]))
     items = [
         item_of(prompt, values[row][:, inside], counted[row][inside], write)
         for row, (prompt, inside) in enumerate(zip(batch.prompts, mask, strict=True))
     ]
     return items, answers
+
+
+def parts_of(batch: Batch) -> list[Batch]:
+    """List what is run for a batch: its shared prefixes, where it has some, and its rests."""
+    return [batch] if batch.prefixes is None else [batch.prefixes, batch]
+
+
+def whole(batch: Batch, parts: Sequence[Tensor]) -> Tensor:
+    """Put shared prefixes before the rests of their rows, ``batch pos ...``."""
+    if batch.prefixes is None:
+        return parts[0]
+    return torch.cat([parts[0][list(batch.prefix_of_row)], parts[1]], 1)
 
 
 def columns_of(neurons: Iterable[Place]) -> dict[tuple[str, int], list[tuple[int, int]]]:
@@ -221,18 +250,6 @@ def columns_of(neurons: Iterable[Place]) -> dict[tuple[str, int], list[tuple[int
     for row, (site, layer, index) in enumerate(neurons):
         columns.setdefault((site, layer), []).append((index, row))
     return columns
-
-
-def check_values(values: Tensor, mask: Tensor, batch: Batch) -> None:
-    """Refuse activations that are NaN or infinite.
-
-    Raises:
-        NotFinite: With the question.
-    """
-    bad = ~torch.isfinite(values).all(1) & mask
-    if bad.any():
-        question = batch.prompts[int(bad.any(1).nonzero()[0])].question
-        raise NotFinite(f"activations on question {question.id!r} are NaN or infinite.")
 
 
 def is_of_prompt(model: LensModel, site: str) -> bool:
@@ -258,8 +275,7 @@ def written(prompt: Prompt, *, tokenizer: Any, encoder: bool) -> Written:
     """Write the tokens that a site lies over, with their roles."""
     if encoder:
         return pieces(prompt, tokenizer), prompt.roles
-    first, *prefix = prompt.decoder_ids
-    roles = [Role.TEMPLATE] + [Role.ANSWER_PREFIX] * len(prefix)
+    roles = [Role.TEMPLATE] + [Role.ANSWER_PREFIX] * (len(prompt.decoder_ids) - 1)
     return alone(prompt.decoder_ids, tokenizer), tuple(int(role) for role in roles)
 
 

@@ -26,7 +26,7 @@ def named(name, beside):
 
 
 def ranked(table, score=1, rank=1):
-    return {"ranks": (Rank(table, "Japan", score, rank, 200, 200),)}
+    return {"ranks": (Rank(table, "Japan", float(score), rank, 200, 200),)}
 
 
 def of_set(whole, without):

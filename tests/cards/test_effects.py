@@ -1,5 +1,7 @@
 """P(gold) without a neuron against plain PyTorch; predictions; which items are asked; sets."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -29,12 +31,13 @@ def card():
     return neuron_card(exact("llama"), PLACE, toy_questions(), scoring="letter", **QUIET)
 
 
-def by_hand(neurons):
-    """P(gold) and log-odds of every question by id, item by item in plain PyTorch."""
+@functools.cache
+def by_hand(*neurons):
+    """P(gold) and log-odds of every question by id, neurons of layer 1 at 0, in plain PyTorch."""
     model, hf, found = exact("llama"), exact_raw("llama"), {}
     for prompt in prompts_of(model):
         ids = torch.tensor([prompt.ids])
-        logits = ablated_logits(hf, ids, torch.ones_like(ids), neurons)[0, -1]
+        logits = ablated_logits(hf, ids, torch.ones_like(ids), {1: list(neurons)})[0, -1]
         labels, gold = list(label_ids(prompt, model.processor)), prompt.question.answer
         others = logits[[own for at, own in enumerate(labels) if at != gold]]
         odds = logits[labels[gold]] - others.logsumexp(0)
@@ -43,7 +46,7 @@ def by_hand(neurons):
 
 
 def test_shown_items_have_p_gold_with_and_without_the_neuron(card):
-    before, after = by_hand({}), by_hand({1: [7]})
+    before, after = by_hand(), by_hand(7)
     assert len({item.id for item in card.items}) == len(card.items) >= 6
     for item in card.items:
         assert item.p_gold == pytest.approx(before[item.id][0], rel=1e-5)
@@ -51,7 +54,7 @@ def test_shown_items_have_p_gold_with_and_without_the_neuron(card):
 
 
 def test_effects_are_mean_changes_per_culture(card):
-    before, after = by_hand({}), by_hand({1: [7]})
+    before, after = by_hand(), by_hand(7)
     for row in card.effects[:-1]:
         own = [name for name in before if name.endswith(row.label)]
         for found, column in ((row.p_gold, 0), (row.log_odds, 1)):
@@ -61,10 +64,11 @@ def test_effects_are_mean_changes_per_culture(card):
     assert card.effects[0].label in card.cultures and card.effects[-1].items == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["letter", "option_likelihood"])
 def test_predictions_are_those_of_predicted_effects(scoring):
     model = lens("llama")
-    prompts = prompts_of(model, "choices" if scoring == "letter" else "cloze")
+    prompts = prompts_of(model, "choices" if scoring == "letter" else "cloze")[::3]
     prompts = labelled(prompts, model.processor) if scoring == "letter" else prompts
     places = [PLACE, ("act", 2, 3), ("gate", 0, 5), ("act", 1, 1)]
     found = predicted_changes(model, prompts, places, scoring, Running(progress=False))
@@ -98,14 +102,13 @@ def test_half_of_the_drawn_items_are_of_the_neuron_s_cultures():
     assert len(drawn(asked, ["Japan"], None)) == 16 == len(drawn(asked, ["Japan"], 99))
 
 
-def test_the_sign_is_measured_where_there_is_an_effect():
+@pytest.mark.slow
+def test_the_sign_is_measured_where_there_is_an_effect(card):
     """A neuron whose negative activations alone are cut off, item by item in plain PyTorch."""
     model, hf = exact("llama"), exact_raw("llama")
-    made = neuron_card(model, PLACE, toy_questions(), scoring="letter", measured=None, **QUIET)
-    asking_of = made.cultures[0]
-    before, after = by_hand({}), by_hand({1: [7]})
-    own = [name for name in before if name.endswith(asking_of)]
-    assert made.signs.whole.value == pytest.approx(
+    before, after = by_hand(), by_hand(7)
+    own = [name for name in before if name.endswith(card.cultures[0])]
+    assert card.signs.whole.value == pytest.approx(
         np.mean([after[name][1] - before[name][1] for name in own]), rel=1e-4, abs=1e-9
     )
     asking = Asking(
@@ -123,7 +126,7 @@ def test_the_sign_is_measured_where_there_is_an_effect():
 
     handle = activation_module(hf.model.layers[1]).register_forward_hook(clamp)
     try:
-        expected = by_hand({})
+        expected = by_hand.__wrapped__()
     finally:
         handle.remove()
     for name in own:
@@ -136,6 +139,7 @@ def test_half_of_all_changes():
     assert half_of(np.array([0.3, -0.3, 0.3, 0.3])) == 2 == half_of(np.zeros(4))
 
 
+@pytest.mark.slow
 def test_a_set_with_and_without_the_neuron_from_the_matrix_or_asked():
     model, asked = lens("llama"), toy_questions()
     found = found_set(groups=["city"])
@@ -158,6 +162,7 @@ def test_a_set_with_and_without_the_neuron_from_the_matrix_or_asked():
         neuron_card(model, place, asked, matrix=matrix, **options)
 
 
+@pytest.mark.slow
 def test_many_cards_are_those_of_one(card):
     places = [("act", 2, 3), PLACE]
     cards = neuron_cards(

@@ -136,6 +136,7 @@ def test_cards_are_found_by_their_neuron_and_listed():
     assert table.select_dtypes("number").shape[1] == 19
 
 
+@pytest.mark.slow
 @quiet
 @pytest.mark.parametrize("name", ["llava_next_mistral", "qwen2_5_vl"])
 def test_pictures_have_heat_maps(name):
@@ -155,6 +156,7 @@ def test_pictures_have_heat_maps(name):
     assert not image
 
 
+@pytest.mark.slow
 @quiet
 def test_neurons_of_both_stacks_of_an_encoder_decoder():
     from culture_lens.cards.neuron_card import neuron_cards

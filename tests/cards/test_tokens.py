@@ -53,11 +53,12 @@ def test_they_are_counted_as_summarise_counts_them(recorded):
             assert mean == pytest.approx(summary.mean("act")[at].tolist(), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["letter", "option_likelihood"])
 def test_batches_change_nothing(scoring):
     one, many = (
         token_activations(
-            lens("llama"), NEURONS, toy_questions(), scoring=scoring, batch_size=size, **QUIET
+            lens("llama"), NEURONS, toy_questions(2), scoring=scoring, batch_size=size, **QUIET
         )
         for size in (1, 16)
     )
@@ -98,7 +99,9 @@ def test_pictures_are_recorded_with_their_roles(name):
 
 def test_a_table_of_one_neuron(recorded):
     table = recorded.to_pandas(("act", 0, 5))
-    assert len(table) == sum(len(item.tokens) for item in recorded.items)
+    tokens = sum(len(item.tokens) for item in recorded.items)
+    assert len(table) == tokens and len(recorded.to_pandas()) == len(NEURONS) * tokens
+    assert set(table["index"]) == {5} and "<table" in recorded._repr_html_()
     assert table["value"].iloc[0] == pytest.approx(float(recorded.items[0].values[1, 0]))
     with pytest.raises(InputError, match="unknown neuron"):
         recorded.to_pandas(("act", 0, 6))
@@ -120,12 +123,12 @@ def test_what_is_no_neuron_is_refused(neuron, told):
         token_activations(lens("llama"), neuron, toy_questions())
 
 
-def test_activations_that_are_no_numbers_are_refused():
+def test_a_model_that_gives_no_numbers_is_refused():
     model = lens("llama")
 
     def spoil(activation, hook):
         return torch.full_like(activation, torch.nan)
 
     with model.hooks([(model.hook_name("post", 2), spoil)]):
-        with pytest.raises(InputError, match="NaN or infinite"):
+        with pytest.raises(InputError, match="nan on question"):
             token_activations(model, ("post", 2, 0), toy_questions()[:1], **QUIET)

@@ -17,7 +17,7 @@ NAN = float("nan")
 
 
 def est(value, low=NAN, high=NAN):
-    return Estimate(value, low, high)
+    return Estimate(float(value), float(low), float(high))
 
 
 def item(name, values, counted=None, culture="Japan", text="What is it?", tokens=None, roles=None):
