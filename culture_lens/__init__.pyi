@@ -32,6 +32,31 @@ from .benchmarks import (
 from .benchmarks import (
     questions_from_table as questions_from_table,
 )
+from .cards.card import (
+    NeuronCard as NeuronCard,
+)
+from .cards.card import (
+    NeuronCards as NeuronCards,
+)
+from .cards.logit_lens import (
+    LogitLens as LogitLens,
+)
+from .cards.logit_lens import (
+    logit_lens as logit_lens,
+)
+from .cards.neuron_card import (
+    neuron_card as neuron_card,
+)
+from .cards.neuron_card import (
+    neuron_cards as neuron_cards,
+)
+from .cards.tokens import (
+    TokenActivations as TokenActivations,
+)
+from .cards.tokens import (
+    token_activations as token_activations,
+)
+from .cards.top_items import top_items as top_items
 from .errors import (
     CultureLensWarning as CultureLensWarning,
 )

@@ -39,10 +39,11 @@ def test_every_public_function_is_in_the_table(made):
     """A function that is added gets its lines; records that only results hold need none."""
     text = "\n".join(EVERY).replace("question(", "cl.Question(")
     results = {"Comparison", "CultureLensWarning", "Fidelity", "FineTuned", "Forgetting",
-               "ForgettingStudy", "Inference", "InputError", "LensModel", "ModuleChoice",
-               "ModuleRanking", "PermutationResult", "PredictedMatrix", "Preset", "Prompt",
-               "Relations", "Role", "Scorecard", "ShortAnswers", "Suite", "TransferMatrix",
-               "Truth", "ValueAlignment", "VarianceShares", "plots"}  # fmt: skip
+               "ForgettingStudy", "Inference", "InputError", "LensModel", "LogitLens",
+               "ModuleChoice", "ModuleRanking", "NeuronCard", "NeuronCards", "PermutationResult",
+               "PredictedMatrix", "Preset", "Prompt", "Relations", "Role", "Scorecard",
+               "ShortAnswers", "Suite", "TokenActivations", "TransferMatrix", "Truth",
+               "ValueAlignment", "VarianceShares", "plots"}  # fmt: skip
     cl = made["cl"]
     lacking = [name for name in cl.__all__ if f"cl.{name}" not in text and name not in results]
     lacking += [name for name in cl.plots.__all__ if f"cl.plots.{name}" not in text]

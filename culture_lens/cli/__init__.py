@@ -13,6 +13,7 @@ from culture_lens import __version__
 from culture_lens.cli.ablate import ablate
 from culture_lens.cli.answers import answers
 from culture_lens.cli.benchmarks import benchmarks
+from culture_lens.cli.card import card
 from culture_lens.cli.compare import compare
 from culture_lens.cli.demo import demo
 from culture_lens.cli.evaluate import evaluate
@@ -47,6 +48,7 @@ COMMANDS = (
     answers,
     compare,
     fidelity,
+    card,
     transfer,
     modules,
     finetune,

@@ -44,8 +44,9 @@ def ablate(
     """
     from culture_lens.experiments.ablation_matrix import ablation_matrix
     from culture_lens.storage.display import format_table
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
+    began = now()
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
@@ -55,9 +56,10 @@ def ablate(
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)
         label = with_value(name, value)
         where = matrix.to_parquet(folder.named("matrix", label, ".parquet"))
-        told = log_once(folder, "ablate", told)
+        told = log_once(folder, "ablate", told, began)
         typer.echo(f"{label}: {where}")
         if matrix.has_metrics:
             typer.echo(format_table(matrix.summary()).to_string())
         for mask in [] if matrix.has_metrics else matrix.masks:
             typer.echo(f"mask {mask}\n{format_table(matrix.effects(mask)).to_string()}")
+    folder.finish("ablate", lens.device)

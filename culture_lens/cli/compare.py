@@ -83,7 +83,7 @@ def compare(
     """
     from culture_lens.experiments.comparison import compare_selectors
     from culture_lens.storage.display import format_table
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
     opened = recalled(run, loading, asking)
     summary = given(counting)
@@ -91,14 +91,16 @@ def compare(
     questions = open_questions(opened)
     check_halves(questions, comparing)
     lens = open_model(opened)
+    began = now()
     folder = Run.open(run)
     options = given(comparing, culnig, running, summary_options=summary or None)
     opened = {"model": lens.name, "benchmark": questions[0].benchmark, **opened}
     result = compare_selectors(lens, questions, run=folder, **options)
     name = questions[0].benchmark
     typer.echo(f"{result.to_parquet(folder.named('comparison', name, '.parquet'))}")
-    folder.log("compare", {**opened, "compare": options})
+    folder.log("compare", {**opened, "compare": options}, began=began)
     write_figures(folder, comparison_figures(name, result))
+    folder.finish("compare", lens.device)
     typer.echo("\nchange in accuracy on own and on other cultures' questions, mean over cultures\n")
     typer.echo(format_table(result.table()).to_string(index=False))
 

@@ -48,11 +48,12 @@ def evaluate(
     """
     from culture_lens.evaluation.evaluate import evaluate as run_evaluation
     from culture_lens.neurons.neuron_set import NeuronSet
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
     if (neurons is None) != (ablate is None):
         raise InputError("--neurons and --ablate go together: a neuron set, and whose neurons.")
     check_names(value, scoring)
+    began = now()
     folder = Run.open(run)
     opened, questions, lens = open_remembered(folder, loading, asking)
     chosen = None
@@ -65,7 +66,8 @@ def evaluate(
     place = folder.named("evaluations", name, ".parquet")
     result = run_evaluation(lens, questions, chosen, run=folder, **options)
     typer.echo(f"{result.to_parquet(place)}")
-    folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate})
+    folder.log("evaluate", {**opened, **options, "neurons": neurons, "ablate": ablate}, began=began)
     typer.echo(f"all: {result.accuracy()}  (chance {result.chance():.3f})")
     for label, estimate in result.by().items():
         typer.echo(f"  {label}: {estimate}")
+    folder.finish("evaluate", lens.device)

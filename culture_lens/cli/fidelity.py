@@ -80,8 +80,9 @@ def fidelity(
     from culture_lens.experiments.predicted_matrix import predicted_ablation_matrix
     from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.neurons.scores import NeuronScores
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
+    began = now()
     folder = Run.open(run, create=False)
     files = {name: folder.named("scores", name, ".safetensors") for name in CONTRASTED}
     task, control, countryrc = (NeuronScores.load(file) for file in files.values())
@@ -97,7 +98,7 @@ def fidelity(
     for name, found in sets.items():
         predicted = predicted_ablation_matrix(lens, found, questions, **options)
         where = predicted.to_parquet(folder.named("predicted", name, ".parquet"))
-        told = log_once(folder, "fidelity", told)
+        told = log_once(folder, "fidelity", told, began)
         what = str(predicted.metadata["objective"]).replace("_", " ")
         typer.echo(f"{name}, predicted change of the {what}: {where}")
         typer.echo(predicted.table().to_string())
@@ -107,9 +108,10 @@ def fidelity(
     )
     named = "-".join(["scores", *map(str, chosen.values())])
     where = compared.to_parquet(folder.named("fidelity", named, ".parquet"))
-    log_once(folder, "fidelity", told)
+    log_once(folder, "fidelity", told, began)
     typer.echo(f"single neurons and sets: {where}")
     say_agreement(compared)
+    folder.finish("fidelity", lens.device)
 
 
 def say_beside_measured(folder: Run, name: str, predicted: PredictedMatrix) -> None:

@@ -95,7 +95,7 @@ def find(
     from culture_lens.find import find_each
     from culture_lens.neurons.wordings import wording_stability_in_words
     from culture_lens.questions.splits import split_questions
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
     selections = planned(choosing)
     check_needed(selections, counting, culnig, attributing)
@@ -106,9 +106,11 @@ def find(
     lens = open_model(options)
     activation, gradient = given(counting), {**given(culnig), **attribution_options(attributing)}
     shared = given(running, per_culture=activation.pop("per_culture", None))
+    began = now()
     folder = Run.open(run)
     told = {"model": lens.name, "benchmark": questions[0].benchmark, **options}
-    told |= {**given(sites=sites), **shared, **activation, **gradient}
+    # Under the names of their flags: `path` and `scoring` are options of the benchmark, too.
+    told |= {**given(sites=sites), **shared, **activation, **given(culnig, attributing)}
     told |= {**vars(choosing), "method": [selection.name for selection in selections]}
     kept = None
     for selection, one, source in find_each(
@@ -125,12 +127,13 @@ def find(
             kept = source
             source.save(folder.named("statistics", "summary", ".safetensors"))
         where = one.save(folder.named("neurons", selection.name, ".safetensors"))
-        told = log_once(folder, "find", told)
+        told = log_once(folder, "find", told, began)
         typer.echo(f"{selection.name}: {where}")
         for label, neurons in one.neurons.items():
             typer.echo(f"  {label}: {len(neurons)} neurons")
         if words := wording_stability_in_words(one.metadata):
             typer.echo(f"  {words}")
+    folder.finish("find", lens.device)
 
 
 def planned(choosing: ChoosingFlags) -> list[Selection]:

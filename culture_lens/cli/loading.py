@@ -15,6 +15,8 @@ from culture_lens.errors import InputError, unknown
 from culture_lens.storage.progress import QUIET
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from culture_lens.models.lens_model import LensModel
     from culture_lens.questions.question import Question
     from culture_lens.storage.runs import Run
@@ -42,14 +44,14 @@ def remembered(run: Run, *records: Any) -> dict[str, Any]:
     return {**given(**earlier), **given(*records)}
 
 
-def log_once(run: Run, command: str, told: dict[str, Any]) -> dict[str, Any]:
+def log_once(run: Run, command: str, told: dict[str, Any], began: datetime) -> dict[str, Any]:
     """Add a command to ``run.json`` as its first result is there: only what ran is in it.
 
     Returns:
         What is left to be told: nothing.
     """
     if told:
-        run.log(command, told)
+        run.log(command, told, began=began)
     return {}
 
 

@@ -68,6 +68,7 @@ def run_demo(
             run=run,
         )
         matrices[method].to_parquet(run.named("matrix", method, ".parquet"))
+    run.finish("demo", model.device)
     return build_report(run), matrices
 
 
@@ -127,4 +128,5 @@ def run_organism_demo(
             run=run,
         )
         matrices[name].to_parquet(run.named("matrix", name, ".parquet"))
+    run.finish("demo", model.device)
     return build_report(run), matrices, sets

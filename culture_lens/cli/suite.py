@@ -102,8 +102,9 @@ def suite(
     --benchmark culturalbench=data/CulturalBench-Easy.csv --union --every-wording`
     """
     from culture_lens.experiments.evaluate_suite import evaluate_suite
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
+    began = now()
     folder = Run.open(run, create=False)
     sets = {
         name: chosen_masks(found, masks.whose, masks.union)
@@ -126,9 +127,10 @@ def suite(
         result = evaluate_suite(lens, found, asked, run=folder, **options)
         label = with_value(f"{name}-union" if masks.union else name, evaluating.value)
         where = result.to_parquet(folder.named("suite", label, ".parquet"))
-        step = log_once(folder, "suite", step)
+        step = log_once(folder, "suite", step, began)
         typer.echo(f"{label}: {where}")
         say_suite(result, given(correction=correction))
+    folder.finish("suite", lens.device)
 
 
 def check_choices(evaluating: SuiteFlags, correction: Any) -> None:

@@ -69,7 +69,7 @@ def transfer(
     """
     from culture_lens.experiments.transfer_matrix import transfer_matrix
     from culture_lens.storage.display import format_table
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
     labels = {name: str(value) for name, value in named_values(label or [], "--label").items()}
     both = given(subset)
@@ -81,13 +81,15 @@ def transfer(
         raise InputError("--benchmark: transfer needs at least two, such as text and images.")
     opened = given(loading)
     lens = open_model(opened)
+    began = now()
     folder = Run.open(run)
     find_options, options = given(number), given(transferring)
     told = {**opened, **both, **options, **find_options, "transfer": benchmark, "label": label}
     result = transfer_matrix(
         lens, asked, labels=labels, find_options=find_options, run=folder, **options
     )
-    folder.log("transfer", told)
+    folder.log("transfer", told, began=began)
+    folder.finish("transfer", lens.device)
     typer.echo("change in accuracy on a culture's own questions, mean over cultures")
     typer.echo("rows: neurons found on; columns: questions of\n")
     typer.echo(format_table(result.table("self")).to_string())

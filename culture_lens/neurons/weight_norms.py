@@ -56,34 +56,40 @@ def outgoing_norms(model: LensModel, site: str | None = None) -> Float[Tensor, "
             f"neurons of site {name!r} have no outgoing weights of their own: they act through "
             "attention. Sites that have are act, gate, up, post and z."
         )
-    stem = name[: -len(part_of(name))]
-    source = stem + OUTGOING_INPUT[part_of(name)]
-    norms = [
-        column_norms(model, model.hook_name(source, layer), model.shape(name)[1])
-        for layer in range(model.layers(name))
-    ]
+    norms = [norms_of(outgoing_weights(model, name, layer)) for layer in range(model.layers(name))]
     return torch.stack(norms)
 
 
-def column_norms(model: LensModel, hook: str, width: int) -> Float[Tensor, " neuron"]:
-    """Give the norms of the weights behind the input that a hook reads."""
+def outgoing_weights(model: LensModel, site: str, layer: int) -> Float[Tensor, "neuron d_model"]:
+    """Give the outgoing weights of a layer's neurons, in the model's dtype, on its device.
+
+    Raises:
+        InputError: Weights that are offloaded or quantised.
+    """
     from transformers.pytorch_utils import Conv1D
 
+    stem = site[: -len(part_of(site))]
+    hook, width = model.hook_name(stem + OUTGOING_INPUT[part_of(site)], layer), model.shape(site)[1]
     place = hook.removesuffix(".hook_in")
     module = model.bridge.get_submodule(place).original_component
     weight = module.weight.detach()
     # GPT-2's Conv1D keeps inputs in rows, a Linear in columns.
-    rows = weight if isinstance(module, Conv1D) else weight.T
+    rows: Tensor = weight if isinstance(module, Conv1D) else weight.T
     if weight.is_meta or not weight.is_floating_point() or len(rows) != width:
         raise InputError(
             f"the weights of {place} in {model.name!r} cannot be read ({type(module).__name__}, "
             f"{tuple(weight.shape)}, {weight.dtype}): load the model without offloading or "
             "quantisation to get norms."
         )
+    return rows
+
+
+def norms_of(rows: Float[Tensor, "neuron d_model"]) -> Float[Tensor, " neuron"]:
+    """Give the norm of every row, float64."""
     if rows.device.type == "mps":  # Apple's devices have no float64
         rows = rows.cpu()
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).cpu()
     return norms
 
 
-__all__ = ["outgoing_norms", "writes"]
+__all__ = ["norms_of", "outgoing_norms", "outgoing_weights", "writes"]

@@ -4,43 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import InputError, warn
 from culture_lens.experiments.belonging import is_of
-from culture_lens.experiments.conditions import RANDOM
+from culture_lens.experiments.conditions import FOUND, RANDOM
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.report.alt import (
+    of_fidelity,
+    of_layers,
+    of_overlap,
+    of_selectors,
+    of_self_cross,
+    on_and_off,
+    on_questions,
+)
+from culture_lens.report.colours import cell_text
 from culture_lens.report.results import Results, other_neurons
 from culture_lens.storage.runs import Run
+
+if TYPE_CHECKING:
+    from culture_lens.experiments.conditions import Condition, MatrixTable, Metric
 
 
 def draw(found: NeuronSet | None, matrix: AblationMatrix | None) -> list[dict[str, Any]]:
     """Make the figures of one selector, without those that need more cultures."""
     from culture_lens import plots
 
-    wanted: list[tuple[Callable[[], Any], str]] = []
+    wanted: list[tuple[Callable[[], Any], Callable[[], str]]] = []
     if matrix is not None:
-        heatmap, cells = partial(plots.ablation_heatmap, matrix), "Heat map, ablated by asked:"
+        heatmap = partial(plots.ablation_heatmap, matrix)
         wanted += [
-            (partial(plots.self_cross_chart, matrix), "Dots with intervals, as in the table."),
-            (heatmap, f"{cells} change in accuracy."),
-            (partial(heatmap, what="flips"), f"{cells} share of answers that change."),
+            (heatmap, partial(cells_in_words, matrix, "change")),
+            (partial(plots.self_cross_chart, matrix), partial(of_self_cross, matrix)),
+            (partial(heatmap, what="flips"), partial(cells_in_words, matrix, "flips")),
         ]
         if matrix.has_random:
-            wanted.append((partial(heatmap, condition=RANDOM), f"{cells} change in accuracy."))
+            random = partial(cells_in_words, matrix, "change", RANDOM)
+            wanted.append((partial(heatmap, condition=RANDOM), random))
     if found is not None:
         wanted += [
-            (partial(plots.layer_heatmap, found), "Heat map, cultures by layers."),
-            (partial(plots.overlap_heatmap, found), "Heat map, cultures by cultures."),
+            (partial(plots.layer_heatmap, found), partial(of_layers, found)),
+            (partial(plots.overlap_heatmap, found), partial(of_overlap, found)),
         ]
     drawn = []
-    for make, words in wanted:
+    for make, say in wanted:
         try:
-            drawn.append(embed(make(), words))
+            drawn.append(embed(make(), say()))
         except InputError:
             continue  # the page says what is missing
     return drawn
+
+
+def cells_in_words(matrix: AblationMatrix, what: MatrixTable, condition: Condition = FOUND) -> str:
+    """Write what a table of the matrix shows."""
+    return on_and_off(matrix.table(what, condition), what != "flips", on_questions)
 
 
 def compare(results: Results) -> dict[str, Any] | None:
@@ -54,8 +73,7 @@ def compare(results: Results) -> dict[str, Any] | None:
     }
     if len(tested) < 2:
         return None
-    words = "Dots with intervals for every selector: mean self, cross and gap."
-    return embed(plots.method_comparison(tested), words)
+    return embed(plots.method_comparison(tested), of_selectors(tested))
 
 
 def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
@@ -68,7 +86,7 @@ def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
     drawn = []
     for name in run.names("fidelity", ".parquet"):
         held = Fidelity.from_parquet(run.named("fidelity", name, ".parquet"))
-        drawn.append(embed(plots.fidelity_chart(held), "Dots: predicted against measured."))
+        drawn.append(embed(plots.fidelity_chart(held), of_fidelity(held)))
     for name in run.names("predicted", ".parquet"):
         predicted = PredictedMatrix.from_parquet(run.named("predicted", name, ".parquet"))
         found, matrix = results.get(name, (None, None))
@@ -77,7 +95,8 @@ def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
             continue
         measured = matrix if matrix is not None and comparable(predicted, matrix) else None
         figure = plots.predicted_heatmap(predicted, measured)
-        drawn.append(embed(figure, "Heat map, ablated by asked: predicted change."))
+        said = on_and_off(predicted.table(), True, on_questions)
+        drawn.append(embed(figure, f"Predicted changes. {said}"))
     return drawn
 
 
@@ -89,19 +108,24 @@ def draw_transfers(run: Run) -> list[dict[str, Any]]:
     drawn = []
     for name in run.names("transfer", ".parquet"):
         result = TransferMatrix.from_parquet(run.named("transfer", name, ".parquet"))
-        for figure in (
-            plots.transfer_heatmap(result, metric="self"),
-            plots.transfer_heatmap(result, metric="gap"),
-        ):
-            drawn.append(embed(figure, "Heat map, found on by asked: change in accuracy."))
+        metrics: tuple[Metric, ...] = ("self", "gap")
+        for metric in metrics:
+            said = on_and_off(
+                result.table(metric), True, lambda source, target: f"from {source} to {target}"
+            )
+            drawn.append(embed(plots.transfer_heatmap(result, metric=metric), said))
     return drawn
 
 
-def embed(figure: Any, words: str) -> dict[str, Any]:
-    """Make a figure HTML; its title and subtitle are taken out, for the page to write them."""
+def embed(figure: Any, finding: str) -> dict[str, Any]:
+    """Make a figure the JSON that the page draws; the page writes its title and subtitle.
+
+    Args:
+        figure: The figure; it is changed.
+        finding: What it shows, in a sentence.
+    """
     import html
 
-    import plotly.io
     from markupsafe import Markup
 
     title, subtitle = figure.layout.title.text, figure.layout.title.subtitle.text
@@ -111,16 +135,22 @@ def embed(figure: Any, words: str) -> dict[str, Any]:
     figure.update_layout(
         margin_t=figure.layout.margin.t - removed, height=figure.layout.height - removed
     )
-    made = plotly.io.to_html(
-        figure,
-        include_plotlyjs=False,
-        full_html=False,
-        default_height=f"{figure.layout.height}px",
-        config={"responsive": True, "displaylogo": False},
-    )
+    written = [trace for trace in figure.data if trace.type == "heatmap" and trace.texttemplate]
+    figure.add_traces([cell_text(trace) for trace in written])
     return {
         "title": html.unescape(title),
         "caption": html.unescape(subtitle.replace("<br>", " ")),
-        "alt": words,
-        "html": Markup(made),
+        "finding": finding,
+        "height": int(figure.layout.height),
+        "json": Markup(as_script_data(figure.to_json())),
     }
+
+
+def as_script_data(text: str) -> str:
+    r"""Write JSON so that nothing in it ends the script element that holds it.
+
+    Example:
+        >>> as_script_data('{"name": "</script>"}')
+        '{"name": "\\u003c/script>"}'
+    """
+    return text.replace("<", "\\u003c")

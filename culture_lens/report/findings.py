@@ -14,6 +14,7 @@ from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.ablation import check_matrix
 from culture_lens.plots.style import DASH, clear, percent, points, with_interval
 from culture_lens.report.sentences import join, lost, sentence, spoken
+from culture_lens.report.standings import VERDICTS, Standing, standing, uncompared, verdict
 from culture_lens.report.tests_in_words import in_words
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL, Estimate
 from culture_lens.statistics.random_sets import FEWEST_SETS
@@ -73,12 +74,15 @@ def evidence(name: str, matrix: AblationMatrix) -> dict[str, Any]:
         f"Mean accuracy of the unmodified model: {with_interval(base, signed=False)}; chance is "
         f"{percent(chance, 1)}, which the interval {held}."
     )
+    known = standing(matrix, own, gap, beyond, clear(base, chance) and base.low > chance)
     compared = "" if random is None else f"; random neurons: {spoken(random)}"
     return {
         "outcome": [
             f"{name}: self {spoken(own)}, cross {spoken(cross)}, gap {spoken(gap)}{compared}. "
-            + verdict(matrix, own, gap, beyond, clear(base, chance) and base.low > chance)
+            + verdict(known, beyond)
         ],
+        "standing": known,
+        "effects": {"own": own, "others": cross, "random": random},
         "findings": findings,
         "cautions": cautions(matrix, own, gap, base, chance),
         "tests": in_words(matrix),
@@ -111,14 +115,16 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     if beyond is not None:
         findings.append(sentence("Random neurons, as many in each layer:", mean["random"]))
         findings.append(sentence("Found minus random neurons:", beyond))
+    known: Standing = "general evidence"
     if not able:
-        words = "No conclusion: the unmodified model does not clearly answer better than chance."
+        known, words = "unable", VERDICTS["unable"]
     elif not lost(mean["change"]):
+        known = "general not shown"
         words = "This run does not show that these neurons matter for these questions."
     elif beyond is None or math.isnan(beyond.low):
-        words = f"These neurons matter; {uncompared(beyond)}."
+        known, words = "general uncompared", f"These neurons matter; {uncompared(beyond)}."
     elif not lost(beyond):
-        words = "The effect does not differ clearly from that of random neurons in the same layers."
+        known, words = "as random", VERDICTS["as random"]
     else:
         words = "These neurons matter for these questions, more than random ones in their layers."
     sizes = matrix.frame[matrix.frame["condition"] == UNMODIFIED].groupby("culture").size()
@@ -128,6 +134,12 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
     }
     return {
         "outcome": [f"{name}: mean change over cultures {spoken(mean['change'])}. {words}"],
+        "standing": known,
+        "effects": {
+            "own": mean["change"],
+            "others": None,
+            "random": mean["random"] if matrix.has_random else None,
+        },
         "findings": findings,
         "cautions": [
             "Culture-general neurons have no own culture to compare with others: only a benchmark "
@@ -145,39 +157,6 @@ def evidence_of_mask(name: str, matrix: AblationMatrix) -> dict[str, Any]:
             "mean": {"items": int(sizes.sum()), "cells": cells["mean"]},
         },
     }
-
-
-def verdict(
-    matrix: AblationMatrix, own: Estimate, gap: Estimate, beyond: Estimate | None, able: bool
-) -> str:
-    """Write what the metrics are evidence of."""
-    if matrix.metadata.get("seen"):
-        return "No conclusion: the questions asked also found the neurons."
-    if not able:
-        return "No conclusion: the unmodified model does not clearly answer better than chance."
-    if not (lost(own) and lost(gap)):
-        return (
-            "This run does not show that these neurons matter more for their own culture than for "
-            "others; that is not proof that they do not."
-        )
-    if beyond is None or math.isnan(beyond.low):
-        return (
-            "Evidence that these neurons matter more for their own culture’s questions than for "
-            f"others’; {uncompared(beyond)}, so any neurons may have this effect."
-        )
-    if not lost(beyond):
-        return "The effect does not differ clearly from that of random neurons in the same layers."
-    return (
-        "Evidence that these neurons matter more for their own culture’s questions than for "
-        "others’, and more than random neurons in the same layers."
-    )
-
-
-def uncompared(beyond: Estimate | None) -> str:
-    """Write why found neurons cannot be compared with random ones."""
-    if beyond is None:
-        return "random neurons were not ablated"
-    return "too few random sets or questions to compare with"
 
 
 def cautions(

@@ -9,10 +9,15 @@ The page needs no network: it contains plotly.js, and its content policy forbids
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from culture_lens.cards.html import STYLE
 from culture_lens.checks import check_arguments, either, file_path, instance
 from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import UNMODIFIED
@@ -20,15 +25,26 @@ from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.wordings import wording_stability_in_words
 from culture_lens.plots.style import percent
-from culture_lens.report.figures import compare, draw, draw_predictions, draw_transfers
+from culture_lens.report.colours import DARK
+from culture_lens.report.figures import (
+    as_script_data,
+    compare,
+    draw,
+    draw_predictions,
+    draw_transfers,
+)
 from culture_lens.report.findings import evidence, neuron_table
+from culture_lens.report.first_screen import picture, verdict_of_all
+from culture_lens.report.neuron_list import MOST, listing
+from culture_lens.report.repeat import python_of, steps_of
 from culture_lens.report.results import Results, first_metadata, load_results, other_neurons
 from culture_lens.report.sentences import join
+from culture_lens.report.tables import matrix_tables
 from culture_lens.statistics.estimates import CONFIDENCE_LEVEL
 from culture_lens.storage.files import write_whole
 from culture_lens.storage.runs import Run
 
-TEMPLATE = Path(__file__).with_name("page.html")
+HERE = Path(__file__).parent
 NO_MODEL = "a model that was not recorded"
 
 
@@ -48,30 +64,66 @@ def build_report(run: Run | str | Path) -> Path:
     Example:
         ``build_report("runs/first")``
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
     folder = Run.open(run, create=False)
     results = load_results(folder)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE.name).render(
+    page = template().render(
         **lay_out(folder, results),
         figures={name: draw(found, matrix) for name, (found, matrix) in results.items()},
         comparison=compare(results),
         attribution=draw_predictions(folder, results),
         transfers=draw_transfers(folder),
-        plotly=Markup(get_plotlyjs()),
+        listing=listing(folder, results),
+        most=MOST,
+        **scripts(),
     )
     return write_whole(
         folder.path / "report.html", lambda part: part.write_text(page, encoding="utf-8")
     )
+
+
+def template() -> Any:
+    """Read the template of the page, with escaping on."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["counter"] = count(1).__next__
+    return environment.get_template("page.html")
+
+
+def scripts() -> dict[str, Any]:
+    """Give the style and the scripts of the page, and the policy that lets no others run.
+
+    A browser runs only scripts whose hash the policy names, and loads nothing from anywhere:
+    ``connect-src``, forms and frames are closed. Styles may stand in the page, which plotly needs.
+    """
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    both = {"script": (HERE / "page.js").read_text(encoding="utf-8"), "plotly": get_plotlyjs()}
+    hashes = " ".join(f"'sha256-{hash_of(text)}'" for text in both.values())
+    return {
+        **{name: Markup(text) for name, text in both.items()},
+        "style": Markup((HERE / "page.css").read_text(encoding="utf-8") + STYLE),
+        "dark": Markup(as_script_data(json.dumps(DARK))),
+        "policy": f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'",
+    }
+
+
+def hash_of(text: str) -> str:
+    """Hash a script as a content policy names it.
+
+    Example:
+        >>> hash_of("alert(1)")
+        'bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI='
+    """
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def report_context(run: Run | str | Path) -> dict[str, Any]:
@@ -102,14 +154,6 @@ def lay_out(run: Run, results: Results) -> dict[str, Any]:
         for caution in selector["cautions"]:
             cautions.setdefault(caution, []).append(selector["name"])
     metadata = first_metadata(results)
-    steps = [
-        {
-            "command": str(step.get("command", "")),
-            "date": str(step.get("date", "")),
-            "options": [(name, str(value)) for name, value in step.get("options", {}).items()],
-        }
-        for step in run.steps()
-    ]
     versions = next(
         (step["versions"] for step in reversed(run.steps()) if step.get("versions")),
         metadata.get("versions") or {},
@@ -124,7 +168,10 @@ def lay_out(run: Run, results: Results) -> dict[str, Any]:
             for text, names in cautions.items()
         ],
         "selectors": selectors,
-        "steps": steps,
+        "steps": steps_of(run),
+        "python": python_of(run),
+        "verdict": verdict_of_all(selectors),
+        "picture": picture(selectors),
         "versions": [(name, str(value)) for name, value in sorted(versions.items())],
         "level": percent(CONFIDENCE_LEVEL),
     }
@@ -188,6 +235,9 @@ def describe(
         "cautions": [],
         "tests": None,
         "metrics": None,
+        "standing": None,
+        "effects": None,
+        "matrices": [],
         "neurons": neuron_table(found) if found is not None else None,
         "wordings": wording_stability_in_words(found.metadata) if found is not None else "",
         "missing": missing,
@@ -197,6 +247,7 @@ def describe(
         return told
     try:
         told |= evidence(name, matrix)
+        told["matrices"] = matrix_tables(matrix)
     except InputError as error:
         told["outcome"] = [f"{name}: not tested, {error}"]
         missing.append(str(error))

@@ -16,7 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -53,6 +54,26 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def now() -> datetime:
+    """Give the time, in UTC.
+
+    Example:
+        >>> now().tzname()
+        'UTC'
+    """
+    return datetime.now(timezone.utc)
+
+
+def command_words() -> list[str]:
+    """Give the words of the command line that runs, or none where Python was called otherwise.
+
+    Example:
+        >>> command_words()
+        []
+    """
+    return ["culture-lens", *sys.argv[1:]] if Path(sys.argv[0]).stem == "culture-lens" else []
 
 
 def content_key(*parts: Any) -> str:
@@ -136,24 +157,57 @@ class Run(Shown):
         written = (file.name[: -len(suffix)] for file in files if not file.name.startswith("."))
         return sorted(name_of(name) for name in written)
 
-    def log(self, command: str, options: Mapping[str, Any]) -> None:
+    def log(
+        self, command: str, options: Mapping[str, Any], *, began: datetime | None = None
+    ) -> None:
         """Add what was done, with options, versions and time, to ``run.json``.
+
+        Args:
+            command: Its name.
+            options: Its options; those that are None were not given.
+            began: When it began; now by default.
 
         Raises:
             InputError: ``run.json`` is damaged, cannot be written, or is locked for a minute.
         """
-        from filelock import FileLock, Timeout
-
         entry = {
             "command": command,
+            "words": command_words(),
             "options": {name: value for name, value in options.items() if value is not None},
             "versions": versions(),
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "date": (began or now()).isoformat(timespec="seconds"),
         }
+        self._write(lambda steps: [*steps, entry])
+
+    def finish(self, command: str, device: Any = "") -> None:
+        """Add the device, and the seconds since it began, to the latest step of a command.
+
+        A step without them was not finished.
+
+        Raises:
+            InputError: ``run.json`` is damaged, cannot be written, or is locked for a minute.
+
+        Example:
+            ``run.log("find", options); ...; run.finish("find", model.device)``
+        """
+
+        def finished(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            own = [step for step in steps if step["command"] == command]
+            if own:
+                passed = now() - datetime.fromisoformat(own[-1]["date"])
+                own[-1] |= {"seconds": round(passed.total_seconds(), 1), "device": str(device)}
+            return steps
+
+        self._write(finished)
+
+    def _write(self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+        """Change the steps in ``run.json``, with no other process in between."""
+        from filelock import FileLock, Timeout
+
         lock = make_folder(self.path) / LOCK
         try:
             with FileLock(lock, timeout=PATIENCE):
-                save_hashed_json(self.path / "run.json", KIND, {"steps": [*self.steps(), entry]})
+                save_hashed_json(self.path / "run.json", KIND, {"steps": change(self.steps())})
         except Timeout:
             raise InputError(
                 f"another process has held {lock} for {PATIENCE} seconds: try again when it is "

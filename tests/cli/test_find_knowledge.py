@@ -11,6 +11,7 @@ from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors import select, selection
+from culture_lens.storage.runs import Run
 from tests.helpers import cli
 from tests.helpers.confirmed import drawn_questions
 from tests.helpers.countryrc import made_template
@@ -55,6 +56,10 @@ def test_it_finds_what_python_finds(find, model):
     assert code == 0, err
     assert "knowledge: " in out and "  Japan: 5 neurons" in out
     kept = NeuronSet.load(find.kept)
+    run = Run.open(find.kept.parents[1])
+    # The path of the questions is not overwritten by that of the gradients.
+    assert run.option("path").endswith("drawn.jsonl")
+    assert run.option("attribution_path") == "integrated"
     identify, _ = split_questions(questions_from_table(find.rows, group="group"))
     options = {"path": "integrated", "points": 1, "scoring": "letter"}
     with pytest.warns(match="no more than guessing"):

@@ -1,7 +1,10 @@
 """The page says what the results say, is safe to open, and needs nothing from outside."""
 
+import base64
+import html
 import re
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from plotly.offline import get_plotlyjs
@@ -38,8 +41,13 @@ def run(tmp_path_factory, matrix):
 
 
 @pytest.fixture(scope="module")
-def page(run):
-    return page_of(run)
+def whole(run):
+    return build_report(run).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(whole):
+    return whole.replace(get_plotlyjs(), "")
 
 
 def test_context_has_the_values(run, matrix):
@@ -72,7 +80,7 @@ def test_page_has_the_values(page, matrix):
         assert points(as_estimates(matrix.summary()).loc[culture, "self"].value) in page
     low, high = matrix.overall("gap").low, matrix.overall("gap").high
     assert f"({points(low)} to {points(high)})" in page
-    assert page.count("Plotly.newPlot(") == 6 + 4 + 1
+    assert page.count('class="canvas"') == 6 + 4 + 1
     assert "method = conact" in page and "neurons/lape.safetensors is missing" in page
 
 
@@ -80,12 +88,25 @@ def test_page_has_the_values(page, matrix):
 def test_page_needs_nothing_from_outside(page):
     assert not re.search(r"""(src|href)\s*=\s*["']?\s*(https?:)?//""", page)
     assert "@import" not in page and "url(" not in page
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in html.unescape(page)
+
+
+@pytest.mark.slow
+def test_the_policy_names_the_scripts_of_the_page_and_no_others(whole, page):
+    policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]+)"', whole)[1])
+    scripts = re.findall(r"<script>(.*?)</script>", whole, re.DOTALL)
+    hashes = [base64.b64encode(sha256(text.encode()).digest()).decode() for text in scripts]
+    assert f"script-src 'sha256-{hashes[0]}' 'sha256-{hashes[1]}';" in policy
+    assert len(scripts) == 2 and "unsafe-inline" not in policy.partition("style-src")[0]
+    assert not re.search(r"\son[a-z]+=", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
 
 
 def test_page_is_accessible(page):
     assert page.count("<h1>") == 1 and '<html lang="en">' in page
-    assert page.count('role="img" aria-label="') == page.count("<figure>")
+    assert (
+        page.count('<div class="canvas"') == page.count('data-alt="') == page.count("<figcaption>")
+    )
+    assert page.index('<a class="skip" href="#main">') < page.index('<main id="main"')
     assert page.count("<table>") == page.count("<caption")
     assert '<th scope="row">' in page and '<th scope="col">' in page
 
@@ -107,7 +128,7 @@ def test_malicious_names_are_text(tmp_path):
 def test_without_a_matrix_it_says_so(tmp_path):
     page = page_of(make_run(tmp_path, conact=(make_found(), None)))
     assert "have not been ablated yet" in page and "no evidence of what they do" in page
-    assert page.count("Plotly.newPlot(") == 2
+    assert page.count('class="canvas"') == 2
 
 
 def test_one_culture_is_no_comparison(tmp_path):
