@@ -104,7 +104,7 @@ def list_neurons(
 
 def by_rank(choice: Choice) -> tuple[float, str, str]:
     """Sort choices by rank; those without one come last."""
-    return choice.rank or float("inf"), choice.selector, choice.culture
+    return float(choice.rank or "inf"), choice.selector, choice.culture
 
 
 def by_score(found: NeuronSet, culture: str) -> list[tuple[Place, int | None, float | None]]:

@@ -47,7 +47,9 @@ TABLE = {
     "answers": "--path --culture --asked --wording --split --topics --language --run --method "
     f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
-    f"--gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {RUNNING}",
+    f"--attribution-scoring --gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {RUNNING}",
+    "card": "--run --method --whose --neuron --top --shown --measured --seen --scoring "
+    f"{LOADING} {ASKING} {RUNNING}",
     "fidelity": f"--run --neurons {LOADING} {ASKING} --objective --attribution-scoring "
     f"--attribution-path --points {RUNNING}",
     "transfer": f"--benchmark --run --label {SUBSET} {LOADING} --method --random-seeds "
@@ -62,7 +64,7 @@ TABLE = {
     "models": "",
     "benchmarks": "",
     "organism train": "--seed --folder --shuffled --no-shuffled --knowledge --style "
-    "--style-strength --sparsity --layer",
+    "--style-strength --sparsity --layer --n-layers --dropout",
     "organism check": "--model --seed --pictures",
     "organism score": "models --selector --pictures --seed --run",
 }
