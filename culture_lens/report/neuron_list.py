@@ -115,7 +115,7 @@ def by_rank(choice: Choice | None) -> tuple[float, str, str]:
     """Sort choices by rank; those without one come last."""
     if choice is None:
         return float("inf"), "", ""
-    return choice.rank or float("inf"), choice.selector, choice.culture
+    return float(choice.rank or "inf"), choice.selector, choice.culture
 
 
 def by_score(found: NeuronSet, culture: str) -> list[tuple[Place, int | None, float | None]]:
