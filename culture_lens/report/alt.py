@@ -17,19 +17,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def on_and_off(table: pd.DataFrame, signed: bool, of: Callable[[str, str], str]) -> str:
+def on_and_off(
+    table: pd.DataFrame, signed: bool, of: Callable[[str, str], str], unit: str = "points"
+) -> str:
     """Write the mean on and off the diagonal of a table, and its largest value or loss.
 
     Args:
         table: A table in shares.
         signed: Whether it holds changes, in points; otherwise shares, in per cent.
         of: Writes what a cell is of, from its row and column.
+        unit: The unit of changes.
 
     Example:
         ``on_and_off(matrix.table("change"), True, lambda mask, asked: f"{mask}, {asked}")``
     """
     write: Callable[..., str] = points if signed else percent
-    unit = " points" if signed else ""
+    unit = f" {unit}" if signed else ""
     values = table.to_numpy(dtype=float)
     if np.isnan(values).all():
         return "It holds no values."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from culture_lens.cards.places import Place
 from culture_lens.errors import InputError, warn
 from culture_lens.storage.runs import Run
 
@@ -21,7 +22,7 @@ ATTRIBUTES = set(
     "width x y".split()
 )
 ADDRESS, WIDTH = re.compile(r"#|data:image/(png|jpeg);base64,"), re.compile(r"width:\d+%")
-NAME = re.compile(r"<summary><b>([^<]*)</b>")
+NAME = re.compile(r"<summary><b>([^<]*) (\d{1,9})\.(\d{1,9})</b>")
 
 
 class Fragments(HTMLParser):
@@ -93,30 +94,54 @@ class Fragments(HTMLParser):
         self._add(self.get_starttag_text() or "")
 
 
-def cards_of(run: Run) -> dict[str, list[str]]:
+def cards_of(run: Run) -> dict[Place, list[str]]:
     """Read the cards of a run folder.
 
     A file that is no page of cards is left out, with a warning.
 
     Returns:
-        The neuron, as cards name it, such as ``act 3.7`` -> its cards, as HTML.
+        The neuron -> its cards, as HTML.
 
     Example:
-        ``cards_of(Run.open("runs/first"))["act 3.7"]``
+        ``cards_of(Run.open("runs/first"))["act", 3, 7]``
     """
-    held: dict[str, list[str]] = {}
+    held: dict[Place, list[str]] = {}
     for name in run.names("cards", ".html"):
         file = run.named("cards", name, ".html")
-        reader = Fragments()
         try:
-            reader.feed(file.read_text(encoding="utf-8"))
-            if reader.unfinished:
-                raise InputError("its last card does not end")
+            cards = [(place_of(card), card) for card in cards_in(file.read_text(encoding="utf-8"))]
         except (InputError, UnicodeDecodeError) as error:
             warn(f"{file} is not shown, because it is no page of cards: {error}.")
             continue
-        for card in reader.cards:
-            named = NAME.search(card)
-            if named:
-                held.setdefault(named[1], []).append(card)
+        for place, card in cards:
+            held.setdefault(place, []).append(card)
     return held
+
+
+def cards_in(text: str) -> list[str]:
+    """Give the cards of a page of cards.
+
+    Raises:
+        InputError: A card that does not end, or holds what is not of a card.
+    """
+    reader = Fragments()
+    reader.feed(text)
+    if reader.unfinished:
+        raise InputError("its last card does not end")
+    return reader.cards
+
+
+def place_of(card: str) -> Place:
+    """Read whose card it is.
+
+    Raises:
+        InputError: It does not say.
+
+    Example:
+        >>> place_of("<details><summary><b>act 3.7</b></summary></details>")
+        ('act', 3, 7)
+    """
+    named = NAME.search(card)
+    if named is None:
+        raise InputError("a card does not name its neuron")
+    return named[1], int(named[2]), int(named[3])

@@ -82,6 +82,7 @@ def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
     from culture_lens.experiments.ablation_fidelity import comparable
     from culture_lens.experiments.fidelity import Fidelity
     from culture_lens.experiments.predicted_matrix import PredictedMatrix
+    from culture_lens.plots.objectives import quantity_of
 
     drawn = []
     for name in run.names("fidelity", ".parquet"):
@@ -95,7 +96,9 @@ def draw_predictions(run: Run, results: Results) -> list[dict[str, Any]]:
             continue
         measured = matrix if matrix is not None and comparable(predicted, matrix) else None
         figure = plots.predicted_heatmap(predicted, measured)
-        said = on_and_off(predicted.table(), True, on_questions)
+        quantity = quantity_of(predicted.metadata)
+        table = predicted.table().map(quantity.as_share)
+        said = on_and_off(table, True, on_questions, quantity.short)
         drawn.append(embed(figure, f"Predicted changes. {said}"))
     return drawn
 

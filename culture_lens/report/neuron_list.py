@@ -1,19 +1,20 @@
 """The neurons that a page lists: the first of every culture and selector, and who else chose them.
 
-1. Of every selector and culture the ``MOST`` neurons with the highest scores are listed.
+1. Of every selector and culture the ``MOST`` neurons with the highest scores are listed, and all
+   that have a card.
 2. For each of them, every selector and culture that chose it is named, with rank and score.
 3. Where the run has bootstrap samples, the share of them in which it is chosen again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from culture_lens.cards.places import Place, spoken
+from culture_lens.cards.places import Place
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.plots.style import DASH, MINUS, percent
@@ -65,19 +66,27 @@ class ListedNeuron:
         return f"{site}, layer {layer}, neuron {index}"
 
     @property
+    def best(self) -> Choice | None:
+        """The choice with the best rank; None where nobody chose it."""
+        return self.choices[0] if self.choices else None
+
+    @property
     def cultures(self) -> tuple[str, ...]:
         """The cultures that it was chosen for, by any selector."""
         return tuple(dict.fromkeys(choice.culture for choice in self.choices))
 
 
 def list_neurons(
-    sets: Mapping[str, NeuronSet], frequencies: Mapping[str, Mapping[Any, float]] | None = None
+    sets: Mapping[str, NeuronSet],
+    frequencies: Mapping[str, Mapping[Any, float]] | None = None,
+    also: Iterable[Place] = (),
 ) -> list[ListedNeuron]:
     """List the first neurons of every culture, with everyone who chose them.
 
     Args:
         sets: Selector -> its neurons.
         frequencies: Selector -> (culture, place) -> how often it is chosen again.
+        also: Neurons that are listed whoever chose them.
 
     Returns:
         The neurons by best rank, then by site, layer and index.
@@ -90,7 +99,7 @@ def list_neurons(
         for selector, found in sets.items()
         for culture in found
     }
-    wanted = {place for rows in ranked.values() for place, _, _ in rows[:MOST]}
+    wanted = {place for rows in ranked.values() for place, _, _ in rows[:MOST]} | set(also)
     chosen: dict[Place, list[Choice]] = {place: [] for place in wanted}
     for (selector, culture), rows in ranked.items():
         often = (frequencies or {}).get(selector, {})
@@ -99,11 +108,13 @@ def list_neurons(
                 share = often.get((culture, place))
                 chosen[place].append(Choice(selector, culture, rank, len(rows), score, share))
     listed = [ListedNeuron(p, tuple(sorted(held, key=by_rank))) for p, held in chosen.items()]
-    return sorted(listed, key=lambda neuron: (by_rank(neuron.choices[0]), neuron.place))
+    return sorted(listed, key=lambda neuron: (by_rank(neuron.best), neuron.place))
 
 
-def by_rank(choice: Choice) -> tuple[float, str, str]:
+def by_rank(choice: Choice | None) -> tuple[float, str, str]:
     """Sort choices by rank; those without one come last."""
+    if choice is None:
+        return float("inf"), "", ""
     return float(choice.rank or "inf"), choice.selector, choice.culture
 
 
@@ -162,8 +173,8 @@ def listing(run: Run, results: Results) -> dict[str, Any]:
     from markupsafe import Markup
 
     sets = {name: found for name, (found, _) in results.items() if found is not None}
-    neurons = list_neurons(sets, bootstrap_frequencies(run, sets))
     cards = cards_of(run)
+    neurons = list_neurons(sets, bootstrap_frequencies(run, sets), cards)
     selectors = list(sets)
     cultures = list(dict.fromkeys(culture for found in sets.values() for culture in found))
     return {
@@ -175,26 +186,28 @@ def listing(run: Run, results: Results) -> dict[str, Any]:
                 "name": neuron.name,
                 "layer": neuron.place[1],
                 "cultures": ", ".join(neuron.cultures),
-                "best": best_in_words(neuron.choices[0]),
+                "best": best_in_words(neuron.best),
                 "who": " ".join(
                     f"{selectors.index(c.selector)}:{cultures.index(c.culture)}"
                     for c in neuron.choices
                 ),
                 "choices": [as_text(choice) for choice in neuron.choices],
-                "cards": [Markup(card) for card in cards.get(spoken(neuron.place), [])],
+                "cards": [Markup(card) for card in cards.get(neuron.place, [])],
             }
             for neuron in neurons
         ],
     }
 
 
-def best_in_words(choice: Choice) -> str:
+def best_in_words(choice: Choice | None) -> str:
     """Write who ranks a neuron highest.
 
     Example:
         >>> best_in_words(Choice("conact", "Japan", 3, 230, 0.5))
         'conact, rank 3 of 230'
     """
+    if choice is None:
+        return "chosen by no selector of this run"
     if choice.rank is None:
         return f"{choice.selector}, without scores"
     return f"{choice.selector}, rank {choice.rank} of {choice.of}"

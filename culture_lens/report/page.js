@@ -77,7 +77,8 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => {
   for (const part of opened) part.open = false;
-  for (const plot of plots) if (visible(plot)) draw(plot);
+  for (const plot of plots) delete plot.dataset.drawn; // drawn again for the screen when it is seen
+  drawNext();
 });
 
 // ------------------------------------------------------------------ tables

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 26
 """Columns of numbers that an A4 page on its side has room for."""
-UPRIGHT_COLUMNS = 12
+UPRIGHT_COLUMNS = 8
 """Columns of numbers that an upright A4 page has room for."""
 TABLES: tuple[tuple[MatrixTable, Condition, str], ...] = (
     ("change", FOUND, "Change in accuracy, points"),

@@ -18,7 +18,7 @@ from tests.helpers.results import make_found, make_matrix, make_run
 
 pytestmark = pytest.mark.slow
 NASTY = "<img src=x onerror=alert(1)>"
-CULTURES = [NASTY, *(f"Land {letter}" for letter in "ABCDEFGHIJKL")]
+CULTURES = [NASTY, *(f"Land {letter}" for letter in "ABCDEFGH")]
 OPEN_ALL = "document.querySelectorAll('details').forEach((part) => { part.open = true; })"
 UPLOADS = re.compile(r"share|cloud|studio|upload|send", re.IGNORECASE)
 
@@ -136,7 +136,7 @@ def test_neurons_are_filtered_and_open(tab):
     everything = tab.run(f"{shown}.length")
     # Of conact layer i has 1 to 4 neurons, and the last one has one of all cultures. Those of lape
     # are the same, but for one in its last layer.
-    assert everything == 3 * (1 + 2 + 3 + 4) + 1 + 1 + 1
+    assert everything == 2 * (1 + 2 + 3 + 4) + 1 + 1 + 1
     tab.run(f"{ask}(['layer', '3'])")
     assert tab.run(f"{shown}.every((n) => n.dataset.layer === '3')")
     assert tab.run(f"{shown}.length") == 4 + 1
@@ -174,11 +174,10 @@ def test_tables_sort_by_number_both_ways(tab):
     assert sorted(rows) == sorted(CULTURES) and rows[1:] == sorted(rows[1:])
 
 
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [1400, 390])
 def test_nothing_scrolls_sideways(tab, width):
     tab.resize(width)
     assert tab.run("document.documentElement.scrollWidth") <= width
-    tab.resize(1400)
 
 
 def test_paper_keeps_every_column(tab, tmp_path):
@@ -196,7 +195,6 @@ def test_paper_keeps_every_column(tab, tmp_path):
             page.close()
     for row in rows:
         assert plain("".join(row)) in text, row
-    assert tab.run("plots.every((plot) => plot.dataset.drawn === 'light')")
 
 
 def plain(text):
@@ -204,9 +202,8 @@ def plain(text):
     return re.sub(r"\s", "", unicodedata.normalize("NFKC", text))
 
 
-def test_nothing_else_runs_or_is_loaded(browser, page):
-    """The content policy holds against whatever would get into the page."""
-    tab = browser.page(page)
+def test_nothing_else_runs_or_is_loaded(tab):
+    """The content policy holds against whatever would get into the page; the last test of it."""
     refused = tab.run(
         """(async () => {
             const refused = [];
@@ -220,14 +217,14 @@ def test_nothing_else_runs_or_is_loaded(browser, page):
             document.body.insertAdjacentHTML("beforeend", "<b onclick='window.ran = true'>x</b>");
             document.body.lastChild.click();
             await fetch("https://example.org").catch(() => 0);
-            await new Promise((done) => setTimeout(done, 50));
+            for (let i = 0; i < 250 && refused.length < 5; i++)
+                await new Promise((done) => setTimeout(done, 20));
             return [...refused, String(window.ran)];
         })()"""
     )
     assert sorted(refused) == [
         "connect-src", "frame-src", "img-src", "script-src-attr", "script-src-elem", "undefined",
     ]  # fmt: skip
-    tab.close()
 
 
 def test_exported_figures_draw_and_upload_nothing(browser, tmp_path, matrix):

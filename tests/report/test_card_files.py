@@ -26,16 +26,16 @@ def test_a_card_comes_back_as_it_was_written(tmp_path):
     run = Run.open(tmp_path)
     NeuronCards(tuple(made)).save(run.named("cards", "conact", ".html"))
     held = cards_of(run)
-    assert list(held) == ["act 0.3", "act 1.2"]
+    assert list(held) == [("act", 0, 3), ("act", 1, 2)]
     for one, (text,) in zip(made, held.values(), strict=True):
         assert text == fragment(one).strip().replace(HOSTILE, "")
-    assert "&lt;script&gt;" in held["act 1.2"][0]
+    assert "&lt;script&gt;" in held["act", 1, 2][0]
 
 
 def test_two_selectors_may_have_cards_of_one_neuron(tmp_path):
     written(tmp_path, CARD.format("one"))
     run = written(tmp_path, CARD.format("two"), "lape")
-    assert [text.count("one") for text in cards_of(run)["act 0.1"]] == [1, 0]
+    assert [text.count("one") for text in cards_of(run)["act", 0, 1]] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ def test_two_selectors_may_have_cards_of_one_neuron(tmp_path):
         "<svg><use href='https://example.org/x.svg'/></svg>",
         "<p style='background:url(x)'>y</p>",
         "</main>",
+        "</details><details class='card'><summary><b>nameless</b></summary>",
         "<form action='x'></form>",
     ],
 )

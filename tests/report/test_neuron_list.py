@@ -52,6 +52,14 @@ def test_without_scores_there_are_no_ranks():
     assert (neuron.choices[0].rank, neuron.choices[0].score) == (None, None)
 
 
+def test_neurons_with_a_card_are_listed_whoever_chose_them():
+    many = found({"Iran": [float(i) for i in range(30)]})
+    listed = list_neurons({"conact": many}, also=[("act", 0, 0), ("act", 0, 63), ("act", 0, 29)])
+    assert [neuron.place[2] for neuron in listed] == [*range(29, 9, -1), 0, 63]
+    assert [neuron.best.rank for neuron in listed[:-1]] == [*range(1, 21), 30]
+    assert listed[-1].best is None and listed[-1].cultures == ()
+
+
 def test_frequencies_are_of_their_culture():
     often = {"conact": {("Iran", ("act", 0, 0)): 0.25}}
     (neuron,) = list_neurons({"conact": found({"Iran": [1.0], "Japan": [1.0]})}, often)
