@@ -81,7 +81,8 @@ def effect_alone(card: CardContent) -> Iterator[str]:
         if none_of(odds, NO_SHIFT):
             yield f"No effect alone is predicted: {odds_told} for {row.label}."
     elif idle(row):
-        yield f"No effect alone: P(gold) changes by {signed(change)} {on}, {odds_told}."
+        mean = " on average" if abs(row.largest) >= ON_ONE_ITEM else ""
+        yield f"No effect alone{mean}: P(gold) changes by {signed(change)} {on}, {odds_told}."
     elif no_answers(row):
         yield (
             f"No effect on answers alone: P(gold) changes by {signed(change)} {on}, {odds_told}; "
