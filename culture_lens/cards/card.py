@@ -124,9 +124,11 @@ class NeuronCards:
         """
         if isinstance(neuron, int) and -len(self.cards) <= neuron < len(self.cards):
             return self.cards[neuron]
-        for card in self.cards if not isinstance(neuron, int) else ():
-            if card.neuron == tuple(neuron):
-                return card
+        if not isinstance(neuron, int):
+            place = tuple(neuron)
+            for card in self.cards:
+                if card.neuron == place:
+                    return card
         raise unknown("card", neuron, (str(card.neuron) for card in self.cards))
 
     def to_pandas(self) -> pd.DataFrame:
