@@ -22,6 +22,8 @@ BAND = "#f4f5f7"
 """Every second row of a chart."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 FIGURE_HEIGHT, ROW_HEIGHT, TALL_ROW, AROUND = 600, 22, 46, 230
+UPLOADS = ["sendChartToCloud", "sendDataToCloud", "editInChartStudio"]
+"""Buttons of plotly that upload a figure. Taken out in the figure, they are nowhere it is shown."""
 SUBTITLE_WIDTH, LONGEST_LABEL, LONGEST_TURNED = 128, 24, 18
 INTERVALS = f"{CONFIDENCE_LEVEL:.0%} intervals, clustered by question group"
 MINUS, DASH = "\u2212", "\u2013"
@@ -231,6 +233,7 @@ def styled(figure: go.Figure, title: str, subtitle: str, rows: int, **layout: An
         margin={"l": 70, "r": 24, "t": 72 + 16 * len(lines), "b": 60},
         height=AROUND + max(ROW_HEIGHT * rows, min(TALL_ROW * rows, FIGURE_HEIGHT - AROUND)),
         hoverlabel={"align": "left", "font": {"family": FONT, "size": 13}},
+        modebar={"remove": UPLOADS},
     )
     axis = {
         "automargin": True,

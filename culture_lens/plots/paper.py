@@ -1,0 +1,290 @@
+"""paper: a figure at the width of a printed column, with every word large enough to read.
+
+Sizes are those of print: 96 pixels are an inch, so 8 pixels are 6 points, and nothing is smaller.
+What does not fit is made to, in this order: long words are broken over lines, labels are turned,
+every second number of an axis is left out, and numbers in cells give way to their stars. The data
+are not touched.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import plotly.graph_objects as go
+
+from culture_lens.checks import check_arguments, flag, instance, optional, real
+from culture_lens.errors import InputError
+from culture_lens.experiments.cell_tests import MARK
+
+FIGURE = instance(go.Figure, remedy="a figure, such as plots.layer_heatmap(found)")
+"""The check of an argument that takes a figure."""
+INCH = 96
+"""Pixels."""
+NARROWEST, WIDEST = 2.0, 20.0
+BODY, SMALL, HEADING = 9.3, 8.0, 12.0
+"""Sizes of letters in pixels: 7, 6 and 9 points."""
+LETTER, LINE = 0.54, 1.2
+"""Width of a letter and height of a line, as shares of its size."""
+SCREEN = 900
+"""The width in pixels at which figures are looked at."""
+LOWEST = 0.45
+"""Rows are at least this share of their height on a screen."""
+
+
+@check_arguments(figure=FIGURE, width=real, height=optional(real), title=flag)
+def paper(
+    figure: go.Figure, width: float = 3.3, *, height: float | None = None, title: bool = False
+) -> go.Figure:
+    """Copy a figure for print, at a width in inches: 3.3 is a column, 7 a page of two.
+
+    No letter is smaller than 6 points. Where a cell has no room for its number, its star is kept;
+    the numbers are in ``data(figure)``.
+
+    Args:
+        figure: A figure of this package; it is not changed.
+        width: Width in inches, from 2 to 20.
+        height: Height in inches; by default that of the rows.
+        title: Keep title and subtitle; a paper has a caption instead.
+
+    Raises:
+        InputError: No figure, or a width or height outside 2 to 20 inches.
+
+    Example:
+        ``save(paper(layer_heatmap(found)), "layers.pdf")``
+    """
+    for name, inches in (("width", width), ("height", height)):
+        if inches is not None and not NARROWEST <= inches <= WIDEST:
+            raise InputError(f"{name}={inches}: give inches, from {NARROWEST:g} to {WIDEST:g}.")
+    printed = go.Figure(figure)
+    across = width * INCH
+    inner = inner_height(figure) * min(1.0, max(LOWEST, across / SCREEN))
+    shrink_letters(printed)
+    shrink_marks(printed)
+    top = heading_lines(printed, across) + title_lines(printed, across, title)
+    bottom = legend_below(printed, across)
+    printed.update_layout(
+        width=across,
+        margin={"l": 4, "r": 6, "t": top + 6, "b": 4 + bottom, "pad": 0},
+        height=inner + top + bottom + 40 if height is None else height * INCH,
+    )
+    fit_axes(printed, across)
+    fit_cells(printed, across)
+    return printed
+
+
+def inner_height(figure: go.Figure) -> float:
+    """Give the height of a figure without its margins."""
+    margin = figure.layout.margin
+    around = (margin.t or 100) + (margin.b or 80)
+    return max(80.0, (figure.layout.height or 450) - around)
+
+
+def shrink_letters(figure: go.Figure) -> None:
+    """Set every font to a size of print."""
+    figure.update_layout(font_size=BODY, legend_font_size=SMALL, hoverlabel_font_size=BODY)
+    for axis in axes(figure):
+        axis.tickfont.size = SMALL
+        axis.title.font.size = BODY
+        axis.title.standoff = 4
+    for note in figure.layout.annotations:
+        note.font.size = SMALL
+    for trace in figure.data:
+        if getattr(trace, "textfont", None) is not None and trace.type == "scatter":
+            trace.textfont.size = SMALL
+
+
+def shrink_marks(figure: go.Figure) -> None:
+    """Make marks and lines thinner, and lay colour bars over the cells."""
+    for trace in figure.data:
+        if trace.type == "heatmap" and trace.showscale is not False:
+            words = (trace.colorbar.title.text or "").replace("<br>", " ").replace("&nbsp;", "")
+            trace.colorbar.update(
+                orientation="h",
+                x=1,
+                xanchor="right",
+                y=1,
+                yanchor="bottom",
+                ypad=2 + 2 * SMALL * panelled(figure),
+                xpad=0,
+                thickness=6,
+                lenmode="fraction",
+                len=0.75,
+                tickfont={"size": SMALL},
+                title={"text": f" {words.strip()}", "side": "top", "font": {"size": SMALL}},
+            )
+            trace.update(xgap=0.5, ygap=0.5)
+        if trace.type == "scatter":
+            size = trace.marker.size
+            if size is not None:
+                several = not isinstance(size, (int, float))
+                trace.marker.size = [0.6 * one for one in size] if several else 0.6 * size
+            trace.marker.line.width = 0.8
+            for bars in (trace.error_x, trace.error_y):
+                if bars.thickness is not None:
+                    bars.thickness = 0.8
+    for shape in figure.layout.shapes:
+        if shape.line.width:
+            shape.line.width = 0.6 * shape.line.width
+
+
+def panelled(figure: go.Figure) -> int:
+    """Say whether panels have headings, which stand where the colour bar would."""
+    return int(any(is_heading(note) for note in figure.layout.annotations))
+
+
+def is_heading(note: Any) -> bool:
+    """Say whether an annotation is the heading of a panel, not a label in it."""
+    return str(note.yref) == "paper" or "domain" in str(note.yref)
+
+
+def axes(figure: go.Figure, letter: str = "xy") -> list[Any]:
+    """List the axes of a figure."""
+    return [
+        figure.layout[name]
+        for name in figure.layout
+        if name[0] in letter and name[1:].startswith("axis")
+    ]
+
+
+def wide(text: str, size: float = SMALL) -> float:
+    """Give the width of the longest line of a text, in pixels.
+
+    Example:
+        >>> wide("ab<br>abcd", 10)
+        21.6
+    """
+    lines = text.replace("<b>", "").replace("</b>", "").split("<br>")
+    return LETTER * size * max(map(len, lines))
+
+
+def wrapped(text: str, pixels: float, size: float = SMALL) -> str:
+    """Break the lines of a text that are wider than so many pixels; words may break at ``_``.
+
+    Example:
+        >>> wrapped("culnig_specific", 50, 10)
+        'culnig_<br>specific'
+    """
+    most = max(4, int(pixels / (LETTER * size)))
+    lines: list[str] = []
+    for line in text.split("<br>"):
+        bold = line.startswith("<b>") and line.endswith("</b>")
+        held = [""]
+        for word in re.split(r"(?<=[ _])", line[3:-4] if bold else line):
+            if held[-1] and len((held[-1] + word).rstrip()) > most:
+                held.append("")
+            held[-1] += word
+        lines += [f"<b>{one.rstrip()}</b>" if bold else one.rstrip() for one in held]
+    return "<br>".join(lines)
+
+
+def heading_lines(figure: go.Figure, across: float) -> float:
+    """Break the headings of panels to their width, and give the height of the tallest."""
+    most = 0
+    panels = max(1, columns_of(figure))
+    for note in figure.layout.annotations:
+        if is_heading(note):
+            room = across * (0.76 if panels > 1 else 0.9) / panels
+            note.text = wrapped(note.text, room)
+            note.yshift = 3
+            most = max(most, note.text.count("<br>") + 1)
+    return most * SMALL * LINE
+
+
+def columns_of(figure: go.Figure) -> int:
+    """Count the panels that stand beside each other."""
+    starts = {round(axis.domain[0], 3) for axis in axes(figure, "x") if axis.domain}
+    return len(starts)
+
+
+def title_lines(figure: go.Figure, across: float, title: bool) -> float:
+    """Take the title out, or break it over lines, and give its height."""
+    if not title or not figure.layout.title.text:
+        figure.layout.title = None
+        return 0.0
+    held = figure.layout.title
+    held.text = wrapped(held.text, across - 12, HEADING)
+    held.font.size = HEADING
+    subtitle = (held.subtitle.text or "").replace("<br>", " ")
+    held.subtitle.update(text=wrapped(subtitle, across - 12, SMALL), font_size=SMALL)
+    held.pad = {"l": 4, "t": 4}
+    lines = held.text.count("<br>") + 1, held.subtitle.text.count("<br>") + 1
+    return LINE * (HEADING * lines[0] + SMALL * lines[1]) + 6
+
+
+def legend_below(figure: go.Figure, across: float) -> float:
+    """Lay the legend below the axes, and give its height."""
+    names = [
+        trace.name
+        for trace in figure.data
+        if trace.type in ("scatter", "bar") and trace.name and trace.showlegend is not False
+    ]
+    if figure.layout.showlegend is False or len(names) < 2:
+        figure.layout.showlegend = False
+        return 0.0
+    per_row = max(1, int(across / (max(wide(name) for name in names) + 40)))
+    figure.update_layout(
+        legend={
+            **{"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "bottom"},
+            **{"yref": "container", "title": None, "itemsizing": "constant", "entrywidth": None},
+        }
+    )
+    return 1.6 * SMALL * math.ceil(len(names) / per_row) + 30
+
+
+def panel_width(figure: go.Figure, axis: Any, across: float) -> float:
+    """Estimate the width of a panel: what labels of rows leave, and its share of that."""
+    names = [text for y in axes(figure, "y") for text in (y.ticktext or ()) if isinstance(text, str)]
+    room = across - 24 - max((wide(name) for name in names), default=24.0)
+    low, high = axis.domain or (0, 1)
+    return max(20.0, room * float(high - low))
+
+
+def fit_axes(figure: go.Figure, across: float) -> None:
+    """Turn labels that are wider than their columns, and thin out numbers."""
+    for axis in axes(figure, "x"):
+        room = panel_width(figure, axis, across)
+        if axis.title.text:
+            axis.title.text = wrapped(axis.title.text, 0.8 * across, BODY)
+        labels = list(axis.ticktext or ())
+        if not labels:
+            continue
+        if axis.type == "category":
+            if axis.tickangle == -90 or max(map(wide, labels)) > room / len(labels):
+                axis.tickangle = -90
+                axis.ticktext = [text.replace("<br>", "  ") for text in labels]
+        else:
+            thin_out(axis, room)
+    for axis in axes(figure, "y"):
+        if axis.title.text:
+            axis.title.text = wrapped(axis.title.text, 0.5 * (figure.layout.height or 300), BODY)
+
+
+def thin_out(axis: Any, room: float) -> None:
+    """Leave out labels of numbers until they fit beside each other; 0 stays."""
+    values, labels = list(axis.tickvals), list(axis.ticktext)
+    zero = values.index(0) if 0 in values else 0
+    for step in (1, 2, 3, 4, 5, len(values)):
+        kept = [i for i in range(len(values)) if (i - zero) % step == 0]
+        if sum(wide(labels[i]) + 6 for i in kept) <= room:
+            break
+    axis.tickvals = [values[i] for i in kept]
+    axis.ticktext = [labels[i] for i in kept]
+
+
+def fit_cells(figure: go.Figure, across: float) -> None:
+    """Write in cells what fits: numbers, else their stars, else nothing."""
+    for trace in figure.data:
+        if trace.type != "heatmap" or trace.text is None:
+            continue
+        axis = figure.layout[f"xaxis{(trace.xaxis or 'x')[1:]}"]
+        pitch = panel_width(figure, axis, across) / max(1, len(trace.x))
+        longest = max((wide(text, 1.0) for row in trace.text for text in row), default=0.0)
+        size = min(SMALL, 0.95 * pitch / max(longest, 0.1))
+        if size < 0.85 * SMALL:
+            stars = [["<b>*</b>" if MARK in text else "" for text in row] for row in trace.text]
+            trace.text = stars
+            size = SMALL
+            figure.layout.annotations = [n for n in figure.layout.annotations if is_heading(n)]
+        trace.textfont.size = size

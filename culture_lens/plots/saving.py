@@ -1,0 +1,104 @@
+"""save: a figure as a picture, as a page without controls that send data out, or as its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from culture_lens.checks import check_arguments, file_path
+from culture_lens.errors import InputError
+from culture_lens.plots.numbers import data
+from culture_lens.plots.paper import FIGURE, INCH, SCREEN
+from culture_lens.storage.files import write_whole
+
+HTML_CONFIG: Mapping[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "showEditInChartStudio": False,
+    "plotlyServerURL": "",
+    "responsive": True,
+}
+"""Plotly's options of every page that is written: no control sends a figure to a server."""
+PRINT_DPI = 300
+PICTURES = (".png", ".svg", ".pdf")
+SUFFIXES = (*PICTURES, ".html", ".csv")
+
+
+@check_arguments(figure=FIGURE, path=file_path)
+def save(figure: go.Figure, path: str | Path) -> Path:
+    """Write a figure as PNG (300 dots per inch), SVG, PDF, HTML or CSV, by the name of the file.
+
+    Pictures need the extra ``plots`` and an installed Chrome or Chromium. The HTML page needs no
+    network. CSV holds what ``data`` gives.
+
+    Args:
+        figure: A figure, such as ``paper(figure)`` gives.
+        path: The file; an existing one is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: No figure, another kind of file, no such folder, or a picture without what it
+            needs.
+
+    Example:
+        ``save(paper(ablation_heatmap(matrix)), "matrix.pdf")``
+    """
+    where = Path(path)
+    suffix = where.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{where.name!r} is no figure's file: end it with {', '.join(SUFFIXES)}.")
+    write: Callable[[Path], Any] = lambda part: write_picture(figure, part, suffix)  # noqa: E731
+    if suffix == ".html":
+        write = lambda part: write_html(figure, part)  # noqa: E731
+    if suffix == ".csv":
+        write = lambda part: data(figure).to_csv(part, index=False)  # noqa: E731
+    return write_whole(where, write)
+
+
+def write_html(figure: go.Figure, where: Path, plotlyjs: bool | str = True) -> None:
+    """Write a figure as a page that no control sends out; with plotly.js in it or beside it.
+
+    Example:
+        ``write_html(figure, Path("figures/matrix.html"), "directory")``
+    """
+    figure.write_html(where, include_plotlyjs=plotlyjs, config=dict(HTML_CONFIG))
+
+
+def write_picture(figure: go.Figure, where: Path, suffix: str) -> None:
+    """Write a figure as a picture, of its own size or as wide as a screen.
+
+    Raises:
+        InputError: kaleido, or the browser that it draws with, is lacking.
+    """
+    try:
+        import kaleido  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"{suffix} needs kaleido: pip install 'culture-lens[plots]', or save as .html."
+        ) from error
+    from kaleido.errors import ChromeNotFoundError
+
+    width = figure.layout.width or SCREEN
+    try:
+        picture = figure.to_image(
+            format=suffix[1:],
+            width=width,
+            height=figure.layout.height,
+            scale=PRINT_DPI / INCH if suffix == ".png" else 1,
+        )
+    except (ChromeNotFoundError, RuntimeError) as error:
+        if "chrome" not in str(error).lower():
+            raise
+        raise InputError(
+            f"{suffix} is drawn with Chrome or Chromium, and none was found: install one, or name "
+            "it in the environment variable BROWSER_PATH."
+        ) from error
+    where.write_bytes(picture)
+
+
+__all__ = ["HTML_CONFIG", "save", "write_html"]
