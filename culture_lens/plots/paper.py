@@ -25,8 +25,10 @@ INCH = 96
 NARROWEST, WIDEST = 2.0, 20.0
 BODY, SMALL, HEADING = 9.3, 8.0, 12.0
 """Sizes of letters in pixels: 7, 6 and 9 points."""
-LETTER, LINE = 0.54, 1.2
+LETTER, LINE = 0.54, 1.3
 """Width of a letter and height of a line, as shares of its size."""
+BAR_HEIGHT = 24
+"""Of a colour bar that lies over the cells, in pixels."""
 SCREEN = 900
 """The width in pixels at which figures are looked at."""
 LOWEST = 0.45
@@ -62,15 +64,16 @@ def paper(
     inner = inner_height(figure) * min(1.0, max(LOWEST, across / SCREEN))
     shrink_letters(printed)
     shrink_marks(printed)
-    top = heading_lines(printed, across) + title_lines(printed, across, title)
-    bottom = legend_below(printed, across)
+    fit_axes(printed, across, inner)
+    fit_cells(printed, across)
+    bar = BAR_HEIGHT if any(has_bar(trace) for trace in printed.data) else 0
+    top = 6 + heading_lines(printed, across) + title_lines(printed, across, title) + bar
+    bottom = 4 + axis_height(printed) + legend_below(printed, across)
     printed.update_layout(
         width=across,
-        margin={"l": 4, "r": 6, "t": top + 6, "b": 4 + bottom, "pad": 0},
-        height=inner + top + bottom + 40 if height is None else height * INCH,
+        margin={"l": 4, "r": 6, "t": top, "b": bottom, "pad": 0},
+        height=inner + top + bottom if height is None else height * INCH,
     )
-    fit_axes(printed, across)
-    fit_cells(printed, across)
     return printed
 
 
@@ -98,21 +101,21 @@ def shrink_letters(figure: go.Figure) -> None:
 def shrink_marks(figure: go.Figure) -> None:
     """Make marks and lines thinner, and lay colour bars over the cells."""
     for trace in figure.data:
-        if trace.type == "heatmap" and trace.showscale is not False:
+        if has_bar(trace):
             words = (trace.colorbar.title.text or "").replace("<br>", " ").replace("&nbsp;", "")
             trace.colorbar.update(
                 orientation="h",
-                x=1,
-                xanchor="right",
+                x=0,
+                xanchor="left",
                 y=1,
                 yanchor="bottom",
                 ypad=2 + 2 * SMALL * panelled(figure),
                 xpad=0,
                 thickness=6,
                 lenmode="fraction",
-                len=0.75,
+                len=0.6,
                 tickfont={"size": SMALL},
-                title={"text": f" {words.strip()}", "side": "top", "font": {"size": SMALL}},
+                title={"text": f" {words.strip()}", "side": "right", "font": {"size": SMALL}},
             )
             trace.update(xgap=0.5, ygap=0.5)
         if trace.type == "scatter":
@@ -127,6 +130,11 @@ def shrink_marks(figure: go.Figure) -> None:
     for shape in figure.layout.shapes:
         if shape.line.width:
             shape.line.width = 0.6 * shape.line.width
+
+
+def has_bar(trace: Any) -> bool:
+    """Say whether a trace has a colour bar."""
+    return trace.type == "heatmap" and trace.showscale is not False
 
 
 def panelled(figure: go.Figure) -> int:
@@ -227,10 +235,22 @@ def legend_below(figure: go.Figure, across: float) -> float:
     figure.update_layout(
         legend={
             **{"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "bottom"},
-            **{"yref": "container", "title": None, "itemsizing": "constant", "entrywidth": None},
+            **{"yref": "container", "title": None, "itemsizing": "trace", "itemwidth": 30},
         }
     )
-    return 1.6 * SMALL * math.ceil(len(names) / per_row) + 30
+    return 1.9 * SMALL * math.ceil(len(names) / per_row) + 6
+
+
+def axis_height(figure: go.Figure) -> float:
+    """Give the height of the labels and the title below the lowest panels."""
+    most = 0.0
+    for axis in axes(figure, "x"):
+        labels = [wide(text) for text in axis.ticktext or ()]
+        shown = axis.visible is not False and axis.showticklabels is not False
+        own = max(labels) if labels and axis.tickangle == -90 else LINE * SMALL
+        lines = (axis.title.text or "").count("<br>") + 1 if axis.title.text else 0
+        most = max(most, (own + 4 if shown else 0) + lines * LINE * BODY + 4 * bool(lines))
+    return most
 
 
 def panel_width(figure: go.Figure, axis: Any, across: float) -> float:
@@ -241,7 +261,7 @@ def panel_width(figure: go.Figure, axis: Any, across: float) -> float:
     return max(20.0, room * float(high - low))
 
 
-def fit_axes(figure: go.Figure, across: float) -> None:
+def fit_axes(figure: go.Figure, across: float, inner: float) -> None:
     """Turn labels that are wider than their columns, and thin out numbers."""
     for axis in axes(figure, "x"):
         room = panel_width(figure, axis, across)
@@ -258,7 +278,7 @@ def fit_axes(figure: go.Figure, across: float) -> None:
             thin_out(axis, room)
     for axis in axes(figure, "y"):
         if axis.title.text:
-            axis.title.text = wrapped(axis.title.text, 0.5 * (figure.layout.height or 300), BODY)
+            axis.title.text = wrapped(axis.title.text, inner, BODY)
 
 
 def thin_out(axis: Any, room: float) -> None:
