@@ -255,7 +255,9 @@ def axis_height(figure: go.Figure) -> float:
 
 def panel_width(figure: go.Figure, axis: Any, across: float) -> float:
     """Estimate the width of a panel: what labels of rows leave, and its share of that."""
-    names = [text for y in axes(figure, "y") for text in (y.ticktext or ()) if isinstance(text, str)]
+    names = [
+        text for y in axes(figure, "y") for text in (y.ticktext or ()) if isinstance(text, str)
+    ]
     room = across - 24 - max((wide(name) for name in names), default=24.0)
     low, high = axis.domain or (0, 1)
     return max(20.0, room * float(high - low))

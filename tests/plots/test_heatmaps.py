@@ -39,7 +39,7 @@ def test_predicted_and_measured_stand_beside_each_other(matrix):
     assert "slope 0.500" in subtitle and "outlined: own neurons" in subtitle
     for (i, mask), (j, culture) in product(enumerate(CULTURES), repeat=2):
         cell = matrix.cell(mask, culture, "p_change")
-        assert other.text[i][j].endswith("*</b>") == cell.excludes(0.0)
+        assert other.text[i][j].startswith("<b>") == cell.excludes(0.0)
         hover = other.hovertext[i][j]
         assert heatmaps.estimate_text(cell, "p_change") in hover and "predicted: " in hover
 
@@ -48,7 +48,7 @@ def test_a_prediction_is_drawn_alone(matrix):
     figure = plots.predicted_heatmap(make_predicted(matrix))
     assert len(figure.data) == 1 and figure.data[0].showscale
     assert "measured" not in figure.layout.title.text + figure.layout.title.subtitle.text
-    assert not any("*" in text for row in figure.data[0].text for text in row)
+    assert not any("<b>" in text for row in figure.data[0].text for text in row)
 
 
 @pytest.mark.parametrize("beside", [True, False])
