@@ -28,7 +28,8 @@ from culture_lens.plots.style import (
     DASH,
     EMPTY,
     FONT,
-    MUTED,
+    INK,
+    PAPER,
     about,
     across,
     label,
@@ -154,14 +155,8 @@ def overlap_heatmap(found: NeuronSet, *, range: tuple[float, float] | None = Non
     font = cell_font(len(cultures))
     trace.update(text=text, texttemplate="%{text}", textfont=font)
     figure = go.Figure(trace)
-    for position, culture in enumerate(cultures):
-        figure.add_annotation(
-            x=position,
-            y=position,
-            text=str(len(found[culture])),
-            showarrow=False,
-            font={"size": font["size"], "color": MUTED, "family": FONT},
-        )
+    hatch(figure, apart)
+    counts_on_diagonal(figure, found)
     return styled(
         figure,
         "Neurons that two cultures share",
@@ -172,7 +167,6 @@ def overlap_heatmap(found: NeuronSet, *, range: tuple[float, float] | None = Non
             "diagonal: number of neurons",
         ),
         len(cultures),
-        plot_bgcolor=EMPTY,
         xaxis={**across(cultures), "title": {"text": "neurons found for"}},
         yaxis={
             **name_axis(cultures),
@@ -180,6 +174,23 @@ def overlap_heatmap(found: NeuronSet, *, range: tuple[float, float] | None = Non
             "autorange": "reversed",
         },
     )
+
+
+def counts_on_diagonal(figure: go.Figure, found: NeuronSet) -> None:
+    """Write the number of neurons of each culture on the diagonal, on grey."""
+    size = cell_font(len(found))["size"]
+    for position, culture in enumerate(found):
+        ends = {"x0": position - 0.5, "x1": position + 0.5}
+        ends |= {"y0": position - 0.5, "y1": position + 0.5}
+        line = {"color": PAPER, "width": 1}
+        figure.add_shape(type="rect", fillcolor=EMPTY, line=line, layer="below", **ends)
+        figure.add_annotation(
+            x=position,
+            y=position,
+            text=str(len(found[culture])),
+            showarrow=False,
+            font={"size": size, "color": INK, "family": FONT},
+        )
 
 
 def overlap_text(overlap: float) -> str:

@@ -160,7 +160,7 @@ def wide(text: str, size: float = SMALL) -> float:
     """Give the width of the longest line of a text, in pixels.
 
     Example:
-        >>> wide("ab<br>abcd", 10)
+        >>> wide("ab<br>abcd", 10.0)
         21.6
     """
     lines = text.replace("<b>", "").replace("</b>", "").split("<br>")
@@ -171,7 +171,7 @@ def wrapped(text: str, pixels: float, size: float = SMALL) -> str:
     """Break the lines of a text that are wider than so many pixels; words may break at ``_``.
 
     Example:
-        >>> wrapped("culnig_specific", 50, 10)
+        >>> wrapped("culnig_specific", 50.0, 10.0)
         'culnig_<br>specific'
     """
     most = max(4, int(pixels / (LETTER * size)))

@@ -115,7 +115,7 @@ def test_culture_general_neurons_are_laid_out_by_site():
     assert figure.layout.title.text == "Where culture-general neurons sit"
     assert list(figure.data[0].y) == ["gate", "q", "k"]
     assert list(figure.layout.yaxis.ticktext) == ["gate (3)", "q (1)", "k (none)"]
-    expected = [[1 / 3, 0, 2 / 3, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    expected = [[1 / 3, 0, 2 / 3, 0], [0, 1, 0, 0], [np.nan] * 4]
     np.testing.assert_allclose(figure.data[0].z, expected)
     assert "2 of 3 neurons" in figure.data[0].hovertext[0][2]
     assert "4 neurons" in figure.layout.title.subtitle.text

@@ -1,0 +1,210 @@
+"""Found neurons, random neurons, and their difference, as three matrices on one scale."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from culture_lens.checks import check_arguments, text
+from culture_lens.errors import InputError, unknown
+from culture_lens.experiments.cell_tests import MARK, against_random
+from culture_lens.experiments.conditions import FOUND, RANDOM
+from culture_lens.experiments.matrix import MATRIX, MEAN, AblationMatrix
+from culture_lens.experiments.means import beyond_sets
+from culture_lens.plots.ablation import check_matrix, edited, masked, stars_of
+from culture_lens.plots.heatmap import (
+    BOLD,
+    LEAST_ROWS,
+    OUTLINED,
+    RANGE,
+    SMALLEST_CHANGE,
+    SMALLEST_P_CHANGE,
+    cell_font,
+    cell_map,
+    check_symmetric,
+    estimate_text,
+    hatch,
+    largest_of,
+    marked,
+    outline,
+    telling_digits,
+    whose_cell,
+)
+from culture_lens.plots.parts import add_heading
+from culture_lens.plots.style import INTERVALS, about, across, name_axis, points, styled
+from culture_lens.statistics.estimates import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from culture_lens.experiments.conditions import MatrixTable
+
+DIFFERENCE = "found minus random"
+CHANGES = {"change": "accuracy", "p_change": "probability of the right answer"}
+Stars = set[tuple[str, str]]
+HEADING_HEIGHT = 26
+
+
+@check_arguments(matrix=MATRIX, what=text, range=RANGE)
+def beside_random_heatmap(
+    matrix: AblationMatrix,
+    *,
+    what: MatrixTable = "change",
+    range: tuple[float, float] | None = None,
+) -> go.Figure:
+    """Draw the changes under found neurons, under random ones, and their difference, on one scale.
+
+    Stars are corrected tests of accuracy: ``cell_tests`` over all cells of the first two panels,
+    and in the third ``against_random`` over each culture's own cell.
+
+    Args:
+        matrix: A matrix with random neurons.
+        what: ``"change"`` of accuracy, or ``"p_change"`` of the probability of the right answer.
+        range: The ends of the scale, such as ``(-0.3, 0.3)``; by default it reaches to the largest
+            change.
+
+    Raises:
+        InputError: No such change, no random neurons, fewer than two cultures evaluated, or a
+            scale whose middle is not 0.
+
+    Example:
+        ``beside_random_heatmap(matrix).show()``
+    """
+    if what not in CHANGES:
+        raise unknown("change", what, CHANGES)
+    check_matrix(matrix)
+    if not matrix.has_random:
+        raise InputError("no random neurons were ablated: run ablation_matrix(random_seeds=5).")
+    panels = {
+        FOUND: cells_under(matrix, what, FOUND),
+        RANDOM: cells_under(matrix, what, RANDOM),
+        DIFFERENCE: differences(matrix, what),
+    }
+    values = {name: cells.map(lambda cell: cell.value) for name, cells in panels.items()}
+    least = SMALLEST_P_CHANGE if what == "p_change" else SMALLEST_CHANGE
+    largest = max(largest_of(table, least) for table in values.values())
+    span = check_symmetric(range) or (-largest, largest)
+    figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.025)
+    columns = len(panels) * len(matrix.cultures)
+    digits = 1 if columns <= 12 else 0
+    digits = max(digits, telling_digits(largest)) if what == "p_change" else digits
+    for place, (name, cells) in enumerate(panels.items(), start=1):
+        stars = stars_in(matrix, name) if what == "change" else set()
+        trace = panel(matrix, cells, name, what, stars, digits, span)
+        trace.update(textfont=cell_font(columns), showscale=place == len(panels))
+        figure.add_trace(trace, 1, place)
+        hatch(figure, values[name], place)
+        outline(figure, matrix.masks, matrix.cultures, place)
+        add_heading(figure, place, f"<b>{name}</b>", align="center")
+    lay_out(figure, matrix, what)
+    return figure
+
+
+def cells_under(matrix: AblationMatrix, what: MatrixTable, condition: str) -> pd.DataFrame:
+    """Give the cells of a table as Estimates."""
+    import pandas as pd
+
+    means = matrix.means(what, condition)  # type: ignore[arg-type]
+    cells = [means.at(place).estimates() for place in np.arange(len(matrix.masks))]
+    return pd.DataFrame(cells, index=list(matrix.masks), columns=list(matrix.cultures))
+
+
+def differences(matrix: AblationMatrix, what: MatrixTable) -> pd.DataFrame:
+    """Give found minus mean random change in every cell, paired, with intervals over sets too."""
+    import pandas as pd
+
+    found = matrix.means(what, FOUND)
+    sets = [matrix.means(what, RANDOM, seed=seed) for seed in matrix.seeds]
+
+    def cell(*place: int) -> Estimate:
+        value, spread = beyond_sets(found.at(*place), [one.at(*place) for one in sets])
+        return spread.estimate(value)
+
+    rows = [
+        [cell(row, column) for column, _ in enumerate(matrix.cultures)]
+        for row, _ in enumerate(matrix.masks)
+    ]
+    return pd.DataFrame(rows, index=list(matrix.masks), columns=list(matrix.cultures))
+
+
+def stars_in(matrix: AblationMatrix, name: str) -> Stars:
+    """Give the cells of a panel that corrected tests mark; none where they cannot be run."""
+    if name != DIFFERENCE:
+        return stars_of(matrix, name) or set()  # type: ignore[arg-type]
+    if not matrix.both:
+        return set()
+    try:
+        tests = against_random(matrix)
+    except InputError:
+        return set()
+    marks = tests.index[(tests["mark"] == MARK) & (tests.index != MEAN)]
+    return {(culture, culture) for culture in marks}
+
+
+def panel(
+    matrix: AblationMatrix,
+    cells: pd.DataFrame,
+    name: str,
+    what: MatrixTable,
+    stars: Stars,
+    digits: int,
+    span: tuple[float, float],
+) -> go.Heatmap:
+    """Make the trace of one panel."""
+    text, hover = [], []
+    verb = edited(matrix)
+    for mask in cells.index:
+        own = [(culture, cells.loc[mask, culture]) for culture in cells.columns]
+        text.append(
+            [
+                ""
+                if math.isnan(cell.value)
+                else marked(points(cell.value, digits), cell, (mask, culture) in stars)
+                for culture, cell in own
+            ]
+        )
+        hover.append(
+            [
+                f"{whose_cell(mask, culture, verb)}<br>{name}: {estimate_text(cell, what)}"
+                for culture, cell in own
+            ]
+        )
+    values = cells.map(lambda cell: cell.value)
+    trace = cell_map(values, text, hover, span[1], signed=True, span=span)
+    return trace.update(name=name, meta={"panel": name})
+
+
+def lay_out(figure: go.Figure, matrix: AblationMatrix, what: MatrixTable) -> None:
+    """Give the three panels their title and axes."""
+    verb = edited(matrix)
+    starred = f"{MARK}: corrected test of the cell; of the difference, of own cells"
+    styled(
+        figure,
+        f"Change in {CHANGES[what]} when neurons are {verb}: found, random, difference",
+        about(
+            matrix.metadata,
+            masked(matrix),
+            f"{len(matrix.seeds)} sets of random neurons",
+            "cells in percentage points",
+            INTERVALS,
+            BOLD,
+            starred if what == "change" else "",
+            OUTLINED if matrix.both else "",
+        ),
+        max(len(matrix.masks), LEAST_ROWS),
+    )
+    cultures = list(matrix.cultures)
+    names = {"tickvals": cultures, "ticktext": across([*cultures] * 3)["ticktext"][: len(cultures)]}
+    figure.update_xaxes({**across([*cultures] * 3), **names})
+    figure.update_xaxes(title_text="asked: questions about", col=2)
+    figure.update_yaxes({**name_axis(matrix.masks), "autorange": "reversed"})
+    figure.update_yaxes(title_text=f"{verb}: neurons found for", col=1)
+    margin, height = figure.layout.margin.t, figure.layout.height
+    figure.update_layout(margin_t=margin + HEADING_HEIGHT, height=height + HEADING_HEIGHT)
+
+
+__all__ = ["beside_random_heatmap"]
