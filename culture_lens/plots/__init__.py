@@ -8,10 +8,16 @@ of items, and how intervals were made.
 from __future__ import annotations
 
 from culture_lens.plots.ablation import ablation_heatmap
+from culture_lens.plots.agreement import rank_agreement_heatmap
+from culture_lens.plots.beside_random import beside_random_heatmap
+from culture_lens.plots.chance import overlap_beyond_chance
 from culture_lens.plots.charts import method_comparison, self_cross_chart
 from culture_lens.plots.comparison import comparison_chart, layer_profile_chart
+from culture_lens.plots.dose import dose_chart
 from culture_lens.plots.fidelity import fidelity_chart
 from culture_lens.plots.forgetting import forgetting_chart
+from culture_lens.plots.instances import instances_chart
+from culture_lens.plots.modules import module_profile_chart
 from culture_lens.plots.neurons import layer_heatmap, overlap_heatmap
 from culture_lens.plots.numbers import data
 from culture_lens.plots.paper import paper
@@ -19,22 +25,30 @@ from culture_lens.plots.predicted import predicted_heatmap
 from culture_lens.plots.relations import relations_heatmap
 from culture_lens.plots.saving import save
 from culture_lens.plots.scorecard import scorecard_chart
+from culture_lens.plots.scores import score_chart
 from culture_lens.plots.transfer import transfer_heatmap
 
 __all__ = [
     "ablation_heatmap",
+    "beside_random_heatmap",
     "comparison_chart",
     "data",
+    "dose_chart",
     "fidelity_chart",
     "forgetting_chart",
+    "instances_chart",
     "layer_heatmap",
     "layer_profile_chart",
     "method_comparison",
+    "module_profile_chart",
+    "overlap_beyond_chance",
     "overlap_heatmap",
     "paper",
     "predicted_heatmap",
+    "rank_agreement_heatmap",
     "relations_heatmap",
     "save",
+    "score_chart",
     "scorecard_chart",
     "self_cross_chart",
     "transfer_heatmap",
