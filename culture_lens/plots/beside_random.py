@@ -34,8 +34,7 @@ from culture_lens.plots.heatmap import (
     telling_digits,
     whose_cell,
 )
-from culture_lens.plots.parts import add_heading
-from culture_lens.plots.style import INTERVALS, about, across, name_axis, points, styled
+from culture_lens.plots.style import INK, INTERVALS, about, across, name_axis, points, styled
 from culture_lens.statistics.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ DIFFERENCE = "found minus random"
 CHANGES = {"change": "accuracy", "p_change": "probability of the right answer"}
 Stars = set[tuple[str, str]]
 HEADING_HEIGHT = 26
+MOST_BESIDE = 12
+"""Cultures up to which the panels stand beside each other; those of more are stacked."""
 
 
 @check_arguments(matrix=MATRIX, what=text, range=RANGE)
@@ -88,19 +89,29 @@ def beside_random_heatmap(
     least = SMALLEST_P_CHANGE if what == "p_change" else SMALLEST_CHANGE
     largest = max(largest_of(table, least) for table in values.values())
     span = check_symmetric(range) or (-largest, largest)
-    figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.025)
-    columns = len(panels) * len(matrix.cultures)
+    stacked = len(matrix.cultures) > MOST_BESIDE
+    rows = len(panels) if stacked else 1
+    figure = make_subplots(
+        rows,
+        len(panels) // rows,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        horizontal_spacing=0.025,
+        vertical_spacing=0.04,
+        subplot_titles=[f"<b>{name}</b>" for name in panels],
+    )
+    columns = len(panels) // rows * len(matrix.cultures)
     digits = 1 if columns <= 12 else 0
     digits = max(digits, telling_digits(largest)) if what == "p_change" else digits
     for place, (name, cells) in enumerate(panels.items(), start=1):
         stars = stars_in(matrix, name) if what == "change" else set()
         trace = panel(matrix, cells, name, what, stars, digits, span)
         trace.update(textfont=cell_font(columns), showscale=place == len(panels))
-        figure.add_trace(trace, 1, place)
-        hatch(figure, values[name], place)
-        outline(figure, matrix.masks, matrix.cultures, place)
-        add_heading(figure, place, f"<b>{name}</b>", align="center")
-    lay_out(figure, matrix, what)
+        here = {"row": place, "col": 1} if stacked else {"row": 1, "col": place}
+        figure.add_trace(trace, **here)
+        hatch(figure, values[name], here)
+        outline(figure, matrix.masks, matrix.cultures, here)
+    lay_out(figure, matrix, what, rows)
     return figure
 
 
@@ -178,7 +189,7 @@ def panel(
     return trace.update(name=name, meta={"panel": name})
 
 
-def lay_out(figure: go.Figure, matrix: AblationMatrix, what: MatrixTable) -> None:
+def lay_out(figure: go.Figure, matrix: AblationMatrix, what: MatrixTable, rows: int) -> None:
     """Give the three panels their title and axes."""
     verb = edited(matrix)
     starred = f"{MARK}: corrected test of the cell; of the difference, of own cells"
@@ -195,14 +206,18 @@ def lay_out(figure: go.Figure, matrix: AblationMatrix, what: MatrixTable) -> Non
             starred if what == "change" else "",
             OUTLINED if matrix.both else "",
         ),
-        max(len(matrix.masks), LEAST_ROWS),
+        rows * max(len(matrix.masks), LEAST_ROWS),
     )
     cultures = list(matrix.cultures)
-    names = {"tickvals": cultures, "ticktext": across([*cultures] * 3)["ticktext"][: len(cultures)]}
-    figure.update_xaxes({**across([*cultures] * 3), **names})
-    figure.update_xaxes(title_text="asked: questions about", col=2)
+    axis = across([*cultures] * (3 // rows))
+    names = {"tickvals": cultures, "ticktext": axis["ticktext"][: len(cultures)]}
+    figure.update_xaxes({**axis, **names})
+    middle = {"row": (rows + 1) // 2, "col": 1}
+    below = {"row": rows, "col": 1 if rows > 1 else 2}
+    figure.update_xaxes(title_text="asked: questions about", **below)
     figure.update_yaxes({**name_axis(matrix.masks), "autorange": "reversed"})
-    figure.update_yaxes(title_text=f"{verb}: neurons found for", col=1)
+    figure.update_yaxes(title_text=f"{verb}: neurons found for", **middle)
+    figure.update_annotations(font={"size": 12, "color": INK})
     margin, height = figure.layout.margin.t, figure.layout.height
     figure.update_layout(margin_t=margin + HEADING_HEIGHT, height=height + HEADING_HEIGHT)
 

@@ -47,8 +47,8 @@ TITLES: dict[str, tuple[str, str]] = {
     "cross": ("Other cultures’ questions, the more neurons are ablated", "change, points"),
     "gap": ("Own beyond other questions, the more neurons are ablated", "difference, points"),
 }
-PANEL, PANELS, LETTERS = 130, 5, 20
-"""Height of a panel, panels beside each other, and letters of its name."""
+PANEL, PANELS, LETTERS, HEADINGS = 130, 5, 20, 16
+"""Height of a panel, panels beside each other, letters of a heading, and its height."""
 
 
 @check_arguments(curves=CURVES, metric=text, range=RANGE)
@@ -87,7 +87,7 @@ def dose_chart(
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=0.02,
-        vertical_spacing=0.3 / (rows + 1),
+        vertical_spacing=0.4 / (rows + 1),
         subplot_titles=[heading(name) for name in names],
     )
     for (key, colour, symbol, table), (place, name) in product(series, enumerate(names)):
@@ -110,7 +110,8 @@ def dose_chart(
     tables = [table for _, _, _, table in series]
     scale_axes(figure, tables, range)
     figure.update_annotations(font={"size": 12, "color": INK})
-    figure.update_layout(height=figure.layout.margin.t + 120 + rows * (PANEL + 20), margin_b=90)
+    top = figure.layout.margin.t + HEADINGS
+    figure.update_layout(height=top + 120 + rows * (PANEL + 20), margin_t=top, margin_b=90)
     figure.update_yaxes(title_text=axis, col=1, row=(rows + 1) // 2)
     last = {"col": (columns + 1) // 2, "row": rows}
     figure.update_xaxes(title_text="share of neurons ablated", **last)
@@ -162,7 +163,7 @@ def curve_of(
         y=[estimate.value for estimate in estimates],
         error_y=error_bars(estimates, colour, 1.0),
         mode="lines+markers",
-        name=label(key),
+        name=plain(key),
         legendgroup=key,
         showlegend=first,
         customdata=[culture] * len(shares),

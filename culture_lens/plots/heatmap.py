@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 Span = tuple[float, float]
 """The ends of a scale."""
+Panel = Mapping[str, int]
+"""``row`` and ``col`` of a panel."""
+ALONE: Panel = {}
+"""The panel of a figure that has one only."""
 MOST_DIGITS = 5
 LEAST_ROWS = 3
 """Rows that a figure has room for at least: one row alone leaves none for the axis titles."""
@@ -113,7 +117,7 @@ def check_symmetric(span: Span | None) -> Span | None:
     return span
 
 
-def hatch(figure: go.Figure, table: pd.DataFrame, panel: int | None = None) -> None:
+def hatch(figure: go.Figure, table: pd.DataFrame, panel: Panel = ALONE) -> None:
     """Hatch the cells without a value, so that none looks like 0.
 
     Args:
@@ -128,11 +132,14 @@ def hatch(figure: go.Figure, table: pd.DataFrame, panel: int | None = None) -> N
     for row, column in empty.tolist():
         left, right, top, bottom = column - 0.5, column + 0.5, row - 0.5, row + 0.5
         squares.append(f"M{left},{top}L{right},{top}L{right},{bottom}L{left},{bottom}Z")
+        if table.index[row] == table.columns[column]:
+            continue  # the diagonal has no value by its meaning, not for lack of one: plain grey
         lines += [f"M{left},{row}L{column},{top}", f"M{left},{bottom}L{right},{top}"]
         lines += [f"M{column},{bottom}L{right},{row}"]
-    here = {"type": "path", "layer": "below", "row": None if panel is None else 1, "col": panel}
+    here = {"type": "path", "layer": "below", **panel}
     figure.add_shape(path="".join(squares), fillcolor=EMPTY, line={"width": 0}, **here)
-    figure.add_shape(path="".join(lines), line={"color": HATCH, "width": 1}, **here)
+    if lines:
+        figure.add_shape(path="".join(lines), line={"color": HATCH, "width": 1}, **here)
 
 
 def largest_of(table: pd.DataFrame, least: float = SMALLEST_CHANGE) -> float:
@@ -180,7 +187,7 @@ def heatmap(
 
 
 def outline(
-    figure: go.Figure, rows: Sequence[str], columns: Sequence[str], panel: int | None = None
+    figure: go.Figure, rows: Sequence[str], columns: Sequence[str], panel: Panel = ALONE
 ) -> None:
     """Outline the cells whose row and column are the same culture, in one panel of several."""
     for i, j in product(range(len(rows)), range(len(columns))):
@@ -192,8 +199,7 @@ def outline(
                 y0=i - 0.5,
                 y1=i + 0.5,
                 line={"color": INK, "width": 1.5},
-                row=None if panel is None else 1,
-                col=panel,
+                **panel,
             )
 
 

@@ -9,28 +9,39 @@ are not touched.
 from __future__ import annotations
 
 import math
-import re
-from typing import Any
 
 import plotly.graph_objects as go
 
 from culture_lens.checks import check_arguments, flag, instance, optional, real
 from culture_lens.errors import InputError
-from culture_lens.experiments.cell_tests import MARK
+from culture_lens.plots.fitting import (
+    BAR_LENGTH,
+    BODY,
+    HEADING,
+    LETTER,
+    LINE,
+    SMALL,
+    axes,
+    columns_of,
+    fit_axes,
+    fit_cells,
+    has_bar,
+    is_heading,
+    wide,
+    wrapped,
+)
 
 FIGURE = instance(go.Figure, remedy="a figure, such as plots.layer_heatmap(found)")
 """The check of an argument that takes a figure."""
 INCH = 96
 """Pixels."""
 NARROWEST, WIDEST = 2.0, 20.0
-BODY, SMALL, HEADING = 9.3, 8.0, 12.0
-"""Sizes of letters in pixels: 7, 6 and 9 points."""
-LETTER, LINE = 0.54, 1.3
-"""Width of a letter and height of a line, as shares of its size."""
 BAR_HEIGHT = 24
 """Of a colour bar that lies over the cells, in pixels."""
 SCREEN = 900
 """The width in pixels at which figures are looked at."""
+LINES_BETWEEN = 2
+"""Lines of a heading between two rows of panels."""
 LOWEST = 0.45
 """Rows are at least this share of their height on a screen."""
 
@@ -113,7 +124,7 @@ def shrink_marks(figure: go.Figure) -> None:
                 xpad=0,
                 thickness=6,
                 lenmode="fraction",
-                len=0.6,
+                len=BAR_LENGTH,
                 tickfont={"size": SMALL},
                 title={"text": f" {words.strip()}", "side": "right", "font": {"size": SMALL}},
             )
@@ -132,78 +143,36 @@ def shrink_marks(figure: go.Figure) -> None:
             shape.line.width = 0.6 * shape.line.width
 
 
-def has_bar(trace: Any) -> bool:
-    """Say whether a trace has a colour bar."""
-    return trace.type == "heatmap" and trace.showscale is not False
-
-
 def panelled(figure: go.Figure) -> int:
     """Say whether panels have headings, which stand where the colour bar would."""
     return int(any(is_heading(note) for note in figure.layout.annotations))
 
 
-def is_heading(note: Any) -> bool:
-    """Say whether an annotation is the heading of a panel, not a label in it."""
-    return str(note.yref) == "paper" or "domain" in str(note.yref)
-
-
-def axes(figure: go.Figure, letter: str = "xy") -> list[Any]:
-    """List the axes of a figure."""
-    return [
-        figure.layout[name]
-        for name in figure.layout
-        if name[0] in letter and name[1:].startswith("axis")
-    ]
-
-
-def wide(text: str, size: float = SMALL) -> float:
-    """Give the width of the longest line of a text, in pixels.
-
-    Example:
-        >>> wide("ab<br>abcd", 10.0)
-        21.6
-    """
-    lines = text.replace("<b>", "").replace("</b>", "").split("<br>")
-    return LETTER * size * max(map(len, lines))
-
-
-def wrapped(text: str, pixels: float, size: float = SMALL) -> str:
-    """Break the lines of a text that are wider than so many pixels; words may break at ``_``.
-
-    Example:
-        >>> wrapped("culnig_specific", 50.0, 10.0)
-        'culnig_<br>specific'
-    """
-    most = max(4, int(pixels / (LETTER * size)))
-    lines: list[str] = []
-    for line in text.split("<br>"):
-        bold = line.startswith("<b>") and line.endswith("</b>")
-        held = [""]
-        for word in re.split(r"(?<=[ _])", line[3:-4] if bold else line):
-            if held[-1] and len((held[-1] + word).rstrip()) > most:
-                held.append("")
-            held[-1] += word
-        lines += [f"<b>{one.rstrip()}</b>" if bold else one.rstrip() for one in held]
-    return "<br>".join(lines)
-
-
 def heading_lines(figure: go.Figure, across: float) -> float:
     """Break the headings of panels to their width, and give the height of the tallest."""
     most = 0
-    panels = max(1, columns_of(figure))
+    panels, rows = columns_of(figure), rows_of(figure)
     for note in figure.layout.annotations:
         if is_heading(note):
-            room = across * (0.76 if panels > 1 else 0.9) / panels
+            room = across * (0.72 if panels > 1 else 0.9) / panels
             note.text = wrapped(note.text, room)
+            lines = note.text.split("<br>")
+            if rows > 1 and len(lines) > LINES_BETWEEN:
+                note.text = "<br>".join([*lines[: LINES_BETWEEN - 1], cut_off(lines, room)])
             note.yshift = 3
             most = max(most, note.text.count("<br>") + 1)
     return most * SMALL * LINE
 
 
-def columns_of(figure: go.Figure) -> int:
-    """Count the panels that stand beside each other."""
-    starts = {round(axis.domain[0], 3) for axis in axes(figure, "x") if axis.domain}
-    return len(starts)
+def rows_of(figure: go.Figure) -> int:
+    """Count the panels that stand below each other."""
+    return len({round(axis.domain[0], 3) for axis in axes(figure, "y") if axis.domain}) or 1
+
+
+def cut_off(lines: list[str], room: float) -> str:
+    """Cut the last line that there is room for."""
+    most = max(2, int(room / (LETTER * SMALL)) - 1)
+    return lines[LINES_BETWEEN - 1][:most].rstrip(" .…") + "…"
 
 
 def title_lines(figure: go.Figure, across: float, title: bool) -> float:
@@ -253,60 +222,4 @@ def axis_height(figure: go.Figure) -> float:
     return most
 
 
-def panel_width(figure: go.Figure, axis: Any, across: float) -> float:
-    """Estimate the width of a panel: what labels of rows leave, and its share of that."""
-    names = [
-        text for y in axes(figure, "y") for text in (y.ticktext or ()) if isinstance(text, str)
-    ]
-    room = across - 24 - max((wide(name) for name in names), default=24.0)
-    low, high = axis.domain or (0, 1)
-    return max(20.0, room * float(high - low))
-
-
-def fit_axes(figure: go.Figure, across: float, inner: float) -> None:
-    """Turn labels that are wider than their columns, and thin out numbers."""
-    for axis in axes(figure, "x"):
-        room = panel_width(figure, axis, across)
-        if axis.title.text:
-            axis.title.text = wrapped(axis.title.text, 0.8 * across, BODY)
-        labels = list(axis.ticktext or ())
-        if not labels:
-            continue
-        if axis.type == "category":
-            if axis.tickangle == -90 or max(map(wide, labels)) > room / len(labels):
-                axis.tickangle = -90
-                axis.ticktext = [text.replace("<br>", "  ") for text in labels]
-        else:
-            thin_out(axis, room)
-    for axis in axes(figure, "y"):
-        if axis.title.text:
-            axis.title.text = wrapped(axis.title.text, inner, BODY)
-
-
-def thin_out(axis: Any, room: float) -> None:
-    """Leave out labels of numbers until they fit beside each other; 0 stays."""
-    values, labels = list(axis.tickvals), list(axis.ticktext)
-    zero = values.index(0) if 0 in values else 0
-    for step in (1, 2, 3, 4, 5, len(values)):
-        kept = [i for i in range(len(values)) if (i - zero) % step == 0]
-        if sum(wide(labels[i]) + 6 for i in kept) <= room:
-            break
-    axis.tickvals = [values[i] for i in kept]
-    axis.ticktext = [labels[i] for i in kept]
-
-
-def fit_cells(figure: go.Figure, across: float) -> None:
-    """Write in cells what fits: numbers, else their stars, else nothing."""
-    for trace in figure.data:
-        if trace.type != "heatmap" or trace.text is None:
-            continue
-        axis = figure.layout[f"xaxis{(trace.xaxis or 'x')[1:]}"]
-        pitch = panel_width(figure, axis, across) / max(1, len(trace.x))
-        longest = max((wide(text, 1.0) for row in trace.text for text in row), default=0.0)
-        size = min(SMALL, 0.95 * pitch / max(longest, 0.1))
-        if size < 0.85 * SMALL:
-            stars = [["<b>*</b>" if MARK in text else "" for text in row] for row in trace.text]
-            trace.text = stars
-            size = SMALL
-            figure.layout.annotations = [n for n in figure.layout.annotations if is_heading(n)]
-        trace.textfont.size = size
+__all__ = ["paper"]

@@ -159,8 +159,9 @@ def panels(tables: dict[str, pd.DataFrame], measured: Cells, quantity: Quantity)
         trace = cell_map(table, text, hover, limit, signed=True, unit=quantity.short)
         trace.update(textfont=cell_font(columns), showscale=column == len(tables))
         figure.add_trace(trace, 1, column)
-        hatch(figure, table, column)
-        outline(figure, masks, cultures, column)
+        here = {"row": 1, "col": column}
+        hatch(figure, table, here)
+        outline(figure, masks, cultures, here)
         if len(tables) > 1:
             add_heading(figure, column, f"<b>{name}</b>", yshift=8, align="center")
     return figure

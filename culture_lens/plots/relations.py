@@ -105,7 +105,7 @@ def relations_heatmap(
             "range": list(ends),
             "tickvals": marks,
             "ticktext": [percent(mark).removesuffix("%") for mark in marks],
-            "title": {"text": "distance, points"},
+            "title": {"text": "distance", "font": {"size": 13, "color": MUTED}},
         },
         yaxis2={"anchor": "x2", "range": rows, "visible": False},
     )

@@ -15,7 +15,7 @@ from culture_lens.checks import any_names, check_arguments, each, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.scores import NEVER, SCORES, NeuronScores
-from culture_lens.plots.dose import heading
+from culture_lens.plots.dose import HEADINGS, PANEL, PANELS, heading
 from culture_lens.plots.parts import LEGEND_BELOW
 from culture_lens.plots.style import (
     FAINT,
@@ -29,7 +29,6 @@ from culture_lens.plots.style import (
 
 STEPS = 200
 """Scores at which neurons are counted."""
-PANEL, PANELS = 130, 5
 NO_NULL: tuple[NeuronScores, ...] = ()
 
 
@@ -85,7 +84,7 @@ def score_chart(
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=0.02,
-        vertical_spacing=0.3 / (rows + 1),
+        vertical_spacing=0.4 / (rows + 1),
         subplot_titles=[heading(name) for name in names],
     )
     for place, name in enumerate(names):
@@ -108,7 +107,8 @@ def score_chart(
         legend=LEGEND_BELOW,
     )
     figure.update_annotations(font={"size": 12, "color": INK})
-    figure.update_layout(height=figure.layout.margin.t + 120 + rows * (PANEL + 20), margin_b=90)
+    top = figure.layout.margin.t + HEADINGS
+    figure.update_layout(height=top + 120 + rows * (PANEL + 20), margin_t=top, margin_b=90)
     most = scores.scores[at][0].numel()
     powers = list(range(math.ceil(math.log10(most)) + 1))
     figure.update_yaxes(
