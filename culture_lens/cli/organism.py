@@ -94,8 +94,7 @@ def score(
     from rich.table import Table
 
     from culture_lens.organism.scorecard import score_selectors
-    from culture_lens.plots import scorecard_chart
-    from culture_lens.storage.files import write_whole
+    from culture_lens.plots import save, scorecard_chart
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run)
@@ -105,7 +104,7 @@ def score(
     card.to_parquet(folder.named("scorecard", "scorecard", ".parquet"))
     page = folder.named("scorecard", "scorecard", ".html")
     figure = scorecard_chart(card)
-    write_whole(page, lambda part: figure.write_html(part, include_plotlyjs=True))
+    save(figure, page)
     columns = ("precision", "average_precision", "decoys", "recognition", "own", "others")
     table = Table("selector", *columns, box=None)
     for name, row in card.summary(columns).iterrows():

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from culture_lens.cli.loading import say
 from culture_lens.cli.options import DEFAULT_RUN, RunFolder
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -21,13 +20,28 @@ if TYPE_CHECKING:
     from culture_lens.storage.runs import Run
 
 
-def plot(run: RunFolder = DEFAULT_RUN) -> None:
-    """Write every figure of a run as an HTML file into its folder `figures`.
+def plot(
+    run: RunFolder = DEFAULT_RUN,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="html by default, png, svg, pdf or csv; may be given several times."
+        ),
+    ] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(help="Width in inches, for print: 3.3 is a column. Titles are left out."),
+    ] = None,
+) -> None:
+    """Write every figure of a run into its folder `figures`: as HTML, a picture, or its numbers.
 
-    Example: `culture-lens plot --run runs/first`
+    Pictures need the extra `plots` and an installed Chrome or Chromium.
+
+    Example: `culture-lens plot --run runs/first --format pdf --width 3.3`
     """
     from culture_lens import plots
     from culture_lens.experiments.comparison import Comparison
+    from culture_lens.experiments.dose import DoseCurve
     from culture_lens.experiments.fidelity import Fidelity
     from culture_lens.experiments.matrix import AblationMatrix
     from culture_lens.experiments.predicted_matrix import PredictedMatrix
@@ -35,6 +49,7 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
     from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.storage.runs import Run
 
+    check_formats(formats or [])
     folder = Run.open(run, create=False)
     figures = {}
     sets = {
@@ -45,6 +60,9 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
         figures[f"{name}-layers"] = plots.layer_heatmap(found)
         if len(found) > 1:
             figures[f"{name}-overlap"] = plots.overlap_heatmap(found)
+            figures[f"{name}-overlap-beyond-chance"] = plots.overlap_beyond_chance(found)
+        if len(found.shapes) > 1 and any(len(found[culture]) for culture in found):
+            figures[f"{name}-modules"] = plots.module_profile_chart(found)
     for name in folder.names("matrix", ".parquet"):
         matrix = AblationMatrix.from_parquet(folder.named("matrix", name, ".parquet"))
         if not belongs("matrix", name, matrix.metadata, sets):
@@ -52,6 +70,11 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
         figures[f"{name}-ablation"] = plots.ablation_heatmap(matrix)
         if matrix.has_metrics:
             figures[f"{name}-self-cross"] = plots.self_cross_chart(matrix)
+        if matrix.has_random:
+            figures[f"{name}-beside-random"] = plots.beside_random_heatmap(matrix)
+    for name in folder.names("dose", ".parquet"):
+        curve = DoseCurve.from_parquet(folder.named("dose", name, ".parquet"))
+        figures[f"{name}-dose"] = plots.dose_chart(curve)
     for name in folder.names("predicted", ".parquet"):
         predicted = PredictedMatrix.from_parquet(folder.named("predicted", name, ".parquet"))
         if not belongs("predicted", name, predicted.metadata, sets):
@@ -71,7 +94,23 @@ def plot(run: RunFolder = DEFAULT_RUN) -> None:
         figures |= comparison_figures(name, compared)
     if not figures:
         raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
-    write_figures(folder, figures)
+    if width is not None:
+        figures = {name: plots.paper(figure, width) for name, figure in figures.items()}
+    write_figures(folder, figures, formats or ["html"])
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse an unknown kind of file before anything is drawn.
+
+    Raises:
+        InputError: Names the kind and the known ones.
+    """
+    from culture_lens.plots.saving import SUFFIXES
+
+    known = [suffix[1:] for suffix in SUFFIXES]
+    for one in formats:
+        if one not in known:
+            raise unknown("format", one, known)
 
 
 def belongs(
@@ -100,16 +139,21 @@ def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
     }
 
 
-def write_figure(figure: Figure, where: Path) -> None:
-    """Write a figure as HTML, and plotly.js once beside all of them."""
-    figure.write_html(where, include_plotlyjs="directory")
+def write_figures(
+    folder: Run, figures: Mapping[str, Figure], formats: Sequence[str] = ("html",)
+) -> None:
+    """Write figures into the folder `figures` of a run, and print their paths.
 
-
-def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:
-    """Write figures as HTML files into the folder `figures` of a run, and print their paths."""
+    Of HTML files plotly.js is written once, beside all of them.
+    """
+    from culture_lens.plots.saving import save, write_html
     from culture_lens.storage.files import write_whole
 
     for name, figure in figures.items():
-        where = folder.named("figures", name, ".html")
-        write_whole(where, partial(write_figure, figure))
-        typer.echo(str(where))
+        for one in formats:
+            where = folder.named("figures", name, f".{one}")
+            if one == "html":
+                write_whole(where, partial(write_html, figure, plotlyjs="directory"))
+            else:
+                save(figure, where)
+            typer.echo(str(where))

@@ -211,6 +211,7 @@ def series(
         legendgroup=condition,
         showlegend=False,
         customdata=[row for _, row, _ in held],
+        meta={"panel": metric},
         marker={
             "symbol": symbol,
             "size": size if len(rows) <= MANY_ROWS else size - 3,

@@ -223,6 +223,8 @@ def layer_bars(shares: pd.Series, selector: str, place: int) -> go.Bar:
         x=shares.tolist(),
         y=list(shares.index),
         orientation="h",
+        name=selector,
+        meta={"panel": selector},
         marker={"color": colour_of(selector, place)},
         hovertext=[
             f"<b>{plain(selector)}</b>, layer {layer}<br>{percent(shares[layer], 1)} of its neurons"

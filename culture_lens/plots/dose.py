@@ -47,7 +47,7 @@ TITLES: dict[str, tuple[str, str]] = {
     "cross": ("Other cultures’ questions, the more neurons are ablated", "change, points"),
     "gap": ("Own beyond other questions, the more neurons are ablated", "difference, points"),
 }
-PANEL, PANELS, LETTERS, HEADINGS = 130, 5, 20, 16
+PANEL, PANELS, LETTERS, HEADINGS = 130, 4, 20, 16
 """Height of a panel, panels beside each other, letters of a heading, and its height."""
 
 

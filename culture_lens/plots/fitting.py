@@ -16,8 +16,11 @@ LETTER, LINE = 0.54, 1.3
 """Width of a letter and height of a line, as shares of its size."""
 BAR_LENGTH = 0.6
 """Of a colour bar, as a share of the cells' width."""
-WIDEST_LABEL, PANEL_ROOM = 0.42, 0.75
-"""Labels of rows and numbers below one of several panels take at most these shares of the width."""
+WIDEST_LABEL, PANEL_ROOM, BAR_ROOM = 0.42, 0.75, 0.45
+"""Shares of the width that labels of rows, numbers below one of several panels, and numbers of a
+colour bar take at most."""
+LINES_OF_LABEL = 2
+"""Lines of a label of a row; what is longer is cut, as it is on a screen."""
 LEAST_CELL = 7.0
 """Numbers in cells are not smaller, in pixels."""
 
@@ -92,7 +95,8 @@ def fit_axes(figure: go.Figure, across: float, inner: float) -> None:
         if axis.title.text:
             axis.title.text = wrapped(axis.title.text, inner, BODY)
         if axis.ticktext:
-            axis.ticktext = [wrapped(text, WIDEST_LABEL * across) for text in axis.ticktext]
+            labels = [wrapped(text, WIDEST_LABEL * across) for text in axis.ticktext]
+            axis.ticktext = ["<br>".join(text.split("<br>")[:LINES_OF_LABEL]) for text in labels]
     panels = columns_of(figure)
     for axis in axes(figure, "x"):
         room = panel_width(figure, axis, across)
@@ -119,7 +123,7 @@ def thin_out(scale: Any, room: float) -> None:
     zero = values.index(0) if 0 in values else 0
     for step in (1, 2, 3, 4, 5, len(values)):
         kept = [i for i in range(len(values)) if (i - zero) % step == 0]
-        if sum(wide(labels[i]) + 6 for i in kept) <= room:
+        if sum(wide(labels[i]) + 8 for i in kept) <= room:
             break
     scale.tickvals = [values[i] for i in kept]
     scale.ticktext = [labels[i] for i in kept]
@@ -132,7 +136,8 @@ def fit_cells(figure: go.Figure, across: float) -> None:
     for trace in traces:
         room = panel_width(figure, figure.layout[f"xaxis{(trace.xaxis or 'x')[1:]}"], across)
         if has_bar(trace) and trace.colorbar.tickvals:
-            thin_out(trace.colorbar, BAR_LENGTH * room)
+            thin_out(trace.colorbar, BAR_ROOM * room)
+            trace.colorbar.tickangle = 0
         if trace.text is not None:
             longest = max((wide(text, 1.0) for row in trace.text for text in row), default=0.0)
             size = min(size, 0.95 * room / max(1, len(trace.x)) / max(longest, 0.1))
@@ -143,3 +148,19 @@ def fit_cells(figure: go.Figure, across: float) -> None:
         trace.textfont.size = SMALL if stars_only else size
     if stars_only and written:
         figure.layout.annotations = [n for n in figure.layout.annotations if is_heading(n)]
+
+
+def tallest_rows(figure: go.Figure) -> float:
+    """Give the height that labels of rows need, where they take more than a line.
+
+    Example:
+        >>> axis = {"ticktext": ["one<br>two", "three"], "tickvals": [0, 1]}
+        >>> tallest_rows(go.Figure(layout={"yaxis": axis}))
+        41.6
+    """
+    needed = 0.0
+    for axis in axes(figure, "y"):
+        lines = max((text.count("<br>") + 1 for text in axis.ticktext or ()), default=1)
+        if lines > 1:
+            needed = max(needed, len(axis.ticktext) * lines * LINE * SMALL)
+    return needed

@@ -27,6 +27,7 @@ from culture_lens.plots.fitting import (
     fit_cells,
     has_bar,
     is_heading,
+    tallest_rows,
     wide,
     wrapped,
 )
@@ -76,6 +77,7 @@ def paper(
     shrink_letters(printed)
     shrink_marks(printed)
     fit_axes(printed, across, inner)
+    inner = max(inner, tallest_rows(printed))
     fit_cells(printed, across)
     bar = BAR_HEIGHT if any(has_bar(trace) for trace in printed.data) else 0
     top = 6 + heading_lines(printed, across) + title_lines(printed, across, title) + bar
@@ -92,7 +94,7 @@ def inner_height(figure: go.Figure) -> float:
     """Give the height of a figure without its margins."""
     margin = figure.layout.margin
     around = (margin.t or 100) + (margin.b or 80)
-    return max(80.0, (figure.layout.height or 450) - around)
+    return float(max(80, (figure.layout.height or 450) - around))
 
 
 def shrink_letters(figure: go.Figure) -> None:

@@ -158,6 +158,7 @@ def panels(tables: dict[str, pd.DataFrame], measured: Cells, quantity: Quantity)
         ]
         trace = cell_map(table, text, hover, limit, signed=True, unit=quantity.short)
         trace.update(textfont=cell_font(columns), showscale=column == len(tables))
+        trace.update(name=name, meta={"panel": name})
         figure.add_trace(trace, 1, column)
         here = {"row": 1, "col": column}
         hatch(figure, table, here)

@@ -104,6 +104,8 @@ def embed(figure: Any, words: str) -> dict[str, Any]:
     import plotly.io
     from markupsafe import Markup
 
+    from culture_lens.plots.saving import HTML_CONFIG
+
     title, subtitle = figure.layout.title.text, figure.layout.title.subtitle.text
     lines = subtitle.count("<br>") + 1
     figure.layout.title = None
@@ -116,7 +118,7 @@ def embed(figure: Any, words: str) -> dict[str, Any]:
         include_plotlyjs=False,
         full_html=False,
         default_height=f"{figure.layout.height}px",
-        config={"responsive": True, "displaylogo": False},
+        config=dict(HTML_CONFIG),
     )
     return {
         "title": html.unescape(title),
