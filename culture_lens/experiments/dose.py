@@ -12,11 +12,11 @@ sets are nested: a larger dose holds the smaller ones. All doses are asked the s
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from culture_lens.checks import check_arguments, real, text
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.conditions import BEYOND, FOUND, RANDOM, UNMODIFIED
+from culture_lens.experiments.conditions import BEYOND, DOSE_METRICS, FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import MEAN, AblationMatrix
 from culture_lens.experiments.means import Means, beyond_sets
 from culture_lens.statistics.estimates import Estimate
@@ -25,10 +25,8 @@ from culture_lens.storage.records import ResultRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-    from culture_lens.experiments.conditions import MatrixTable, TransferCondition
+    from culture_lens.experiments.conditions import DoseMetric, MatrixTable, TransferCondition
 
-DoseMetric = Literal["self", "p_change", "flips", "cross", "gap"]
-DOSE_METRICS: tuple[DoseMetric, ...] = get_args(DoseMetric)
 OWN: dict[str, MatrixTable] = {"self": "change", "p_change": "p_change", "flips": "flips"}
 """The metrics of own questions alone -> the table of the ablation matrix that holds them."""
 DOSE_CONDITIONS = (FOUND, RANDOM, BEYOND)
@@ -182,4 +180,4 @@ def cells_of(means: Means, metric: DoseMetric) -> list[Means]:
     return [*cells, mean] if number > 1 else cells
 
 
-__all__ = ["DOSE_METRICS", "DoseCurve", "DoseMetric"]
+__all__ = ["DoseCurve"]

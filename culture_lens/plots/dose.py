@@ -36,7 +36,7 @@ from culture_lens.statistics.estimates import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from culture_lens.experiments.dose import DoseMetric
+    from culture_lens.experiments.conditions import DoseMetric
 
 CURVE = instance(DoseCurve, remedy="the DoseCurve that dose_curve gives")
 CURVES = either(CURVE, mapping(CURVE), remedy="a DoseCurve, or {name: DoseCurve}")

@@ -81,7 +81,9 @@ def cells(trace: Any) -> Iterator[dict[str, Any]]:
 def marks(trace: Any) -> Iterator[dict[str, Any]]:
     """Give the marks of a scatter or the bars of a bar chart."""
     labels = trace.customdata if trace.customdata is not None else [None] * len(trace.x)
-    ends = [*bounds(trace.x, trace.error_x), *bounds(trace.y, trace.error_y)]
+    lines_only = (trace.meta or {}).get("interval") is False
+    bars = (None, None) if lines_only else (trace.error_x, trace.error_y)
+    ends = [*bounds(trace.x, bars[0]), *bounds(trace.y, bars[1])]
     for place, (x, y, label) in enumerate(zip(trace.x, trace.y, labels, strict=True)):
         if x is None and y is None:
             continue  # the entry of a legend

@@ -17,7 +17,6 @@ from culture_lens.storage.files import write_whole
 HTML_CONFIG: Mapping[str, Any] = {
     "displaylogo": False,
     "showSendToCloud": False,
-    "showEditInChartStudio": False,
     "plotlyServerURL": "",
     "responsive": True,
 }
@@ -42,7 +41,7 @@ def save(figure: go.Figure, path: str | Path) -> Path:
         The path.
 
     Raises:
-        InputError: No figure, another kind of file, no such folder, or a picture without what it
+        InputError: No figure, another kind of file, or a picture without what it
             needs.
 
     Example:

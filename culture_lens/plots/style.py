@@ -24,7 +24,7 @@ BAND = "#f4f5f7"
 """Every second row of a chart."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 FIGURE_HEIGHT, ROW_HEIGHT, TALL_ROW, AROUND = 600, 22, 46, 230
-UPLOADS = ["sendChartToCloud", "sendDataToCloud", "editInChartStudio"]
+UPLOADS = ["sendChartToCloud", "sendDataToCloud"]
 """Buttons of plotly that upload a figure. Taken out in the figure, they are nowhere it is shown."""
 SUBTITLE_WIDTH, LONGEST_LABEL, LONGEST_TURNED = 128, 24, 18
 INTERVALS = f"{CONFIDENCE_LEVEL:.0%} intervals, clustered by question group"
