@@ -15,7 +15,6 @@ from culture_lens.plots.ablation import edited, masked
 from culture_lens.plots.parts import LEGEND_BELOW, add_bands
 from culture_lens.plots.style import (
     FAINT,
-    MUTED,
     about,
     font_size,
     label,
@@ -30,7 +29,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOST, GAINED, SAME = "lost: right to wrong", "gained: wrong to right", "right or wrong as before"
-OUTCOMES = {LOST: ("#b2182b", "circle"), GAINED: ("#2166ac", "square"), SAME: (MUTED, "diamond")}
+OUTCOMES = {
+    LOST: ("#d55e00", "circle"),
+    GAINED: ("#2166ac", "square"),
+    SAME: ("#8a9099", "diamond"),
+}
 """Outcome -> colour and symbol of its marks."""
 LETTERS = 56
 """Letters of a question on the axis; the hover has 400."""

@@ -211,7 +211,8 @@ def lines(
                     **shared,
                 )
             )
-        traces.append(line("permuted labels, mean", drawn.mean(0), RANDOM_COLOUR, first, shared))
+        chance = line("permuted labels, mean", drawn.mean(0), RANDOM_COLOUR, first, shared)
+        traces.append(chance.update(line_dash="dot"))
     own = counts(of_culture(scores, culture, site), grid)
     return [*traces, line("these labels", own, FOUND_COLOUR, first, shared)]
 

@@ -10,6 +10,8 @@ import re
 import warnings
 from pathlib import Path
 
+from PIL import Image
+
 from culture_lens import plots
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -18,6 +20,8 @@ BLOCK = re.compile(
     r"^```python\n(.*?)^```\n\n(?:!\[[^\]]*\]\(\.\./(gallery/\w+\.png)\))?",
     re.DOTALL | re.MULTILINE,
 )
+WIDEST, COLOURS = 1350, 128
+"""Pixels and colours of a picture on the site."""
 
 
 def main() -> None:
@@ -28,7 +32,19 @@ def main() -> None:
     for code, picture in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         exec(compile(code, PAGE.name, "exec"), names)
         if picture:
-            print(plots.save(names["figure"], DOCS / picture), flush=True)
+            where = plots.save(names["figure"], DOCS / picture)
+            make_small(where)
+            print(where, flush=True)
+
+
+def make_small(where: Path) -> None:
+    """Make a picture as large as a page shows it, with few colours."""
+    with Image.open(where) as picture:
+        small = picture.convert("RGB")
+    if small.width > WIDEST:
+        height = round(small.height * WIDEST / small.width)
+        small = small.resize((WIDEST, height), Image.Resampling.LANCZOS)
+    small.quantize(COLOURS).save(where, optimize=True)
 
 
 if __name__ == "__main__":
