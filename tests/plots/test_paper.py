@@ -11,6 +11,7 @@ from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.plots.fitting import SMALL, wide, wrapped
+from tests.helpers.comparison import compared_by_hand
 from tests.helpers.results import CULTURES, METADATA, make_found, make_matrix
 
 LONG = [f"Spain, Basque Country (Euskara speaking), {i}" for i in range(25)]
@@ -116,6 +117,12 @@ def test_scales_are_fixed_where_shares_are_compared(matrix):
     assert (trace.zmin, trace.zmax) == (0.0, 1.0)
     trace = plots.overlap_heatmap(make_found(), range=(0, 0.9)).data[0]
     assert (trace.zmin, trace.zmax) == (0.0, 0.9)
+    for figure in (
+        plots.self_cross_chart(matrix, range=(-1, 0.2)),
+        plots.method_comparison({"a": matrix}, range=(-1, 0.2)),
+        plots.layer_profile_chart(compared_by_hand(), range=(-1, 0.2)),
+    ):
+        assert figure.layout.xaxis.range == (-1.0, 0.2)
     with pytest.raises(InputError, match="in the middle"):
         plots.ablation_heatmap(matrix, range=(-0.1, 0.3))
     for wrong in ((0.3, 0.1), (0, float("nan")), 0.3, "01", (1, 2, 3)):
