@@ -1,8 +1,12 @@
-"""Functions from result objects to plotly figures; nothing is shown or written.
+"""Functions from result objects to plotly figures; only ``save`` writes files.
 
 Values in the figures are those of the result objects (shares between 0 and 1); labels give them in
 per cent or percentage points. The subtitle of a figure names the model, benchmark, selector, number
-of items, and how intervals were made.
+of items, and how intervals were made. Bold numbers and filled marks have an interval that excludes
+0; a star is a test corrected for all that the figure shows; cells without a value are grey.
+
+``paper`` fits a figure to a printed column, ``save`` writes it as PNG, SVG, PDF, HTML or CSV, and
+``data`` gives the table behind it. No figure has a control that sends it to a server.
 """
 
 from __future__ import annotations

@@ -80,8 +80,6 @@ def write_picture(figure: go.Figure, where: Path, suffix: str) -> None:
         raise InputError(
             f"{suffix} needs kaleido: pip install 'culture-lens[plots]', or save as .html."
         ) from error
-    from kaleido.errors import ChromeNotFoundError
-
     width = figure.layout.width or SCREEN
     try:
         picture = figure.to_image(
@@ -90,7 +88,7 @@ def write_picture(figure: go.Figure, where: Path, suffix: str) -> None:
             height=figure.layout.height,
             scale=PRINT_DPI / INCH if suffix == ".png" else 1,
         )
-    except (ChromeNotFoundError, RuntimeError) as error:
+    except RuntimeError as error:
         if "chrome" not in str(error).lower():
             raise
         raise InputError(
