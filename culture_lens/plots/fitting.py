@@ -19,6 +19,8 @@ BAR_LENGTH = 0.6
 WIDEST_LABEL, PANEL_ROOM, BAR_ROOM = 0.42, 0.75, 0.45
 """Shares of the width that labels of rows, numbers below one of several panels, and numbers of a
 colour bar take at most."""
+GAP = 4.0
+"""Between labels that stand beside each other, in pixels."""
 LINES_OF_LABEL = 2
 """Lines of a label of a row; what is longer is cut, as it is on a screen."""
 LEAST_CELL = 7.0
@@ -107,7 +109,7 @@ def fit_axes(figure: go.Figure, across: float, inner: float) -> None:
         if not labels:
             continue
         if axis.type == "category":
-            if axis.tickangle == -90 or max(map(wide, labels)) > room / len(labels):
+            if axis.tickangle == -90 or max(map(wide, labels)) + GAP > room / len(labels):
                 axis.tickangle = -90
                 axis.ticktext = [text.replace("<br>", "  ") for text in labels]
                 # In panels too narrow for all names some are left out; rows have them in order.

@@ -147,7 +147,7 @@ def scale_axes(
     layers = max(len(table.columns) for table in tables.values())
     highest = max(float(table.to_numpy().max()) for table in tables.values())
     low, high = span or (0.0, 1.05 * highest)
-    marks = ticks(low, high, 3)
+    marks = ticks(low, high, 4)
     digits = 0 if all(math.isclose(100 * m, round(100 * m), abs_tol=1e-6) for m in marks) else 1
     figure.update_yaxes(
         range=[low, high],

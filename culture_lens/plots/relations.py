@@ -12,6 +12,7 @@ from culture_lens.plots.heatmap import (
     BOLD,
     LEAST_ROWS,
     RANGE,
+    SMALLEST_CHANGE,
     cell_map,
     check_symmetric,
     hatch,
@@ -131,7 +132,7 @@ def cell_texts(relations: Relations, what: str) -> tuple[list[list[str]], list[l
 
 def tree_ends(relations: Relations) -> tuple[float, float]:
     """Give where the leaves begin, slightly before 0, and where the last groups join."""
-    last = float(relations.linkage[-1, 2]) or 1.0
+    last = float(relations.linkage[-1, 2]) or SMALLEST_CHANGE
     return -STEM * last, 1.05 * last
 
 

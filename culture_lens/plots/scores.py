@@ -102,6 +102,7 @@ def score_chart(
             f"site {at}",
             f"grey: {len(null)} permutations of the labels, mean and range" if null else "",
             "dashed: lowest score chosen" if found is not None else "",
+            selector=str(scores.metadata.get("selector") or ""),
         ),
         1,
         legend=LEGEND_BELOW,
