@@ -22,9 +22,8 @@ colour bar take at most."""
 GAP = 4.0
 """Between labels that stand beside each other, in pixels."""
 LINES_OF_LABEL = 2
-"""Lines of a label of a row; what is longer is cut, as it is on a screen."""
 LEAST_CELL = 7.0
-"""Numbers in cells are not smaller, in pixels."""
+"""Numbers in cells are not smaller, in pixels: 5 points."""
 
 
 def has_bar(trace: Any) -> bool:
@@ -77,6 +76,18 @@ def wrapped(text: str, pixels: float, size: float = SMALL) -> str:
     return "<br>".join(lines)
 
 
+def short_label(text: str, pixels: float) -> str:
+    """Break the label of a row over two lines at most, and cut what is longer.
+
+    Example:
+        >>> short_label("one two three four", 25.0)
+        'one<br>two…'
+    """
+    lines = wrapped(text, pixels).split("<br>")
+    cut = "…" if len(lines) > LINES_OF_LABEL else ""
+    return "<br>".join(lines[:LINES_OF_LABEL]) + cut
+
+
 def columns_of(figure: go.Figure) -> int:
     """Count the panels that stand beside each other."""
     starts = {round(axis.domain[0], 3) for axis in axes(figure, "x") if axis.domain}
@@ -97,8 +108,7 @@ def fit_axes(figure: go.Figure, across: float, inner: float) -> None:
         if axis.title.text:
             axis.title.text = wrapped(axis.title.text, inner, BODY)
         if axis.ticktext:
-            labels = [wrapped(text, WIDEST_LABEL * across) for text in axis.ticktext]
-            axis.ticktext = ["<br>".join(text.split("<br>")[:LINES_OF_LABEL]) for text in labels]
+            axis.ticktext = [short_label(text, WIDEST_LABEL * across) for text in axis.ticktext]
     panels = columns_of(figure)
     for axis in axes(figure, "x"):
         room = panel_width(figure, axis, across)

@@ -81,10 +81,11 @@ def cells(trace: Any) -> Iterator[dict[str, Any]]:
 def marks(trace: Any) -> Iterator[dict[str, Any]]:
     """Give the marks of a scatter or the bars of a bar chart."""
     labels = trace.customdata if trace.customdata is not None else [None] * len(trace.x)
-    lines_only = (trace.meta or {}).get("interval") is False
-    bars = (None, None) if lines_only else (trace.error_x, trace.error_y)
+    meta = trace.meta or {}
+    bars = (None, None) if meta.get("interval") is False else (trace.error_x, trace.error_y)
+    values = meta.get("y", trace.y)  # counts, where an axis of factors cannot show 0
     ends = [*bounds(trace.x, bars[0]), *bounds(trace.y, bars[1])]
-    for place, (x, y, label) in enumerate(zip(trace.x, trace.y, labels, strict=True)):
+    for place, (x, y, label) in enumerate(zip(trace.x, values, labels, strict=True)):
         if x is None and y is None:
             continue  # the entry of a legend
         held = {name: values[place] for name, values in zip(ENDS, ends, strict=True)}

@@ -1,9 +1,9 @@
 """paper: a figure at the width of a printed column, with every word large enough to read.
 
-Sizes are those of print: 96 pixels are an inch, so 8 pixels are 6 points, and nothing is smaller.
-What does not fit is made to, in this order: long words are broken over lines, labels are turned,
-every second number of an axis is left out, and numbers in cells give way to their stars. The data
-are not touched.
+Sizes are those of print: 96 pixels are an inch, so 8 pixels are 6 points, and only numbers in cells
+are smaller, with 5 points at least. What does not fit is made to, in this order: lines are broken,
+labels are turned, numbers of an axis are left out, and numbers in cells give way to their stars.
+The data are not touched.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def paper(
 ) -> go.Figure:
     """Copy a figure for print, at a width in inches: 3.3 is a column, 7 a page of two.
 
-    No letter is smaller than 6 points. Where a cell has no room for its number, its star is kept;
-    the numbers are in ``data(figure)``.
+    No letter is smaller than 6 points, and no number in a cell than 5. Where a cell has no room for
+    its number, its star is kept; the numbers are in ``data(figure)``.
 
     Args:
         figure: A figure of this package; it is not changed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -195,7 +196,7 @@ def lines(
     first: bool,
 ) -> list[go.Scatter]:
     """Make the lines of one panel: chance with its band, and the data over it."""
-    shared = {"x": grid.tolist(), "mode": "lines", "meta": {"panel": culture}}
+    shared = {"x": grid.tolist(), "mode": "lines"}
     traces = []
     if null:
         drawn = np.stack([counts(of_culture(one, culture, site), grid) for one in null])
@@ -209,25 +210,26 @@ def lines(
                     line={"width": 0},
                     showlegend=False,
                     hoverinfo="none",
+                    meta={"panel": culture, "y": own.tolist()},
                     **shared,
                 )
             )
-        chance = line("permuted labels, mean", drawn.mean(0), RANDOM_COLOUR, first, shared)
-        traces.append(chance.update(line_dash="dot"))
+        chance = line("permuted labels, mean", drawn.mean(0), RANDOM_COLOUR, culture, shared)
+        traces.append(chance.update(line_dash="dot", showlegend=first))
     own = counts(of_culture(scores, culture, site), grid)
-    return [*traces, line("these labels", own, FOUND_COLOUR, first, shared)]
+    data = line("these labels", own, FOUND_COLOUR, culture, shared)
+    return [*traces, data.update(showlegend=first)]
 
 
 def line(
-    name: str, own: Float[np.ndarray, " step"], colour: str, first: bool, shared: dict
+    name: str, own: Float[np.ndarray, " step"], colour: str, culture: str, shared: dict[str, Any]
 ) -> go.Scatter:
-    """Make one line of a panel."""
-    culture = shared["meta"]["panel"]
+    """Make one line of a panel; its counts are kept, because the axis has no 0."""
     return go.Scatter(
         y=seen(own),
         name=name,
         legendgroup=name,
-        showlegend=first,
+        meta={"panel": culture, "y": own.tolist()},
         line={"color": colour, "width": 1.8},
         hovertext=[
             f"<b>{plain(culture)}</b>, {name}<br>{number:,.6g} neurons score {score:.3g} or more"

@@ -106,6 +106,9 @@ def test_neurons_are_counted_down_to_each_score():
     chance = lines["Peru", "permuted labels, mean"]
     middle = int(np.argmin(np.abs(np.array(chance.x) - 0.5)))
     assert chance.y[middle] == 1.5 and chance.x[0] == 0.0 and chance.y[0] == 4.0
+    table = plots.data(figure)
+    last = table[(table["panel"] == "Japan") & (table["x"] == table["x"].max())]
+    assert last["y"].tolist() == [0.0] * 4  # what the axis of factors cannot show
     dashed = [shape.x0 for shape in figure.layout.shapes if shape.line.dash == "dash"]
     assert dashed == [3.0, 4.0]
     without = plots.score_chart(made_scores([0.0, 1.0] * 4, never=(3,)), cultures=["Japan"])
