@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -24,11 +25,10 @@ from culture_lens.cli.options import (
 )
 
 
-@flags
-def dose(
-    *,
-    run: RunFolder = DEFAULT_RUN,
-    method: Methods = None,
+@dataclass(frozen=True)
+class DoseFlags:
+    """How much is ablated, and what is asked; see ``dose_curve``."""
+
     shares: Annotated[
         list[float] | None,
         typer.Option(
@@ -36,14 +36,22 @@ def dose(
             help="Share of the neurons at the sites to ablate; may be given several times. By "
             "default the whole set, a half, a quarter and so on.",
         ),
-    ] = None,
+    ] = None
     others: Annotated[
         bool | None, typer.Option("--others/--own-only", help="Ask other cultures' questions too.")
-    ] = None,
-    random_seeds: RandomSeeds = None,
+    ] = None
+    random_seeds: RandomSeeds = None
+    seen: Seen = None
+    scoring: ScoringFlag = None
+
+
+@flags
+def dose(
+    *,
+    run: RunFolder = DEFAULT_RUN,
+    method: Methods = None,
     value: AblationValue = None,
-    seen: Seen = None,
-    scoring: ScoringFlag = None,
+    dosing: DoseFlags,
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,
@@ -61,8 +69,7 @@ def dose(
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
-    how = {"random_seeds": random_seeds, "value": value, "seen": seen, "scoring": scoring}
-    options = given(running, shares=shares, others=others, **how)
+    options = given(running, dosing, value=value)
     folder.log("dose", {**opened, **options, "method": list(sets)})
     for name, found in sets.items():
         curve = dose_curve(lens, found, questions, run=folder, **options)

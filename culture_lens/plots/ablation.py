@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from culture_lens.experiments.conditions import Condition, MatrixTable
 
+WITHOUT = "of the unmodified model"
 STARS = f"{MARK}: p of at most {ALPHA:g}, corrected for all cells"
 TABLES = {
     "change": "change in accuracy",
@@ -109,7 +110,7 @@ def ablation_heatmap(
     hatch(figure, table)
     outline(figure, matrix.masks, matrix.cultures)
     verb, beside = edited(matrix), base_table(what)
-    base = matrix.draws(beside, UNMODIFIED)[0, 0]
+    base = [percent(b, int(beside == "p_gold")) for b in matrix.draws(beside, UNMODIFIED)[0, 0]]
     found_for = "neurons found for" if condition == FOUND else "random neurons matched to"
     neurons = whose(matrix.masks).replace("each", "a") if condition == FOUND else "random"
     return styled(
@@ -126,10 +127,8 @@ def ablation_heatmap(
         ),
         max(len(table), LEAST_ROWS),
         xaxis={
-            **across(matrix.cultures, [percent(b, int(beside == "p_gold")) for b in base]),
-            "title": {
-                "text": f"asked: questions about (with {TABLES[beside]} of the unmodified model)"
-            },
+            **across(matrix.cultures, base),
+            "title": {"text": f"asked: questions about (with {TABLES[beside]} {WITHOUT})"},
         },
         yaxis={
             **name_axis(matrix.masks),

@@ -70,20 +70,9 @@ def rank_agreement_heatmap(
         if name not in first.cultures:
             raise unknown("culture", name, first.cultures)
     selectors = list(scores)
-    table = pd.DataFrame(np.nan, index=selectors, columns=selectors)
-    words, hover = table.astype(object), table.astype(object)
-    for name in selectors:
-        words.loc[name, name], hover.loc[name, name] = "", f"<b>{plain(name)}</b>"
-    ranked = {name: ranks_of(own, names, sites) for name, own in scores.items()}
-    for one, other in combinations(selectors, 2):
-        each = [spearman(a, b) for a, b in zip(ranked[one], ranked[other], strict=True)]
-        known = [value for value in each if not math.isnan(value)]
-        mean = float(np.mean(known)) if known else math.nan
-        told = f"<b>{plain(one)}</b> and <b>{plain(other)}</b><br>Spearman {written(mean)}"
-        if known:
-            told += f"<br>cultures: {written(min(known))} to {written(max(known))}"
-        for a, b in ((one, other), (other, one)):
-            table.loc[a, b], words.loc[a, b], hover.loc[a, b] = mean, written(mean), told
+    table, words, hover = agreements(
+        {name: ranks_of(own, names, sites) for name, own in scores.items()}
+    )
     trace = heatmap(
         table,
         hover.to_numpy().tolist(),
@@ -111,6 +100,27 @@ def rank_agreement_heatmap(
         xaxis={**across(selectors)},
         yaxis={**name_axis(selectors), "autorange": "reversed"},
     )
+
+
+def agreements(
+    ranked: Mapping[str, list[Float[np.ndarray, " neuron"]]],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Give the mean correlation of every two selectors, as number, word and hover."""
+    selectors = list(ranked)
+    table = pd.DataFrame(np.nan, index=selectors, columns=selectors)
+    words, hover = table.astype(object), table.astype(object)
+    for name in selectors:
+        words.loc[name, name], hover.loc[name, name] = "", f"<b>{plain(name)}</b>"
+    for one, other in combinations(selectors, 2):
+        each = [spearman(a, b) for a, b in zip(ranked[one], ranked[other], strict=True)]
+        known = [value for value in each if not math.isnan(value)]
+        mean = float(np.mean(known)) if known else math.nan
+        told = f"<b>{plain(one)}</b> and <b>{plain(other)}</b><br>Spearman {written(mean)}"
+        if known:
+            told += f"<br>cultures: {written(min(known))} to {written(max(known))}"
+        for a, b in ((one, other), (other, one)):
+            table.loc[a, b], words.loc[a, b], hover.loc[a, b] = mean, written(mean), told
+    return table, words, hover
 
 
 def shared_sites(scores: Mapping[str, NeuronScores]) -> list[str]:

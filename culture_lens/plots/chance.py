@@ -64,25 +64,8 @@ def overlap_beyond_chance(
         ``overlap_beyond_chance(found).show()``
     """
     check_cultures(found)
-    pairs = overlap_with_chance(found, match=match).set_index(["one", "other"])
     cultures = list(found.cultures)
-    table = pd.DataFrame(np.nan, index=cultures, columns=cultures)
-    words = pd.DataFrame("", index=cultures, columns=cultures)
-    hover = words.copy()
-    for one, other in pairs.index:
-        pair = pairs.loc[(one, other)]
-        beyond = pair["jaccard"] - pair["jaccard_by_chance"]
-        star = MARK if pair["corrected_p"] <= ALPHA else ""
-        told = (
-            f"<b>{plain(one)}</b> and <b>{plain(other)}</b><br>{pair['shared']} neurons in common, "
-            f"{pair['by_chance'].value:.1f} by chance<br>Jaccard {pair['jaccard']:.3f}, "
-            f"{pair['jaccard_by_chance']:.3f} by chance<br>p {pair['p']:.2g}, corrected "
-            f"{pair['corrected_p']:.2g}"
-        )
-        for a, b in ((one, other), (other, one)):
-            table.loc[a, b] = beyond
-            words.loc[a, b] = "" if math.isnan(beyond) else short(beyond) + star
-            hover.loc[a, b] = told
+    table, words, hover = differences(found, match)
     span = check_symmetric(range)
     if span is None:
         span = (-largest_of(table, SMALLEST), largest_of(table, SMALLEST))
@@ -118,6 +101,30 @@ def overlap_beyond_chance(
             "autorange": "reversed",
         },
     )
+
+
+def differences(found: NeuronSet, match: Match) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Give overlap minus chance of every two cultures, as number, word and hover."""
+    pairs = overlap_with_chance(found, match=match).set_index(["one", "other"])
+    cultures = list(found.cultures)
+    table = pd.DataFrame(np.nan, index=cultures, columns=cultures)
+    words = pd.DataFrame("", index=cultures, columns=cultures)
+    hover = words.copy()
+    for one, other in pairs.index:
+        pair = pairs.loc[(one, other)]
+        beyond = pair["jaccard"] - pair["jaccard_by_chance"]
+        star = MARK if pair["corrected_p"] <= ALPHA else ""
+        told = (
+            f"<b>{plain(one)}</b> and <b>{plain(other)}</b><br>{pair['shared']} neurons in common, "
+            f"{pair['by_chance'].value:.1f} by chance<br>Jaccard {pair['jaccard']:.3f}, "
+            f"{pair['jaccard_by_chance']:.3f} by chance<br>p {pair['p']:.2g}, corrected "
+            f"{pair['corrected_p']:.2g}"
+        )
+        for a, b in ((one, other), (other, one)):
+            table.loc[a, b] = beyond
+            words.loc[a, b] = "" if math.isnan(beyond) else short(beyond) + star
+            hover.loc[a, b] = told
+    return table, words, hover
 
 
 def short(value: float) -> str:

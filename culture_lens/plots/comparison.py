@@ -209,20 +209,24 @@ def layer_profile_chart(
         bargap=0.15,
     )
     layers = len(profiles.columns)
+    scale_profiles(figure, layers, range or (0.0, 1.08 * max(even, float(profiles.max().max()))))
     figure.update_layout(
         height=figure.layout.margin.t + 150 + rows * max(220, LAYER_HEIGHT * layers),
         margin_t=figure.layout.margin.t + 40,
     )
     figure.update_annotations(font={"size": 12, "color": INK})
-    highest = float(max([even, *profiles.max().dropna()]))
-    low, high = range or (0.0, 1.08 * highest)
+    return figure
+
+
+def scale_profiles(figure: go.Figure, layers: int, span: tuple[float, float]) -> None:
+    """Give all panels the same axes: shares, and layers with the last one on top."""
+    low, high = span
     marks = ticks(low, min(high, 1.0), 3)
     figure.update_xaxes(
         range=[low, high], tickvals=marks, ticktext=[percent(mark) for mark in marks]
     )
     figure.update_yaxes(tick0=0, dtick=layer_step(layers), range=[-0.6, layers - 0.4])
     figure.update_yaxes(title_text="layer (0 is the first)", col=1)
-    return figure
 
 
 def layer_bars(shares: pd.Series, selector: str, place: int) -> go.Bar:

@@ -79,17 +79,7 @@ def dose_chart(
         raise InputError("nothing to draw: give a DoseCurve, or {name: DoseCurve}.")
     series = all_series(named, metric)
     names = panels_of([table for _, _, _, table in series])
-    columns = min(PANELS, math.ceil(math.sqrt(len(names))))
-    rows = math.ceil(len(names) / columns)
-    figure = make_subplots(
-        rows,
-        columns,
-        shared_xaxes="all",
-        shared_yaxes="all",
-        horizontal_spacing=0.02,
-        vertical_spacing=0.4 / (rows + 1),
-        subplot_titles=[heading(name) for name in names],
-    )
+    figure, rows, columns = grid_of_panels(names)
     for (key, colour, symbol, table), (place, name) in product(series, enumerate(names)):
         here = {"row": place // columns + 1, "col": place % columns + 1}
         own = table[table["culture"] == name]
@@ -116,6 +106,22 @@ def dose_chart(
     last = {"col": (columns + 1) // 2, "row": rows}
     figure.update_xaxes(title_text="share of neurons ablated", **last)
     return figure
+
+
+def grid_of_panels(names: Sequence[str]) -> tuple[go.Figure, int, int]:
+    """Make a figure with a panel for each name on the same axes, and give its rows and columns."""
+    columns = min(PANELS, math.ceil(math.sqrt(len(names))))
+    rows = math.ceil(len(names) / columns)
+    figure = make_subplots(
+        rows,
+        columns,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        horizontal_spacing=0.02,
+        vertical_spacing=0.4 / (rows + 1),
+        subplot_titles=[heading(name) for name in names],
+    )
+    return figure, rows, columns
 
 
 def all_series(

@@ -77,13 +77,7 @@ def instances_chart(
     items = changed_items(matrix, culture, ablated)
     texts = texts_of(items, questions)
     shown = items.head(most)
-    figure = go.Figure()
-    for outcome, (colour, symbol) in OUTCOMES.items():
-        own = shown[shown["outcome"] == outcome]
-        if len(own):
-            figure.add_trace(before_after(own, texts, outcome, colour, symbol))
-            figure.add_trace(ends(own, texts, outcome, colour, symbol))
-    add_bands(figure, len(shown))
+    figure = marks_of(shown, texts)
     counts = items["outcome"].value_counts()
     styled(
         figure,
@@ -99,10 +93,11 @@ def instances_chart(
         legend=LEGEND_BELOW,
     )
     figure.update_layout(margin_b=90, height=figure.layout.height + 30)
+    marks = [0.0, 0.25, 0.5, 0.75, 1.0]
     figure.update_xaxes(
         range=[-0.03, 1.03],
-        tickvals=[0.0, 0.25, 0.5, 0.75, 1.0],
-        ticktext=[percent(mark) for mark in (0.0, 0.25, 0.5, 0.75, 1.0)],
+        tickvals=marks,
+        ticktext=[percent(mark) for mark in marks],
         showgrid=True,
         gridcolor=FAINT,
         title_text="probability of the right answer",
@@ -113,6 +108,18 @@ def instances_chart(
         ticktext=[label(texts[one].text, LETTERS) for one in shown["id"]],
         tickfont={"size": font_size(len(shown), largest=12)},
     )
+    return figure
+
+
+def marks_of(shown: pd.DataFrame, texts: dict[str, Question]) -> go.Figure:
+    """Draw the marks of each outcome, on bands."""
+    figure = go.Figure()
+    for outcome, (colour, symbol) in OUTCOMES.items():
+        own = shown[shown["outcome"] == outcome]
+        if len(own):
+            figure.add_trace(before_after(own, texts, outcome, colour, symbol))
+            figure.add_trace(ends(own, texts, outcome, colour, symbol))
+    add_bands(figure, len(shown))
     return figure
 
 

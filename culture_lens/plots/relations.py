@@ -68,17 +68,10 @@ def relations_heatmap(
     figure = go.Figure(cell_map(table, text, hover, largest_of(table), signed=True, span=span))
     figure.data[0].colorbar.update(x=1.02)
     hatch(figure, table)
+    drawn = {"mode": "lines", "line": {"color": MUTED, "width": 1.5}}
+    beside = {"xaxis": "x2", "yaxis": "y2", "hoverinfo": "skip", "showlegend": False}
     for places, heights in branches(relations):
-        figure.add_scatter(
-            x=heights,
-            y=places,
-            xaxis="x2",
-            yaxis="y2",
-            mode="lines",
-            line={"color": MUTED, "width": 1.5},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        figure.add_scatter(x=heights, y=places, **drawn, **beside)
     rows = [len(order) - 0.5, -0.5]
     ends = tree_ends(relations)
     marks = [mark for mark in ticks(0.0, ends[1], 3) if mark <= ends[1]]

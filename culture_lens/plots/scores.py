@@ -10,13 +10,12 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
-from plotly.subplots import make_subplots
 
 from culture_lens.checks import any_names, check_arguments, each, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.scores import NEVER, SCORES, NeuronScores
-from culture_lens.plots.dose import HEADINGS, PANEL, PANELS, heading
+from culture_lens.plots.dose import HEADINGS, PANEL, grid_of_panels
 from culture_lens.plots.parts import LEGEND_BELOW
 from culture_lens.plots.style import (
     FAINT,
@@ -77,17 +76,7 @@ def score_chart(
             raise unknown("culture", name, scores.cultures)
     check_same(scores, found, null, at)
     grid = grid_of([scores, *null], names, at)
-    columns = min(PANELS, math.ceil(math.sqrt(len(names))))
-    rows = math.ceil(len(names) / columns)
-    figure = make_subplots(
-        rows,
-        columns,
-        shared_xaxes="all",
-        shared_yaxes="all",
-        horizontal_spacing=0.02,
-        vertical_spacing=0.4 / (rows + 1),
-        subplot_titles=[heading(name) for name in names],
-    )
+    figure, rows, columns = grid_of_panels(names)
     for place, name in enumerate(names):
         here = {"row": place // columns + 1, "col": place % columns + 1}
         for trace in lines(scores, null, name, at, grid, first=place == 0):
@@ -108,10 +97,15 @@ def score_chart(
         1,
         legend=LEGEND_BELOW,
     )
-    figure.update_annotations(font={"size": 12, "color": INK})
+    scale_axes(figure, scores.scores[at][0].numel(), rows, columns)
     top = figure.layout.margin.t + HEADINGS
     figure.update_layout(height=top + 120 + rows * (PANEL + 20), margin_t=top, margin_b=90)
-    most = scores.scores[at][0].numel()
+    return figure
+
+
+def scale_axes(figure: go.Figure, most: int, rows: int, columns: int) -> None:
+    """Give all panels the same axes: scores, and up to ``most`` neurons by factors of ten."""
+    figure.update_annotations(font={"size": 12, "color": INK})
     powers = list(range(math.ceil(math.log10(most)) + 1))
     figure.update_yaxes(
         type="log",
@@ -124,7 +118,6 @@ def score_chart(
     figure.update_xaxes(nticks=4)
     figure.update_yaxes(title_text="neurons with at least this score", col=1, row=(rows + 1) // 2)
     figure.update_xaxes(title_text="score", col=(columns + 1) // 2, row=rows)
-    return figure
 
 
 def check_same(
