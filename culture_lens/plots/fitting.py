@@ -146,9 +146,11 @@ def fit_cells(figure: go.Figure, across: float) -> None:
     traces = [trace for trace in figure.data if trace.type == "heatmap"]
     size, written = SMALL, [trace for trace in traces if trace.text is not None]
     for trace in traces:
-        room = panel_width(figure, figure.layout[f"xaxis{(trace.xaxis or 'x')[1:]}"], across)
+        axis = figure.layout[f"xaxis{(trace.xaxis or 'x')[1:]}"]
+        room = panel_width(figure, axis, across)
         if has_bar(trace) and trace.colorbar.tickvals:
-            thin_out(trace.colorbar, BAR_ROOM * room)
+            low, high = axis.domain or (0, 1)
+            thin_out(trace.colorbar, BAR_ROOM * room / (high - low))  # it lies over all panels
             trace.colorbar.tickangle = 0
         if trace.text is not None:
             longest = max((wide(text, 1.0) for row in trace.text for text in row), default=0.0)

@@ -95,6 +95,11 @@ def test_a_title_may_be_kept(matrix):
     assert plots.paper(figure, height=4.0).layout.height == pytest.approx(4 * 96)
 
 
+def test_the_bar_over_several_panels_keeps_its_numbers(matrix):
+    bar = plots.paper(plots.beside_random_heatmap(matrix)).data[-1].colorbar
+    assert len(bar.tickvals) >= 3 and 0 in bar.tickvals and bar.orientation == "h"
+
+
 def test_words_are_broken_and_long_ones_at_underscores():
     assert wrapped("one two three", 40.0, 10.0) == "one two<br>three"
     assert wrapped("<b>one two</b>", 22.0, 10.0) == "<b>one</b><br><b>two</b>"
