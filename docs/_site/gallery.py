@@ -20,7 +20,7 @@ BLOCK = re.compile(
     r"^```python\n(.*?)^```\n\n(?:!\[[^\]]*\]\(\.\./(gallery/\w+\.png)\))?",
     re.DOTALL | re.MULTILINE,
 )
-WIDEST, COLOURS = 1350, 128
+WIDEST, COLOURS = 1350, 256
 """Pixels and colours of a picture on the site."""
 
 
@@ -44,7 +44,8 @@ def make_small(where: Path) -> None:
     if small.width > WIDEST:
         height = round(small.height * WIDEST / small.width)
         small = small.resize((WIDEST, height), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS).save(where, optimize=True)
+    # Maximum coverage keeps rare colours, such as the end of a scale that no cell has.
+    small.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(where, optimize=True)
 
 
 if __name__ == "__main__":
