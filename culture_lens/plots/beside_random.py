@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -40,7 +39,7 @@ from culture_lens.statistics.estimates import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from culture_lens.experiments.conditions import MatrixTable
+    from culture_lens.experiments.conditions import Condition, MatrixTable
 
 DIFFERENCE = "found minus random"
 CHANGES = {"change": "accuracy", "p_change": "probability of the right answer"}
@@ -115,12 +114,12 @@ def beside_random_heatmap(
     return figure
 
 
-def cells_under(matrix: AblationMatrix, what: MatrixTable, condition: str) -> pd.DataFrame:
+def cells_under(matrix: AblationMatrix, what: MatrixTable, condition: Condition) -> pd.DataFrame:
     """Give the cells of a table as Estimates."""
     import pandas as pd
 
-    means = matrix.means(what, condition)  # type: ignore[arg-type]
-    cells = [means.at(place).estimates() for place in np.arange(len(matrix.masks))]
+    means = matrix.means(what, condition)
+    cells = [means.at(place).estimates() for place, _ in enumerate(matrix.masks)]
     return pd.DataFrame(cells, index=list(matrix.masks), columns=list(matrix.cultures))
 
 
@@ -145,7 +144,7 @@ def differences(matrix: AblationMatrix, what: MatrixTable) -> pd.DataFrame:
 def stars_in(matrix: AblationMatrix, name: str) -> Stars:
     """Give the cells of a panel that corrected tests mark; none where they cannot be run."""
     if name != DIFFERENCE:
-        return stars_of(matrix, name) or set()  # type: ignore[arg-type]
+        return stars_of(matrix, FOUND if name == FOUND else RANDOM) or set()
     if not matrix.both:
         return set()
     try:
