@@ -73,7 +73,7 @@ def figures_of(folder: Run) -> dict[str, Figure]:
         name: NeuronSet.load(folder.named("neurons", name, ".safetensors"))
         for name in folder.names("neurons", ".safetensors")
     }
-    figures = {}
+    figures: dict[str, Figure] = {}
     for name, found in sets.items():
         figures |= set_figures(name, found)
     for name, matrix in held("matrix", AblationMatrix).items():

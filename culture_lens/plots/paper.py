@@ -189,7 +189,7 @@ def title_lines(figure: go.Figure, across: float, title: bool) -> float:
     held.subtitle.update(text=wrapped(subtitle, across - 12, SMALL), font_size=SMALL)
     held.pad = {"l": 4, "t": 4}
     lines = held.text.count("<br>") + 1, held.subtitle.text.count("<br>") + 1
-    return LINE * (HEADING * lines[0] + SMALL * lines[1]) + 6
+    return float(LINE * (HEADING * lines[0] + SMALL * lines[1]) + 6)
 
 
 def legend_below(figure: go.Figure, across: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,10 @@ def write_picture(figure: go.Figure, where: Path, suffix: str) -> None:
     Raises:
         InputError: kaleido, or the browser that it draws with, is lacking.
     """
-    try:
-        import kaleido  # noqa: F401
-    except ImportError as error:
+    if find_spec("kaleido") is None:
         raise InputError(
             f"{suffix} needs kaleido: pip install 'culture-lens[plots]', or save as .html."
-        ) from error
+        )
     width = figure.layout.width or SCREEN
     try:
         picture = figure.to_image(

@@ -235,7 +235,8 @@ def line(
 
 def seen(own: Float[np.ndarray, " step"], least: float = math.nan) -> list[float]:
     """Give counts for an axis of factors, which has no 0."""
-    return np.where(own > 0, own, least).tolist()
+    values: list[float] = np.where(own > 0, own, least).tolist()
+    return values
 
 
 __all__ = ["score_chart"]
