@@ -80,7 +80,7 @@ def test_own_questions_alone_are_those_of_the_whole(curve, tmp_path, monkeypatch
             lens("llama"),
             scored_set(),
             toy_questions(),
-            shares=curve.shares,
+            shares=curve.shares[1:],
             others=False,
             random_seeds=2,
             run=tmp_path,
@@ -91,10 +91,12 @@ def test_own_questions_alone_are_those_of_the_whole(curve, tmp_path, monkeypatch
     must_not_run(monkeypatch)
     again = alone()
     pd.testing.assert_frame_equal(own.frame, again.frame)
-    assert len(own.frame) == 4 * 4 * (1 + 2 * 3)
+    assert len(own.frame) == 4 * 4 * (1 + 3)
     for metric in ("self", "flips"):
-        pd.testing.assert_frame_equal(own.table(metric), curve.table(metric))
-    both = own.table("p_change"), curve.table("p_change")  # other batches, so float32 apart
+        whole = curve.table(metric).tail(5).reset_index(drop=True)
+        pd.testing.assert_frame_equal(own.table(metric), whole)
+    whole = curve.table("p_change").tail(5).reset_index(drop=True)
+    both = own.table("p_change"), whole  # other batches, so float32 apart
     pd.testing.assert_frame_equal(*both, rtol=0, atol=1e-5)
     with pytest.raises(InputError, match="others=True"):
         own.table("gap")
