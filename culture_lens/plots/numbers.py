@@ -31,7 +31,8 @@ def data(figure: go.Figure) -> pd.DataFrame:
 
     Returns:
         Columns ``panel`` (where there are several) and ``series``; ``x`` and ``y`` with ``x_low``,
-        ``x_high``, ``y_low`` and ``y_high``, the ends of intervals; ``value`` of the cells of a
+        ``x_high``, ``y_low`` and ``y_high``, the ends of intervals, or of the range over cultures
+        where a figure draws that; ``value`` of the cells of a
         heat map, NaN where there is none; ``label``, the name of what a mark stands for, where it
         has one. Columns without anything are left out.
 
