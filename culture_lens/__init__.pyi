@@ -109,6 +109,8 @@ from .experiments.comparison import (
 from .experiments.comparison import (
     compare_selectors as compare_selectors,
 )
+from .experiments.dose import DoseCurve as DoseCurve
+from .experiments.dose_curve import dose_curve as dose_curve
 from .experiments.evaluate_suite import evaluate_suite as evaluate_suite
 from .experiments.fidelity import (
     Fidelity as Fidelity,

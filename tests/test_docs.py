@@ -60,6 +60,19 @@ def test_every_public_name_is_on_an_api_page():
     assert wanted <= shown, sorted(wanted - shown)
 
 
+def test_the_gallery_shows_every_figure_and_the_code_that_draws_it():
+    page = (DOCS / "guide" / "gallery.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\]\(\.\./gallery/(\w+)\.png\)", page))
+    elsewhere = {"scorecard_chart", "transfer_heatmap", "forgetting_chart"}  # other pages show them
+    tools = {"data", "paper", "save"}
+    for name in set(plots.__all__) - tools:
+        assert name in page
+        if name not in elsewhere:
+            assert name in shown and f"cl.plots.{name}(" in page, name
+    for name in shown:
+        assert (DOCS / "gallery" / f"{name}.png").exists(), name
+
+
 def test_what_the_api_pages_show_is_there():
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
     for place in re.findall(r"^::: culture_lens\.(\w+)$", pages, re.MULTILINE):

@@ -38,7 +38,8 @@ def test_what_means_something_is_not_refused(line, tmp_path, monkeypatch):
 def test_every_public_function_is_in_the_table(made):
     """A function that is added gets its lines; records that only results hold need none."""
     text = "\n".join(EVERY).replace("question(", "cl.Question(")
-    results = {"Comparison", "CultureLensWarning", "Fidelity", "FineTuned", "Forgetting",
+    results = {"Comparison", "CultureLensWarning", "DoseCurve",
+               "Fidelity", "FineTuned", "Forgetting",
                "ForgettingStudy", "Inference", "InputError", "LensModel", "LogitLens",
                "ModuleChoice", "ModuleRanking", "NeuronCard", "NeuronCards", "PermutationResult",
                "PredictedMatrix", "Preset", "Prompt", "Relations", "Role", "Scorecard",

@@ -16,6 +16,7 @@ from culture_lens.cli.benchmarks import benchmarks
 from culture_lens.cli.card import card
 from culture_lens.cli.compare import compare
 from culture_lens.cli.demo import demo
+from culture_lens.cli.dose import dose
 from culture_lens.cli.evaluate import evaluate
 from culture_lens.cli.fidelity import fidelity
 from culture_lens.cli.find import find
@@ -42,6 +43,7 @@ app = typer.Typer(
 COMMANDS = (
     find,
     ablate,
+    dose,
     evaluate,
     suite,
     values,

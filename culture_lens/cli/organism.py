@@ -101,11 +101,9 @@ def score(
     from rich.console import Console
     from rich.table import Table
 
-    from culture_lens.cli.plot import write_figure
     from culture_lens.organism.scorecard import score_selectors
-    from culture_lens.plots import scorecard_chart
+    from culture_lens.plots import save, scorecard_chart
     from culture_lens.storage.display import format_table
-    from culture_lens.storage.files import write_whole
     from culture_lens.storage.runs import Run
 
     folder = Run.open(run)
@@ -115,7 +113,7 @@ def score(
     card.to_parquet(folder.named("scorecard", "scorecard", ".parquet"))
     page = folder.named("scorecard", "scorecard", ".html")
     figure = scorecard_chart(card)
-    write_whole(page, lambda part: write_figure(figure, part, plotlyjs=True))
+    save(figure, page)
     columns = ("precision", "average_precision", "decoys", "recognition", "own", "others")
     table = Table("selector", *columns, box=None)
     for name, row in format_table(card.summary(columns)).iterrows():

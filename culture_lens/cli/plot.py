@@ -2,78 +2,138 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from html import escape, unescape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from culture_lens.cli.loading import note
 from culture_lens.cli.options import DEFAULT_RUN, RunFolder
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from culture_lens.experiments.comparison import Comparison
+    from culture_lens.experiments.conditions import Metric
+    from culture_lens.experiments.matrix import AblationMatrix
     from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.storage.runs import Run
 
 
-def plot(run: RunFolder = DEFAULT_RUN) -> None:
-    """Write every figure of a run as an HTML file into its folder `figures`.
+def plot(
+    run: RunFolder = DEFAULT_RUN,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="html by default, png, svg, pdf or csv; may be given several times."
+        ),
+    ] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(help="Width in inches, for print: 3.3 is a column. Titles are left out."),
+    ] = None,
+) -> None:
+    """Write every figure of a run into its folder `figures`: as HTML, a picture, or its numbers.
 
-    Example: `culture-lens plot --run runs/first`
+    Pictures need the extra `plots` and an installed Chrome or Chromium.
+
+    Example: `culture-lens plot --run runs/first --format pdf --width 3.3`
     """
+    from culture_lens.plots import paper
+    from culture_lens.storage.runs import Run
+
+    check_formats(formats or [])
+    folder = Run.open(run, create=False)
+    figures = figures_of(folder)
+    if not figures:
+        raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
+    if width is not None:
+        figures = {name: paper(figure, width) for name, figure in figures.items()}
+    write_figures(folder, figures, formats or ["html"])
+
+
+def figures_of(folder: Run) -> dict[str, Figure]:
+    """Draw every figure of a run, named as its files are."""
     from culture_lens import plots
     from culture_lens.experiments.comparison import Comparison
+    from culture_lens.experiments.dose import DoseCurve
     from culture_lens.experiments.fidelity import Fidelity
     from culture_lens.experiments.matrix import AblationMatrix
     from culture_lens.experiments.predicted_matrix import PredictedMatrix
     from culture_lens.experiments.transfer import TransferMatrix
     from culture_lens.neurons.neuron_set import NeuronSet
-    from culture_lens.storage.runs import Run
 
-    folder = Run.open(run, create=False)
-    figures = {}
+    def held(kind: str, record: Any) -> dict[str, Any]:
+        names = folder.names(kind, ".parquet")
+        return {name: record.from_parquet(folder.named(kind, name, ".parquet")) for name in names}
+
     sets = {
         name: NeuronSet.load(folder.named("neurons", name, ".safetensors"))
         for name in folder.names("neurons", ".safetensors")
     }
+    figures: dict[str, Figure] = {}
     for name, found in sets.items():
-        figures[f"{name}-layers"] = plots.layer_heatmap(found)
-        if len(found) > 1:
-            figures[f"{name}-overlap"] = plots.overlap_heatmap(found)
-    for name in folder.names("matrix", ".parquet"):
-        matrix = AblationMatrix.from_parquet(folder.named("matrix", name, ".parquet"))
-        if not belongs("matrix", name, matrix.metadata, sets):
-            continue
-        figures[f"{name}-ablation"] = plots.ablation_heatmap(matrix)
-        if matrix.has_metrics:
-            figures[f"{name}-self-cross"] = plots.self_cross_chart(matrix)
-    for name in folder.names("predicted", ".parquet"):
-        predicted = PredictedMatrix.from_parquet(folder.named("predicted", name, ".parquet"))
-        if not belongs("predicted", name, predicted.metadata, sets):
-            continue
-        figures[f"{name}-predicted"] = plots.predicted_heatmap(predicted)
-    for name in folder.names("fidelity", ".parquet"):
-        held = Fidelity.from_parquet(folder.named("fidelity", name, ".parquet"))
-        figures[f"fidelity-{name}"] = plots.fidelity_chart(held)
-    for name in folder.names("transfer", ".parquet"):
-        transferred = TransferMatrix.from_parquet(folder.named("transfer", name, ".parquet"))
-        for metric in ("self", "gap"):
-            figures[f"{name}-transfer-{metric}"] = plots.transfer_heatmap(
-                transferred, metric=metric
-            )
-    for name in folder.names("comparison", ".parquet"):
-        compared = Comparison.from_parquet(folder.named("comparison", name, ".parquet"))
+        figures |= set_figures(name, found)
+    for name, matrix in held("matrix", AblationMatrix).items():
+        if belongs("matrix", name, matrix.metadata, sets):
+            figures |= matrix_figures(name, matrix)
+    for name, curve in held("dose", DoseCurve).items():
+        if belongs("dose", name, curve.metadata, sets):
+            figures[f"{name}-dose"] = plots.dose_chart(curve)
+    for name, predicted in held("predicted", PredictedMatrix).items():
+        if belongs("predicted", name, predicted.metadata, sets):
+            figures[f"{name}-predicted"] = plots.predicted_heatmap(predicted)
+    for name, fidelity in held("fidelity", Fidelity).items():
+        figures[f"fidelity-{name}"] = plots.fidelity_chart(fidelity)
+    metrics: tuple[Metric, ...] = ("self", "gap")
+    for name, transferred in held("transfer", TransferMatrix).items():
+        for metric in metrics:
+            drawn = plots.transfer_heatmap(transferred, metric=metric)
+            figures[f"{name}-transfer-{metric}"] = drawn
+    for name, compared in held("comparison", Comparison).items():
         figures |= comparison_figures(name, compared)
-    if not figures:
-        raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
-    write_figures(folder, figures)
+    return figures
+
+
+def set_figures(name: str, found: NeuronSet) -> dict[str, Figure]:
+    """Draw a neuron set."""
+    from culture_lens import plots
+
+    figures = {f"{name}-layers": plots.layer_heatmap(found)}
+    if len(found) > 1:
+        figures[f"{name}-overlap"] = plots.overlap_heatmap(found)
+        figures[f"{name}-overlap-beyond-chance"] = plots.overlap_beyond_chance(found)
+    if len(found.shapes) > 1 and any(len(found[culture]) for culture in found):
+        figures[f"{name}-modules"] = plots.module_profile_chart(found)
+    return figures
+
+
+def matrix_figures(name: str, matrix: AblationMatrix) -> dict[str, Figure]:
+    """Draw an ablation matrix."""
+    from culture_lens import plots
+
+    figures = {f"{name}-ablation": plots.ablation_heatmap(matrix)}
+    if matrix.has_metrics:
+        figures[f"{name}-self-cross"] = plots.self_cross_chart(matrix)
+    if matrix.has_random:
+        figures[f"{name}-beside-random"] = plots.beside_random_heatmap(matrix)
+    return figures
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse an unknown kind of file before anything is drawn.
+
+    Raises:
+        InputError: Names the kind and the known ones.
+    """
+    from culture_lens.plots.saving import SUFFIXES
+
+    known = [suffix[1:] for suffix in SUFFIXES]
+    for one in formats:
+        if one not in known:
+            raise unknown("format", one, known)
 
 
 def belongs(
@@ -102,26 +162,21 @@ def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
     }
 
 
-def write_figure(figure: Figure, where: Path, plotlyjs: str | bool = "directory") -> None:
-    """Write a figure as HTML with a title, and plotly.js once beside all of them, or inside."""
-    figure.write_html(where, include_plotlyjs=plotlyjs)
-    page = where.read_text(encoding="utf-8")
-    titled = page.replace("<head>", f"<head><title>{title_of(figure)}</title>", 1)
-    where.write_text(titled, encoding="utf-8")
+def write_figures(
+    folder: Run, figures: Mapping[str, Figure], formats: Sequence[str] = ("html",)
+) -> None:
+    """Write figures into the folder `figures` of a run, and print their paths.
 
-
-def title_of(figure: Figure) -> str:
-    """Give the title of a figure as text that HTML can hold, without the lines below it."""
-    title = figure.layout.title.text or "culture_lens"
-    words = re.sub(r"<[^>]*>", " ", re.split(r"<br\s*/?>", title)[0])
-    return escape(" ".join(unescape(words).split()))
-
-
-def write_figures(folder: Run, figures: Mapping[str, Figure]) -> None:
-    """Write figures as HTML files into the folder `figures` of a run, and print their paths."""
+    Of HTML files plotly.js is written once, beside all of them.
+    """
+    from culture_lens.plots.saving import save, write_html
     from culture_lens.storage.files import write_whole
 
     for name, figure in figures.items():
-        where = folder.named("figures", name, ".html")
-        write_whole(where, partial(write_figure, figure))
-        typer.echo(str(where))
+        for one in formats:
+            where = folder.named("figures", name, f".{one}")
+            if one == "html":
+                write_whole(where, partial(write_html, figure, plotlyjs="directory"))
+            else:
+                save(figure, where)
+            typer.echo(str(where))

@@ -20,5 +20,9 @@ Metric = Literal["base", "self", "cross", "cross_masks", "gap", "gap_masks", "fl
 METRICS: tuple[Metric, ...] = get_args(Metric)
 """What is read off an ablation matrix for each culture; see ``matrix``."""
 
+DoseMetric = Literal["self", "p_change", "flips", "cross", "gap"]
+DOSE_METRICS: tuple[DoseMetric, ...] = get_args(DoseMetric)
+"""What is read off a dose curve for each culture; see ``dose``."""
+
 MatrixTable = Literal["accuracy", "change", "flips", "p_gold", "p_change"]
 RandomMatch = Literal["layer", "pool", "activity"]

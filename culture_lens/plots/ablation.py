@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError, unknown
-from culture_lens.experiments.cell_tests import MARK
+from culture_lens.experiments.cell_tests import ALPHA, MARK, cell_tests
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.plots.heatmap import (
+    BOLD,
     LEAST_ROWS,
     OUTLINED,
+    RANGE,
     SMALLEST_CHANGE,
     SMALLEST_P_CHANGE,
     cell_map,
+    check_symmetric,
     estimate_text,
+    hatch,
     largest_of,
     marked,
     outline,
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
 
     from culture_lens.experiments.conditions import Condition, MatrixTable
 
+WITHOUT = "of the unmodified model"
+STARS = f"{MARK}: p of at most {ALPHA:g}, corrected for all cells"
 TABLES = {
     "change": "change in accuracy",
     "accuracy": "accuracy",
@@ -58,23 +65,31 @@ TITLES = {
 }
 
 
-@check_arguments(matrix=MATRIX, what=text, condition=text)
+@check_arguments(matrix=MATRIX, what=text, condition=text, range=RANGE)
 def ablation_heatmap(
-    matrix: AblationMatrix, *, what: MatrixTable = "change", condition: Condition = FOUND
+    matrix: AblationMatrix,
+    *,
+    what: MatrixTable = "change",
+    condition: Condition = FOUND,
+    range: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Draw a table of the matrix: whose neurons were ablated x whose questions were asked.
 
-    Changes whose interval excludes 0 are bold and marked; the diagonal, a culture's own neurons
-    and own questions, is outlined.
+    Changes whose interval excludes 0 are bold. Changes of accuracy with a star are significant by
+    ``cell_tests``, corrected for all cells. The diagonal, a culture's own neurons and own
+    questions, is outlined.
 
     Args:
         matrix: The matrix.
         what: ``"change"`` of accuracy, ``"accuracy"``, ``"flips"``, ``"p_change"`` (of the
             probability of the right answer) or ``"p_gold"``.
         condition: ``"found"`` or ``"random"`` neurons.
+        range: The ends of the scale, such as ``(-0.3, 0.3)``, to compare figures. By default
+            changes reach to the largest one, shares from 0 to 1.
 
     Raises:
-        InputError: No such table, no masks, or fewer than two cultures evaluated.
+        InputError: No such table, no masks, fewer than two cultures evaluated, or a scale of
+            changes whose middle is not 0.
 
     Example:
         ``ablation_heatmap(matrix, what="flips").show()``
@@ -85,12 +100,17 @@ def ablation_heatmap(
         raise unknown("condition", condition, (FOUND, RANDOM))
     check_matrix(matrix)
     table, signed = matrix.table(what, condition), what in ("change", "p_change")
-    largest = largest_of(table, SMALLEST_P_CHANGE if what == "p_change" else SMALLEST_CHANGE)
-    text, hover = cell_texts(matrix, table, what, condition), hovers(matrix, what, condition)
-    figure = go.Figure(cell_map(table, text, hover, largest, signed=signed))
+    least = SMALLEST_P_CHANGE if what == "p_change" else SMALLEST_CHANGE
+    largest = largest_of(table, least) if signed else 1.0
+    span = check_symmetric(range) if signed else range
+    stars = stars_of(matrix, condition) if what == "change" else None
+    text = cell_texts(matrix, table, what, condition, stars or set())
+    hover = hovers(matrix, what, condition)
+    figure = go.Figure(cell_map(table, text, hover, largest, signed=signed, span=span))
+    hatch(figure, table)
     outline(figure, matrix.masks, matrix.cultures)
     verb, beside = edited(matrix), base_table(what)
-    base = matrix.draws(beside, UNMODIFIED)[0, 0]
+    base = [percent(b, int(beside == "p_gold")) for b in matrix.draws(beside, UNMODIFIED)[0, 0]]
     found_for = "neurons found for" if condition == FOUND else "random neurons matched to"
     neurons = whose(matrix.masks).replace("each", "a") if condition == FOUND else "random"
     return styled(
@@ -101,15 +121,14 @@ def ablation_heatmap(
             masked(matrix),
             f"cells in {'percentage points' if signed else 'per cent'}",
             INTERVALS + (", in the hover" if not signed else ""),
-            f"bold {MARK}: interval excludes 0" if signed else "",
+            BOLD if signed else "",
+            STARS if stars is not None else "",
             OUTLINED if matrix.both else "",
         ),
         max(len(table), LEAST_ROWS),
         xaxis={
-            **across(matrix.cultures, [percent(b, int(beside == "p_gold")) for b in base]),
-            "title": {
-                "text": f"asked: questions about (with {TABLES[beside]} of the unmodified model)"
-            },
+            **across(matrix.cultures, base),
+            "title": {"text": f"asked: questions about (with {TABLES[beside]} {WITHOUT})"},
         },
         yaxis={
             **name_axis(matrix.masks),
@@ -124,10 +143,24 @@ def base_table(what: MatrixTable) -> MatrixTable:
     return "p_gold" if what in ("p_gold", "p_change") else "accuracy"
 
 
+def stars_of(matrix: AblationMatrix, condition: Condition) -> set[tuple[str, str]] | None:
+    """Give the cells that the corrected tests mark; None where they cannot be run."""
+    try:
+        tests = cell_tests(matrix, condition=condition)
+    except InputError:
+        return None  # answers that are not paired; the subtitle then says nothing of stars
+    marks = tests[tests["mark"] == MARK]
+    return set(zip(marks["mask"], marks["culture"], strict=True))
+
+
 def cell_texts(
-    matrix: AblationMatrix, table: pd.DataFrame, what: MatrixTable, condition: Condition
+    matrix: AblationMatrix,
+    table: pd.DataFrame,
+    what: MatrixTable,
+    condition: Condition,
+    stars: AbstractSet[tuple[str, str]],
 ) -> list[list[str]]:
-    """Write every cell; changes whose interval excludes 0 are marked."""
+    """Write every cell; changes whose interval excludes 0 are bold."""
     signed = what in ("change", "p_change")
     write: Callable[..., str] = points if signed else percent
     digits = 1 if (signed or what == "p_gold") and len(table.columns) <= 12 else 0
@@ -137,9 +170,9 @@ def cell_texts(
     for mask in matrix.masks:
         cells = [matrix.cell(mask, culture, what, condition) for culture in matrix.cultures]
         texts = ["" if math.isnan(cell.value) else write(cell.value, digits) for cell in cells]
-        pairs = zip(texts, cells, strict=True)
-        texts = [marked(text, cell) if signed else text.removesuffix("%") for text, cell in pairs]
-        rows.append(texts)
+        starred = [(mask, culture) in stars for culture in matrix.cultures]
+        triples = zip(texts, cells, starred, strict=True)
+        rows.append([marked(*one) if signed else one[0].removesuffix("%") for one in triples])
     return rows
 
 

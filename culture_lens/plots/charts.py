@@ -13,6 +13,7 @@ from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import FOUND, RANDOM
 from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.plots.ablation import check_matrix
+from culture_lens.plots.heatmap import RANGE
 from culture_lens.plots.parts import (
     HEADING_LINES,
     LEGEND_BELOW,
@@ -60,12 +61,18 @@ MetricEstimates = dict["Metric", dict["Condition", Estimate]]
 """The estimates of a row: metric -> condition -> estimate."""
 
 
-@check_arguments(matrix=MATRIX)
-def self_cross_chart(matrix: AblationMatrix) -> go.Figure:
+@check_arguments(matrix=MATRIX, range=RANGE)
+def self_cross_chart(
+    matrix: AblationMatrix, *, range: tuple[float, float] | None = None
+) -> go.Figure:
     """Draw self, cross and cross_masks of every culture and their means, with intervals.
 
     Cultures with the largest loss of their own come first; random neurons, where they were ablated
     too, are below the found ones.
+
+    Args:
+        matrix: The matrix.
+        range: The ends of the scale, such as ``(-0.5, 0.1)``, to compare figures.
 
     Raises:
         InputError: Fewer than two cultures that were both ablated and evaluated.
@@ -92,15 +99,19 @@ def self_cross_chart(matrix: AblationMatrix) -> go.Figure:
         [*rows.items(), (MEAN_ROW, means_of(matrix, metrics))],
         metrics,
         line_before=len(rows),
+        span=range,
     )
 
 
-@check_arguments(matrices=mapping(MATRIX, "{selector: matrix}"))
-def method_comparison(matrices: Mapping[str, AblationMatrix]) -> go.Figure:
+@check_arguments(matrices=mapping(MATRIX, "{selector: matrix}"), range=RANGE)
+def method_comparison(
+    matrices: Mapping[str, AblationMatrix], *, range: tuple[float, float] | None = None
+) -> go.Figure:
     """Draw the mean over cultures of self, cross and gap for every selector, with intervals.
 
     Args:
         matrices: Selector -> its matrix, all of one model and the same questions.
+        range: The ends of the scale, such as ``(-0.5, 0.1)``, to compare figures.
 
     Raises:
         InputError: No matrices, or fewer than two cultures in one.
@@ -119,6 +130,7 @@ def method_comparison(matrices: Mapping[str, AblationMatrix]) -> go.Figure:
         about(facts_of(matrices), INTERVALS, "filled: interval excludes 0", selector=""),
         rows,
         metrics,
+        span=range,
     )
 
 
@@ -155,6 +167,7 @@ def dots(
     rows: Sequence[tuple[str, MetricEstimates]],
     metrics: Sequence[Metric],
     line_before: int | None = None,
+    span: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Draw estimates as dots with intervals: one row per name, one panel per metric."""
     figure = make_subplots(1, len(metrics), shared_yaxes=True, horizontal_spacing=0.025)
@@ -175,7 +188,7 @@ def dots(
         add_heading(figure, column, f"<b>{metric}</b><br>{METRIC_MEANING[metric]}", align="center")
     styled(figure, title, subtitle, len(rows))
     figure.update_layout(margin_t=figure.layout.margin.t + HEADING_LINES, legend=LEGEND_BELOW)
-    figure.update_xaxes(points_axis(limits(every_estimate(rows))))
+    figure.update_xaxes(points_axis(span or limits(every_estimate(rows))))
     middle = (len(metrics) + 1) // 2
     figure.update_xaxes(title_text="change in accuracy, percentage points", col=middle)
     figure.update_yaxes(
@@ -212,6 +225,7 @@ def series(
         legendgroup=condition,
         showlegend=False,
         customdata=[row for _, row, _ in held],
+        meta={"panel": metric},
         marker={
             "symbol": symbol,
             "size": size if len(rows) <= MANY_ROWS else size - 3,

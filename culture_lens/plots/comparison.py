@@ -12,6 +12,7 @@ from culture_lens.checks import check_arguments, instance, optional, real
 from culture_lens.errors import InputError
 from culture_lens.experiments.comparison.result import Comparison
 from culture_lens.experiments.conditions import RANDOM
+from culture_lens.plots.heatmap import RANGE
 from culture_lens.plots.parts import error_bars, filled, layer_step, points_axis
 from culture_lens.plots.style import (
     INK,
@@ -149,8 +150,13 @@ def faded(colour: str) -> str:
     return f"rgba({red}, {green}, {blue}, 0.45)"
 
 
-@check_arguments(comparison=COMPARISON, share=optional(real))
-def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -> go.Figure:
+@check_arguments(comparison=COMPARISON, share=optional(real), range=RANGE)
+def layer_profile_chart(
+    comparison: Comparison,
+    *,
+    share: float | None = None,
+    range: tuple[float, float] | None = None,
+) -> go.Figure:
     """Draw the share of each selector's neurons in every layer, with the last layer on top.
 
     The dotted line is the share of each layer if neurons were spread evenly.
@@ -158,6 +164,7 @@ def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -
     Args:
         comparison: The result of ``compare_selectors``.
         share: At which share; the largest by default.
+        range: The ends of the scale, such as ``(0, 0.3)``, to compare figures.
 
     Raises:
         InputError: The comparison is empty, or there is no such share.
@@ -202,19 +209,24 @@ def layer_profile_chart(comparison: Comparison, *, share: float | None = None) -
         bargap=0.15,
     )
     layers = len(profiles.columns)
+    scale_profiles(figure, layers, range or (0.0, 1.08 * max(even, float(profiles.max().max()))))
     figure.update_layout(
         height=figure.layout.margin.t + 150 + rows * max(220, LAYER_HEIGHT * layers),
         margin_t=figure.layout.margin.t + 40,
     )
     figure.update_annotations(font={"size": 12, "color": INK})
-    highest = float(max([even, *profiles.max().dropna()]))
-    marks = ticks(0.0, highest, 3)
+    return figure
+
+
+def scale_profiles(figure: go.Figure, layers: int, span: tuple[float, float]) -> None:
+    """Give all panels the same axes: shares, and layers with the last one on top."""
+    low, high = span
+    marks = ticks(low, min(high, 1.0), 3)
     figure.update_xaxes(
-        range=[0, 1.08 * highest], tickvals=marks, ticktext=[percent(mark) for mark in marks]
+        range=[low, high], tickvals=marks, ticktext=[percent(mark) for mark in marks]
     )
     figure.update_yaxes(tick0=0, dtick=layer_step(layers), range=[-0.6, layers - 0.4])
     figure.update_yaxes(title_text="layer (0 is the first)", col=1)
-    return figure
 
 
 def layer_bars(shares: pd.Series, selector: str, place: int) -> go.Bar:
@@ -223,6 +235,8 @@ def layer_bars(shares: pd.Series, selector: str, place: int) -> go.Bar:
         x=shares.tolist(),
         y=list(shares.index),
         orientation="h",
+        name=selector,
+        meta={"panel": selector},
         marker={"color": colour_of(selector, place)},
         hovertext=[
             f"<b>{plain(selector)}</b>, layer {layer}<br>{percent(shares[layer], 1)} of its neurons"

@@ -159,7 +159,7 @@ def add_panel(
     for series in parts:
         marker = {"symbol": series.symbol, "size": series.size, "color": series.colour}
         figure.add_trace(legend_key(series.name, marker), **here)
-        figure.add_trace(scatter(table.loc[series.units], series, quantity), **here)
+        figure.add_trace(scatter(table.loc[series.units], series, quantity, kind), **here)
     # Lines come after the traces: plotly draws none in an empty panel.
     for line in (figure.add_vline, figure.add_hline):
         line(0, line={"color": INK, "width": 1.3}, layer="below", **here)
@@ -206,7 +206,7 @@ def shades(scores: pd.Series) -> tuple[str, ...]:
     return tuple(sample_colorscale(AMOUNT[3:], places.tolist()))
 
 
-def scatter(table: pd.DataFrame, series: Series, quantity: Quantity) -> go.Scatter:
+def scatter(table: pd.DataFrame, series: Series, quantity: Quantity, panel: str) -> go.Scatter:
     """Make the trace of a series: points with both intervals."""
     colours = series.shades or (series.colour,) * len(table)
     return go.Scatter(
@@ -218,6 +218,7 @@ def scatter(table: pd.DataFrame, series: Series, quantity: Quantity) -> go.Scatt
         name=series.name,
         showlegend=False,
         customdata=list(table.index),
+        meta={"panel": panel},
         marker={
             "symbol": series.symbol,
             "size": series.size,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from culture_lens.checks import finite, optional
+from culture_lens.errors import InputError
 from culture_lens.experiments.cell_tests import MARK
 from culture_lens.plots.style import (
     AMOUNT,
+    EMPTY,
     FONT,
+    HATCH,
     INK,
     LOSS_TO_GAIN,
     MUTED,
@@ -31,6 +35,12 @@ from culture_lens.statistics.estimates import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
+Span = tuple[float, float]
+"""The ends of a scale."""
+Panel = Mapping[str, int]
+"""``row`` and ``col`` of a panel."""
+ALONE: Panel = {}
+"""The panel of a figure that has one only."""
 MOST_DIGITS = 5
 LEAST_ROWS = 3
 """Rows that a figure has room for at least: one row alone leaves none for the axis titles."""
@@ -38,7 +48,27 @@ SMALLEST_CHANGE = 0.05
 """The colour scale reaches at least this far."""
 SMALLEST_P_CHANGE = 1e-5
 """The same for changes of probability, which may be much smaller."""
+BOLD = "bold: interval excludes 0"
 OUTLINED = "outlined: own neurons, own questions"
+
+
+def value_range(name: str, value: Any) -> Span:
+    """Check for two finite numbers, the smaller first.
+
+    Example:
+        >>> value_range("range", (0, 0.5))
+        (0.0, 0.5)
+    """
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or len(value) != 2:
+        raise InputError(f"{name}: give two numbers, the ends of the scale, such as (0, 0.5).")
+    low, high = (float(finite(f"{name}[{place}]", end)) for place, end in enumerate(value))
+    if low >= high:
+        raise InputError(f"{name}=({low:g}, {high:g}): give the smaller end first.")
+    return low, high
+
+
+RANGE = optional(value_range)
+"""The check of an argument that fixes a scale."""
 
 
 def cell_map(
@@ -49,22 +79,67 @@ def cell_map(
     *,
     signed: bool,
     unit: str = "points",
+    span: Span | None = None,
 ) -> go.Heatmap:
     """Make the trace of changes (in points) or shares (in per cent), with a text in every cell.
 
-    Changes in another unit are written as they are.
+    Changes in another unit are written as they are. The scale ends at ``span``, else at
+    ``largest``.
     """
     trace = heatmap(
         table,
         hover,
         LOSS_TO_GAIN if signed else AMOUNT,
-        (-largest, largest) if signed else (0.0, largest),
+        span or ((-largest, largest) if signed else (0.0, largest)),
         unit if signed else "per cent",
         signed=signed,
         plain_ticks=unit != "points",
     )
     font = cell_font(len(table.columns))
     return trace.update(text=[list(row) for row in text], texttemplate="%{text}", textfont=font)
+
+
+def check_symmetric(span: Span | None) -> Span | None:
+    """Refuse a scale of changes whose middle, the colour of no change, is not 0.
+
+    Raises:
+        InputError: It is not.
+
+    Example:
+        >>> check_symmetric((-0.2, 0.2))
+        (-0.2, 0.2)
+    """
+    if span is not None and not math.isclose(span[0], -span[1]):
+        raise InputError(
+            f"range=({span[0]:g}, {span[1]:g}): changes have a colour for no change in the middle, "
+            f"so give ends such as ({-span[1]:g}, {span[1]:g})."
+        )
+    return span
+
+
+def hatch(figure: go.Figure, table: pd.DataFrame, panel: Panel = ALONE) -> None:
+    """Hatch the cells without a value, so that none looks like 0.
+
+    Args:
+        figure: The figure.
+        table: What its heat map, or that of one panel, shows.
+        panel: The panel.
+    """
+    empty = np.argwhere(table.isna().to_numpy())
+    if not len(empty):
+        return
+    squares, lines = [], []
+    for row, column in empty.tolist():
+        left, right, top, bottom = column - 0.5, column + 0.5, row - 0.5, row + 0.5
+        squares.append(f"M{left},{top}L{right},{top}L{right},{bottom}L{left},{bottom}Z")
+        if table.index[row] == table.columns[column]:
+            continue  # the diagonal has no value by its meaning, not for lack of one: plain grey
+        lines += [f"M{left},{row}L{column},{top}", f"M{left},{bottom}L{right},{top}"]
+        lines += [f"M{column},{bottom}L{right},{row}"]
+    here = {"type": "path", "layer": "below", **panel}
+    figure.add_shape(path="".join(squares), fillcolor=EMPTY, line={"width": 0}, **here)
+    if lines:
+        figure.add_shape(path="".join(lines), line={"color": HATCH, "width": 1}, **here)
 
 
 def largest_of(table: pd.DataFrame, least: float = SMALLEST_CHANGE) -> float:
@@ -112,7 +187,7 @@ def heatmap(
 
 
 def outline(
-    figure: go.Figure, rows: Sequence[str], columns: Sequence[str], panel: int | None = None
+    figure: go.Figure, rows: Sequence[str], columns: Sequence[str], panel: Panel = ALONE
 ) -> None:
     """Outline the cells whose row and column are the same culture, in one panel of several."""
     for i, j in product(range(len(rows)), range(len(columns))):
@@ -124,8 +199,7 @@ def outline(
                 y0=i - 0.5,
                 y1=i + 0.5,
                 line={"color": INK, "width": 1.5},
-                row=None if panel is None else 1,
-                col=panel,
+                **panel,
             )
 
 
@@ -153,14 +227,17 @@ def telling_digits(share: float) -> int:
     return min(MOST_DIGITS, max(0, 1 - math.floor(math.log10(100 * abs(share)))))
 
 
-def marked(text: str, estimate: Estimate | None) -> str:
-    """Write the text of a cell in bold and with a star where its interval excludes 0.
+def marked(text: str, estimate: Estimate | None, star: bool = False) -> str:
+    """Write the text of a cell: bold where its interval excludes 0, with a star where a test says.
 
     Example:
         >>> marked("+5.0", Estimate(0.05, 0.01, 0.09)), marked("+5.0", Estimate(0.05, -0.1, 0.2))
-        ('<b>+5.0*</b>', '+5.0')
+        ('<b>+5.0</b>', '+5.0')
+        >>> marked("+5.0", Estimate(0.05, 0.01, 0.09), star=True)
+        '<b>+5.0*</b>'
     """
-    return f"<b>{text}{MARK}</b>" if text and estimate is not None and clear(estimate) else text
+    told = f"{text}{MARK}" if text and star else text
+    return f"<b>{told}</b>" if text and estimate is not None and clear(estimate) else told
 
 
 def whose_cell(mask: str, culture: str, verb: str = "ablated", note: str = "") -> str:

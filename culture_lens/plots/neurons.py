@@ -13,14 +13,23 @@ from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
-from culture_lens.plots.heatmap import LEAST_ROWS, cell_font, heatmap, largest_of, whose
+from culture_lens.plots.heatmap import (
+    LEAST_ROWS,
+    RANGE,
+    cell_font,
+    hatch,
+    heatmap,
+    largest_of,
+    whose,
+)
 from culture_lens.plots.parts import layer_step
 from culture_lens.plots.style import (
     AMOUNT,
     DASH,
     EMPTY,
     FONT,
-    MUTED,
+    INK,
+    PAPER,
     about,
     across,
     label,
@@ -34,15 +43,20 @@ SMALLEST_OVERLAP = 0.05
 """The colour scale reaches at least this far."""
 
 
-@check_arguments(found=FOUND_SET, site=optional(text))
-def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
+@check_arguments(found=FOUND_SET, site=optional(text), range=RANGE)
+def layer_heatmap(
+    found: NeuronSet, *, site: str | None = None, range: tuple[float, float] | None = None
+) -> go.Figure:
     """Draw in which layers each culture's neurons are: cultures x layers, share of its neurons.
 
-    A set with one entry, such as the culture-general neurons, has one row per site instead.
+    A set with one entry, such as the culture-general neurons, has one row per site instead. Rows
+    without neurons are hatched.
 
     Args:
         found: The neurons.
         site: One site; all together by default.
+        range: The ends of the scale, such as ``(0, 0.2)``, to compare figures; by default it
+            reaches to the largest share.
 
     Raises:
         InputError: No culture, or no such site.
@@ -64,6 +78,7 @@ def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
         for culture in found
     }
     totals = {culture: int(counts[culture].sum()) for culture in found}
+    shares.loc[[culture for culture in found if not totals[culture]]] = math.nan
     hover = [
         [
             f"<b>{plain(culture)}</b>, layer {layer}<br>{int(counts[culture][layer])} of "
@@ -72,8 +87,10 @@ def layer_heatmap(found: NeuronSet, *, site: str | None = None) -> go.Figure:
         ]
         for culture in found
     ]
-    highest = float(shares.to_numpy().max()) or 1.0
-    figure = go.Figure(heatmap(shares, hover, AMOUNT, (0.0, highest), "share of<br>neurons"))
+    highest = largest_of(shares, 0.0) or 1.0
+    span = range or (0.0, highest)
+    figure = go.Figure(heatmap(shares, hover, AMOUNT, span, "share of<br>neurons"))
+    hatch(figure, shares)
     where = f"{'site' if len(sites) == 1 else 'sites'} {', '.join(sites)}"
     names = [label(c) + ("" if totals[c] else " (none)") for c in found]
     if single:
@@ -101,11 +118,16 @@ def by_site(found: NeuronSet, sites: Sequence[str]) -> NeuronSet:
     return replace(found, neurons=rows)
 
 
-@check_arguments(found=FOUND_SET)
-def overlap_heatmap(found: NeuronSet) -> go.Figure:
+@check_arguments(found=FOUND_SET, range=RANGE)
+def overlap_heatmap(found: NeuronSet, *, range: tuple[float, float] | None = None) -> go.Figure:
     """Draw the Jaccard overlap of every two cultures' neurons.
 
     The diagonal, always 1, is left out and shows the number of neurons.
+
+    Args:
+        found: The neurons.
+        range: The ends of the scale, such as ``(0, 0.2)``, to compare figures; by default it
+            reaches to the largest overlap.
 
     Raises:
         InputError: Fewer than two cultures.
@@ -128,18 +150,13 @@ def overlap_heatmap(found: NeuronSet) -> go.Figure:
             ]
         )
     largest = largest_of(apart, SMALLEST_OVERLAP)
-    trace = heatmap(apart, hover, AMOUNT, (0.0, largest), "Jaccard<br>overlap", plain_ticks=True)
+    span = range or (0.0, largest)
+    trace = heatmap(apart, hover, AMOUNT, span, "Jaccard<br>overlap", plain_ticks=True)
     font = cell_font(len(cultures))
     trace.update(text=text, texttemplate="%{text}", textfont=font)
     figure = go.Figure(trace)
-    for position, culture in enumerate(cultures):
-        figure.add_annotation(
-            x=position,
-            y=position,
-            text=str(len(found[culture])),
-            showarrow=False,
-            font={"size": font["size"], "color": MUTED, "family": FONT},
-        )
+    hatch(figure, apart)
+    counts_on_diagonal(figure, found)
     return styled(
         figure,
         "Neurons that two cultures share",
@@ -150,7 +167,6 @@ def overlap_heatmap(found: NeuronSet) -> go.Figure:
             "diagonal: number of neurons",
         ),
         len(cultures),
-        plot_bgcolor=EMPTY,
         xaxis={**across(cultures), "title": {"text": "neurons found for"}},
         yaxis={
             **name_axis(cultures),
@@ -158,6 +174,23 @@ def overlap_heatmap(found: NeuronSet) -> go.Figure:
             "autorange": "reversed",
         },
     )
+
+
+def counts_on_diagonal(figure: go.Figure, found: NeuronSet) -> None:
+    """Write the number of neurons of each culture on the diagonal, on grey."""
+    size = cell_font(len(found))["size"]
+    for position, culture in enumerate(found):
+        ends = {"x0": position - 0.5, "x1": position + 0.5}
+        ends |= {"y0": position - 0.5, "y1": position + 0.5}
+        line = {"color": PAPER, "width": 1}
+        figure.add_shape(type="rect", fillcolor=EMPTY, line=line, layer="below", **ends)
+        figure.add_annotation(
+            x=position,
+            y=position,
+            text=str(len(found[culture])),
+            showarrow=False,
+            font={"size": size, "color": INK, "family": FONT},
+        )
 
 
 def overlap_text(overlap: float) -> str:

@@ -13,19 +13,20 @@ from plotly.subplots import make_subplots
 from culture_lens.checks import check_arguments, instance, optional
 from culture_lens.errors import InputError
 from culture_lens.experiments.ablation_fidelity import matrix_fidelity
-from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.fidelity import Fidelity
 from culture_lens.experiments.fidelity_units import CELL
 from culture_lens.experiments.matrix import MATRIX, AblationMatrix
 from culture_lens.experiments.predicted_matrix import PredictedMatrix
 from culture_lens.plots.fidelity import TITLE_LINE, agreement
 from culture_lens.plots.heatmap import (
+    BOLD,
     LEAST_ROWS,
     OUTLINED,
     SMALLEST_P_CHANGE,
     cell_font,
     cell_map,
     estimate_text,
+    hatch,
     largest_of,
     marked,
     outline,
@@ -35,7 +36,6 @@ from culture_lens.plots.heatmap import (
 from culture_lens.plots.objectives import QUANTITIES, Quantity, how_predicted, quantity_of
 from culture_lens.plots.parts import add_heading
 from culture_lens.plots.style import (
-    EMPTY,
     INTERVALS,
     about,
     across,
@@ -88,11 +88,10 @@ def predicted_heatmap(
             predicted.metadata,
             f"change in {quantity.unit}, {how_predicted(predicted.metadata)}",
             f"over cells: {', '.join(said)}" if said else "",
-            f"{INTERVALS}; bold {MARK}: interval excludes 0" if matrix is not None else "",
+            f"{INTERVALS}; {BOLD}" if matrix is not None else "",
             OUTLINED if set(masks) & set(cultures) else "",
         ),
         max(len(masks), LEAST_ROWS),
-        plot_bgcolor=EMPTY,
     )
     axis = across([*cultures] * len(tables))
     names = {"tickvals": list(cultures), "ticktext": axis["ticktext"][: len(cultures)]}
@@ -160,15 +159,18 @@ def panels(tables: dict[str, pd.DataFrame], measured: Cells, quantity: Quantity)
         ]
         trace = cell_map(table, text, hover, limit, signed=True, unit=quantity.short)
         trace.update(textfont=cell_font(columns), showscale=column == len(tables))
+        trace.update(name=name, meta={"panel": name})
         figure.add_trace(trace, 1, column)
-        outline(figure, masks, cultures, column)
+        here = {"row": 1, "col": column}
+        hatch(figure, table, here)
+        outline(figure, masks, cultures, here)
         if len(tables) > 1:
             add_heading(figure, column, f"<b>{name}</b>", yshift=8, align="center")
     return figure
 
 
 def cell_text(share: float, estimate: Estimate | None, digits: int) -> str:
-    """Write a cell: bold and marked where its interval excludes 0."""
+    """Write a cell: bold where its interval excludes 0."""
     if math.isnan(share):
         return ""
     return marked(points(share, digits), estimate)

@@ -7,37 +7,55 @@ import math
 import plotly.graph_objects as go
 
 from culture_lens.checks import check_arguments, instance
-from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.related_cultures import Relations
-from culture_lens.plots.heatmap import LEAST_ROWS, cell_map, largest_of, marked, whose_cell
+from culture_lens.plots.heatmap import (
+    BOLD,
+    LEAST_ROWS,
+    RANGE,
+    SMALLEST_CHANGE,
+    cell_map,
+    check_symmetric,
+    hatch,
+    largest_of,
+    marked,
+    whose_cell,
+)
 from culture_lens.plots.style import (
-    EMPTY,
     INTERVALS,
     MUTED,
     about,
     across,
     name_axis,
+    percent,
     plain,
     points,
     styled,
+    ticks,
     with_interval,
 )
 
-TREE = 0.14
-"""The height of the tree above the cells, as a share of the figure's."""
+TREE, GAP = 0.2, 0.01
+"""The width of the tree beside the cells, and of what lies between, as shares of the figure's."""
 STEM = 0.1
-"""How far the leaves begin below the nearest joint, as a share of the tree's height."""
+"""How far the leaves begin before the nearest joint, as a share of the tree's width."""
 
 
-@check_arguments(relations=instance(Relations))
-def relations_heatmap(relations: Relations) -> go.Figure:
+@check_arguments(relations=instance(Relations), range=RANGE)
+def relations_heatmap(
+    relations: Relations, *, range: tuple[float, float] | None = None
+) -> go.Figure:
     """Draw how cultures lose accuracy together: whose neurons were ablated x whose questions asked.
 
-    Rows and columns are in the order of the tree above them, which joins groups at the mean
-    distance of their cultures; cells whose interval excludes 0 are bold and marked.
+    Rows and columns are in the order of the tree beside them, which joins groups at the mean
+    distance of their cultures; cells whose interval excludes 0 are bold.
 
     Args:
         relations: The result of ``related_cultures``.
+        range: The ends of the scale, such as ``(-0.1, 0.1)``; by default it reaches to the largest
+            relation.
+
+    Raises:
+        InputError: No relations, or a scale whose middle is not 0.
 
     Example:
         ``relations_heatmap(related_cultures(matrix)).show()``
@@ -46,22 +64,17 @@ def relations_heatmap(relations: Relations) -> go.Figure:
     table = relations.table.loc[order, order]
     what = "beyond what mask and culture predict" if relations.adjusted else "of accuracy"
     text, hover = cell_texts(relations, what)
-    figure = go.Figure(cell_map(table, text, hover, largest_of(table), signed=True))
-    for x, y in branches(relations):
-        figure.add_scatter(
-            x=x,
-            y=y,
-            xaxis="x2",
-            yaxis="y2",
-            mode="lines",
-            line={"color": MUTED, "width": 1.5},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    edges = [-0.5, len(order) - 0.5]
-    background = {"type": "rect", "fillcolor": EMPTY, "line": {"width": 0}, "layer": "below"}
-    # The cells of the diagonal have no value and show the background.
-    figure.add_shape(x0=edges[0], x1=edges[1], y0=edges[0], y1=edges[1], **background)
+    span = check_symmetric(range)
+    figure = go.Figure(cell_map(table, text, hover, largest_of(table), signed=True, span=span))
+    figure.data[0].colorbar.update(x=1.02)
+    hatch(figure, table)
+    drawn = {"mode": "lines", "line": {"color": MUTED, "width": 1.5}}
+    beside = {"xaxis": "x2", "yaxis": "y2", "hoverinfo": "skip", "showlegend": False}
+    for places, heights in branches(relations):
+        figure.add_scatter(x=heights, y=places, **drawn, **beside)
+    rows = [len(order) - 0.5, -0.5]
+    ends = tree_ends(relations)
+    marks = [mark for mark in ticks(0.0, ends[1], 3) if mark <= ends[1]]
     return styled(
         figure,
         "Cultures that lose accuracy together",
@@ -69,20 +82,26 @@ def relations_heatmap(relations: Relations) -> go.Figure:
             relations.metadata,
             f"cells in percentage points {what}",
             INTERVALS,
-            f"bold {MARK}: interval excludes 0",
+            BOLD,
             "tree: average linkage of the mean of both directions, cophenetic correlation "
             f"{relations.cophenetic:.2f}",
         ),
-        max(len(order), LEAST_ROWS) + 3,
-        xaxis={**across(order), "title": {"text": "asked: questions about"}, "range": edges},
-        yaxis={
-            **name_axis(order),
-            "title": {"text": "ablated: neurons found for"},
-            "range": edges[::-1],
-            "domain": [0, 1 - TREE],
+        max(len(order), LEAST_ROWS),
+        xaxis={
+            **across(order),
+            "title": {"text": "asked: questions about"},
+            "domain": [0, 1 - TREE - GAP],
         },
-        xaxis2={"anchor": "y2", "range": edges, "visible": False},
-        yaxis2={"anchor": "x2", "domain": [1 - TREE, 1], "visible": False},
+        yaxis={**name_axis(order), "title": {"text": "ablated: neurons found for"}, "range": rows},
+        xaxis2={
+            "anchor": "y2",
+            "domain": [1 - TREE, 1],
+            "range": list(ends),
+            "tickvals": marks,
+            "ticktext": [percent(mark).removesuffix("%") for mark in marks],
+            "title": {"text": "distance", "font": {"size": 13, "color": MUTED}},
+        },
+        yaxis2={"anchor": "x2", "range": rows, "visible": False},
     )
 
 
@@ -104,15 +123,21 @@ def cell_texts(relations: Relations, what: str) -> tuple[list[list[str]], list[l
     return text, hover
 
 
+def tree_ends(relations: Relations) -> tuple[float, float]:
+    """Give where the leaves begin, slightly before 0, and where the last groups join."""
+    last = float(relations.linkage[-1, 2]) or SMALLEST_CHANGE
+    return -STEM * last, 1.05 * last
+
+
 def branches(relations: Relations) -> list[tuple[list[float], list[float]]]:
     """Give each joint of the tree as a line: heights are distances, leaves are at 0, 1, 2, ...
 
-    The nearest pair joins at 0; leaves begin slightly below, so that this joint is visible.
+    The nearest pair joins at 0; leaves begin slightly before, so that this joint is visible.
     """
     from scipy.cluster import hierarchy
 
     tree = hierarchy.dendrogram(relations.linkage, no_plot=True)
-    below = -STEM * (float(relations.linkage[-1, 2]) or 1.0)
+    below = tree_ends(relations)[0]
     lines = []
     for places, (left, joint, _, right) in zip(tree["icoord"], tree["dcoord"], strict=True):
         x = [(place - 5) / 10 for place in places]

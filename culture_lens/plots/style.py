@@ -17,7 +17,9 @@ LOSS_TO_GAIN = ["#b2182b", "#d6604d", "#f4a582", "#fddbc7", "#f7f7f7"]
 LOSS_TO_GAIN += ["#d1e5f0", "#92c5de", "#4393c3", "#2166ac"]
 AMOUNT = ["#f7f9fb", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08306b"]
 FOUND_COLOUR, RANDOM_COLOUR = "#c1440e", "#7a7f87"
-INK, MUTED, FAINT, PAPER, EMPTY = "#1f2430", "#5b6270", "#e3e6ea", "#ffffff", "#eceff2"
+INK, MUTED, FAINT, PAPER, EMPTY = "#1f2430", "#5b6270", "#e3e6ea", "#ffffff", "#d3d7de"
+HATCH = "#9aa1ac"
+"""Lines over cells without a value, which are of the colour EMPTY."""
 BAND = "#f4f5f7"
 """Every second row of a chart."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

@@ -10,10 +10,19 @@ import plotly.graph_objects as go
 
 from culture_lens.checks import check_arguments, instance, text
 from culture_lens.errors import unknown
-from culture_lens.experiments.cell_tests import MARK
 from culture_lens.experiments.conditions import BEYOND, FOUND, RANDOM
 from culture_lens.experiments.transfer import TransferMatrix
-from culture_lens.plots.heatmap import LEAST_ROWS, cell_map, largest_of, marked, outline
+from culture_lens.plots.heatmap import (
+    BOLD,
+    LEAST_ROWS,
+    RANGE,
+    cell_map,
+    check_symmetric,
+    hatch,
+    largest_of,
+    marked,
+    outline,
+)
 from culture_lens.plots.style import (
     INTERVALS,
     about,
@@ -41,22 +50,28 @@ METRIC_TITLES: dict[str, str] = {
 CONDITION_TITLES = {FOUND: "", RANDOM: ", random neurons", BEYOND: ", beyond random neurons"}
 
 
-@check_arguments(result=instance(TransferMatrix), metric=text, condition=text)
+@check_arguments(result=instance(TransferMatrix), metric=text, condition=text, range=RANGE)
 def transfer_heatmap(
-    result: TransferMatrix, *, metric: Metric = "self", condition: TransferCondition = FOUND
+    result: TransferMatrix,
+    *,
+    metric: Metric = "self",
+    condition: TransferCondition = FOUND,
+    range: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Draw where neurons were found x what was asked; each cell is the mean over cultures.
 
-    Cells whose interval excludes 0 are bold and marked; the diagonal, neurons asked about the
+    Cells whose interval excludes 0 are bold; the diagonal, neurons asked about the
     benchmark they were found on, is outlined.
 
     Args:
         result: The result of ``transfer_matrix``.
         metric: ``"self"``, ``"cross"``, ``"gap"`` or ``"flips"``.
         condition: ``"found"`` neurons, ``"random"`` ones, or ``"beyond"``: found minus random.
+        range: The ends of the scale, to compare figures; by default changes reach to the largest
+            one, shares from 0 to 1.
 
     Raises:
-        InputError: No such metric or condition.
+        InputError: No such metric or condition, or a scale of changes whose middle is not 0.
 
     Example:
         ``transfer_heatmap(result, condition="beyond").show()``
@@ -69,7 +84,10 @@ def transfer_heatmap(
     table = as_estimates(result.table(metric, condition))
     text, hover = cell_texts(table, signed)
     values = table.map(lambda cell: cell.value)
-    figure = go.Figure(cell_map(values, text, hover, largest_of(values), signed=signed))
+    largest = largest_of(values) if signed else 1.0
+    span = check_symmetric(range) if signed else range
+    figure = go.Figure(cell_map(values, text, hover, largest, signed=signed, span=span))
+    hatch(figure, values)
     outline(figure, result.names, result.names)
     base = [percent(result.cell(result.names[0], t, "base").value) for t in result.names]
     return styled(
@@ -80,7 +98,7 @@ def transfer_heatmap(
             f"mean over {len(result.cultures)} cultures",
             f"cells in {'percentage points' if signed else 'per cent'}",
             INTERVALS,
-            f"bold {MARK}: interval excludes 0" if signed else "",
+            BOLD if signed else "",
             "outlined: the benchmark they were found on",
         ),
         max(len(table), LEAST_ROWS),
@@ -97,7 +115,7 @@ def transfer_heatmap(
 
 
 def cell_texts(table: pd.DataFrame, signed: bool) -> tuple[list[list[str]], list[list[str]]]:
-    """Write every cell and its hover; changes whose interval excludes 0 are marked."""
+    """Write every cell and its hover; changes whose interval excludes 0 are bold."""
     write: Callable[[float], str] = points if signed else percent
     text, hover = [], []
     for source in table.index:

@@ -38,6 +38,8 @@ TABLE = {
     f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {RUNNING}",
     "ablate": "--run --method --random-seeds --value --seen --scoring "
     f"{LOADING} {ASKING} {RUNNING}",
+    "dose": "--run --method --share --others --own-only --random-seeds --value --seen --scoring "
+    f"{LOADING} {ASKING} {RUNNING}",
     "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {RUNNING}",
     "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
     "--random-match --every-wording --scoring --value --seen --batch-size --correction",
@@ -58,7 +60,7 @@ TABLE = {
     "finetune": f"folder --strategy --run {RANKING} --lora-rank {BENCHMARK} --table {LOADING} "
     f"--scoring {RUNNING} --learning-rate --epochs --max-steps --accumulate --seed "
     "--mixed-precision --save-every --report-to",
-    "plot": "--run",
+    "plot": "--run --format --width",
     "report": "--run",
     "demo": "--run --batch-size",
     "models": "",

@@ -13,13 +13,13 @@ from culture_lens.attribution.settings import Attribution
 from culture_lens.cli import app, show_warning
 from culture_lens.cli.defaults import DEFAULTS, OF_COMMAND, REMEMBERED, default_of
 from culture_lens.cli.loading import note
-from culture_lens.cli.plot import title_of, write_figure
 from culture_lens.errors import InputError
 from culture_lens.experiments.comparison.compare import GradientScoring
 from culture_lens.experiments.predicted_effects import Prediction
 from culture_lens.finetune.lora import LORA_RANK
 from culture_lens.finetune.settings import Saving, Training
 from culture_lens.models.checkpoints import load_failure
+from culture_lens.plots.saving import title_of, write_html
 from culture_lens.prompts.running import BATCH_SIZE, Running
 from culture_lens.storage.progress import QUIET
 from tests.helpers.cli import leaves
@@ -188,7 +188,7 @@ def test_what_did_not_run_is_not_in_the_log(words, place_of, run, folder, place,
 
 def test_figures_have_titles(tmp_path):
     figure = cl.plots.layer_heatmap(make_found())
-    write_figure(figure, tmp_path / "figure.html")
+    write_html(figure, tmp_path / "figure.html")
     page = (tmp_path / "figure.html").read_text(encoding="utf-8")
     assert page.count("<title>") == 1
     assert f"<title>{figure.layout.title.text}</title>" in page.split("</head>")[0]

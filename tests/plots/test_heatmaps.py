@@ -39,7 +39,7 @@ def test_predicted_and_measured_stand_beside_each_other(matrix):
     assert "slope 0.500" in subtitle and "outlined: own neurons" in subtitle
     for (i, mask), (j, culture) in product(enumerate(CULTURES), repeat=2):
         cell = matrix.cell(mask, culture, "p_change")
-        assert other.text[i][j].endswith("*</b>") == cell.excludes(0.0)
+        assert other.text[i][j].startswith("<b>") == cell.excludes(0.0)
         hover = other.hovertext[i][j]
         assert heatmaps.estimate_text(cell, "p_change") in hover and "predicted: " in hover
 
@@ -48,7 +48,7 @@ def test_a_prediction_is_drawn_alone(matrix):
     figure = plots.predicted_heatmap(make_predicted(matrix))
     assert len(figure.data) == 1 and figure.data[0].showscale
     assert "measured" not in figure.layout.title.text + figure.layout.title.subtitle.text
-    assert not any("*" in text for row in figure.data[0].text for text in row)
+    assert not any("<b>" in text for row in figure.data[0].text for text in row)
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -115,7 +115,7 @@ def test_culture_general_neurons_are_laid_out_by_site():
     assert figure.layout.title.text == "Where culture-general neurons sit"
     assert list(figure.data[0].y) == ["gate", "q", "k"]
     assert list(figure.layout.yaxis.ticktext) == ["gate (3)", "q (1)", "k (none)"]
-    expected = [[1 / 3, 0, 2 / 3, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    expected = [[1 / 3, 0, 2 / 3, 0], [0, 1, 0, 0], [np.nan] * 4]
     np.testing.assert_allclose(figure.data[0].z, expected)
     assert "2 of 3 neurons" in figure.data[0].hovertext[0][2]
     assert "4 neurons" in figure.layout.title.subtitle.text

@@ -10,6 +10,7 @@ import pytest
 
 from culture_lens import plots
 from culture_lens.errors import InputError
+from culture_lens.experiments.cell_tests import cell_tests
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
@@ -49,13 +50,29 @@ def test_ablation_heatmap_has_the_table(matrix, what, condition):
         assert trace.zmin == -trace.zmax
 
 
-def test_ablation_heatmap_marks_intervals_that_exclude_0(matrix):
-    figure = plots.ablation_heatmap(matrix)
+@pytest.mark.parametrize("condition", ["found", "random"])
+def test_bold_is_the_interval_and_a_star_the_corrected_test(matrix, condition):
+    figure = plots.ablation_heatmap(matrix, condition=condition)
     text = figure.data[0].text
+    marks = cell_tests(matrix, condition=condition).set_index(["mask", "culture"])["mark"]
     for (i, mask), (j, culture) in product(enumerate(CULTURES), repeat=2):
-        assert text[i][j].endswith("*</b>") == matrix.cell(mask, culture).excludes(0.0)
+        bold = matrix.cell(mask, culture, condition=condition).excludes(0.0)
+        assert text[i][j].startswith("<b>") == bold
+        assert ("*" in text[i][j]) == (marks[mask, culture] == "*")
+    if condition == "found":  # six of twelve answers lost: p = 2/64 each, 0.28 for nine cells
+        assert text[0][0] == "<b>\u221250.0</b>" and text[0][1] == "0.0"
+    subtitle = figure.layout.title.subtitle.text.replace("<br>", " ")
+    assert "bold: interval excludes 0 · *: p of at most 0.05, corrected for all" in subtitle
+
+
+def test_a_star_stands_where_the_corrected_p_is_small():
+    """Eighteen of 36 answers lost: p = 2 / 2^18, far below 0.05 / 9."""
+    text = plots.ablation_heatmap(make_matrix(items=36)).data[0].text
     assert text[0][0] == "<b>\u221250.0*</b>" and text[0][1] == "0.0"
-    assert "bold *: interval excludes 0" in figure.layout.title.subtitle.text
+
+
+def test_outlined_cells_and_base(matrix):
+    figure = plots.ablation_heatmap(matrix)
     assert [(s.x0, s.y0) for s in figure.layout.shapes] == [(i - 0.5, i - 0.5) for i in range(3)]
     assert all("83%" in label for label in figure.layout.xaxis.ticktext)
 
