@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,12 @@ from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluation import Evaluation, to_frame
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
+from culture_lens.evaluation.tree_answers import (
+    TreeWork,
+    conditions_together,
+    first_layer,
+    tree_answers,
+)
 from culture_lens.interventions.hooks import (
     Value,
     ablated_how,
@@ -25,6 +32,7 @@ from culture_lens.interventions.hooks import (
 from culture_lens.models.checks import MODEL, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
+from culture_lens.models.trees import can_run_trees
 from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import labelled
@@ -99,26 +107,95 @@ def answer_prompts(
             was done to the model.
     """
 
-    def answer() -> pd.DataFrame:
-        hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
-        share = model.can_share_prefix(prompts)
-        work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
-        answers: dict[str, Answer] = {}
-        done = condition(model, neurons, ablated_how(value))
-        with under(f"{label}, {done}"), model.hooks(hooks):
-            for batch, found in run_batches(
-                work,
-                lambda batch: scoring.answers(model, batch),
-                pad_id=model.pad_id,
-                progress=running.progress,
-                label=label,
-            ):
-                ids = (prompt.question.id for prompt in batch.prompts)
-                answers.update(zip(ids, found, strict=True))
-        return to_frame(prompts, answers)
+    (frame,) = answer_together(
+        model, prompts, scoring, [neurons], value=value, label=label, running=running
+    )
+    return frame
 
-    place = records_place(model, prompts, scoring, neurons, value, running.folder)
-    return finished_frame(place, answer)
+
+def answer_together(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    scoring: Scoring,
+    masks: Sequence[Neurons | None],
+    *,
+    value: Value = "zero",
+    label: str = "evaluating",
+    running: Running = Running(),
+    work: TreeWork | None = None,
+) -> list[pd.DataFrame]:
+    """Answer prepared prompts under several conditions; see ``answer_prompts``.
+
+    Args:
+        model: The model.
+        prompts: The prompts.
+        scoring: How answers are read.
+        masks: What is ablated in each condition; several are rows of one batch.
+        value: What ablated neurons are set to.
+        label: Label of the progress bar.
+        running: Batch size, progress, run folder, speed.
+        work: The prompts as trees, where they are run under other conditions too.
+    """
+    made: list[pd.DataFrame] = []
+
+    def answer(at: int) -> pd.DataFrame:
+        if not made:
+            how = {"value": value, "label": label}
+            made[:] = (
+                from_trees(work or TreeWork(model, prompts, masks, running), **how)
+                if running.speed.trees and can_run_trees(model, prompts)
+                else from_batches(**how)
+            )
+        return made[at]
+
+    def from_trees(work: TreeWork, value: Value, label: str) -> list[pd.DataFrame]:
+        done = " or ".join(condition(model, neurons, ablated_how(value)) for neurons in masks)
+        with under(f"{label}, {done}"):
+            found = tree_answers(
+                work, scoring, masks, value=value, label=label, progress=running.progress
+            )
+        return [to_frame(prompts, answers) for answers in found]
+
+    def from_batches(value: Value, label: str) -> list[pd.DataFrame]:
+        return [
+            to_frame(
+                prompts, batch_answers(model, prompts, scoring, neurons, value, label, running)
+            )
+            for neurons in masks
+        ]
+
+    places = [
+        records_place(model, prompts, scoring, neurons, value, running.folder) for neurons in masks
+    ]
+    return [finished_frame(place, partial(answer, at)) for at, place in enumerate(places)]
+
+
+def batch_answers(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    scoring: Scoring,
+    neurons: Neurons | None,
+    value: Value,
+    label: str,
+    running: Running,
+) -> dict[str, Answer]:
+    """Answer prompts in batches with hooks, as any model and any edit around the call allow."""
+    hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
+    share = model.can_share_prefix(prompts)
+    work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
+    answers: dict[str, Answer] = {}
+    done = condition(model, neurons, ablated_how(value))
+    with under(f"{label}, {done}"), model.hooks(hooks):
+        for batch, found in run_batches(
+            work,
+            lambda batch: scoring.answers(model, batch),
+            pad_id=model.pad_id,
+            progress=running.progress,
+            label=label,
+        ):
+            ids = (prompt.question.id for prompt in batch.prompts)
+            answers.update(zip(ids, found, strict=True))
+    return answers
 
 
 def records_place(
@@ -175,18 +252,33 @@ def answer_masks(
         if neurons is not None:
             ablation_hooks(model, neurons, value)  # validate every mask before any is run
     groups = groups_of_pictures(prompts, model.vision)
+    neurons_of = [neurons for _, neurons in masks]
+    # The deepest first: it leaves the layers below all others as they are.
+    order = sorted(range(len(masks)), key=lambda at: -first_layer(model, neurons_of[at]))
     found: list[list[pd.DataFrame]] = [[] for _ in masks]
     with tqdm(
         total=len(groups) * len(masks), desc=label, unit="mask", disable=not running.progress
     ) as bar:
         for group in groups:
-            for (name, neurons), frames in zip(masks, found, strict=True):
-                frames.append(
-                    answer_prompts(
-                        model, group, scoring, neurons, value=value, label=name, running=running
-                    )
+            work, together = None, 1
+            if running.speed.trees and can_run_trees(model, group):
+                work = TreeWork(model, group, neurons_of, running)
+                together = conditions_together(work, len(masks))
+            for start in range(0, len(order), together):
+                some = order[start : start + together]
+                frames = answer_together(
+                    model,
+                    group,
+                    scoring,
+                    [neurons_of[at] for at in some],
+                    value=value,
+                    label=", ".join(masks[at][0] for at in some),
+                    running=running,
+                    work=work,
                 )
-                bar.update()
+                for at, frame in zip(some, frames, strict=True):
+                    found[at].append(frame)
+                bar.update(len(some))
     ids = [prompt.question.id for prompt in prompts]
     whole = [pd.concat(frames, ignore_index=True).set_index("id", drop=False) for frames in found]
     return [frame.loc[ids].reset_index(drop=True) for frame in whole]

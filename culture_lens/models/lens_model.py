@@ -230,6 +230,16 @@ class LensModel(TransformerLensMethods):
         logits: Tensor = self._forward(batch, cache, use_cache=cache is not None)
         return logits[:, -1]
 
+    @torch.inference_mode()
+    def tree_logits(self, arguments: Mapping[str, Any]) -> Float[Tensor, "row last vocab"]:
+        """Run trees of prompts and return the logits of their last columns; see ``models.trees``.
+
+        Example:
+            ``model.tree_logits(tree_arguments(model, tree))``
+        """
+        logits: Tensor = self.bridge.original_model(**arguments).logits
+        return logits
+
     def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
         """Run a batch and return the same logits, with gradients to every activation of its layers.
 
