@@ -106,7 +106,6 @@ def answer_prompts(
         InputError: The model gives NaN or infinite logits or scores; with the question and what
             was done to the model.
     """
-
     (frame,) = answer_together(
         model, prompts, scoring, [neurons], value=value, label=label, running=running
     )

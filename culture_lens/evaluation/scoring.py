@@ -36,7 +36,7 @@ from culture_lens.errors import unknown
 from culture_lens.models.checks import check_highest, check_options
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.answers import label_ids
-from culture_lens.prompts.prompt import Batch, Style
+from culture_lens.prompts.prompt import Batch, Prompt, Style
 
 ScoringName = Literal[
     "letter", "letter_options", "option_likelihood", "option_likelihood_sum", "number"
@@ -206,7 +206,7 @@ def next_read(
     options: Sequence[Sequence[int]],
     logs: Sequence[Tensor] = (),
 ) -> Read:
-    """Read the next token, and options of one token unless all their log-probabilities are given."""
+    """Read the next token, and all options of one token, which need no pass of their own."""
     firsts = [ids[0] for ids in options]
     if not any(len(ids) > 1 for ids in options):
         logs = list(row.log_softmax(-1).double()[firsts, None])

@@ -1,10 +1,10 @@
 """Ablate neurons in the weights: their columns of the output projection are zero for a while.
 
 An MLP neuron n adds a[n] w[n] to the residual stream, w[n] being its column of the down projection;
-an element of z does the same with a column of the output projection. a[n] = 0 by a hook and w[n] = 0
-give the same products in the same order, so results are equal to the last bit, and the forward is a
-bare one. Gate and up come before the product: where they are 0, so is it, as act(0) = 0 for the
-activation functions of these models.
+an element of z does the same with a column of the output projection. a[n] = 0 by a hook and
+w[n] = 0 give the same products in the same order, so results are equal to the last bit, and the
+forward is a bare one. Gate and up come before the product: where they are 0, so is it, as
+act(0) = 0 for the activation functions of these models.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def zero_at_zero(model: LensModel) -> bool:
 
 
 def projection(model: LensModel, site: str, layer: int) -> tuple[Tensor, int] | None:
-    """Give the weight that reads a site at a layer and the axis of its inputs, if it is a plain one.
+    """Give the weight behind a site at a layer, and the axis of its inputs; None if not plain.
 
     Example:
         ``projection(model, "act", 3)[0]`` is the down projection of layer 3

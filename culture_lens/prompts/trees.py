@@ -1,12 +1,12 @@
-"""Prompt trees: every token that prompts and their options share, once.
+"""Prompt trees: every token that prompts and their options share is run once.
 
 Prompts of one benchmark begin alike: with a system message, with the words of a question that is
 asked of many cultures, with a picture. Options follow their prompt. A tree has a node for each
 different beginning, so that a token is run once for all that share it:
 
-    which - food - is - eaten - in - Japan - ? - rice
-                                   \\            \\- noodle - soup
-                                    \\- Peru - ? - ...
+    Which - food - is - eaten - in - Japan - ? - rice
+                                   |           `- noodle - soup
+                                   `- Peru - ? - ...
 
 A row of a batch holds one tree, whose nodes may stand in any order: each has its depth as its
 position, and attends to its ancestors alone. Numbered on the way through the tree, node k is an
