@@ -22,7 +22,7 @@ from culture_lens.interventions.folding import can_fold, folded
 from culture_lens.interventions.hooks import Value, ablation_hooks
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.skipped_layers import KeptStreams, catching, from_layer
-from culture_lens.models.trees import TreeReads, joined, on_device, read_trees, tree_arguments
+from culture_lens.models.trees import TreeReads, joined, on_device, read_trees
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.prompt import Prompt
@@ -238,12 +238,11 @@ def whole_pass(
     (neurons,) = masks
     if neurons is None:
         yield True
-    elif speed.fold and can_fold(model, neurons, value):
-        with folded(model, neurons):
-            yield True
-    else:
-        with model.hooks(ablation_hooks(model, neurons, value)):
-            yield True
+        return
+    hooks = ablation_hooks(model, neurons, value)  # refuses neurons of another model
+    fold = speed.fold and can_fold(model, neurons, value)
+    with folded(model, neurons) if fold else model.hooks(hooks):
+        yield True
 
 
 def run_or_halve(
@@ -292,7 +291,7 @@ def run(
         edits = model.hooks(ablation_hooks(model, rows, value))
     blocks = model.bridge.blocks
     with edits, from_layer(blocks, start, stream), catching(blocks, wanted, keep):
-        return read_trees(model.tree_logits(tree_arguments(model, tree)), tree)
+        return read_trees(model.tree_logits(tree), tree)
 
 
 def answers_of(scoring: Scoring, prompts: Sequence[Prompt], reads: TreeReads) -> dict[str, Answer]:

@@ -52,7 +52,7 @@ def from_layer(blocks: Any, layer: int, stream: Stream | None) -> Iterator[None]
         stream: The residual stream that enters it.
 
     Example:
-        ``with from_layer(model.bridge.blocks, 3, stream): model.tree_logits(arguments)``
+        ``with from_layer(model.bridge.blocks, 3, stream): model.tree_logits(tree)``
     """
     skipped = [blocks[at] for at in range(layer)]
     try:
@@ -83,7 +83,7 @@ def catching(
     """Hand over the residual streams that enter some layers, for the time of the block.
 
     Example:
-        ``with catching(model.bridge.blocks, {3}, kept.__setitem__): model.tree_logits(arguments)``
+        ``with catching(model.bridge.blocks, {3}, kept.__setitem__): model.tree_logits(tree)``
     """
     handles = []
     try:

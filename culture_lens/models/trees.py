@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +13,7 @@ from culture_lens.models.checks import foreign_hooks
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.prompt import Prompt
-from culture_lens.prompts.trees import TreeBatch, attends
+from culture_lens.prompts.trees import TreeBatch
 
 TREE_TEXT = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "gpt2")
 """By ``model_type``, the decoders that attend by the mask and the positions that they are given."""
@@ -72,26 +71,6 @@ def on_device(tree: TreeBatch, device: torch.device) -> TreeBatch:
     return TreeBatch(**moved)
 
 
-def tree_arguments(model: LensModel, tree: TreeBatch) -> dict[str, Any]:
-    """Make the keywords of a forward of trees, for the Hugging Face model.
-
-    Example:
-        ``model.bridge.original_model(**tree_arguments(model, tree)).logits``
-    """
-    seen = attends(tree.enter, tree.leave)
-    lowest = torch.finfo(model.dtype).min
-    mask: Any = torch.zeros(seen.shape, dtype=model.dtype, device=seen.device)
-    mask = mask.masked_fill_(~seen, lowest)[:, None]
-    return {
-        "input_ids": tree.input_ids,
-        "attention_mask": mask,
-        "position_ids": tree.positions,
-        "use_cache": False,
-        "logits_to_keep": tree.last,
-        **model.vision.pictures(tree.pictured),
-    }
-
-
 def read_trees(logits: Float[Tensor, "row last vocab"], tree: TreeBatch) -> TreeReads:
     """Read the options' tokens and the next tokens off the logits of trees."""
     rows, columns, tokens = tree.reads.T
@@ -116,5 +95,4 @@ __all__ = [
     "on_device",
     "plain",
     "read_trees",
-    "tree_arguments",
 ]

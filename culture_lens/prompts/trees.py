@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from culture_lens.prompts.prompt import Prompt, Role
@@ -138,6 +138,13 @@ class TreeBatch:
     def rows(self) -> int:
         """How many trees there are."""
         return len(self.input_ids)
+
+    def mask(self, dtype: torch.dtype) -> Float[Tensor, "row 1 pos pos"]:
+        """Make the mask that is added to the scores of attention; see ``attends``."""
+        seen = attends(self.enter, self.leave)[:, None]
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(
+            ~seen, torch.finfo(dtype).min
+        )
 
 
 def options_of(prompt: Prompt) -> tuple[tuple[int, ...], ...]:

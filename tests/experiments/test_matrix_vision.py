@@ -67,16 +67,16 @@ def test_an_interrupted_matrix_goes_on(tmp_path, monkeypatch):
     questions = pictured_questions()
     model, runs = counting_tower("idefics3")
     found = made_up_neurons(model)
-    original, done = type(model).run_prefix, []
+    original, done = type(model).tree_logits, []
 
-    def fails(self, batch):
+    def fails(self, tree):
         if len(done) == 3:
             raise KeyboardInterrupt
         done.append(1)
-        return original(self, batch)
+        return original(self, tree)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(type(model), "run_prefix", fails)
+        patch.setattr(type(model), "tree_logits", fails)
         ablation_matrix(model, found, questions, run=tmp_path, **MATRIX_OPTIONS)
     assert len(list(Path(tmp_path, "pieces").iterdir())) == 3
     matrix = ablation_matrix(model, found, questions, run=tmp_path, **MATRIX_OPTIONS)
