@@ -4,7 +4,7 @@ import torch
 
 
 def plain_reads(hf, prompts, extra=lambda prompt: {}):
-    """The logit and log-probability of every option's tokens, and the next token of every prompt."""
+    """The logit and log-probability of every option's tokens, and every prompt's next token."""
     logits, logs, best = [], [], []
     with torch.no_grad():
         for prompt in prompts:
