@@ -15,7 +15,7 @@ have changed. Such a rule keeps the interval's coverage asymptotically (Chow and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +73,9 @@ def looks(groups: int) -> Iterator[slice]:
 
 
 def reach(
-    values: Sequence[float] | Float[np.ndarray, " item"], groups: Sequence[str], bounds: Bounds
+    values: Sequence[float] | Float[np.ndarray, " item"],
+    groups: Sequence[Hashable],
+    bounds: Bounds,
 ) -> float:
     """Give half the width of the interval of a mean, before it is cut off at its bounds.
 

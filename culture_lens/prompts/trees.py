@@ -27,6 +27,8 @@ from culture_lens.prompts.shared_prefix import picture_key
 
 ROW_TOKENS = 384
 """Tokens of a tree, where single prompts are not longer: more share more, and attend to more."""
+FEW_TREES = 32
+"""Up to so many trees are made of about one length, which costs a little time."""
 
 
 @dataclass(eq=False)
@@ -156,11 +158,6 @@ def options_of(prompt: Prompt) -> tuple[tuple[int, ...], ...]:
     return prompt.continuations or tuple((label,) for label in prompt.labels)
 
 
-def longest(prompts: Sequence[Prompt]) -> int:
-    """Count the tokens of the longest prompt with its longest option."""
-    return max((len(prompt.ids) + prompt.longest_answer for prompt in prompts), default=0)
-
-
 def prompt_trees(
     prompts: Sequence[Prompt], row_tokens: int = ROW_TOKENS, most: int | None = None
 ) -> list[PromptTree]:
@@ -174,17 +171,30 @@ def prompt_trees(
     Example:
         ``prompt_trees(prompts)[0].prompts``
     """
+    ordered = sorted(prompts, key=lambda p: (picture_key(p), p.ids, p.question.id))
+    trees = filled(ordered, row_tokens, most)
+    lengths = [len(tree.tokens) for tree in trees]
+    if 1 < len(trees) <= FEW_TREES and most is None:
+        # A short last one would be padded to the others: as many trees, of about one length.
+        low, high = sum(lengths) // len(trees), max(lengths)
+        while high - low > 8:
+            middle = (low + high) // 2
+            even = filled(ordered, middle, most)
+            fits = len(even) <= len(trees) and max(len(t.tokens) for t in even) <= middle
+            trees, low, high = (even, low, middle) if fits else (trees, middle, high)
+    return sorted(trees, key=lambda tree: -len(tree.tokens))
+
+
+def filled(prompts: Sequence[Prompt], row_tokens: int, most: int | None) -> list[PromptTree]:
+    """Put prompts into trees in their order, each as full as it may be."""
     trees: list[PromptTree] = []
-    fresh, size = True, 0
-    for prompt in sorted(prompts, key=lambda p: (picture_key(p), p.ids, p.question.id)):
-        if not fresh:
-            size = len(trees[-1].tokens) + added(trees[-1], prompt)
-        full = trees and most is not None and len(trees[-1].prompts) >= most
-        if fresh or size > row_tokens or full:
+    for prompt in prompts:
+        size = len(trees[-1].tokens) + added(trees[-1], prompt) if trees else 0
+        full = bool(trees) and most is not None and len(trees[-1].prompts) >= most
+        if not trees or size > row_tokens or full:
             trees.append(PromptTree())
         trees[-1].add(prompt)
-        fresh = False
-    return sorted(trees, key=lambda tree: -len(tree.tokens))
+    return trees
 
 
 def added(tree: PromptTree, prompt: Prompt) -> int:

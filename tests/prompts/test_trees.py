@@ -7,6 +7,7 @@ from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.trees import (
     PromptTree,
     attends,
+    filled,
     groups_of_trees,
     prompt_trees,
     repeated,
@@ -94,6 +95,15 @@ def test_trees_have_at_most_so_many_tokens_and_prompts():
     groups = list(groups_of_trees(trees, 10**6, prompts=7))
     assert [sum(len(tree.prompts) for tree in group) for group in groups][:1] == [6]
     assert [len(g) for g in groups_of_trees(trees, 1)] == [1] * len(trees)
+
+
+def test_few_trees_are_of_about_one_length():
+    """As many as filling them one after the other gives, and so less padding."""
+    prompts = build_prompts(toy_questions(), tiny_tokenizer("llama"), style="cloze")
+    ordered = filled(sorted(prompts, key=lambda p: (p.ids, p.question.id)), 260, None)
+    even = prompt_trees(prompts, 260)
+    assert len(even) == len(ordered) > 2
+    assert max(len(t.tokens) for t in even) < max(len(t.tokens) for t in ordered)
 
 
 def test_a_prompt_longer_than_a_tree_stands_alone():
