@@ -127,6 +127,9 @@ def main() -> None:
         for p in prompts
         if p.question.image is not None
     }
+    if pixels:  # prepared for the package too; a frozen reader takes no assignment
+        prepared = {key: {"pixel_values": held} for key, held in pixels.items()}
+        object.__setattr__(model.processor, "pixels", lambda image: prepared[str(image.key)])
     answers: dict[str, list[list[int]]] = {}
     size = options.batch or (64 if options.pictures else 4)
 

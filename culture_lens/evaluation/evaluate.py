@@ -15,12 +15,8 @@ from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError
 from culture_lens.evaluation.evaluation import Evaluation, to_frame
 from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
-from culture_lens.evaluation.tree_answers import (
-    TreeWork,
-    conditions_together,
-    first_layer,
-    tree_answers,
-)
+from culture_lens.evaluation.tree_answers import tree_answers
+from culture_lens.evaluation.tree_work import TreeWork, conditions_together, first_layer
 from culture_lens.interventions.hooks import (
     Value,
     ablated_how,

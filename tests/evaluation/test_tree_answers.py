@@ -9,7 +9,7 @@ import torch
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import tree_answers as module
 from culture_lens.evaluation.evaluate import answer_masks, evaluate, prepare
-from culture_lens.evaluation.tree_answers import TreeWork, conditions_together, first_layer
+from culture_lens.evaluation.tree_work import TreeWork, conditions_together, first_layer
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons

@@ -84,7 +84,7 @@ def test_nothing_stops_where_no_interval_gets_narrow():
 
 def test_reach_is_half_the_interval():
     values = [1, 0, 0, -1, 0, 1, 0, 0, 0, 0] * 4
-    whole = mean_estimate(values, range(40), bounds=CHANGES)
+    whole = mean_estimate(values, list(range(40)), bounds=CHANGES)
     assert reach(values, list(range(40)), CHANGES) == pytest.approx((whole.high - whole.low) / 2)
     assert reach([1.0] * 40, list(range(40)), SHARES) > 0.04
 
@@ -104,10 +104,10 @@ def test_intervals_of_cells_that_stopped_hold_the_true_change():
         changes = -(lost & (source.random(600) < 0.2)).astype(float)
         for look in looks(300):
             inside = groups < look.stop
-            if reach(changes[inside], groups[inside].tolist(), CHANGES) <= 0.05:
+            if reach(changes[inside].tolist(), groups[inside].tolist(), CHANGES) <= 0.05:
                 break
         assert look.stop < 300
-        one = mean_estimate(changes[inside], groups[inside].tolist(), bounds=CHANGES)
+        one = mean_estimate(changes[inside].tolist(), groups[inside].tolist(), bounds=CHANGES)
         held += one.low <= -0.1 <= one.high
     assert held / 300 > 0.95 - 2.5 * (0.95 * 0.05 / 300) ** 0.5
 
