@@ -12,7 +12,8 @@ option. Pictures are prepared once; the tower runs in every forward, as it does 
 
 Stages add one saving each to the stage before. All run the same items and conditions in one
 process, in turn; a ratio is the median over rounds of the ratio within a round, of the process's
-CPU time (on a GPU of wall time). The decisions of every stage are compared with those of the loop.
+CPU time (on a GPU of wall time). The decisions of every stage are compared with those of the loop,
+which runs in float32 (and once more in the other dtype where one is asked for).
 
 The floor is the number of operations that no exact method avoids (every different beginning once
 through every layer from its condition's first ablated one, the head where a logit is read, and
@@ -25,11 +26,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from measure import Times, ratio, take_turns
+from measure import Pass, ratio, take_turns
 from straightforward import Mask, clock, loop, matmul_rate, settle
 
 from culture_lens.benchmarks import load_benchmark
@@ -100,8 +101,8 @@ def floor_operations(hf_model: Any, prompts: Sequence[Prompt], masks: Sequence[M
     return sum((layers - first) * of_layer + head for first in firsts)
 
 
-def main() -> None:
-    """Print the table."""
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pictures", action="store_true")
     parser.add_argument("--scoring")
@@ -111,7 +112,52 @@ def main() -> None:
     parser.add_argument("--conditions", type=int, default=3)
     parser.add_argument("--batch", type=int, default=0, help="items of a batch of the loop")
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def ways(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    scoring: Any,
+    masks: Sequence[Mask],
+    loops: Mapping[str, Any],
+    size: int,
+    answers: dict[str, list[list[int]]],
+) -> dict[str, Pass]:
+    """Make the passes to compare; each leaves the options that it chose in ``answers``."""
+    pixels = {
+        str(p.question.image.key): model.processor.pixels(p.question.image)["pixel_values"]
+        for p in prompts
+        if p.question.image is not None
+    }
+    if pixels:  # prepared for the package too; a frozen reader takes no assignment
+        prepared = {key: {"pixel_values": held} for key, held in pixels.items()}
+        object.__setattr__(model.processor, "pixels", lambda image: prepared[str(image.key)])
+
+    def straightforward(name: str, hf_model: Any) -> Pass:
+        def run() -> None:
+            answers[name] = loop(hf_model, prompts, masks, model.pad_id, pixels, size)
+
+        return run
+
+    def stage(name: str, speed: Speed) -> Pass:
+        def run() -> None:
+            model.vision.forget()  # the tower's work is part of every stage
+            rows = None if speed.trees else 32
+            running = Running(progress=False, speed=speed, batch_size=rows)
+            frames = answer_masks(model, prompts, scoring, masks, running=running)
+            scores = [frame["scores"] for frame in frames]
+            answers[name] = [[row.index(max(row)) for row in held] for held in scores]
+
+        return run
+
+    runs = {name: straightforward(name, hf_model) for name, hf_model in loops.items()}
+    return runs | {name: stage(name, speed) for name, speed in STAGES.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    options = arguments()
     warnings.simplefilter("ignore")
     dtype, device = getattr(torch, options.dtype), options.device
     name = "organism" if options.pictures else "smollm2-135m"
@@ -121,56 +167,30 @@ def main() -> None:
     questions = at_most(questions, per_culture)[: options.items] if options.items else questions
     quiet = Running(progress=False)
     prompts, chosen = prepare(model, questions, options.scoring or scoring, quiet)
-    plain = plain_model(name, dtype, device)
-    pixels = {
-        str(p.question.image.key): model.processor.pixels(p.question.image)["pixel_values"]
-        for p in prompts
-        if p.question.image is not None
-    }
-    if pixels:  # prepared for the package too; a frozen reader takes no assignment
-        prepared = {key: {"pixel_values": held} for key, held in pixels.items()}
-        object.__setattr__(model.processor, "pixels", lambda image: prepared[str(image.key)])
+    loops = {LOOP: plain_model(name, torch.float32, device)}
+    if dtype != torch.float32:
+        loops[f"the same in {options.dtype}"] = plain_model(name, dtype, device)
     answers: dict[str, list[list[int]]] = {}
     size = options.batch or (64 if options.pictures else 4)
-
-    def straightforward() -> None:
-        answers[LOOP] = loop(plain, prompts, masks, model.pad_id, pixels, size)
-
-    def stage(name: str, speed: Speed) -> Any:
-        def run() -> None:
-            model.vision.forget()  # the tower's work is part of every stage
-            running = Running(progress=False, speed=speed, batch_size=None)
-            if not speed.trees:
-                running = Running(progress=False, speed=speed, batch_size=32)
-            frames = answer_masks(model, prompts, chosen, masks, running=running)
-            scores = [frame["scores"] for frame in frames]
-            answers[name] = [[row.index(max(row)) for row in held] for held in scores]
-
-        return run
-
-    runs = {LOOP: straightforward} | {n: stage(n, speed) for n, speed in STAGES.items()}
-    rate = matmul_rate(plain, dtype, device)
-    times: Times = take_turns(runs, options.rounds, clock(device), lambda: settle(device))
-    floor = floor_operations(plain, prompts, masks) / rate
+    runs = ways(model, prompts, chosen, masks, loops, size, answers)
+    last = list(loops.values())[-1]
+    rate = matmul_rate(last, dtype, device)
+    times = take_turns(runs, options.rounds, clock(device), lambda: settle(device))
+    floor = floor_operations(last, prompts, masks) / rate
     tokens = sum(len(p.ids) + len(o) for p in prompts for o in options_of(p))
+    firsts = [int(n.places["act"][:, 0].min()) for _, n in masks if n is not None]
     print(
         f"{name}, {options.dtype}, {device}: {len(prompts)} items, {len(masks)} conditions, "
         f"{tokens} tokens as full sequences, {torch.get_num_threads()} threads, first ablated "
-        f"layers {[int(n.places['act'][:, 0].min()) for _, n in masks[1:] if n is not None]}"
+        f"layers {firsts}\n{rate / 1e9:.0f} GFLOP/s in matrix products; the floor is {floor:.2f} s"
     )
-    print(f"{rate / 1e9:.0f} GFLOP/s in matrix products; the floor is {floor:.2f} s")
     print(f"{'':38} seconds   loop / it   it / floor   decisions that differ")
-    count = len(prompts) * len(masks)
-    for stage_name in runs:
-        other = sum(
-            a != b
-            for one, two in zip(answers[LOOP], answers[stage_name], strict=True)
-            for a, b in zip(one, two, strict=True)
-        )
-        seconds = statistics.median(times[stage_name])
+    for way in runs:
+        pairs = zip(sum(answers[LOOP], []), sum(answers[way], []), strict=True)
+        seconds = statistics.median(times[way])
         print(
-            f"{stage_name:38} {seconds:7.2f}   {ratio(times, LOOP, stage_name):9.2f}   "
-            f"{seconds / floor:10.2f}   {other} of {count}"
+            f"{way:38} {seconds:7.2f}   {ratio(times, LOOP, way):9.2f}   {seconds / floor:10.2f}   "
+            f"{sum(a != b for a, b in pairs)} of {len(prompts) * len(masks)}"
         )
 
 
