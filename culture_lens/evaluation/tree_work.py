@@ -110,7 +110,7 @@ class TreeWork:
         if len(placed.trees) == 1:
             halves = self._halves_of_tree(placed.trees[0])
         else:
-            halves = [placed.trees[:middle], placed.trees[middle:]]
+            halves = [list(placed.trees[:middle]), list(placed.trees[middle:])]
         at = self._placed.index(placed)
         self._placed[at : at + 1] = parts = [self._place(half) for half in halves]
         self._tokens = max(1, min(self._tokens, placed.batch.input_ids.numel() // 2))

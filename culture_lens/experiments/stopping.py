@@ -117,8 +117,8 @@ def answer_until(
         alike: dict[tuple[str, ...], list[int]] = {}
         for mask, cultures in enumerate(open_to):
             alike.setdefault(tuple(sorted(cultures)), []).append(mask)
-        for cultures, some in alike.items():
-            asked = [p for c in cultures for group in cells[c][look] for p in group]
+        for names, some in alike.items():
+            asked = [p for c in names for group in cells[c][look] for p in group]
             for mask, frame in zip(some, answer(asked, some), strict=True) if asked else ():
                 held[mask].append(frame)
         tables = [pd.concat(frames, ignore_index=True) for frames in held]

@@ -52,7 +52,7 @@ def can_fold(model: LensModel, neurons: Neurons, value: Value) -> bool:
         part = part_of(site)
         if part not in OUTGOING_INPUT or (part == "gate" and not zero_at_zero(model)):
             return False
-        if any(projection(model, site, int(layer)) is None for layer in places[:, 0].unique()):
+        if any(projection(model, site, layer) is None for layer in set(places[:, 0].tolist())):
             return False
     return True
 

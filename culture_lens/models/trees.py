@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -66,9 +67,9 @@ def plain(model: LensModel) -> bool:
 
 def on_device(tree: TreeBatch, device: torch.device) -> TreeBatch:
     """Move a batch of trees to a device, once for all conditions."""
-    values = {one.name: getattr(tree, one.name) for one in fields(tree)}
-    moved = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in values.items()}
-    return TreeBatch(**moved)
+    values: dict[str, Any] = {one.name: getattr(tree, one.name) for one in fields(tree)}
+    tensors = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
+    return replace(tree, **tensors)
 
 
 def read_trees(logits: Float[Tensor, "row last vocab"], tree: TreeBatch) -> TreeReads:
