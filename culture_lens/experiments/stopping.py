@@ -73,7 +73,7 @@ def looks(groups: int) -> Iterator[slice]:
 
 
 def reach(
-    values: Sequence[float] | Float[np.ndarray, " item"],
+    values: Sequence[float | int] | Float[np.ndarray, " item"],
     groups: Sequence[Hashable],
     bounds: Bounds,
 ) -> float:
