@@ -68,8 +68,8 @@ def plain(model: LensModel) -> bool:
 def on_device(tree: TreeBatch, device: torch.device) -> TreeBatch:
     """Move a batch of trees to a device, once for all conditions."""
     values: dict[str, Any] = {one.name: getattr(tree, one.name) for one in fields(tree)}
-    tensors = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
-    return replace(tree, **tensors)
+    moved: dict[str, Any] = {n: v.to(device) for n, v in values.items() if isinstance(v, Tensor)}
+    return replace(tree, **moved)
 
 
 def read_trees(logits: Float[Tensor, "row last vocab"], tree: TreeBatch) -> TreeReads:
