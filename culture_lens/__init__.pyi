@@ -103,6 +103,7 @@ from .experiments.cell_tests import (
 from .experiments.cell_tests import (
     diagonal_test as diagonal_test,
 )
+from .experiments.changed_decisions import changed_decisions as changed_decisions
 from .experiments.comparison import (
     Comparison as Comparison,
 )
@@ -226,6 +227,7 @@ from .prompts.prompt import (
 from .prompts.prompt import (
     Role as Role,
 )
+from .prompts.speed import Speed as Speed
 from .questions.culture_names import same_culture as same_culture
 from .questions.images import (
     LazyImage as LazyImage,

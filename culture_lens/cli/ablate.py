@@ -18,6 +18,7 @@ from culture_lens.cli.options import (
     RunningFlags,
     ScoringFlag,
     Seen,
+    Until,
     with_value,
 )
 
@@ -30,6 +31,7 @@ def ablate(
     random_seeds: RandomSeeds = None,
     value: AblationValue = None,
     seen: Seen = None,
+    until: Until = None,
     scoring: ScoringFlag = None,
     loading: LoadingFlags,
     asking: AskingFlags,
@@ -50,7 +52,8 @@ def ablate(
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
-    options = given(running, random_seeds=random_seeds, value=value, seen=seen, scoring=scoring)
+    asked = {"random_seeds": random_seeds, "seen": seen, "until": until}
+    options = given(running, value=value, scoring=scoring, **asked)
     told = {**opened, **options, "method": list(sets)}
     for name, found in sets.items():
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)

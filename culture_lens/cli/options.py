@@ -58,6 +58,10 @@ RandomSeeds = Annotated[
 Seen = Annotated[
     bool | None, typer.Option("--seen", help="Ask the questions that found the neurons too.")
 ]
+Until = Annotated[
+    float | None,
+    typer.Option("--until", help="Stop a cell once half its interval's width is at most this."),
+]
 AblatedCulture = Annotated[
     str | None, typer.Option("--ablate", help="The culture whose neurons to ablate.")
 ]

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError
-from culture_lens.evaluation.evaluation import Evaluation, to_frame
-from culture_lens.evaluation.scoring import Answer, Scoring, get_scoring
+from culture_lens.evaluation.answering import answer_together, asked_of
+from culture_lens.evaluation.evaluation import Evaluation
+from culture_lens.evaluation.scoring import Scoring, get_scoring
+from culture_lens.evaluation.tree_work import TreeWork, conditions_together, first_layer
 from culture_lens.interventions.hooks import (
     Value,
-    ablated_how,
     ablation_hooks,
     ablation_value,
-    condition,
-    described,
 )
-from culture_lens.models.checks import MODEL, under
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
+from culture_lens.models.trees import can_run_trees
 from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import labelled
-from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
-from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
-from culture_lens.storage.finished import finished_frame
 from culture_lens.storage.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -86,11 +80,8 @@ def answer_prompts(
     value: Value = "zero",
     label: str = "evaluating",
     running: Running = Running(),
-    asked: Sequence[Any] | None = None,
 ) -> pd.DataFrame:
     """Answer prepared prompts, with neurons ablated where given.
-
-    ``asked`` is what ``asked_of`` gives for the prompts, where the caller has it already.
 
     Returns:
         One record per prompt; see ``Evaluation``.
@@ -99,34 +90,10 @@ def answer_prompts(
         InputError: The model gives NaN or infinite logits or scores; with the question and what
             was done to the model.
     """
-
-    def answer() -> pd.DataFrame:
-        hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
-        share = model.can_share_prefix(prompts)
-        work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
-        answers: dict[str, Answer] = {}
-        done = condition(model, neurons, ablated_how(value))
-        with under(f"{label}, {done}"), model.hooks(hooks):
-            for batch, found in run_batches(
-                work,
-                lambda batch: scoring.answers(model, batch),
-                pad_id=model.pad_id,
-                progress=running.progress,
-                label=label,
-            ):
-                ids = (prompt.question.id for prompt in batch.prompts)
-                answers.update(zip(ids, found, strict=True))
-        return to_frame(prompts, answers)
-
-    if running.folder is None:
-        return answer()
-    facts = (scoring.name, asked or asked_of(prompts), *described(neurons, value))
-    return finished_frame(piece_of(model, running.folder, "records", ".parquet", *facts), answer)
-
-
-def asked_of(prompts: Sequence[Prompt]) -> list[Any]:
-    """Give what is asked in some prompts, as plain data for the key of a kept piece."""
-    return [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
+    (frame,) = answer_together(
+        model, prompts, scoring, [neurons], value=value, label=label, running=running
+    )
+    return frame
 
 
 def answer_masks(
@@ -163,17 +130,36 @@ def answer_masks(
         if neurons is not None:
             ablation_hooks(model, neurons, value)  # validate every mask before any is run
     groups = groups_of_pictures(prompts, model.vision)
+    neurons_of = [neurons for _, neurons in masks]
+    # The deepest first: it leaves the layers below all others as they are.
+    order = sorted(range(len(masks)), key=lambda at: -first_layer(model, neurons_of[at]))
     found: list[list[pd.DataFrame]] = [[] for _ in masks]
     with progress_bar(
         total=len(groups) * len(masks), desc=label, unit="mask", progress=running.progress
     ) as bar:
         for group in groups:
-            options: dict[str, Any] = {"value": value, "running": running}
-            if running.folder is not None:  # once here, not once for each mask
-                options["asked"] = asked_of(group)
-            for (name, neurons), frames in zip(masks, found, strict=True):
-                frames.append(answer_prompts(model, group, scoring, neurons, label=name, **options))
-                bar.update()
+            work, together = None, 1
+            # What pieces are named by, once here and not once for each mask.
+            asked = asked_of(group) if running.folder is not None else None
+            if running.speed.trees and can_run_trees(model, group):
+                work = TreeWork(model, group, neurons_of, running)
+                together = conditions_together(work, len(masks))
+            for start in range(0, len(order), together):
+                some = order[start : start + together]
+                frames = answer_together(
+                    model,
+                    group,
+                    scoring,
+                    [neurons_of[at] for at in some],
+                    value=value,
+                    label=", ".join(masks[at][0] for at in some),
+                    running=running,
+                    work=work,
+                    asked=asked,
+                )
+                for at, frame in zip(some, frames, strict=True):
+                    found[at].append(frame)
+                bar.update(len(some))
     ids = [prompt.question.id for prompt in prompts]
     whole = [pd.concat(frames, ignore_index=True).set_index("id", drop=False) for frames in found]
     return [frame.loc[ids].reset_index(drop=True) for frame in whole]

@@ -13,17 +13,21 @@ from culture_lens.evaluation.evaluate import answer_masks, prepare
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.masks import RandomMasks, found_and_random, joined, labelled
 from culture_lens.experiments.matrix import AblationMatrix
+from culture_lens.experiments.stopping import answer_until, half_width
 from culture_lens.interventions.hooks import Value, ablation_value
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from culture_lens.evaluation.scoring import ScoringName
     from culture_lens.experiments.conditions import RandomMatch
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     scoring=optional(text),
     value=ablation_value,
     seen=flag,
+    until=optional(half_width),
 )
 def ablation_matrix(
     model: LensModel,
@@ -47,6 +52,7 @@ def ablation_matrix(
     scoring: ScoringName | None = None,
     value: Value = "zero",
     seen: bool = False,
+    until: float | None = None,
     **running: Unpack[RunningOptions],
 ) -> AblationMatrix:
     """Ablate each culture's neurons in turn and ask every culture's questions.
@@ -65,7 +71,10 @@ def ablation_matrix(
         scoring: How answers are read; the model's own scoring by default.
         value: What ablated neurons are set to; see ``ablation_hooks``.
         seen: Ask the questions that found the neurons too, with a warning.
-        **running: Batch size, progress, run folder, prompts that are too long; see ``Running``.
+        until: Stop a cell once half the width of its interval is at most this, such as 0.02; see
+            ``experiments.stopping``. By default every question is asked.
+        **running: Batch size, progress, run folder, prompts that are too long, how time is saved;
+            see ``Running`` and ``Speed``.
 
     Raises:
         InputError: The neurons are of another model, every question identified them, or an unknown
@@ -81,15 +90,23 @@ def ablation_matrix(
     found = align_cultures(found, asked)
     prompts, chosen = prepare(model, asked, scoring, how)
     masks = found_and_random(model, found, RandomMasks(random_seeds, random_match, random_summary))
-    records = answer_masks(
-        model,
-        prompts,
-        chosen,
-        labelled(masks),
-        value=value,
-        label=f"{found.method or 'found'} masks",
-        running=how,
-    )
+    named = labelled(masks)
+
+    def answer(some: Sequence[Prompt], places: Sequence[int]) -> list[pd.DataFrame]:
+        return answer_masks(
+            model,
+            some,
+            chosen,
+            [named[place] for place in places],
+            value=value,
+            label=f"{found.method or 'found'} masks",
+            running=how,
+        )
+
+    if until is None:
+        records = answer(prompts, range(len(masks)))
+    else:
+        records = answer_until(prompts, len(masks), until, answer)
     metadata = {
         "model": model.name,
         "revision": model.revision,
@@ -105,6 +122,8 @@ def ablation_matrix(
         "random_seeds": random_seeds,
         "random_match": random_match,
         "seen": seen,
+        "until": until,
+        "dtype": str(model.dtype).removeprefix("torch."),
         "items": len(prompts),
         "left_out": len(questions) - len(prompts),
         "versions": versions(),

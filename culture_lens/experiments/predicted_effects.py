@@ -26,7 +26,7 @@ from torch import Tensor
 from culture_lens.attribution.passes import Met, PassResult, attribution_pass, value_at
 from culture_lens.attribution.settings import Attribution
 from culture_lens.errors import InputError
-from culture_lens.evaluation.evaluate import asked_of
+from culture_lens.evaluation.answering import asked_of
 from culture_lens.interventions.hooks import described
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -77,6 +78,21 @@ def check_logits(logits: Float[Tensor, "item vocab"], batch: Batch) -> None:
         question = batch.prompts[int(bad.nonzero()[0])].question
         raise NotFinite(
             f"the model gives NaN or infinite logits on question {question.id!r}: {REMEDY}"
+        )
+
+
+def check_highest(highest: float, prompt: Prompt) -> None:
+    """Raise an error for a prompt after which nothing can be read; see ``check_logits``.
+
+    Raises:
+        NotFinite: With the question.
+
+    Example:
+        ``check_highest(float(logits.max()), prompt)``
+    """
+    if not math.isfinite(highest):
+        raise NotFinite(
+            f"the model gives NaN or infinite logits on question {prompt.question.id!r}: {REMEDY}"
         )
 
 

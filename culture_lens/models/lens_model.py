@@ -23,6 +23,7 @@ from culture_lens.models.transformer_lens import TransformerLensMethods
 from culture_lens.models.vision import NoPictures, Vision
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.reader import Reader
+from culture_lens.prompts.trees import TreeBatch
 from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
@@ -243,6 +244,19 @@ class LensModel(TransformerLensMethods, Shown):
         cache = self.run_prefix(batch) if cache is None else cache
         logits: Tensor = self._forward(batch, cache, use_cache=cache is not None)
         return logits[:, -1]
+
+    @torch.inference_mode()
+    def tree_logits(self, tree: TreeBatch) -> Float[Tensor, "row last vocab"]:
+        """Run prompt trees and return the logits of their last columns; see ``models.trees``."""
+        logits: Tensor = self.bridge.original_model(
+            tree.input_ids,
+            attention_mask=tree.mask(self.dtype),
+            position_ids=tree.positions,
+            use_cache=False,
+            logits_to_keep=tree.last,
+            **self.vision.pictures(tree.pictured),
+        ).logits
+        return logits
 
     def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
         """Run a batch and return the same logits, with gradients to every activation of its layers.

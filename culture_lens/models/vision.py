@@ -77,6 +77,9 @@ class Vision(Protocol):
     def arguments(self, batch: Batch) -> dict[str, Any]:
         """Make the keywords that a forward of a batch needs besides ids and mask."""
 
+    def pictures(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Make the keywords that hand over the pictures of some prompts, in their order."""
+
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Make the keywords of a forward of ``width`` tokens after rows of a batch."""
 
@@ -92,6 +95,10 @@ class NoPictures:
     bytes_per_token: int = 0
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
+        """Return no keywords."""
+        return {}
+
+    def pictures(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         """Return no keywords."""
         return {}
 
@@ -214,23 +221,29 @@ class VisionTower:
         Raises:
             InputError: A picture has more or fewer features than its prompt has image tokens.
         """
-        from transformers.modeling_outputs import BaseModelOutputWithPooling
-
         pictured = [p for p in batch.prompts if Role.IMAGE in p.roles and not batch.prefix_length]
-        given: dict[str, Any] = {}
-        if pictured:
-            rows = [self.features(prompt.question.image).to(self.device) for prompt in pictured]
-            check_features(rows, pictured)
-            pooled = torch.cat(rows)[None] if self.inputs.one_tensor else rows
-            given["mm_encoder_outputs"] = {
-                "image": BaseModelOutputWithPooling(pooler_output=pooled)
-            }
+        given = self.pictures(pictured)
         if self.inputs.token_types:
             of_picture = batch.roles[:, batch.prefix_length :] == Role.IMAGE
             given[self.inputs.token_types] = of_picture.long().to(self.device)
         if self.inputs.grid:
             given["position_ids"] = self._positions(batch)[..., batch.prefix_length :]
         return given
+
+    def pictures(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Make the keywords that hand over the pictures of some prompts, in their order.
+
+        Raises:
+            InputError: A picture has more or fewer features than its prompt has image tokens.
+        """
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        if not prompts:
+            return {}
+        rows = [self.features(prompt.question.image).to(self.device) for prompt in prompts]
+        check_features(rows, prompts)
+        pooled = torch.cat(rows)[None] if self.inputs.one_tensor else rows
+        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pooled)}}
 
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Make the keywords of a forward of ``width`` tokens after rows of a batch.

@@ -18,6 +18,7 @@ from culture_lens.checks import (
     whole,
 )
 from culture_lens.errors import InputError, unknown
+from culture_lens.prompts.speed import Speed
 from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class RunningOptions(TypedDict, total=False):
     too_long: TooLong
     progress: bool
     run: Run | str | Path | None
+    speed: Speed
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,13 @@ class Running:
     """How a pass over questions runs; none of it changes a result.
 
     Attributes:
-        batch_size: Questions per forward: by default 16, and 8 where gradients are taken. Halved
-            where memory runs out.
+        batch_size: Questions per forward: by default as ``speed`` says where questions are
+            answered, else 16, and 8 where gradients are taken. Halved where memory runs out.
         too_long: What to do with prompts longer than the context: ``"error"``, ``"skip"`` or
             ``"truncate"``.
         progress: Show progress bars.
         run: A run folder; what is finished is kept there and found again.
+        speed: How time is saved where questions are answered; see ``Speed``.
 
     Raises:
         InputError: A batch size below 1, or an unknown ``too_long``.
@@ -66,10 +69,18 @@ class Running:
     too_long: TooLong = "error"
     progress: bool = True
     run: Run | str | Path | None = None
+    speed: Speed = Speed()
 
     def __post_init__(self) -> None:
         """Refuse what no pass can run with."""
-        check_fields(self, batch_size=optional(whole()), too_long=text, progress=flag, run=FOLDER)
+        check_fields(
+            self,
+            batch_size=optional(whole()),
+            too_long=text,
+            progress=flag,
+            run=FOLDER,
+            speed=instance(Speed, remedy="Speed(...)"),
+        )
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
         if self.too_long not in TOO_LONG:

@@ -12,6 +12,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import continuation_ids, joined, label_ids
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.speed import Speed
 from culture_lens.questions.question import PromptFormat, Question, with_format
 from culture_lens.statistics.estimates import mean_estimate
 from tests.helpers import reference
@@ -177,12 +178,13 @@ def test_parquet_is_readable_without_the_package(tmp_path):
 @pytest.mark.parametrize("scoring", ["letter", "option_likelihood"])
 def test_out_of_memory_halves_and_says_so(monkeypatch, scoring):
     model = lens("llama", torch.float64)
-    expected = evaluate(model, toy_questions(), scoring=scoring, batch_size=4, **QUIET).frame
+    options = {"scoring": scoring, "batch_size": 4, "speed": Speed(trees=False), **QUIET}
+    expected = evaluate(model, toy_questions(), **options).frame
     method = "logits" if scoring == "letter" else "continuation_log_probs"
     rows: list[int] = []
     monkeypatch.setattr(LensModel, method, rows_refused_beyond(2, getattr(LensModel, method), rows))
     with pytest.warns(CultureLensWarning, match="out of memory at 4 rows.*2 rows") as warned:
-        found = evaluate(model, toy_questions(), scoring=scoring, batch_size=4, **QUIET).frame
+        found = evaluate(model, toy_questions(), **options).frame
     assert len(warned) == 1 and rows == [2] * 8
     same(found, expected)
 

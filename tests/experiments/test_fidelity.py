@@ -186,6 +186,7 @@ def test_a_second_call_ablates_nothing(tmp_path, monkeypatch):
         raise AssertionError("a measured pass was run again")
 
     monkeypatch.setattr(LensModel, "logits", never)
+    monkeypatch.setattr(LensModel, "tree_logits", never)
     again = fidelity(model, toy_questions(), scores_of(model), run=tmp_path, **FEW)
     pd.testing.assert_frame_equal(first.frame, again.frame)
     with pytest.raises(AssertionError, match="run again"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from culture_lens.attribution.gradients import attribute
+from culture_lens.evaluation import answering
 from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.models.vision import groups_of_pictures
@@ -67,16 +68,16 @@ def test_an_interrupted_matrix_goes_on(tmp_path, monkeypatch):
     questions = pictured_questions()
     model, runs = counting_tower("idefics3")
     found = made_up_neurons(model)
-    original, done = type(model).run_prefix, []
+    original, done = answering.tree_answers, []
 
-    def fails(self, batch):
+    def fails(*given, **options):
         if len(done) == 3:
             raise KeyboardInterrupt
         done.append(1)
-        return original(self, batch)
+        return original(*given, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(type(model), "run_prefix", fails)
+        patch.setattr(answering, "tree_answers", fails)
         ablation_matrix(model, found, questions, run=tmp_path, **MATRIX_OPTIONS)
     assert len(list(Path(tmp_path, "pieces").iterdir())) == 3
     matrix = ablation_matrix(model, found, questions, run=tmp_path, **MATRIX_OPTIONS)

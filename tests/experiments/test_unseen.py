@@ -17,13 +17,13 @@ from tests.helpers.questions import toy_questions
 
 def test_groups_that_identified_are_never_evaluated(monkeypatch):
     asked = set()
-    forward = LensModel.logits
+    forward = LensModel.tree_logits
 
-    def note(self, batch, *args):
-        asked.update(prompt.question.group for prompt in batch.prompts)
-        return forward(self, batch, *args)
+    def note(self, tree):
+        asked.update(prompt.question.group for prompt in tree.prompts)
+        return forward(self, tree)
 
-    monkeypatch.setattr(LensModel, "logits", note)
+    monkeypatch.setattr(LensModel, "tree_logits", note)
     found = found_set(groups=["food", "city"])
     matrix = ablation_matrix(lens("llama"), found, toy_questions(), random_seeds=1, **LETTERS)
     assert asked == {"sport", "drink"} == set(matrix.frame["group"])

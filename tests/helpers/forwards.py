@@ -6,7 +6,14 @@ import torch
 
 from culture_lens.models.lens_model import LensModel
 
-RUNS = ("run_prefix", "logits", "differentiable_logits", "continuation_log_probs", "_forward")
+RUNS = (
+    "run_prefix",
+    "logits",
+    "tree_logits",
+    "differentiable_logits",
+    "continuation_log_probs",
+    "_forward",
+)
 """The methods of a LensModel that run it."""
 
 

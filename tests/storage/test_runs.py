@@ -28,15 +28,17 @@ class Calls:
 
     def __init__(self, monkeypatch):
         self.n, self.stop = 0, None
-        forward = LensModel.logits
+        for name in ("logits", "tree_logits"):
+            monkeypatch.setattr(LensModel, name, self.counted(getattr(LensModel, name)))
 
-        def counted(model, batch, *args):
+    def counted(self, forward):
+        def run(model, batch, *args):
             if self.n == self.stop:
                 raise KeyboardInterrupt
             self.n += 1
             return forward(model, batch, *args)
 
-        monkeypatch.setattr(LensModel, "logits", counted)
+        return run
 
     def during(self, work):
         before = self.n

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import wasserstein_distance
 
 from culture_lens.errors import CultureLensWarning, InputError
-from culture_lens.evaluation import evaluate as evaluation
+from culture_lens.evaluation import answering
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.evaluation.values.alignment import (
     ValueAlignment,
@@ -222,7 +222,7 @@ def test_batch_size_and_order_do_not_matter():
 def test_a_run_is_found_again_and_other_answers_of_people_are_scored_anew(tmp_path, monkeypatch):
     model, questions = lens("llama"), asked_of_cultures(wordings=[0])
     first = evaluate_values(model, questions, run=tmp_path, **QUIET).frame
-    monkeypatch.setattr(evaluation, "run_batches", lambda *_, **__: pytest.fail("it was done"))
+    monkeypatch.setattr(answering, "tree_answers", lambda *_, **__: pytest.fail("it was done"))
     again = evaluate_values(model, questions, run=tmp_path, **QUIET).frame
     assert again["alignment"].tolist() == first["alignment"].tolist()
     votes = {c: {g: v[::-1] for g, v in own.items()} for c, own in HUMANS.votes.items()}

@@ -1,0 +1,179 @@
+"""TreeWork: prompts as batches of trees, made once for all conditions, as large as memory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.skipped_layers import KeptStreams
+from culture_lens.models.trees import on_device
+from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.running import Running
+from culture_lens.prompts.speed import Speed
+from culture_lens.prompts.trees import (
+    ROW_TOKENS,
+    PromptTree,
+    TreeBatch,
+    groups_of_trees,
+    options_of,
+    prompt_trees,
+    tree_batch,
+)
+
+CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 2048, 4096, 65536
+"""Tokens of a forward: on a CPU, of the first one on a GPU, and of any."""
+USED_MEMORY = 0.7
+"""Share of a GPU's free memory that a forward may take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A batch of trees on the device, with the trees that it was made of, and its number."""
+
+    number: int
+    trees: Sequence[PromptTree]
+    batch: TreeBatch
+
+
+class TreeWork:
+    """Prompts as batches of trees, made once for all conditions, and what is kept between them.
+
+    Args:
+        model: The model.
+        prompts: The prompts.
+        masks: The neurons of all conditions; None for the unmodified model.
+        running: Batch size, progress and speed.
+
+    Attributes:
+        model: As given.
+        total: How many prompts there are.
+        speed: How time is saved.
+        layers: The first ablated layers of the conditions.
+        kept: Residual streams that enter these layers.
+
+    Example:
+        ``work = TreeWork(model, prompts, [None, found["Japan"]], Running())``
+    """
+
+    def __init__(
+        self,
+        model: LensModel,
+        prompts: Sequence[Prompt],
+        masks: Sequence[Neurons | None],
+        running: Running,
+    ) -> None:
+        """Make the trees; they are put into batches when they are first run."""
+        self.model, self.total, self.speed = model, len(prompts), running.speed
+        first = {first_layer(model, neurons) for neurons in masks}
+        alone = len(masks) < 2 or not self.speed.skip
+        self.layers = () if alone else tuple(sorted(first - {0, model.n_layers}))
+        self.kept = KeptStreams(self.speed.kept_bytes)
+        self._most = running.batch_size
+        self._left = prompt_trees(with_options(model, prompts), row_tokens(model), self._most)
+        self._placed: list[Placed] = []
+        self._numbers = 0
+        self._tokens = first_tokens(model, self.speed, running.batch_size)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all trees that are not yet in a batch."""
+        return sum(len(tree.tokens) for tree in self._left)
+
+    def batches(self) -> Iterator[Placed]:
+        """Give the batches, longest first; those of the first condition grow as memory allows."""
+        yield from list(self._placed)
+        while self._left:
+            group = next(groups_of_trees(self._left, self._tokens, self._most))
+            self._left = self._left[len(group) :]
+            placed = self._place(group)
+            self._placed.append(placed)
+            device, free = self.model.device, free_memory(self.model.device)
+            yield placed
+            if device.type == "cuda" and self.speed.tokens is None and self._most is None:
+                used = torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
+                fits = int(USED_MEMORY * free * placed.batch.input_ids.numel() / max(used, 1))
+                self._tokens = max(self._tokens, min(fits, 4 * self._tokens, MOST_TOKENS))
+
+    def _place(self, trees: Sequence[PromptTree]) -> Placed:
+        self._numbers += 1
+        batch = on_device(tree_batch(trees, self.model.pad_id), self.model.device)
+        return Placed(self._numbers, trees, batch)
+
+    def split(self, placed: Placed) -> list[Placed]:
+        """Replace a batch for which memory is too small by its halves, for all conditions."""
+        middle = (len(placed.trees) + 1) // 2
+        if len(placed.trees) == 1:
+            halves = self._halves_of_tree(placed.trees[0])
+        else:
+            halves = [list(placed.trees[:middle]), list(placed.trees[middle:])]
+        at = self._placed.index(placed)
+        self._placed[at : at + 1] = parts = [self._place(half) for half in halves]
+        self._tokens = max(1, min(self._tokens, placed.batch.input_ids.numel() // 2))
+        return parts
+
+    def _halves_of_tree(self, tree: PromptTree) -> list[list[PromptTree]]:
+        half = (len(tree.prompts) + 1) // 2
+        return [[one] for one in prompt_trees(tree.prompts, len(tree.tokens), most=half)]
+
+
+def first_layer(model: LensModel, neurons: Neurons | None) -> int:
+    """Give the first layer in which neurons are ablated; the number of layers where none are.
+
+    Example:
+        ``first_layer(model, Neurons.of({"act": [(3, 7), (5, 1)]}))`` is 3
+    """
+    places = [held[:, 0] for held in neurons.places.values() if len(held)] if neurons else []
+    return min((int(layers.min()) for layers in places), default=model.n_layers)
+
+
+def with_options(model: LensModel, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Find the tokens of labels where they are still lacking."""
+    return [
+        prompt if options_of(prompt) else replace(prompt, labels=label_ids(prompt, model.processor))
+        for prompt in prompts
+    ]
+
+
+def row_tokens(model: LensModel) -> int:
+    """Give the tokens of a tree: in a narrow model attention soon costs more than is shared."""
+    width: int = model.bridge.original_model.config.get_text_config().hidden_size
+    return max(64, min(ROW_TOKENS, 2 * width // 3))
+
+
+def first_tokens(model: LensModel, speed: Speed, batch_size: int | None) -> int:
+    """Give the tokens of the first forward; batches of so many questions have no other limit."""
+    if speed.tokens is not None:
+        return speed.tokens
+    if batch_size is not None:
+        return 2**31
+    return CPU_TOKENS if model.device.type == "cpu" else GPU_TOKENS
+
+
+def free_memory(device: torch.device) -> int:
+    """Give the bytes that a GPU has left, with what torch holds of it unused; 0 of a CPU."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
+
+
+def conditions_together(work: TreeWork, conditions: int) -> int:
+    """Say how many conditions to run as rows of one batch.
+
+    Example:
+        ``conditions_together(work, 31)`` is 1 on a CPU
+    """
+    if work.speed.together is not None:
+        return min(work.speed.together, conditions)
+    if work.model.device.type == "cpu":
+        return 1
+    return max(1, min(conditions, GPU_TOKENS // max(work.tokens, 1)))
+
+
+__all__ = ["Placed", "TreeWork", "conditions_together", "first_layer"]

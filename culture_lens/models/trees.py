@@ -1,0 +1,99 @@
+"""Run prompt trees, and read off them what every scoring needs, without leaving the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from culture_lens.models.checks import foreign_hooks
+from culture_lens.models.continuations import wide
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.trees import TreeBatch
+
+TREE_TEXT = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "gpt2")
+"""By ``model_type``, the decoders that attend by the mask and the positions that they are given."""
+TREE_PICTURES = ("llava", "llava_next", "llava_onevision", "idefics3", "smolvlm")
+"""Those around such a decoder whose image tokens are ordinary tokens to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class TreeReads:
+    """What is read off trees, on the device of the model.
+
+    Attributes:
+        logits: The logit of every option's token where it follows, ``read``; float32 or wider.
+        log_probs: Its log-probability, ``read``.
+        next_tokens: The most probable token after each prompt, ``prompt``.
+        highest: Its logit, ``prompt``; not finite where nothing can be read.
+    """
+
+    logits: Float[Tensor, " read"]
+    log_probs: Float[Tensor, " read"]
+    next_tokens: Int[Tensor, " prompt"]
+    highest: Float[Tensor, " prompt"]
+
+    def part(self, at: int, of: int) -> TreeReads:
+        """Give one of several equal parts, such as of a batch that holds it several times."""
+        return TreeReads(*(getattr(self, one.name).chunk(of)[at] for one in fields(self)))
+
+
+def can_run_trees(model: LensModel, prompts: Sequence[Prompt]) -> bool:
+    """Say whether trees give what single prompts give, with nothing else attached to the model.
+
+    Example:
+        ``can_run_trees(model, prompts)`` is False of T5, whose encoder reads both ways
+    """
+    if not plain(model) or model.attention != "native":
+        return False
+    config = model.bridge.original_model.config
+    text = config.get_text_config()
+    known = text.model_type in TREE_TEXT and (
+        config is text or config.model_type in (*TREE_TEXT, *TREE_PICTURES)
+    )
+    own = getattr(text, "_attn_implementation", "eager") in ("sdpa", "eager")
+    return known and own and model.can_share_prefix(prompts)
+
+
+def plain(model: LensModel) -> bool:
+    """Say whether no hooks are attached around a call."""
+    return not model.is_hooked and next(foreign_hooks(model.bridge), None) is None
+
+
+def on_device(tree: TreeBatch, device: torch.device) -> TreeBatch:
+    """Move a batch of trees to a device, once for all conditions."""
+    values: dict[str, Any] = {one.name: getattr(tree, one.name) for one in fields(tree)}
+    moved: dict[str, Any] = {n: v.to(device) for n, v in values.items() if isinstance(v, Tensor)}
+    return replace(tree, **moved)
+
+
+def read_trees(logits: Float[Tensor, "row last vocab"], tree: TreeBatch) -> TreeReads:
+    """Read the options' tokens and the next tokens off the logits of trees."""
+    rows, columns, tokens = tree.reads.T
+    total = wide(logits).logsumexp(-1)
+    chosen = wide(logits[rows, columns, tokens])
+    ends = logits[tree.ends[:, 0], tree.ends[:, 1]]
+    highest, best = ends.max(-1)
+    return TreeReads(chosen, chosen - total[rows, columns], best, wide(highest))
+
+
+def joined(parts: Sequence[TreeReads]) -> TreeReads:
+    """Join what was read off several batches, and bring it to the CPU in one go."""
+    return TreeReads(
+        *(torch.cat([getattr(part, one.name) for part in parts]).cpu() for one in fields(TreeReads))
+    )
+
+
+__all__ = [
+    "TreeReads",
+    "can_run_trees",
+    "joined",
+    "on_device",
+    "plain",
+    "read_trees",
+]
