@@ -63,7 +63,7 @@ def ratio(
     Example:
         >>> sums, sizes = np.array([1.0, 2.0, 1.0, 4.0]), np.array([2.0, 4.0, 4.0, 6.0])
         >>> print(ratio(sums, sizes, list("abcd")))
-        0.500 [0.247, 0.753]
+        0.500 [0.175, 0.825]
     """
     value = float(sums.sum() / sizes.sum())
     return quiet_mean(value + (sums - value * sizes) / sizes.mean(), groups)

@@ -1,7 +1,8 @@
 """What to be careful about with a neuron, in sentences, the gravest first.
 
 Each rule reads the card alone and says its numbers, so that a reader can judge the rule. "No
-effect" is a mean change of P(gold) below ``NO_EFFECT``, or one whose interval includes 0.
+effect" is a mean change of P(gold) below ``NO_EFFECT``, or one whose interval includes 0, which is
+then said.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ HIGH = 99.0
 """A percentile on a control from which on a neuron is among its best."""
 SHARED = 0.33
 """A share of the own culture's effect that another culture's makes remarkable."""
+TO_TELL = " that can be told from 0"
+"""Said of a change that is not small, and whose interval includes 0: more items could tell."""
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
@@ -51,7 +54,8 @@ def none_of(estimate: Estimate, least: float) -> bool:
     """Whether a change is too small to matter, or may be 0.
 
     Example:
-        >>> none_of(Estimate(0.0012, 0.001, 0.002), 0.01), none_of(Estimate(-1, -2, -0.5), 0.01)
+        >>> small, clear = Estimate(0.0012, 0.001, 0.002), Estimate(-1.0, -2.0, -0.5)
+        >>> none_of(small, 0.01), none_of(clear, 0.01)
         (True, False)
     """
     unclear = not math.isnan(estimate.low + estimate.high) and not estimate.excludes(0.0)
@@ -82,6 +86,8 @@ def effect_alone(card: CardContent) -> Iterator[str]:
             yield f"No effect alone is predicted: {odds_told} for {row.label}."
     elif idle(row):
         mean = " on average" if abs(row.largest) >= ON_ONE_ITEM else ""
+        small = abs(change.value) < NO_EFFECT and abs(odds.value) < NO_SHIFT
+        mean += "" if small else TO_TELL
         yield f"No effect alone{mean}: P(gold) changes by {signed(change)} {on}, {odds_told}."
     elif no_answers(row):
         yield (
@@ -231,8 +237,9 @@ def set_without(card: CardContent) -> Iterator[str]:
     for one in card.sets:
         if none_of(one.whole, NO_EFFECT):
             yield (
-                f"Its set has no effect: {one.selector} for {one.culture}, {one.size} neurons, "
-                f"changes P(gold) by {signed(one.whole)}."
+                f"Its set has no effect{'' if abs(one.whole.value) < NO_EFFECT else TO_TELL}: "
+                f"{one.selector} for {one.culture}, {one.size} neurons, changes P(gold) by "
+                f"{signed(one.whole)}."
             )
         elif one.without is not None and abs(one.without.value - one.whole.value) < NO_EFFECT:
             yield (

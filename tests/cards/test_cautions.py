@@ -65,6 +65,12 @@ CASES = {
         "chosen": (Chosen("conact", "Japan", 0.5, 3, 20),)
     },
     "Its set has no effect": of_set(0.0, 0.0),
+    "Its set has no effect that can be told from 0: conact": {
+        "sets": (SetEffect("conact", "Japan", 9, 12, est(-0.4, -0.9, 0.1), None),)
+    },
+    "No effect alone that can be told from 0: P(gold) changes by −0.2": effects(
+        effect("Japan", est(-0.2, -0.5, 0.1), SMALL)
+    ),
     "Its set does not need it": of_set(-0.3, -0.295),
     "Not as predicted": effects(effect("Japan", LOST, SHIFTED, est(-0.1, -0.2, 0.0))),
     "Hardly writes": {"lens": Lens((), (), (), 100, 0.01, 1.0, 0.4)},
