@@ -17,6 +17,7 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.baselines import start_means
 from culture_lens.attribution.item_scores import ItemScores, item_scores
+from culture_lens.attribution.points import check_path
 from culture_lens.attribution.scoring import check_tokens
 from culture_lens.attribution.settings import Attribution, AttributionOptions
 from culture_lens.checks import check_arguments, flag, names, optional
@@ -178,6 +179,7 @@ def attribute(
     chosen = check_sites(model.projections if sites is None else sites, model.sites)
     check_questions(questions, min_cultures=1)
     attribution.check(questions)
+    check_path(model, chosen, attribution.way)
     asked = [control_twin(question) for question in questions] if control else questions
     prompts = prepared(model, asked, attribution, how)
     settings = {

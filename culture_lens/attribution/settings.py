@@ -52,7 +52,8 @@ class Attribution:
             ``"logit_difference"``; see ``objectives``.
         scoring: How options are read: ``"letter"``, or ``"option_likelihood"`` for models that do
             not answer by letter; see ``scoring``.
-        path: ``"none"``, ``"integrated"`` or ``"integrated_layerwise"``; see ``paths``.
+        path: ``"none"``, ``"integrated"``, ``"integrated_layerwise"``, ``"inputs"`` or
+            ``"relp"``; see ``paths``.
         points: Points of a path.
         baseline: Where a path begins: ``"zero"`` or ``"others"``.
         aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"largest"``,
