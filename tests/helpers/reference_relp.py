@@ -20,10 +20,10 @@ ACTS = ("act_fn", "activation_fn", "act")
 @contextmanager
 def rules(hf: nn.Module, layers):
     """``layers``: those of the language model, or the blocks of both stacks of a T5."""
-    handles, changed = [], []
+    handles, changed = [], {}
 
     def becomes(module, forward):
-        changed.append(module)
+        changed[module] = module.__dict__.get("forward")  # norms may have one of their own
         module.forward = forward
 
     norms = [m for layer in layers for m in layer.modules() if is_norm(m)]
@@ -48,8 +48,10 @@ def rules(hf: nn.Module, layers):
     finally:
         for handle in handles:
             handle.remove()
-        for module in changed:
+        for module, before in changed.items():
             del module.forward
+            if before is not None:
+                module.forward = before
 
 
 FINAL = ("model.norm", "ln_f", "final_layer_norm", "language_model.norm", "text_model.norm")
