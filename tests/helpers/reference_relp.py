@@ -34,7 +34,7 @@ def rules(hf: nn.Module, layers):
     for layer in layers:
         for module in layer.modules():
             act = next((getattr(module, n) for n in ACTS if hasattr(module, n)), None)
-            if act is not None and act not in changed:
+            if isinstance(act, nn.Module) and act not in changed:
                 becomes(act, secant_of(act))
             for name, columns in fixed_in(hf, module):
                 fix = fixed(columns)
