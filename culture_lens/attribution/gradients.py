@@ -169,8 +169,7 @@ def attribute(
         ``gap`` by which integrated gradients miss it.
 
     Raises:
-        InputError: An unknown site or option, a label that is not a single token, one option only
-            where options are compared, or logits that are NaN or infinite.
+        InputError: An unknown site or option, a label that is not a single token, or logits that are NaN or infinite.
 
     Example:
         ``attribute(model, questions, objective="logit_difference", scoring="option_likelihood")``
@@ -178,7 +177,6 @@ def attribute(
     attribution, how = read_options(options, Attribution, Running)
     chosen = check_sites(model.projections if sites is None else sites, model.sites)
     check_questions(questions, min_cultures=1)
-    attribution.check(questions)
     check_path(model, chosen, attribution.way)
     asked = [control_twin(question) for question in questions] if control else questions
     prompts = prepared(model, asked, attribution, how)
