@@ -169,7 +169,8 @@ def attribute(
         ``gap`` by which integrated gradients miss it.
 
     Raises:
-        InputError: An unknown site or option, a label that is not a single token, or logits that are NaN or infinite.
+        InputError: An unknown site or option, a label that is not a single token, a site that
+            the path cannot score, or logits that are NaN or infinite.
 
     Example:
         ``attribute(model, questions, objective="logit_difference", scoring="option_likelihood")``

@@ -91,8 +91,8 @@ class Path:
             raise InputError(f"points={self.points}: a path needs at least one point.")
         if not self.moves and self.baseline != "zero":
             raise InputError(
-                f"baseline={self.baseline!r} is where activations are moved from, which "
-                f"path={self.name!r} does not do: give path='integrated'."
+                f"baseline={self.baseline!r} is where a path begins, and path={self.name!r} moves "
+                "no activation: give path='integrated'."
             )
 
     @property

@@ -117,6 +117,6 @@ def test_relp_leaves_no_hook_behind_and_refuses_what_it_holds_fixed():
 
 def test_neither_has_a_baseline():
     for name in ("relp", "inputs"):
-        with pytest.raises(InputError, match=f"path='{name}' does not do"):
+        with pytest.raises(InputError, match=f"path='{name}' moves no activation"):
             Path(name, baseline="others")
     assert Path("relp", points=5).shares == (1.0,)
