@@ -148,7 +148,8 @@ def weight_of(module: torch.nn.Module, x: Tensor, eps: float) -> Tensor:
 
 def epsilon(module: torch.nn.Module) -> float:
     """Give what a norm adds to the mean square."""
-    return float(getattr(module, "variance_epsilon", None) or getattr(module, "eps", 0.0))
+    name = "variance_epsilon" if hasattr(module, "variance_epsilon") else "eps"
+    return float(getattr(module, name, None) or 0.0)
 
 
 def norms_of(model: LensModel) -> Iterator[Any]:

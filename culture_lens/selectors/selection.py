@@ -124,7 +124,7 @@ def plan(
             own["share"] = share
         check_own_options(name, selector, own)
         return Selection(name, options=own)
-    tested = tested_options(own) if fdr is not None and name in KNOWLEDGE_SELECTORS else {}
+    tested = candidate_options(own) if fdr is not None and name in KNOWLEDGE_SELECTORS else {}
     check_own_options(name, selector, own)
     if share is None and k is None and fdr is None:
         share = DEFAULT_SHARES.get(name, DEFAULT_SHARE)
@@ -137,7 +137,7 @@ def plan(
     return Selection(name, check_share(share) if share is not None else None, k, own, fdr, **tested)
 
 
-def tested_options(options: dict[str, Any]) -> dict[str, Any]:
+def candidate_options(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options of ``confirm``'s candidates out of a selector's, and check them.
 
     Raises:
