@@ -204,7 +204,8 @@ def find_culture_neurons(
         k: Or how many neurons at each site; not for CULNIG.
         fdr: Or a false discovery rate, such as 0.05, which decides the number; it may be none. For
             activation selectors; see ``infer``. For ``knowledge`` half of the questions that
-            identify find candidates, and the other half confirms them; see ``confirm``.
+            identify find candidates, and the other half confirms them; see ``confirm``. Its
+            options ``groups`` and ``candidate_share`` say how many.
         identify_share: Share of the question groups that identify, where the benchmark has no
             split of its own; the rest is left for evaluation.
         sites: One site or several. By default ``"act"``, ConAct's neuron, of an encoder-decoder

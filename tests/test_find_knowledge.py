@@ -12,7 +12,7 @@ from culture_lens.evaluation import confirmed
 from culture_lens.evaluation.confirm import confirm
 from culture_lens.find import find_culture_neurons
 from culture_lens.questions.splits import split_questions
-from culture_lens.selectors import select, selection
+from culture_lens.selectors import select
 from tests.helpers.comparison import two_passages
 from tests.helpers.confirmed import TWO, drawn_questions
 from tests.helpers.culnig import members
@@ -64,20 +64,18 @@ def test_finding_equals_scoring_and_selecting(number):
     assert not {q.group for q in rest} & set(found.metadata["groups"])
 
 
-@pytest.fixture
-def more_candidates(monkeypatch):
-    """5% of a tiny model's neurons are fewer than 20 groups; half of them are enough."""
-    monkeypatch.setattr(selection, "CANDIDATE_SHARE", 0.4)
+MORE = {"candidate_share": 0.4}
+"""5% of a tiny model's neurons are fewer than 20 groups."""
 
 
 @pytest.mark.slow
-def test_a_rate_finds_on_one_half_and_confirms_on_the_other(more_candidates):
+def test_a_rate_finds_on_one_half_and_confirms_on_the_other():
     questions = drawn_questions(14)
-    found = found_by(questions, fdr=0.05, identify_share=1.0)
+    found = found_by(questions, fdr=0.05, identify_share=1.0, **MORE)
     finding, confirming = halves_of(questions)
     assert not {q.group for q in finding} & {q.group for q in confirming}
     assert len(finding) == len(confirming) == 14
-    candidates = select(scored(finding), "knowledge", fdr=0.05)
+    candidates = select(scored(finding), "knowledge", fdr=0.05, **MORE)
     alone = confirm(
         lens("llama"), candidates, confirming, scoring="letter", batch_size=16, progress=False
     )
@@ -107,8 +105,8 @@ def test_passages_of_groups_that_confirm_do_not_find(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [{"k": 5}, {"fdr": 0.5, "identify_share": 1.0}])
-def test_a_run_folder_keeps_what_is_done(number, tmp_path, monkeypatch, more_candidates):
+@pytest.mark.parametrize("number", [{"k": 5}, {"fdr": 0.5, "identify_share": 1.0, **MORE}])
+def test_a_run_folder_keeps_what_is_done(number, tmp_path, monkeypatch):
     questions = drawn_questions(14)
     first = found_by(questions, run=tmp_path, **number)
     must_not_run(monkeypatch)
@@ -126,6 +124,9 @@ def test_a_run_folder_keeps_what_is_done(number, tmp_path, monkeypatch, more_can
         ({"share": 1e-4}, "0 of .* neurons asked for"),
         ({"country_weight": -1.0}, "country_weight"),
         ({"weight": 1}, "no option 'weight'"),
+        ({"k": 3, "groups": 5}, "no option 'groups'"),
+        ({"fdr": 0.05, "groups": 0}, "groups"),
+        ({"fdr": 0.05, "candidate_share": 1.5}, "share"),
         ({"sites": "acts"}, "unknown site 'acts'"),
         ({"summary_options": {"objective": "logits"}}, "unknown objective 'logits'"),
         ({"summary_options": {"path": "straight"}}, "unknown path 'straight'"),
@@ -153,4 +154,14 @@ def test_a_rate_needs_questions_that_confirm(idle):
 @pytest.mark.slow
 def test_too_few_candidates_for_the_groups_are_refused_by_name():
     with pytest.raises(InputError, match="Japan has 7 candidates for 20 groups"):
-        found_by(drawn_questions(14), fdr=0.05, identify_share=1.0)
+        found_by(drawn_questions(14), fdr=0.05, identify_share=1.0, groups=20)
+
+
+@pytest.mark.slow
+def test_a_small_model_has_as_many_groups_as_candidates():
+    """7 candidates are 5% of 144 neurons: 7 groups of one, and not the 20 of larger models."""
+    found = found_by(drawn_questions(14), fdr=0.05, identify_share=1.0)
+    assert found.metadata["groups_of_candidates"] == 7
+    assert len(found.metadata["confirmed"]) == 2 * 7
+    fewer = found_by(drawn_questions(14), fdr=0.05, identify_share=1.0, groups=3)
+    assert len(fewer.metadata["confirmed"]) == 2 * 3

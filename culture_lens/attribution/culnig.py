@@ -276,7 +276,6 @@ def culnig_scores(
     questions = at_most(questions, per_culture)
     check_questions(questions)
     passages = countryrc_questions_for(questions, countries, countryrc, countryrc_wordings)
-    attribution.check([*questions, *passages])
     questions = answerable(model, questions, attribution, how)
     asked = answerable(model, passages, attribution, how)
     score = partial(attribute, model, sites=sites, **options)

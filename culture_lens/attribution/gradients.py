@@ -17,6 +17,7 @@ from typing_extensions import Unpack
 
 from culture_lens.attribution.baselines import start_means
 from culture_lens.attribution.item_scores import ItemScores, item_scores
+from culture_lens.attribution.points import check_path
 from culture_lens.attribution.scoring import check_tokens
 from culture_lens.attribution.settings import Attribution, AttributionOptions
 from culture_lens.checks import check_arguments, flag, names, optional
@@ -168,8 +169,8 @@ def attribute(
         ``gap`` by which integrated gradients miss it.
 
     Raises:
-        InputError: An unknown site or option, a label that is not a single token, one option only
-            where options are compared, or logits that are NaN or infinite.
+        InputError: An unknown site or option, a label that is not a single token, a site that
+            the path cannot score, or logits that are NaN or infinite.
 
     Example:
         ``attribute(model, questions, objective="logit_difference", scoring="option_likelihood")``
@@ -177,7 +178,7 @@ def attribute(
     attribution, how = read_options(options, Attribution, Running)
     chosen = check_sites(model.projections if sites is None else sites, model.sites)
     check_questions(questions, min_cultures=1)
-    attribution.check(questions)
+    check_path(model, chosen, attribution.way)
     asked = [control_twin(question) for question in questions] if control else questions
     prompts = prepared(model, asked, attribution, how)
     settings = {

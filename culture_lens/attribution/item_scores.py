@@ -29,9 +29,9 @@ from culture_lens.attribution.passes import (
     Baseline,
     Met,
     PassResult,
-    attribution_pass,
     value_at,
 )
+from culture_lens.attribution.points import along
 from culture_lens.attribution.settings import Attribution
 from culture_lens.models.checks import REMEDY, NotFinite, state_of, under
 from culture_lens.models.continuations import wide
@@ -50,8 +50,8 @@ class ItemScores:
         right: Whether the model answers with the right option, ``item``.
         scores: Per site, ``item layer neuron``, float64.
         gap: How far integrated gradients are from complete: F(n) - F(b) minus the sum over all
-            neurons and tokens, ``item``; None without a path.
-        change: F(n) - F(b), ``item``; None without a path.
+            neurons and tokens, ``item``; None where no activation is moved.
+        change: F(n) - F(b), ``item``; None where no activation is moved.
     """
 
     p_gold: Float[Tensor, " item"]
@@ -74,13 +74,14 @@ class Rows:
     def take(self, met: Met, weight: float = 1.0) -> None:
         """Add the products of one place at one point, of so much weight."""
         products = wide(met.values) * wide(met.gradient)
-        if self.how.path != "none":
+        if not self.how.way.single:
             scale = (met.unit * weight).to(products.device, products.dtype)
             products *= scale[:, None, None]
+        if self.how.way.moves:
             self._count(products, met)
         if not self.how.counts(met.visit):
             return
-        if self.how.path == "none" or self.how.aggregation == "sum":
+        if self.how.way.single or self.how.aggregation == "sum":
             self._join(met.site, met.layer, products, met.padding, met.rows)
             return
         key = (met.site, met.layer, met.visit)
@@ -140,14 +141,11 @@ def item_scores(
     sites = model.projections if sites is None else sites
     places = [(site, layer) for site in sites for layer in range(model.layers(site))]
     path, rows = how.way, Rows(how, len(batch.prompts), model.device)
-    run = partial(attribution_pass, scores=how.reads.scores, objective=how.explains)
     for part in path.parts(places):
-        for share in path.shares:
-            take = partial(rows.take, weight=1 / len(path.shares))
-            done = run(model, batch, part, take, share=share, baseline=baseline)
+        done = along(model, batch, part, rows.take, how, baseline)
         rows.finish()
     gap = change = None
-    if how.path != "none":
+    if path.moves:
         done, change = ends(model, batch, list(path.parts(places)), how, baseline)
         gap = change - rows.total
     weight = (done.unit * (done.p_gold if how.weighted else 1))[:, None, None]

@@ -46,7 +46,7 @@ from culture_lens.neurons.scores import SCORES, NeuronScores
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.questions.culture_names import match_cultures
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of, check_questions
-from culture_lens.questions.splits import at_most
+from culture_lens.questions.splits import at_most, dealt
 from culture_lens.questions.unseen import looked_at_by
 from culture_lens.storage.display import Shown
 
@@ -236,7 +236,6 @@ def knowledge_scores(
     given, questions = questions, at_most(questions, per_culture)
     check_questions(questions)
     passages = countryrc_questions_for(questions, countries, countryrc, countryrc_wordings)
-    attribution.check([*questions, *passages])
     questions = answerable(model, questions, attribution, how)
     asked = answerable(model, passages, attribution, how)
 
@@ -273,13 +272,7 @@ def halves_of(questions: Sequence[Question]) -> tuple[list[Question], ...]:
     Returns:
         The halves; nothing where one of them would lack a culture.
     """
-    cultures: dict[str, set[str]] = {}
-    for question in questions:
-        cultures.setdefault(question.group, set()).add(question.culture)
-    # By cultures first: of groups of one culture, either half then has as many of each.
-    groups = sorted(cultures, key=lambda group: (sorted(cultures[group]), group))
-    first = set(groups[::2])
-    halves = [[q for q in questions if (q.group in first) is inside] for inside in (True, False)]
+    halves = dealt(questions, {question.group: question.group for question in questions})
     every = {question.culture for question in questions}
     whole = all({question.culture for question in half} == every for half in halves)
-    return tuple(halves) if whole else ()
+    return halves if whole else ()

@@ -13,7 +13,7 @@ On a path (see ``paths``) activations are replaced by points between a baseline 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,6 +88,7 @@ def attribution_pass(
     objective: Callable[[OptionScores], Tensor] = probability,
     share: float = 1.0,
     baseline: Baseline | None = None,
+    beside: Sequence[tuple[str, Callable[..., Tensor]]] = (),
 ) -> PassResult:
     """Run one forward and one backward, and give every place to ``take`` as the backward meets it.
 
@@ -100,6 +101,7 @@ def attribution_pass(
         objective: See ``objectives``.
         share: Where on the path from the baseline the activations of the places are.
         baseline: Where the path begins; 0 if left out.
+        beside: Other hooks, which run before those of the places.
 
     Raises:
         InputError: The model gives NaN or infinite numbers.
@@ -132,7 +134,8 @@ def attribution_pass(
             targets.append(on_path)
         return on_path
 
-    with under(state_of(model)), model.hooks(hooks_at(model, wanted, keep)), torch.enable_grad():
+    hooks = [*beside, *hooks_at(model, wanted, keep)]
+    with under(state_of(model)), model.hooks(hooks), torch.enable_grad():
         options = scores(model, batch)
         value = objective(options)
         p_gold = options.p_gold.detach()
@@ -150,14 +153,30 @@ def value_at(
     objective: Callable[[OptionScores], Tensor],
     share: float = 1.0,
     baseline: Baseline | None = None,
+    held: MutableMapping[tuple[str, int, int], Tensor] | None = None,
 ) -> PassResult:
     """Run one forward with the activations of some places at a share of their path.
+
+    Args:
+        model: See ``attribution_pass``, as for the others.
+        batch: See there.
+        places: See there.
+        scores: See there.
+        objective: See there.
+        share: See there.
+        baseline: See there.
+        held: Takes the activations before they are moved, ``row pos neuron``, by site, layer and
+            visit; see ``Met``.
 
     Returns:
         The objective, P(gold) and right answers of ``attribution_pass``, without its gradients.
     """
+    visits: dict[tuple[str, int], int] = {}
 
     def move(activation: Tensor, hook: Any, *, site: str, layer: int) -> Tensor:
+        visit = visits[site, layer] = visits.get((site, layer), -1) + 1
+        if held is not None:
+            held[site, layer, visit] = activation.flatten(2)
         return moved(activation, start_of(baseline, site, layer, activation), share)
 
     with under(state_of(model)), model.hooks(hooks_at(model, places, move)):

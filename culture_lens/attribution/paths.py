@@ -3,6 +3,8 @@
     none                    s = n dF/dn
     integrated              s = mean over a of (n - b) dF/dn, every n moved to b + a (n - b)
     integrated_layerwise    the same with the activations of one layer after another
+    inputs                  s = n * mean over a of dF/dn, where the inputs are scaled to a
+    relp                    s = n * rho, rho by propagation rules instead of dF/dn; see ``relp``
 
 n is a neuron's activation, b its baseline, and a runs over the midpoints of equal parts of [0, 1]
 (integrated gradients, arXiv 1703.01365; of neurons scaled from 0, arXiv 2104.08696). At each point
@@ -14,6 +16,10 @@ same answer, none of them changes F by much alone. Along the path they are weake
 Integrated gradients are complete: over all scored neurons and tokens they add up to
 F(n) - F(b), layer by layer for each layer. ``gap`` and ``change`` in the metadata say how nearly.
 
+``inputs`` scales what enters the first layer (of an encoder-decoder, of either stack) to a, and
+moves no activation itself: n is that of the unmodified model. So EAP-IG does it between two
+prompts (arXiv 2403.17806). It is not complete, and neither is ``relp``.
+
 =======================  ==================================================================
 baseline                 b
 =======================  ==================================================================
@@ -22,8 +28,9 @@ others                   the neuron's mean over all tokens of the other cultures
                          what is explained is the effect of the culture
 =======================  ==================================================================
 
-A backward takes about twice a forward. With L layers and k points, ``none`` takes one forward and
-backward, ``integrated`` k, ``integrated_layerwise`` k L, whose backwards end at the layer.
+A backward takes about twice a forward. With L layers and k points, ``none`` and ``relp`` take one
+forward and backward, ``integrated`` k, ``inputs`` k and a forward, ``integrated_layerwise`` k L,
+whose backwards end at the layer.
 """
 
 from __future__ import annotations
@@ -36,7 +43,7 @@ from culture_lens.checks import check_fields, text, whole
 from culture_lens.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    PathName = Literal["none", "integrated", "integrated_layerwise"]
+    PathName = Literal["none", "integrated", "integrated_layerwise", "inputs", "relp"]
     BaselineName = Literal["zero", "others"]
 else:
     PathName = BaselineName = str  # a wrong name reaches the check that lists the right ones
@@ -45,6 +52,8 @@ PATHS: Mapping[str, str] = {
     "none": "the gradient at the model as it is",
     "integrated": "integrated gradients, all layers at once",
     "integrated_layerwise": "integrated gradients, one layer after another",
+    "inputs": "gradients while the inputs are scaled",
+    "relp": "propagation rules instead of gradients (RelP)",
 }
 BASELINES = ("zero", "others")
 Place = tuple[str, int]
@@ -80,15 +89,26 @@ class Path:
             raise unknown("baseline", self.baseline, BASELINES)
         if self.points < 1:
             raise InputError(f"points={self.points}: a path needs at least one point.")
-        if self.name == "none" and self.baseline != "zero":
+        if not self.moves and self.baseline != "zero":
             raise InputError(
-                f"baseline={self.baseline!r} is where a path begins: give path='integrated'."
+                f"baseline={self.baseline!r} is where a path begins, and path={self.name!r} moves "
+                "no activation: give path='integrated'."
             )
 
     @property
+    def moves(self) -> bool:
+        """Whether activations are moved along the path, which makes it complete."""
+        return self.name.startswith("integrated")
+
+    @property
+    def single(self) -> bool:
+        """Whether one backward is all, of the model as it is."""
+        return self.name in ("none", "relp")
+
+    @property
     def shares(self) -> tuple[float, ...]:
-        """The shares of the way from the baseline, one per point."""
-        if self.name == "none":
+        """The shares of the way from the baseline, one per point; of ``inputs``, of the inputs."""
+        if self.single:
             return (1.0,)
         return tuple((point + 0.5) / self.points for point in range(self.points))
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from torch import Tensor
 
 from culture_lens.attribution.aggregation import AGGREGATIONS, Joining, check_aggregation
-from culture_lens.attribution.objectives import COMPARES_OPTIONS, OptionScores, get_objective
+from culture_lens.attribution.objectives import OptionScores, get_objective
 from culture_lens.attribution.paths import Path
 from culture_lens.attribution.scoring import OptionScoring, get_attribution_scoring
 from culture_lens.checks import check_fields, text, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.prompts.prompt import Prompt, Style
-from culture_lens.questions.question import Question
 
 if TYPE_CHECKING:
     from culture_lens.attribution.aggregation import Aggregation
@@ -52,7 +51,8 @@ class Attribution:
             ``"logit_difference"``; see ``objectives``.
         scoring: How options are read: ``"letter"``, or ``"option_likelihood"`` for models that do
             not answer by letter; see ``scoring``.
-        path: ``"none"``, ``"integrated"`` or ``"integrated_layerwise"``; see ``paths``.
+        path: ``"none"``, ``"integrated"``, ``"integrated_layerwise"``, ``"inputs"`` or
+            ``"relp"``; see ``paths``.
         points: Points of a path.
         baseline: Where a path begins: ``"zero"`` or ``"others"``.
         aggregation: How an item's tokens are joined: ``"maximum"`` (CULNIG), ``"largest"``,
@@ -126,21 +126,6 @@ class Attribution:
         if visit == 0:
             return self.positions != "options"
         return self.positions != "prompt" and self.joining.options
-
-    def check(self, questions: Sequence[Question]) -> None:
-        """Refuse questions that the objective cannot compare.
-
-        Raises:
-            InputError: Names the first question with one option only.
-        """
-        if self.objective not in COMPARES_OPTIONS:
-            return
-        for question in questions:
-            if len(question.options) < 2:
-                raise InputError(
-                    f"question {question.id!r} has one option, and objective={self.objective!r} "
-                    "compares options: leave it out, or take objective='log_probability'."
-                )
 
     def check_positions(self, prompts: Sequence[Prompt]) -> None:
         """Refuse options that have no token where only theirs count.

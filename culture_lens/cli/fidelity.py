@@ -40,7 +40,9 @@ class PredictionFlags:
     # --path names a local copy of the benchmark.
     attribution_path: Annotated[
         str | None,
-        typer.Option(help="Gradients along a path: none, integrated or integrated_layerwise."),
+        typer.Option(
+            help="Gradients along none, integrated, integrated_layerwise or inputs; or relp."
+        ),
     ] = None
     points: Annotated[int | None, typer.Option(help="Points of the path.")] = None
 

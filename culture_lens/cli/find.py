@@ -44,7 +44,10 @@ class ChoosingFlags:
     k: Annotated[int | None, typer.Option(help="Or how many neurons at a site.")] = None
     option: Annotated[
         list[str] | None,
-        typer.Option(help="An option of the selector, such as z=1 or mlp_share=0.02."),
+        typer.Option(
+            help="An option of the selector, such as z=1 or mlp_share=0.02; of "
+            "knowledge with --fdr also groups=10 and candidate_share=0.1."
+        ),
     ] = None
     fdr: Annotated[
         float | None,
@@ -145,7 +148,8 @@ def planned(choosing: ChoosingFlags) -> list[Selection]:
     from culture_lens.selectors import plan
 
     shared = named_values(choosing.option or [])
-    methods = {name: own_options(name, shared) for name in choosing.method or ["conact"]}
+    names = choosing.method or ["conact"]
+    methods = {name: own_options(name, shared, choosing.fdr) for name in names}
     unused = sorted(set(shared) - {name for own in methods.values() for name in own})
     if unused:
         raise InputError(f"--option {unused[0]}: no selector of {', '.join(methods)} has it.")
@@ -156,11 +160,15 @@ def planned(choosing: ChoosingFlags) -> list[Selection]:
     return sorted(selections, key=lambda selection: selection.reads)
 
 
-def own_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Keep the options that a selector has."""
+def own_options(method: str, options: dict[str, Any], fdr: float | None) -> dict[str, Any]:
+    """Keep the options that a selector has; knowledge at a rate has those of its candidates too."""
     from culture_lens.selectors import get_selector
+    from culture_lens.selectors.registry import KNOWLEDGE_SELECTORS, key_of
+    from culture_lens.selectors.selection import TESTED
 
-    known = inspect.signature(get_selector(method)).parameters
+    known = {*inspect.signature(get_selector(method)).parameters}
+    if fdr is not None and key_of(method) in KNOWLEDGE_SELECTORS:
+        known |= {*TESTED}
     return {name: value for name, value in options.items() if name in known}
 
 

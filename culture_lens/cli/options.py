@@ -224,7 +224,10 @@ class AttributionFlags:
         typer.Option(help="Gradients of probability, log_probability or logit_difference."),
     ] = None
     attribution_path: Annotated[
-        str | None, typer.Option(help="Gradients along none, integrated or integrated_layerwise.")
+        str | None,
+        typer.Option(
+            help="Gradients along none, integrated, integrated_layerwise or inputs; or relp."
+        ),
     ] = None
     points: Annotated[int | None, typer.Option(help="Points of the path.")] = None
     baseline: Annotated[

@@ -45,7 +45,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question
-from culture_lens.questions.unseen import joined, looked_at, unseen
+from culture_lens.questions.unseen import apart, joined, looked_at, unseen
 from culture_lens.selectors.false_discovery import check_fdr
 from culture_lens.statistics.estimates import UNBOUNDED, mean_estimate
 from culture_lens.statistics.permutation import weighted_p
@@ -106,6 +106,11 @@ def confirm(
     how = Running.of(running)
     check_fdr(fdr)
     found.check_model(model)
+    if questions and not apart(questions, found.metadata, namesakes=True):
+        raise InputError(
+            "every question was used to find these candidates: give others, which did not find "
+            "them, or find candidates on a part of the questions."
+        )
     asked = unseen(found, questions, False)
     named = align_cultures(found, asked)
     every = [group for culture in named for group in cut(culture, named[culture], groups)]

@@ -8,7 +8,7 @@ from typing import Any
 from culture_lens.attribution.countryrc import countryrc_questions_for
 from culture_lens.attribution.knowledge import KnowledgeScores, halves_of, knowledge_scores
 from culture_lens.errors import InputError
-from culture_lens.evaluation.confirm import confirm
+from culture_lens.evaluation.confirm import GROUPS, confirm
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.running import RunningOptions
@@ -64,5 +64,19 @@ def confirmed_knowledge(
     running = {name: own[name] for name in RunningOptions.__optional_keys__ if name in own}
     scoring = scores.task.metadata["scoring"]
     candidates = choose(scores, selection)
-    found = confirm(model, candidates, confirming, fdr=selection.fdr, scoring=scoring, **running)
+    groups = selection.groups or groups_for(candidates)
+    found = confirm(
+        model,
+        candidates,
+        confirming,
+        groups=groups,
+        fdr=selection.fdr,
+        scoring=scoring,
+        **running,
+    )
     return found, scores
+
+
+def groups_for(candidates: NeuronSet) -> int:
+    """Give ``confirm``'s own number of groups, or that of candidates where a culture has fewer."""
+    return min([GROUPS, *(len(candidates[name]) for name in candidates if len(candidates[name]))])

@@ -23,7 +23,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from culture_lens.attribution.passes import Met, PassResult, attribution_pass, value_at
+from culture_lens.attribution.passes import Met, PassResult, value_at
+from culture_lens.attribution.points import along, check_path
 from culture_lens.attribution.settings import Attribution
 from culture_lens.errors import InputError
 from culture_lens.evaluation.answering import asked_of
@@ -71,7 +72,8 @@ class Prediction:
         objective: What changes: ``"probability"`` (of the right answer), ``"log_probability"`` or
             ``"logit_difference"``.
         scoring: How options are read: ``"letter"`` or ``"option_likelihood"``.
-        path: ``"none"``, ``"integrated"`` or ``"integrated_layerwise"``.
+        path: ``"none"``, ``"integrated"``, ``"integrated_layerwise"``, ``"inputs"`` or
+            ``"relp"``.
         points: Points of a path.
 
     Raises:
@@ -126,7 +128,7 @@ def set_effects(
     effects = torch.zeros(len(batch.prompts), len(sets), dtype=torch.float64)
     for members in on_one_path(sets, how):
         done, effects[:, members] = sums_on_path(model, batch, [sets[at] for at in members], how)
-    if how.path != "none":
+    if how.way.moves:
         done = value_at(model, batch, [], how.reads.scores, how.explains)
     return done, effects
 
@@ -136,7 +138,7 @@ def on_one_path(sets: Sequence[Neurons], how: Attribution) -> list[list[int]]:
 
     Sets without neurons have no path.
     """
-    if how.path == "none":
+    if not how.way.moves:
         return [list(range(len(sets)))]
     groups: dict[frozenset[str], list[int]] = {}
     for at, neurons in enumerate(sets):
@@ -165,21 +167,17 @@ def sums_on_path(
     ]
     scaled = [(site, layer) for site in masks for layer in range(model.layers(site))]
     sums = torch.zeros(len(batch.prompts), len(sets), dtype=torch.float64)
-    for part in how.way.parts(used if how.path == "none" else scaled):
+    for part in how.way.parts(scaled if how.way.moves else used):
         if not set(part) & set(used):
             continue
-        for share in how.way.shares:
-            here = torch.zeros_like(sums)
-            take = partial(add_products, here, masks)
-            done = attribution_pass(
-                model, batch, part, take, how.reads.scores, how.explains, share=share
-            )
-            sums += here * done.unit.cpu()[:, None] / len(how.way.shares)
+        done = along(model, batch, part, partial(add_products, sums, masks), how)
     return done, sums
 
 
-def add_products(sums: Float[Tensor, "item set"], masks: Masks, met: Met) -> None:
-    """Add the products of activation and gradient of one place to the sums of its sets."""
+def add_products(
+    sums: Float[Tensor, "item set"], masks: Masks, met: Met, weight: float = 1.0
+) -> None:
+    """Add the products of activation and gradient of one place at one point, of so much weight."""
     mask = masks[met.site][met.layer]
     used = mask.any(1).nonzero()[:, 0]
     if not len(used):
@@ -188,6 +186,7 @@ def add_products(sums: Float[Tensor, "item set"], masks: Masks, met: Met) -> Non
     products = wide(met.values[..., here]) * wide(met.gradient[..., here])
     products[:, : met.padding.shape[1]].masked_fill_(met.padding[..., None], 0)
     rows = products.sum(1, dtype=torch.float64).cpu() @ mask[used].double()
+    rows *= weight * met.unit.cpu()[:, None]
     if met.rows is None:
         sums.add_(rows)
     else:
@@ -230,11 +229,12 @@ def predicted_effects(
     how = prediction.attribution
     if not any(len(row) for row in sets):
         raise InputError("none of the sets has a neuron, so there is no effect to predict.")
-    if how.path != "none" and factor != 0:
+    if how.way.moves and factor != 0:
         raise InputError(
             f"factor={factor}: a path leads to ablated neurons; give factor=0, or path='none'."
         )
     check_inside(model, sets)
+    check_path(model, [site for row in sets for site in sites_of(row)], how.way)
     if not prompts or any(prompt.style != how.style for prompt in prompts):
         raise InputError(
             f"predictions by {how.scoring} need at least one prompt, all of style {how.style!r}."

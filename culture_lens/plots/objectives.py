@@ -74,6 +74,8 @@ def how_predicted(metadata: Mapping[str, Any]) -> str:
         "none": "from one backward pass",
         "integrated": f"from a path of {points} points",
         "integrated_layerwise": f"from a path of {points} points for each layer",
+        "inputs": f"from {points} points of scaled inputs",
+        "relp": "from one backward pass by propagation rules",
     }[path]
     by_letter = metadata.get("scoring", "letter") == "letter"
     return passes if by_letter else f"by option likelihood, {passes}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from culture_lens.checks import SEED, check_arguments, real
 from culture_lens.errors import InputError
@@ -72,13 +73,25 @@ def halves(questions: Sequence[Question], seed: int = 0) -> tuple[list[Question]
     Example:
         ``first, second = halves(load_benchmark("everyday"), seed=1)``
     """
+    groups = {question.group for question in questions}
+    if len(groups) < 2:
+        raise InputError(f"halves need at least two question groups, there are {len(groups)}.")
+    return dealt(questions, {group: stable_hash(f"halves\0{seed}\0{group}") for group in groups})
+
+
+def dealt(
+    questions: Sequence[Question], rank: Mapping[str, Any]
+) -> tuple[list[Question], list[Question]]:
+    """Deal question groups alternately to two halves, those of the same cultures one after another.
+
+    Args:
+        questions: The questions.
+        rank: The order of groups of the same cultures; ties in the order of their names.
+    """
     asked: dict[str, set[str]] = {}
     for question in questions:
         asked.setdefault(question.group, set()).add(question.culture)
-    if len(asked) < 2:
-        raise InputError(f"halves need at least two question groups, there are {len(asked)}.")
-    key = {group: stable_hash(f"halves\0{seed}\0{group}") for group in asked}
-    ordered = sorted(asked, key=lambda group: (sorted(asked[group]), key[group], group))
+    ordered = sorted(asked, key=lambda group: (sorted(asked[group]), rank[group], group))
     chosen = set(ordered[::2])
     return (
         [question for question in questions if question.group in chosen],

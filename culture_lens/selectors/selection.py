@@ -42,6 +42,8 @@ SOURCE = instance(
 )
 CANDIDATE_SHARE = 0.05
 """Share of the neurons that ``confirm`` tests, where a false discovery rate decides the number."""
+TESTED = ("groups", "candidate_share")
+"""Options of ``knowledge`` at a rate that say what ``confirm`` tests."""
 READ_FROM: Mapping[Reads, tuple[type, str]] = {
     "activations": (ActivationSummary, "an ActivationSummary; see summarise"),
     "culnig": (CulnigScores, "CulnigScores; see culnig_scores"),
@@ -59,6 +61,9 @@ class Selection:
         k: Or how many neurons.
         options: The selector's own options.
         fdr: Or a false discovery rate, which decides the number.
+        groups: Of ``knowledge`` at a rate, the groups of candidates that ``confirm`` tests; None
+            for its own number, or as many as there are candidates where these are fewer.
+        candidate_share: The share of the neurons that are candidates.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Selection:
     k: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     fdr: float | None = None
+    groups: int | None = None
+    candidate_share: float = CANDIDATE_SHARE
 
     @property
     def reads(self) -> Reads:
@@ -89,7 +96,8 @@ def plan(
         method: Name of the selector.
         share: Share of the neurons, or nothing.
         k: Number of neurons, or nothing.
-        options: Options of the selector.
+        options: Options of the selector; of ``knowledge`` at a rate also ``groups`` and
+            ``candidate_share``, see ``Selection``.
         fdr: A false discovery rate instead of a number, for activation selectors; for
             ``knowledge`` its candidates are chosen, which ``confirm`` then tests.
         magnitudes: Whether the summary will hold sums.
@@ -116,6 +124,7 @@ def plan(
             own["share"] = share
         check_own_options(name, selector, own)
         return Selection(name, options=own)
+    tested = candidate_options(own) if fdr is not None and name in KNOWLEDGE_SELECTORS else {}
     check_own_options(name, selector, own)
     if share is None and k is None and fdr is None:
         share = DEFAULT_SHARES.get(name, DEFAULT_SHARE)
@@ -125,7 +134,24 @@ def plan(
         raise InputError(f"selector {name!r} reads sums: record with magnitudes=True.")
     if name in OPTION_CHECKS:
         OPTION_CHECKS[name](**own)
-    return Selection(name, check_share(share) if share is not None else None, k, own, fdr)
+    return Selection(name, check_share(share) if share is not None else None, k, own, fdr, **tested)
+
+
+def candidate_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of ``confirm``'s candidates out of a selector's, and check them.
+
+    Raises:
+        InputError: Groups that are no whole number from 1 on, or a share outside (0, 1].
+    """
+    tested: dict[str, Any] = {}
+    if options.get("groups") is not None:
+        tested["groups"] = whole(1)("groups", options["groups"])
+    if options.get("candidate_share") is not None:
+        share = real("candidate_share", options["candidate_share"])
+        tested["candidate_share"] = check_share(share)
+    for name in TESTED:
+        options.pop(name, None)
+    return tested
 
 
 def check_rate(name: str, fdr: float) -> None:
@@ -189,7 +215,7 @@ def choose(source: Source, selection: Selection) -> NeuronSet:
         raise InputError(f"selector {selection.name!r} chooses from {told}.")
     if isinstance(source, KnowledgeScores):
         scores = KNOWLEDGE_SELECTORS[selection.name](source, **selection.options)
-        share = selection.share if selection.fdr is None else CANDIDATE_SHARE
+        share = selection.share if selection.fdr is None else selection.candidate_share
         found = scores.top(share=share, k=selection.k)
         return replace(found, metadata={**scores.metadata, **made})
     if isinstance(source, CulnigScores):

@@ -234,3 +234,57 @@ def test_a_path_from_the_other_culture(model):
     assert found.scores["v"][0, 1, 0].item() == pytest.approx(4 / 21 * (7 * L - b) * g, rel=1e-6)
     change = 3 * L - (5 / 9 * silu(2 * b) + 2 * b)
     assert found.metadata["change"]["here"] == pytest.approx(abs(change), rel=1e-6)
+
+
+# ------------------------------------------------------------------ rules, and scaled inputs
+
+
+def test_relp_s_rules(model):
+    """Behind y, g = 2y = 2L has the secant 9/10, up = 1, and half of the product comes back.
+
+    F = 5/9 r + 2y: rho of r is 5/9, of y 2 + 5/9 * 9/10 * 1/2 * 2 = 5/2. In layer 0 gate 0 is 6L
+    on Kenya and -2L on red as act writes it, gate 1 L, and half of that comes back.
+    """
+    expected = {
+        ("v", 1, 0): 28 * L / 21 * 5 / 2,
+        ("gate", 0, 0): 24 * L / 21 * 5 / 4,
+        ("gate", 0, 1): 12 * L / 21 * 5 / 4,
+        ("up", 0, 0): 24 * L / 21 * 5 / 4,
+        ("up", 0, 1): 12 * L / 21 * 5 / 4,
+        ("gate", 1, 0): L / 2,
+        ("up", 1, 0): L / 2,
+    }
+    how = {**DIFFERENCE, "path": "relp"}
+    found = attribute(model, [question("coin Kenya", A)], sites=("gate", "up", "v"), **how)
+    assert_is(found, expected)
+    post = attribute(model, [question("coin Kenya", A)], sites="post", **how)
+    assert post.scores["post"][0, 1, 0].item() == pytest.approx(L, rel=1e-9)
+
+
+def test_scaled_inputs_of_two_points(model):
+    """At a, every input of layer 0 is a times itself: words weigh 4^(a^2), 12^(a^2) and 1."""
+    words = ["coin", "Kenya", *TWIN]
+
+    def weight(word, a):
+        return WEIGHT.get(word, 1) ** (a * a)
+
+    def y(a):
+        m = [a * (8 * silu(a * W.get(w, 0)) + 4 / 3 * silu(a * L)) for w in words]
+        weights = [weight(word, a) for word in words]
+        return sum(x * k for x, k in zip(m, weights, strict=True)) / sum(weights)
+
+    def g(a):
+        return 10 / 9 * a * slope(2 * y(a)) + 2
+
+    def of_v(word):
+        total = {a: sum(weight(w, a) for w in words) for a in POINTS}
+        return M.get(word, L) * mean(weight(word, a) / total[a] * g(a) for a in POINTS)
+
+    expected = {
+        ("v", 1, 0): max(of_v(word) for word in words),
+        ("gate", 1, 0): 2 * L * mean(5 / 9 * a * slope(2 * y(a)) for a in POINTS),
+    }
+    how = {**DIFFERENCE, "path": "inputs", "points": 2}
+    found = attribute(model, [question("coin Kenya", A)], sites=("gate", "v"), **how)
+    for (site, layer, index), value in expected.items():
+        assert found.scores[site][0, layer, index].item() == pytest.approx(value, rel=1e-9)

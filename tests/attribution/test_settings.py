@@ -13,7 +13,7 @@ from culture_lens.errors import InputError
 from culture_lens.prompts.build import build_prompts
 from tests.helpers.attributed import LIKELIHOOD, asked
 from tests.helpers.forwards import must_not_run
-from tests.helpers.questions import one_of_each, with_options
+from tests.helpers.questions import with_options
 from tests.helpers.t5 import lens as t5_lens
 
 REFUSED = [
@@ -53,15 +53,6 @@ def test_the_other_cultures_of_sites_that_are_not_recorded_together(monkeypatch)
     must_not_run(monkeypatch)
     with pytest.raises(InputError, match="two calls"):
         attribute(model, asked(), progress=False, path="integrated", baseline="others")
-
-
-def test_one_option_cannot_be_compared():
-    """A question has two at least; what else comes, such as through its fields, is refused."""
-    question = one_of_each("Japan")[0]
-    object.__setattr__(question, "options", ("yes",))
-    with pytest.raises(InputError, match="'Japan' has one option.*compares options"):
-        Attribution(objective="logit_difference").check([question])
-    Attribution(objective="log_probability").check([question])
 
 
 def test_an_option_without_tokens_is_refused_before_the_model_runs(monkeypatch):

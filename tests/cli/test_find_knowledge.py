@@ -10,7 +10,7 @@ from culture_lens.attribution.knowledge import knowledge_scores
 from culture_lens.benchmarks.table import questions_from_table
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.questions.splits import split_questions
-from culture_lens.selectors import select, selection
+from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
 from tests.helpers import cli
 from tests.helpers.confirmed import drawn_questions
@@ -72,9 +72,8 @@ def test_it_finds_what_python_finds(find, model):
 
 
 @pytest.mark.slow
-def test_a_rate_confirms(find, monkeypatch):
-    monkeypatch.setattr(selection, "CANDIDATE_SHARE", 0.4)
-    code, out, err = find(*RATE, *CHEAP)
+def test_a_rate_confirms(find):
+    code, out, err = find(*RATE, *CHEAP, "--option", "candidate_share=0.4")
     assert code == 0, err
     kept = NeuronSet.load(find.kept)
     assert kept.metadata["fdr"] == 0.05 and len(kept.metadata["confirmed"]) == 40
@@ -83,7 +82,7 @@ def test_a_rate_confirms(find, monkeypatch):
 
 @pytest.mark.slow
 def test_too_few_candidates_end_with_a_sentence(find):
-    code, _, err = find(*RATE, *CHEAP)
+    code, _, err = find(*RATE, *CHEAP, "--option", "groups=20")
     assert code == 2 and "7 candidates for 20 groups" in err.splitlines()[-1]
 
 

@@ -58,7 +58,9 @@ def test_no_question_left_of_a_culture(refused):
 def test_no_question_left_at_all(refused):
     held = [f"g{n}" for n in range(8)]
     looked = {"drawn": {"groups": held, "ids": []}}
-    assert "every question was used" in refused(candidates(looked_at=looked, groups=held))
+    said = refused(candidates(looked_at=looked, groups=held))
+    assert "every question was used to find these candidates: give others" in said
+    assert "seen" not in said  # which confirm does not have
 
 
 def test_fewer_than_five_right_answers(refused):

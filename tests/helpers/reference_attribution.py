@@ -7,6 +7,7 @@ own: no cache, no padding, no batch. Imports nothing of the package and no Trans
     s_o    by letter the logit of its label, by likelihood its tokens' mean log-probability
     n, b   a neuron's activation at a token, and where its path begins
     s_t    mean over points a of (n - b) dF/dn, n moved to b + a (n - b), later ones computed anew
+           or of n dF/dn with n as it is and the inputs scaled to a
 
 At the tokens of a prompt gradients of all its sequences add up. An option's last token predicts
 nothing that is asked for, so its score is 0; it does not count.
@@ -26,6 +27,7 @@ from tests.helpers.reference import decoder_layers, site_module
 from tests.helpers.reference_vlm import text_layers
 
 Places = Sequence[tuple[str, int]]
+SINGLE = ("none", "relp")  # relp: under ``reference_relp.rules``
 ENTERED = {  # read at a module's input
     "post": (("mlp", "down_proj"), ("mlp", "c_proj")),
     "z": (("self_attn", "o_proj"), ("attn", "c_proj")),
@@ -50,6 +52,23 @@ class Item:
     options: Sequence[Sequence[int]]
     gold: int
     letter: bool = False
+    first: Sequence[nn.Module] = ()
+
+    @contextmanager
+    def scaled(self, share: float):
+        """Scale what enters the first layer of each stack."""
+
+        def before(module, args, kwargs):
+            if args:
+                return (share * args[0], *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": share * kwargs["hidden_states"]}
+
+        handles = [m.register_forward_pre_hook(before, with_kwargs=True) for m in self.first]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def text_item(hf: nn.Module, ids: Sequence[int], options, gold: int, letter=False) -> Item:
@@ -63,6 +82,7 @@ def text_item(hf: nn.Module, ids: Sequence[int], options, gold: int, letter=Fals
         options,
         gold,
         letter,
+        layers[:1],
     )
 
 
@@ -78,6 +98,7 @@ def vlm_item(hf: nn.Module, inputs, continued: Callable, options, gold: int, let
         options,
         gold,
         letter,
+        layers[:1],
     )
 
 
@@ -91,6 +112,7 @@ def t5_item(hf: nn.Module, ids, decoder_ids, options, gold: int, letter=False) -
         options,
         gold,
         letter,
+        (hf.encoder.block[0], hf.decoder.block[0]),
     )
 
 
@@ -198,8 +220,10 @@ def token_scores(item: Item, objective: str, places: Places, share: float, start
 
 def along(item, sites, objective, path, points, start) -> dict:
     """s_t of every place: (at the prompt's tokens, at those of each option)."""
-    shares = [(i + 0.5) / points for i in range(points)] if path != "none" else [1.0]
+    shares = [(i + 0.5) / points for i in range(points)] if path not in SINGLE else [1.0]
     found = {}
+    if path == "inputs":
+        return along_inputs(item, objective, parts(item, sites, path)[0], shares)
     for part in parts(item, sites, path):
         at_points = [token_scores(item, objective, part, share, start) for share in shares]
         for place in part:
@@ -207,6 +231,31 @@ def along(item, sites, objective, path, points, start) -> dict:
             options = [torch.stack(o).mean(0) for o in zip(*(at[place][1] for at in at_points))]
             found[place] = (prompts, options)
     return found
+
+
+def along_inputs(item, objective, places, shares) -> dict:
+    """n of the model as it is, times the mean gradient while the inputs are scaled."""
+    own = values_of(explained(item, objective, places, 1.0, None)[2])
+    found = {}
+    for share in shares:
+        with item.scaled(share):
+            value, _, held = explained(item, objective, places, 1.0, None)
+        keys = list(values_of(held))
+        gradients = torch.autograd.grad(value, [held[run][place][1] for run, place in keys])
+        for key, gradient in zip(keys, gradients, strict=True):
+            product = (own[key] * gradient)[0].flatten(1) / len(shares)
+            found[key] = found.get(key, 0) + product
+    joined = {}
+    for (_, place), products in found.items():
+        length = item.length(place[0])
+        before, options = joined.setdefault(place, [0, []])
+        joined[place][0] = before + products[:length]
+        options.append(products[length:][:-1])
+    return {place: (prompt, options) for place, (prompt, options) in joined.items()}
+
+
+def values_of(held) -> dict:
+    return {(run, place): n for run, seen in enumerate(held) for place, (n, _) in seen.items()}
 
 
 def parts(item: Item, sites, path: str) -> list[list[tuple[str, int]]]:

@@ -31,8 +31,6 @@ OBJECTIVES: Mapping[str, Objective] = {
     "log_probability": log_probability,
     "logit_difference": logit_difference,
 }
-COMPARES_OPTIONS = ("logit_difference",)
-"""Objectives that need at least two options."""
 
 
 def get_objective(name: str) -> Objective:
@@ -51,7 +49,6 @@ def get_objective(name: str) -> Objective:
 
 
 __all__ = [
-    "COMPARES_OPTIONS",
     "NO_OPTION",
     "OBJECTIVES",
     "Objective",
