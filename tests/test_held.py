@@ -12,6 +12,8 @@ from tests.helpers.comparison import compared_by_hand
 from tests.helpers.forgetting import study_by_hand
 from tests.helpers.held import (
     BUILDERS,
+    OPTIONS,
+    PAGES,
     fidelity,
     held_by_users,
     matrix,
@@ -25,24 +27,18 @@ from tests.helpers.neurons import found_set
 @pytest.mark.slow
 def test_every_class_that_users_hold_is_built_here():
     """A class that is added needs an entry, and so a repr, a table and pandas."""
-    assert sorted(held_by_users()) == sorted(BUILDERS)
+    assert sorted(held_by_users()) == sorted((*BUILDERS, *OPTIONS))
 
 
-@pytest.fixture(params=sorted(BUILDERS))
-def held(request, tmp_path):
-    made = BUILDERS[request.param](tmp_path)
-    assert request.param in [base.__name__ for base in type(made).__mro__]
+def made(name, folder):
+    made = BUILDERS[name](folder)
+    assert name in [base.__name__ for base in type(made).__mro__]
     return made
 
 
-def test_the_repr_is_short_and_holds_no_table(held):
-    text = repr(held)
-    assert isinstance(held, Shown) and type(held).__name__ in text
-    assert len(text.splitlines()) <= MOST_LINES and len(text) <= 1000
-    assert "tensor(" not in text and "array(" not in text
-
-
-def test_a_notebook_shows_it_and_all_text_is_text(held):
+@pytest.mark.parametrize("name", sorted(set(BUILDERS) - set(PAGES)))
+def test_a_notebook_shows_it_and_all_text_is_text(name, tmp_path):
+    held = made(name, tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", cl.CultureLensWarning)
         page = held._repr_html_()
@@ -51,6 +47,18 @@ def test_a_notebook_shows_it_and_all_text_is_text(held):
     assert len(page) < 20_000
     for table in whole.iter("tbody"):
         assert 1 <= len(list(table)) <= 10
+
+
+@pytest.fixture(params=sorted(BUILDERS))
+def held(request, tmp_path):
+    return made(request.param, tmp_path)
+
+
+def test_the_repr_is_short_and_holds_no_table(held):
+    text = repr(held)
+    assert isinstance(held, Shown) and type(held).__name__ in text
+    assert len(text.splitlines()) <= MOST_LINES and len(text) <= 1000
+    assert "tensor(" not in text and "array(" not in text
 
 
 def test_it_comes_as_a_table_whose_cells_are_no_estimates(held):

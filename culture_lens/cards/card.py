@@ -13,6 +13,7 @@ from culture_lens.cards.records import CardContent
 from culture_lens.checks import check_arguments, file_path
 from culture_lens.errors import unknown
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.storage.display import Shown
 from culture_lens.storage.files import write_whole
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class NeuronCard(CardContent):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NeuronCards:
+class NeuronCards(Shown):
     """Cards of several neurons, made in the same passes.
 
     Attributes:

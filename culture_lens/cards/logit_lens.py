@@ -15,7 +15,7 @@ sign also depends on ``up``, so that promoted and suppressed tokens may change p
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,13 +31,14 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import on_encoder, part_of
 from culture_lens.neurons.weight_norms import norms_of, outgoing_weights, writes
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class LogitLens:
+@dataclass(frozen=True, eq=False, repr=False)
+class LogitLens(Shown):
     """The logits that a neuron's outgoing weights give to every token of the vocabulary.
 
     Attributes:
@@ -90,9 +91,15 @@ class LogitLens:
             f"  promoted: {words[0]}\n  suppressed: {words[1]}"
         )
 
-    def _repr_html_(self) -> str:
-        table: str = self.to_pandas(5).to_html(index=False)
-        return table
+    def _headline(self) -> str:
+        return f"LogitLens of {spoken(self.neuron)}, norm {self.norm:.3g}"
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {}
+
+    def _overview(self) -> pd.DataFrame:
+        table = self.to_pandas(5)
+        return table.assign(token=table["token"].map(repr))  # spaces and control characters show
 
 
 @check_arguments(model=MODEL)

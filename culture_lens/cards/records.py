@@ -5,17 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from culture_lens.cards.places import Place
 from culture_lens.statistics.estimates import Estimate
+from culture_lens.statistics.tables import numeric
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class CardPart(Shown):
+    """A part of a card, by itself: its fields as text, and as a table of one row."""
+
+    __slots__ = ()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give it as a row, estimates as numbers."""
+        return numeric(super().to_pandas())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token(CardPart):
     """A token of a shown item: its text, its role in lower case, the neuron's activation."""
 
     text: str
@@ -23,8 +38,8 @@ class Token:
     value: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Grid:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Grid(CardPart):
     """A neuron's activations over the patches of a picture, or of a part of it.
 
     Attributes:
@@ -38,8 +53,8 @@ class Grid:
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ShownItem:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ShownItem(CardPart):
     """An item that a card shows.
 
     Attributes:
@@ -74,9 +89,16 @@ class ShownItem:
     maximum: float
     minimum: float
 
+    def to_pandas(self) -> pd.DataFrame:
+        """List its tokens: token, role, value."""
+        import pandas as pd
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+        rows = [(one.text, one.role, one.value) for one in self.tokens]
+        return pd.DataFrame(rows, columns=["token", "role", "value"])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Activity(CardPart):
     """How a neuron fires on some items.
 
     Attributes:
@@ -95,8 +117,8 @@ class Activity:
     varying: float = math.nan
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+@dataclass(frozen=True, slots=True, repr=False)
+class Effect(CardPart):
     """What ablating a neuron alone does to some items.
 
     P(gold) cannot fall where other neurons hold it near 1; the log-odds of the right option among
@@ -123,8 +145,8 @@ class Effect:
     predicted: Estimate | None
 
 
-@dataclass(frozen=True, slots=True)
-class SetEffect:
+@dataclass(frozen=True, slots=True, repr=False)
+class SetEffect(CardPart):
     """What ablating a culture's set does to P(gold) of its items, with the neuron in it or not.
 
     Attributes:
@@ -144,8 +166,8 @@ class SetEffect:
     without: Estimate | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rank:
+@dataclass(frozen=True, slots=True, repr=False)
+class Rank(CardPart):
     """Where a neuron stands in a table of scores for a culture.
 
     Attributes:
@@ -176,8 +198,8 @@ class Rank:
         return 100 * lower / self.neurons
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLogit:
+@dataclass(frozen=True, slots=True, repr=False)
+class TokenLogit(CardPart):
     """A token of the vocabulary in a logit lens.
 
     Attributes:
@@ -193,8 +215,8 @@ class TokenLogit:
     culture: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Lens:
+@dataclass(frozen=True, slots=True, repr=False)
+class Lens(CardPart):
     """What a neuron's outgoing weights write, read through the unembedding.
 
     Attributes:
@@ -215,9 +237,17 @@ class Lens:
     layer_norm: float
     percentile: float
 
+    def to_pandas(self) -> pd.DataFrame:
+        """List the tokens: end (promoted, suppressed, gold), token, logit, rank."""
+        import pandas as pd
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+        ends = {"promoted": self.promoted, "suppressed": self.suppressed, "gold": self.gold}
+        rows = [(end, one.token, one.value, one.rank) for end, own in ends.items() for one in own]
+        return pd.DataFrame(rows, columns=["end", "token", "logit", "rank"])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Chosen(CardPart):
     """A choice of a neuron by a selector for a culture.
 
     Attributes:
@@ -235,8 +265,8 @@ class Chosen:
     samples: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
+@dataclass(frozen=True, slots=True, repr=False)
+class Signs(CardPart):
     """At which sign a neuron acts, on its cultures' items.
 
     Attributes:
@@ -254,8 +284,8 @@ class Signs:
     without_negative: Estimate | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class CardContent:
+@dataclass(frozen=True, eq=False, repr=False)
+class CardContent(Shown):
     """Everything that a card says; ``NeuronCard`` adds how it is shown.
 
     Attributes:

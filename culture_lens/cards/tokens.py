@@ -7,10 +7,9 @@ them. All values are kept: 4 bytes for each neuron and token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.prompts.tokens import encode
 from culture_lens.questions.question import QUESTIONS, Question
+from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,12 +42,8 @@ if TYPE_CHECKING:
     from culture_lens.evaluation.scoring import ScoringName
 
 
-MOST_ROWS = 20
-"""Neurons that a notebook lists."""
-
-
-@dataclass(frozen=True, eq=False)
-class ItemTokens:
+@dataclass(frozen=True, eq=False, repr=False)
+class ItemTokens(Shown):
     """The tokens of one item, with the activations of every recorded neuron.
 
     Attributes:
@@ -65,8 +61,8 @@ class ItemTokens:
     values: Float[np.ndarray, "neuron pos"]
 
 
-@dataclass(frozen=True, eq=False)
-class TokenActivations:
+@dataclass(frozen=True, eq=False, repr=False)
+class TokenActivations(Shown):
     """Activations of some neurons at every token of some items, and the model's answers.
 
     Attributes:
@@ -127,14 +123,19 @@ class TokenActivations:
             f"{tokens:,} tokens"
         )
 
-    def _repr_html_(self) -> str:
+    def _headline(self) -> str:
+        return repr(self)
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {}
+
+    def _overview(self) -> pd.DataFrame:
         import pandas as pd
 
         values = np.concatenate([item.values[:, item.counted] for item in self.items], 1)
-        table = pd.DataFrame(self.neurons, columns=["site", "layer", "index"]).assign(
+        return pd.DataFrame(self.neurons, columns=["site", "layer", "index"]).assign(
             positive=(values > 0).mean(1), mean=values.mean(1), highest=values.max(1)
         )
-        return f"<p>{escape(repr(self))}</p>{table.head(MOST_ROWS).to_html(index=False)}"
 
 
 @check_arguments(model=MODEL, questions=QUESTIONS, scoring=optional(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from culture_lens.checks import check_arguments, text
-from culture_lens.errors import InputError, unknown
+from culture_lens.errors import CultureLensWarning, InputError, unknown
 from culture_lens.experiments.cell_tests import ALPHA, MARK, cell_tests
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import MATRIX, AblationMatrix
@@ -145,10 +146,12 @@ def base_table(what: MatrixTable) -> MatrixTable:
 
 def stars_of(matrix: AblationMatrix, condition: Condition) -> set[tuple[str, str]] | None:
     """Give the cells that the corrected tests mark; None where they cannot be run."""
-    try:
-        tests = cell_tests(matrix, condition=condition)
-    except InputError:
-        return None  # answers that are not paired; the subtitle then says nothing of stars
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CultureLensWarning)  # said by the tests, not by a drawing
+        try:
+            tests = cell_tests(matrix, condition=condition)
+        except InputError:
+            return None  # answers that are not paired; the subtitle then says nothing of stars
     marks = tests[tests["mark"] == MARK]
     return set(zip(marks["mask"], marks["culture"], strict=True))
 

@@ -32,6 +32,7 @@ from culture_lens.plots.style import (
     plain,
     styled,
 )
+from culture_lens.statistics.tables import as_estimates
 
 if TYPE_CHECKING:
     from culture_lens.neurons.overlap import Match
@@ -105,7 +106,7 @@ def overlap_beyond_chance(
 
 def differences(found: NeuronSet, match: Match) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Give overlap minus chance of every two cultures, as number, word and hover."""
-    pairs = overlap_with_chance(found, match=match).set_index(["one", "other"])
+    pairs = as_estimates(overlap_with_chance(found, match=match)).set_index(["one", "other"])
     cultures = list(found.cultures)
     table = pd.DataFrame(np.nan, index=cultures, columns=cultures)
     words = pd.DataFrame("", index=cultures, columns=cultures)

@@ -13,6 +13,7 @@ from culture_lens.experiments.dose import DoseCurve
 from culture_lens.experiments.dose_curve import dose_curve
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from tests.helpers.dose import dose_by_hand
 from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import lens
 from tests.helpers.matrices import LETTERS
@@ -108,12 +109,12 @@ def test_table_is_the_matrix_at_each_share(curve):
     for metric in ("self", "cross", "gap", "flips"):
         table = curve.table(metric).set_index(["culture", "share"])
         for share in curve.shares:
-            summary = curve.matrix(share).summary()[metric]
+            summary = curve.matrix(share).summary()
             for culture in curve.cultures:
                 cell = table.loc[(culture, share)]
                 got = [cell["value"], cell["low"], cell["high"]]
-                estimate = summary[culture]
-                assert got == pytest.approx([estimate.value, estimate.low, estimate.high])
+                own = summary.loc[culture, [metric, f"{metric}_low", f"{metric}_high"]]
+                assert got == pytest.approx(list(own))
             mean = curve.matrix(share).overall(metric)
             assert table.loc[("mean", share), "low"] == pytest.approx(mean.low)
             beyond = curve.table(metric, "beyond").set_index(["culture", "share"])
@@ -121,23 +122,10 @@ def test_table_is_the_matrix_at_each_share(curve):
             assert beyond.loc[("mean", share), "high"] == pytest.approx(expected.high)
 
 
-def by_hand(answers, cultures=("A", "B")):
-    """A curve from {(condition, share, mask, seed): {culture: right answers of 4 groups}}."""
-    rows = [
-        {"condition": condition, "share": share, "neurons": round(100 * share), "mask": mask,
-         "seed": seed, "id": f"{culture}{group}", "culture": culture, "group": f"{culture}{group}",
-         "prediction": 0 if right else 1, "correct": bool(right), "p_gold": 0.9 * right}
-        for (condition, share, mask, seed), table in answers.items()
-        for culture in cultures
-        for group, right in enumerate(table[culture])
-    ]  # fmt: skip
-    return DoseCurve(pd.DataFrame(rows), {"others": True})
-
-
 def test_curve_on_paper(tmp_path):
     """A loses 1 of 4, then 3 of 4; B loses none, then 1 of 4. Random neurons of A lose 0 and 1."""
     right = {"A": (1, 1, 1, 1), "B": (1, 1, 1, 0)}
-    curve = by_hand(
+    curve = dose_by_hand(
         {
             ("unmodified", 0.0, "", 0): right,
             ("found", 0.01, "A", 0): {**right, "A": (1, 1, 1, 0)},
@@ -163,7 +151,7 @@ def test_curve_on_paper(tmp_path):
 
 def test_one_culture_has_a_curve():
     """No cross, no mean, and no refusal."""
-    curve = by_hand(
+    curve = dose_by_hand(
         {
             ("unmodified", 0.0, "", 0): {"A": (1, 1, 1, 1)},
             ("found", 0.01, "A", 0): {"A": (1, 1, 0, 0)},

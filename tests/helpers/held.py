@@ -12,13 +12,17 @@ import pandas as pd
 import torch
 
 import culture_lens as cl
+from culture_lens.cards.card import NeuronCards
+from culture_lens.cards.records import Chosen, Grid, Lens, Rank, SetEffect, Signs, TokenLogit
 from culture_lens.evaluation.short_answers.questions import HumanAnswer, ShortQuestion
 from culture_lens.finetune.training import FineTuned
 from culture_lens.prompts.build import build_prompts
 from culture_lens.selectors.false_discovery import Inference
 from culture_lens.selectors.variance import VARIANCE_PARTS
+from tests.helpers import cards
 from tests.helpers.comparison import compared_by_hand
 from tests.helpers.culnig import as_culnig, drawn
+from tests.helpers.dose import dose_by_hand
 from tests.helpers.forgetting import study_by_hand
 from tests.helpers.known import known
 from tests.helpers.lm import lens
@@ -150,7 +154,31 @@ def ranking():
     return cl.rank_modules(found_set(), lens("llama"))
 
 
+def dose_curve():
+    """A curve of one share of two cultures."""
+    right = {"Ethiopia": (1, 1, 1, 1), NASTY: (1, 1, 1, 0)}
+    masks = {("found", 0.01, name, 0): {**right, name: (1, 0, 0, 0)} for name in right}
+    return dose_by_hand({("unmodified", 0.0, "", 0): right, **masks}, cultures=tuple(right))
+
+
 BUILDERS = {
+    "Activity": lambda _: cards.card().by_culture[0],
+    "Chosen": lambda _: Chosen("conact", NASTY, 0.5, 3, 20),
+    "DoseCurve": lambda _: dose_curve(),
+    "Effect": lambda _: cards.card().effects[0],
+    "Grid": lambda _: Grid(NASTY, np.zeros((2, 3))),
+    "ItemTokens": lambda _: cards.item(NASTY, [0.5, -1.0]),
+    "LogitLens": lambda _: cl.logit_lens(lens("llama"), ("act", 0, 3)),
+    "NeuronCard": lambda _: cards.card(),
+    "NeuronCards": lambda _: NeuronCards((cards.card(),)),
+    "Lens": lambda _: Lens((TokenLogit(NASTY, 1.0, 1),), (), (), 100, 1.0, 0.9, 40.0),
+    "Rank": lambda _: Rank("ConAct", NASTY, 0.5, 3, 200, 200),
+    "SetEffect": lambda _: SetEffect("conact", NASTY, 9, 12, ESTIMATE, None),
+    "ShownItem": lambda _: cards.shown(),
+    "Signs": lambda _: Signs(-0.5, -1.5, ESTIMATE, None),
+    "Token": lambda _: cards.shown().tokens[0],
+    "TokenLogit": lambda _: TokenLogit(NASTY, 1.0, 1),
+    "TokenActivations": lambda _: cards.recording(cards.item(NASTY, [0.5, -1.0])),
     "AblationMatrix": lambda _: matrix(),
     "ActivationStatistics": lambda _: statistics(),
     "ActivationSummary": lambda _: summary(),
@@ -202,6 +230,10 @@ BUILDERS = {
     ),
 }
 """Class -> how one is made, given a folder of its own."""
+PAGES = ("NeuronCard", "NeuronCards")
+"""Those that a notebook shows as a page of their own; see tests/cards/test_html.py."""
+OPTIONS = ("Speed",)
+"""Public records of options, whose repr is the call that makes them."""
 
 
 def package_classes():

@@ -13,6 +13,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.overlap import overlap_with_chance
 from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.questions.question import Question
+from culture_lens.statistics.tables import as_estimates
 from tests.helpers.results import CULTURES, METADATA, make_found, make_matrix
 
 
@@ -41,7 +42,7 @@ def test_found_random_and_difference_share_a_scale(matrix):
     np.testing.assert_allclose(difference.z, np.array(found.z) - np.array(random.z))
     assert len({(one.zmin, one.zmax) for one in figure.data}) == 1
     assert [one.showscale for one in figure.data] == [False, False, True]
-    tests = against_random(matrix)
+    tests = as_estimates(against_random(matrix))
     for place, culture in enumerate(CULTURES):
         assert difference.z[place][place] == pytest.approx(tests.loc[culture, "difference"].value)
         assert ("*" in difference.text[place][place]) == (tests.loc[culture, "mark"] == "*")
