@@ -30,7 +30,7 @@ from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.culnig_general import check_general, culnig_general
 from culture_lens.selectors.culnig_specific import check_specific, culnig_specific
-from culture_lens.selectors.knowledge import check_country_weight, knowledge
+from culture_lens.selectors.knowledge import check_weights, knowledge
 from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import check_percentiles, lape
 from culture_lens.selectors.mad import mad, mad_probability
@@ -66,7 +66,7 @@ DEFAULT_SHARE = 0.005
 DEFAULT_SHARES: Mapping[str, float] = {"lape": 0.01}
 """Share of the neurons at a site, where it is not ``DEFAULT_SHARE``."""
 OPTION_CHECKS: Mapping[str, Callable[..., None]] = {
-    "knowledge": check_country_weight,
+    "knowledge": check_weights,
     "lape": check_percentiles,
     "random": check_seed,
 }

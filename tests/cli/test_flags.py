@@ -36,7 +36,7 @@ RANKING = "--method --whose --by --unit --part --parameter-share"
 TABLE = {
     "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
     f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {RUNNING}",
-    "ablate": "--run --method --random-seeds --value --seen --scoring "
+    "ablate": "--run --method --random-seeds --value --seen --scoring --until "
     f"{LOADING} {ASKING} {RUNNING}",
     "dose": "--run --method --share --others --own-only --random-seeds --value --seen --scoring "
     f"{LOADING} {ASKING} {RUNNING}",

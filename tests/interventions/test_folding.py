@@ -80,7 +80,15 @@ def test_weights_come_back_where_folding_itself_is_interrupted(monkeypatch):
     assert len(calls) == 2 and unchanged(model, before)
 
 
-def test_an_interruption_while_weights_are_put_back_waits(monkeypatch):
+@pytest.fixture
+def interruptible():
+    """Control-C raises here, also where tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_while_weights_are_put_back_waits(monkeypatch, interruptible):
     """Control-C in the middle of putting columns back: all are back, and then it is raised."""
     model = lens("llama")
     before, copy = weights(model), torch.Tensor.index_copy_

@@ -63,6 +63,20 @@ def test_a_neuron_on_paper():
     assert flat(knowledge(by_hand([4, 1, 2], country=2))) == [9 / 8, -np.inf, 1 / 8]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"contrast": "highest"}, [3 * (1 - 2 / 4) / 2, -np.inf, -np.inf]),
+        ({"contrast": "mean"}, [3 * (1 - 1.5 / 4) / 2, -np.inf, -np.inf]),
+        ({"contrast_weight": 0.5}, [3 * (1 - 0.5 / 4) / 2, -np.inf, (1 - 0.5 / 2) / 2 * 2 / 4]),
+        ({"contrast": "mean", "contrast_weight": 0.0}, [3 / 2, -np.inf, 1 / 2 * 2 / 4]),
+    ],
+)
+def test_other_contrasts_on_paper(options, expected):
+    """The neuron above, with the highest other or the mean of the others in the place of G2."""
+    assert flat(knowledge(by_hand([4, 1, 2], country=2), **options)) == expected
+
+
 def test_below_zero_is_never_chosen():
     """All contributions negative, no activity, the same activity on every item, a country's."""
     never = [-np.inf] * 3
@@ -87,6 +101,12 @@ def test_the_second_other_culture():
     assert second_other(torch.tensor([5.0, 4.0]).view(2, 1, 1)).flatten().tolist() == [4, 5]
     tied = second_other(torch.tensor([2.0, 2.0, 2.0, 1.0]).view(4, 1, 1))
     assert tied.flatten().tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("wrong", [{"contrast_weight": -1.0}, {"contrast": "third"}])
+def test_an_unknown_contrast_is_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        knowledge(drawn(0)[1], **wrong)
 
 
 def test_a_weight_below_zero_and_a_single_culture_are_refused():
