@@ -81,7 +81,7 @@ def reach(
 
     Example:
         >>> round(reach([0.0] * 40, list(range(40)), CHANGES), 3)
-        0.069
+        0.068
     """
     spread = mean_spread(list(values), groups, bounds=bounds)[1]
     return quantile(spread.freedom) * spread.error
