@@ -79,8 +79,9 @@ def card(
     Example: `culture-lens card --run runs/first --whose Japan --top 3`
     """
     from culture_lens.cards.neuron_card import neuron_cards
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
+    began = now()
     folder = Run.open(run, create=False)
     check_names(scoring=scoring)
     name = the_method(folder, which.method)
@@ -94,7 +95,8 @@ def card(
     questions, lens = open_questions(opened), open_model(opened)
     cards = neuron_cards(lens, places, questions, found={name: found}, **kept, **options)
     where = cards.save(folder.named("cards", name, ".html"))
-    folder.log("card", {**opened, **options, "method": name, **given(which)})
+    folder.log("card", {**opened, **options, "method": name, **given(which)}, began=began)
+    folder.finish("card", lens.device)
     typer.echo(str(where))
     for one in cards:
         typer.echo(repr(one))

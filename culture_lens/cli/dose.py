@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from culture_lens.cli.flags import flags, given
-from culture_lens.cli.loading import open_remembered
+from culture_lens.cli.loading import log_once, open_remembered
 from culture_lens.cli.neurons import named_sets
 from culture_lens.cli.options import (
     DEFAULT_RUN,
@@ -64,16 +64,19 @@ def dose(
     Example: `culture-lens dose --run runs/first --share 0.001 --share 0.005 --share 0.02`
     """
     from culture_lens.experiments.dose_curve import dose_curve
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
+    began = now()
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
     options = given(running, dosing, value=value)
-    folder.log("dose", {**opened, **options, "method": list(sets)})
+    told = {**opened, **options, "method": list(sets)}
     for name, found in sets.items():
         curve = dose_curve(lens, found, questions, run=folder, **options)
         label = with_value(name, value)
         where = curve.to_parquet(folder.named("dose", label, ".parquet"))
+        told = log_once(folder, "dose", told, began)
         typer.echo(f"{label}: {where}")
         typer.echo(curve.table("self").to_string(index=False))
+    folder.finish("dose", lens.device)

@@ -21,14 +21,12 @@ from culture_lens.plots.heatmap import (
     heatmap,
     largest_of,
 )
-from culture_lens.plots.neurons import check_cultures, chosen, counts_on_diagonal
+from culture_lens.plots.neurons import axes_between, check_cultures, chosen, counts_on_diagonal
 from culture_lens.plots.style import (
     DASH,
     LOSS_TO_GAIN,
     MINUS,
     about,
-    across,
-    name_axis,
     plain,
     styled,
 )
@@ -95,12 +93,7 @@ def overlap_beyond_chance(
             "diagonal: number of neurons",
         ),
         len(cultures),
-        xaxis={**across(cultures), "title": {"text": "neurons found for"}},
-        yaxis={
-            **name_axis(cultures),
-            "title": {"text": "neurons found for"},
-            "autorange": "reversed",
-        },
+        **axes_between(cultures),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -167,13 +168,22 @@ def overlap_heatmap(found: NeuronSet, *, range: tuple[float, float] | None = Non
             "diagonal: number of neurons",
         ),
         len(cultures),
-        xaxis={**across(cultures), "title": {"text": "neurons found for"}},
-        yaxis={
-            **name_axis(cultures),
-            "title": {"text": "neurons found for"},
-            "autorange": "reversed",
-        },
+        **axes_between(cultures),
     )
+
+
+def axes_between(cultures: Sequence[str]) -> dict[str, Any]:
+    """Make the axes of a figure of every two cultures, the first one at the top left.
+
+    Example:
+        >>> sorted(axes_between(["Iran", "Japan"]))
+        ['xaxis', 'yaxis']
+    """
+    title = {"title": {"text": "neurons found for"}}
+    return {
+        "xaxis": {**across(cultures), **title},
+        "yaxis": {**name_axis(cultures), **title, "autorange": "reversed"},
+    }
 
 
 def counts_on_diagonal(figure: go.Figure, found: NeuronSet) -> None:
