@@ -3,6 +3,7 @@
 No test may use the network, and one thread is fastest for models of this size.
 """
 
+import gc
 import os
 from collections.abc import Callable
 
@@ -38,6 +39,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "slow" in item.keywords and not config.getoption("--runslow"):
             item.add_marker(skip)
     items.sort(key=lambda item: (item.path not in slow, len(item.path.parts)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported out of every later search for garbage, which takes a third of a second.
+
+    Trainings and tests of memory search often; nothing that is imported is ever garbage.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
