@@ -108,3 +108,15 @@ print(len(culture_lens.load_benchmark("everyday")), culture_lens.__file__)
     count, file = run_python(code, PYTHONPATH=str(tmp_path / "installed")).split()
     assert file.startswith(str(tmp_path))
     assert int(count) == 480
+
+
+def test_shapes_are_checked_wherever_they_are_written():
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    checked = set(re.findall(r"culture_lens\.(\w+),", settings.partition("addopts")[2]))
+    package = ROOT / "culture_lens"
+    written = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if any(name.startswith("jaxtyping") for name in imports_of(path))
+    }
+    assert written <= checked, sorted(written - checked)
