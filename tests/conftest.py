@@ -42,9 +42,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported out of every later search for garbage, which takes a third of a second.
+    """Leave what is imported, which is never garbage, out of every later search for garbage.
 
-    Trainings and tests of memory search often; nothing that is imported is ever garbage.
+    A search takes a third of a second otherwise, and each training makes one.
     """
     gc.collect()
     gc.freeze()
