@@ -17,7 +17,7 @@ from torch import Tensor
 from culture_lens.checks import said
 from culture_lens.errors import InputError, warn
 from culture_lens.storage.hashing import content_hash, is_sealed, json_hash, open_seal, seal
-from culture_lens.storage.parts import check_place, clear_parts, new_part, writing
+from culture_lens.storage.parts import check_place, clear_parts, new_part, to_disk, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,9 @@ CHANGED = (
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Write a file under another name, then rename it, so that no half-written file is ever found.
 
-    What a process that died has left half-written in the same folder is deleted.
+    The content is on the disk before the name is, and the name before the call returns: neither a
+    killed process nor a machine that loses its power leaves less than a whole file. What a process
+    that died has left half-written in the same folder is deleted.
 
     Raises:
         InputError: The disk is full, the folder cannot be written to, or something is in the way.
@@ -51,7 +53,9 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
         try:
             write(part)
             os.chmod(part, 0o644)
+            to_disk(part)
             part.replace(target)
+            to_disk(target.parent)
         finally:
             part.unlink(missing_ok=True)
     return target

@@ -17,9 +17,10 @@ import hashlib
 import json
 import platform
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 LOCK, PATIENCE = ".run.json.lock", 60
 """The lock of ``run.json``, and the seconds to wait for it."""
 KIND = "log of a run"
+STARTED = datetime.now(timezone.utc), time.perf_counter()
+"""When this process began, by the clock, and by a counter that only goes forward."""
 PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
 
 
@@ -57,13 +60,14 @@ def versions() -> dict[str, str]:
 
 
 def now() -> datetime:
-    """Give the time, in UTC.
+    """Give the time, in UTC; within a process it only goes forward, even if the clock is set.
 
     Example:
         >>> now().tzname()
         'UTC'
     """
-    return datetime.now(timezone.utc)
+    date, counter = STARTED
+    return date + timedelta(seconds=time.perf_counter() - counter)
 
 
 def command_words() -> list[str]:
