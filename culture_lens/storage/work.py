@@ -1,0 +1,290 @@
+"""Long work cut into shards: what it is made of, which shards are finished, and what has changed.
+
+    work/answers-1a2b.json           model, weights, data, options, versions; number of shards
+    pieces/answers-1a2b/0.parquet    a finished shard, with the seconds that it took
+
+The record is written before the first shard. Work of other inputs has another key, so that no
+shard is ever used for it; where a record of the same kind of work is left of another process, what
+has changed since is said. Seconds come from a clock that only goes forward
+(``time.perf_counter``), so that a clock that is set back or forth does not matter.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from culture_lens.errors import InputError, listed, warn
+from culture_lens.storage.display import cut
+from culture_lens.storage.files import load_hashed_json, save_hashed_json
+from culture_lens.storage.finished import PIECES
+from culture_lens.storage.names import inside
+from culture_lens.storage.parts import HOST
+from culture_lens.storage.reading import content_of
+from culture_lens.storage.runs import Run, content_key, now
+
+KIND = "record of work"
+FOLDER = "work"
+SHORT, SHORT_HASH = 60, 16
+"""Characters of a value that a message shows; of a hash that is not cut."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The record of one piece of long work.
+
+    Attributes:
+        label: What sort of work, such as ``"answers"``.
+        key: The hash of all that it depends on, the cut into shards included.
+        shards: Into how many shards it is cut.
+        items: Items of all shards together.
+        inputs: Model, revision, weights, dtype, options, versions; ``"data"`` maps the id of each
+            question to a hash of it.
+        pieces: Names of the shards' files in ``pieces/`` where they are not numbered.
+        began: The date at which it was begun.
+        process: A random name of the process that began it.
+    """
+
+    label: str
+    key: str
+    shards: int
+    items: int
+    inputs: Mapping[str, Any] = field(repr=False)
+    pieces: tuple[str, ...] = field(default=(), repr=False)
+    began: str = ""
+    process: str = field(default="", repr=False)
+
+
+# ------------------------------------------------------------------ places
+
+
+def work_place(run: Run, label: str, key: str) -> Path:
+    """Give the place of the record of some work."""
+    return inside(run.path, FOLDER, f"{label}-{key}", suffix=".json")
+
+
+def shard_place(run: Run, label: str, key: str, index: int, suffix: str) -> Path:
+    """Give the place of one shard.
+
+    Example:
+        >>> shard_place(Run(Path("first")), "answers", "1a2b", 3, ".parquet").as_posix()
+        'first/pieces/answers-1a2b/3.parquet'
+    """
+    return inside(run.path, PIECES, f"{label}-{key}", str(index), suffix=suffix)
+
+
+def shards_done(run: Run, label: str, key: str) -> list[int]:
+    """List the numbers of the shards that are there, in order; whether they are whole is not read.
+
+    Example:
+        >>> shards_done(Run(Path("nowhere")), "answers", "1a2b")
+        []
+    """
+    folder = shard_place(run, label, key, 0, "").parent
+    return sorted(int(file.stem) for file in folder.glob("[0-9]*") if file.stem.isdecimal())
+
+
+def shard_facts(seconds: float, items: int) -> dict[str, Any]:
+    """Give what is written into the metadata of a shard: its time, its items, who made it.
+
+    Args:
+        seconds: What it took, from a clock that only goes forward.
+        items: How many items it holds.
+
+    Example:
+        >>> sorted(shard_facts(1.5, 64))
+        ['items', 'seconds', 'worker']
+    """
+    return {"seconds": round(seconds, 3), "items": items, "worker": f"{HOST}-{os.getpid()}"}
+
+
+# ------------------------------------------------------------------ records
+
+
+@cache
+def process_name() -> str:
+    """Give a random name of this process and its children."""
+    return secrets.token_hex(8)
+
+
+def begin_work(
+    run: Run,
+    label: str,
+    key: str,
+    *,
+    shards: int,
+    items: int,
+    inputs: Mapping[str, Any],
+    pieces: Iterable[str] = (),
+) -> Work:
+    """Write down what some work is made of before it begins; say what has changed since before.
+
+    Args:
+        run: The run folder.
+        label: What sort of work, in the words of a file's name.
+        key: The hash of all that it depends on, the cut into shards included.
+        shards: Into how many shards it is cut.
+        items: Items of all shards together.
+        inputs: See ``Work``; ``item_hashes`` makes ``"data"``. What was asked for anew each time,
+            such as the neurons of a mask, is no input: only the key has it.
+        pieces: Names of the shards' files in ``pieces/`` where they are not numbered.
+
+    Returns:
+        The record: the one that is there, or a new one.
+
+    Raises:
+        InputError: The folder cannot be written to, or work with this key is cut in another way.
+
+    Example:
+        ``begin_work(run, "answers", key, shards=8, items=512, inputs={"model": model.name})``
+    """
+    new = Work(label, key, shards, items, inputs, tuple(pieces), str(now()), process_name())
+    place = work_place(run, label, key)
+    if (held := kept(place)) is not None:
+        if (held.shards, held.items) != (shards, items):
+            raise InputError(
+                f"{place}: this work is cut into {held.shards} shards of {held.items} items "
+                f"together, not {shards} of {items}: its key must hash the cut."
+            )
+        if told := changes(versions_of(held), versions_of(new)):
+            warn(f"{run.path}: {label} goes on with other versions: {'; '.join(told)}.")
+        return held
+    save_hashed_json(place, KIND, {**vars(new), "pieces": list(new.pieces)})
+    if told := changed_since(run, new):
+        warn(
+            f"{run.path}: {label} was begun before with other inputs, and is made anew: "
+            f"{'; '.join(told)}. What was finished with the former inputs stays, and is not used."
+        )
+    return new
+
+
+def item_hashes(items: Mapping[str, Any]) -> dict[str, str]:
+    """Hash the content of each item, so that the changed ones can be counted.
+
+    Args:
+        items: Of each id, all that the work depends on, as JSON can write it.
+
+    Example:
+        >>> item_hashes({"q1": ["Which fruit?", 2]})
+        {'q1': '1204989f'}
+    """
+    return {name: content_key(value)[:8] for name, value in items.items()}
+
+
+def read_work(place: Path) -> Work:
+    """Read the record of some work.
+
+    Raises:
+        InputError: It is missing, damaged, or lies under another name.
+    """
+    with content_of(place, "the record of some work"):
+        held = load_hashed_json(place, KIND)
+        work = Work(**{**held, "pieces": tuple(held["pieces"])})
+        if place != work_place(Run(place.parent.parent), work.label, work.key):
+            raise InputError(f"{place} was saved for {work.label}-{work.key}.")
+    return work
+
+
+def works(run: Run) -> list[Work]:
+    """Read the records of all work in a run folder, in the order in which it was begun.
+
+    A damaged record is left out, with a warning.
+    """
+    found = []
+    for place in sorted(run.path.glob(f"{FOLDER}/[!.]*.json")):
+        try:
+            found.append(read_work(place))
+        except InputError as error:
+            warn(f"{error} It is written anew when the work goes on.")
+    return sorted(found, key=lambda work: work.began)
+
+
+def kept(place: Path) -> Work | None:
+    """Read a record if there is one that can be read."""
+    if not place.exists():
+        return None
+    try:
+        return read_work(place)
+    except InputError as error:
+        warn(f"{error} This record is written again.")
+        return None
+
+
+# ------------------------------------------------------------------ what has changed
+
+
+def changed_since(run: Run, new: Work) -> list[str]:
+    """Name what differs from the most alike record that another process has left.
+
+    Work on other questions altogether is other work, and so is what this process began itself.
+    """
+    before = [
+        changes(old.inputs, new.inputs)
+        for old in works(run)
+        if old.label == new.label and old.process != new.process and share_items(old, new)
+    ]
+    return min(before, key=lambda told: (len(told), len("".join(told))), default=[])
+
+
+def share_items(old: Work, new: Work) -> bool:
+    """Say whether two pieces of work have a question in common, as far as is known."""
+    held = [work.inputs.get("data") for work in (old, new)]
+    known = [set(data) for data in held if isinstance(data, Mapping)]
+    return len(known) < 2 or not known[0].isdisjoint(known[1])
+
+
+def versions_of(work: Work) -> Mapping[str, Any]:
+    """Give the versions with which some work was begun."""
+    found = work.inputs.get("versions", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two sets of inputs: what, old, new.
+
+    Example:
+        >>> changes({"weights": "ab12", "data": {"q1": "0"}}, {"weights": "cd34", "data": {}})
+        ['weights: ab12 -> cd34', '1 question left out']
+    """
+    told = []
+    for name in dict.fromkeys([*old, *new]):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            told += changed_items(before, after) if name == "data" else changes(before, after)
+        elif before != after:
+            told.append(f"{name}: {brief(before)} -> {brief(after)}")
+    return told
+
+
+def changed_items(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Count the questions that are other ones than before.
+
+    Example:
+        >>> changed_items({"q1": "0", "q2": "0"}, {"q1": "1", "q2": "0", "q3": "0"})
+        ['1 of 2 questions changed (q1)', '1 question added']
+    """
+    both = sorted(set(old) & set(new))
+    other = [name for name in both if old[name] != new[name]]
+    told = [f"{len(other)} of {len(both)} questions changed ({listed(other, 3)})"] if other else []
+    for number, what in ((len(new) - len(both), "added"), (len(old) - len(both), "left out")):
+        if number:
+            told.append(f"{number} question{'s' * (number > 1)} {what}")
+    return told
+
+
+def brief(value: Any) -> str:
+    """Write a value in a few characters, and a hash in its first eight.
+
+    Example:
+        >>> brief("0123456789abcdef01"), brief(None), brief(["act", "gate"])
+        ('01234567', 'none', "['act', 'gate']")
+    """
+    text = "none" if value is None else str(value)
+    if len(text) > SHORT_HASH and not set(text) - set("0123456789abcdef"):
+        return text[:8]
+    return cut(text, SHORT)
