@@ -227,8 +227,10 @@ def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return apart
 
 
-def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what ``save_tensors`` wrote, and check it.
+def load_tensors(
+    path: str | Path, kind: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what ``save_tensors`` wrote, of one kind or of any, and check it.
 
     Raises:
         InputError: The file is missing, damaged, truncated, changed, or of another kind.
@@ -247,8 +249,10 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         raise InputError(
             f"{path} is damaged or truncated ({error}); make it again or copy it again."
         ) from None
-    if found != kind:
+    if kind is not None and found != kind:
         raise InputError(f"{path} holds {found or 'something else'!r}, not a {kind}.")
+    if kind is None and not {"kind", "metadata", "hash"} & header.keys():
+        return tensors, metadata  # of another program
     if content_hash(tensors, metadata) != header.get("hash"):
         raise InputError(f"{path} {CHANGED}")
     return tensors, metadata

@@ -90,6 +90,21 @@ def new_part(target: Path) -> Path:
     return Path(name)
 
 
+def clear_locks(folder: Path) -> None:
+    """Delete the locks of shards below a folder that no process holds any more.
+
+    A lock that is left behind stops nobody: the system lets go of it when its process ends.
+    """
+    from filelock import FileLock, Timeout
+
+    for path in [path for depth in (".*.lock", "*/.*.lock") for path in folder.glob(depth)]:
+        try:
+            with FileLock(path, timeout=0):
+                path.unlink(missing_ok=True)
+        except (OSError, Timeout, NotImplementedError):  # it is held, or not ours to delete
+            continue
+
+
 def to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk and not only in memory.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Work:
         pieces: Names of the shards' files in ``pieces/`` where they are not numbered.
         began: The date at which it was begun.
         process: A random name of the process that began it.
+        replaces: Label and key of the work that it was begun instead of, with other inputs.
     """
 
     label: str
@@ -58,6 +59,7 @@ class Work:
     pieces: tuple[str, ...] = field(default=(), repr=False)
     began: str = ""
     process: str = field(default="", repr=False)
+    replaces: str = field(default="", repr=False)
 
 
 # ------------------------------------------------------------------ places
@@ -154,8 +156,10 @@ def begin_work(
         if told := changes(versions_of(held), versions_of(new)):
             warn(f"{run.path}: {label} goes on with other versions: {'; '.join(told)}.")
         return held
+    before, told = changed_since(run, new)
+    new = replace(new, replaces=before)
     save_hashed_json(place, KIND, {**vars(new), "pieces": list(new.pieces)})
-    if told := changed_since(run, new):
+    if told:
         warn(
             f"{run.path}: {label} was begun before with other inputs, and is made anew: "
             f"{'; '.join(told)}. What was finished with the former inputs stays, and is not used."
@@ -190,13 +194,15 @@ def read_work(place: Path) -> Work:
     return work
 
 
-def works(run: Run) -> list[Work]:
-    """Read the records of all work in a run folder, in the order in which it was begun.
+def works(run: Run, *, besides: Path | None = None) -> list[Work]:
+    """Read the records of all work in a run folder but one, in the order in which it was begun.
 
     A damaged record is left out, with a warning.
     """
     found = []
     for place in sorted(run.path.glob(f"{FOLDER}/[!.]*.json")):
+        if place == besides:
+            continue
         try:
             found.append(read_work(place))
         except InputError as error:
@@ -218,17 +224,18 @@ def kept(place: Path) -> Work | None:
 # ------------------------------------------------------------------ what has changed
 
 
-def changed_since(run: Run, new: Work) -> list[str]:
-    """Name what differs from the most alike record that another process has left.
+def changed_since(run: Run, new: Work) -> tuple[str, list[str]]:
+    """Name the most alike record that another process has left, and what differs from it.
 
     Work on other questions altogether is other work, and so is what this process began itself.
     """
-    before = [
-        changes(old.inputs, new.inputs)
-        for old in works(run)
+    before = {
+        f"{old.label}-{old.key}": changes(old.inputs, new.inputs)
+        for old in works(run, besides=work_place(run, new.label, new.key))
         if old.label == new.label and old.process != new.process and share_items(old, new)
-    ]
-    return min(before, key=lambda told: (len(told), len("".join(told))), default=[])
+    }
+    name = min(before, key=lambda one: (len(before[one]), len("".join(before[one]))), default="")
+    return (name, before[name]) if before.get(name) else ("", [])
 
 
 def share_items(old: Work, new: Work) -> bool:
