@@ -171,10 +171,10 @@ def run_status(
     """
     folder = Run.open(run, create=False)
     held = works(folder)
-    replaced = {work.replaces for work in held}
+    replaced = {work.replaces for work in held.values()}
     found = tuple(
-        status_of(folder, work, workers, replaced=f"{work.label}-{work.key}" in replaced)
-        for work in held
+        status_of(folder, work, workers, replaced=place.stem in replaced)
+        for place, work in held.items()
     )
     steps = [(s.get("command", ""), s.get("date", ""), s.get("seconds")) for s in folder.steps()]
     damaged = {str(path): why for path, why in damaged_files(folder.path)} if check else None
@@ -223,10 +223,11 @@ def facts_of(place: Path) -> dict[str, Any]:
         facts = table_facts(place) if place.suffix == ".parquet" else tensor_facts(place)
     except Exception:  # whatever is wrong with the file: that is said when it is used or checked
         return {}
-    known = isinstance(facts, dict) and all(
-        isinstance(facts.get(name), (int, float)) for name in ("items", "seconds")
-    )
-    return facts if known else {}
+    if not isinstance(facts, dict) or not {"items", "seconds"} <= facts.keys():
+        return {}
+    if isinstance(items := facts["items"], dict):  # of each culture
+        facts = {**facts, "items": sum(items.values())}
+    return facts
 
 
 def table_facts(place: Path) -> Any:
@@ -262,7 +263,7 @@ def duration(seconds: float | None) -> str:
     """Write a time in the unit that suits it.
 
     Example:
-        >>> duration(42), duration(5000), duration(200_000), duration(None)
+        >>> duration(42.0), duration(5000.0), duration(200_000.0), duration(None)
         ('42 s', '1.4 h', '2.3 days', 'not known')
     """
     if seconds is None:

@@ -101,7 +101,7 @@ def test_in_words_and_without_work(run, tmp_path):
 
 
 def test_work_that_was_begun_again_with_other_inputs_is_not_waited_for(run, monkeypatch):
-    monkeypatch.setattr(module, "process_name", lambda: "later")
+    monkeypatch.setattr(module, "MET", module.Met())
     with pytest.warns(cl.CultureLensWarning, match="weights: a -> b"):
         begin_work(run, "answers", "k2", shards=5, items=500, inputs={"weights": "b"})
     states = {one.name: one.state for one in run_status(run).work}
@@ -169,3 +169,12 @@ def test_files_of_other_programs_are_passed_over(run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run_status(run, check=True).damaged == {}
+
+
+def test_items_of_each_culture_are_added(run):
+    begin_work(run, "attribution", "k", shards=2, items=10, inputs={})
+    place = shard_place(run, "attribution", "k", 0, ".safetensors")
+    facts = {**shard_facts(2.0, 5), "items": {"Japan": 2, "Peru": 3}}
+    save_tensors(place, "thing", {"a": torch.ones(1)}, keyed(place, facts))
+    (found,) = (one for one in run_status(run).work if one.name == "attribution-k")
+    assert (found.items_done, found.seconds_left) == (5, 2.0)
