@@ -20,6 +20,7 @@ import signal
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,40 +39,33 @@ OWN = ("pieces", "work", "run.json", ".run.json.lock")
 TRAINING = {"scoring": "letter", "learning_rate": 1e-2, "progress": False, "batch_size": 4}
 
 
-def print_time(what: str) -> None:
-    print(what, time.perf_counter(), flush=True)
-
-
 def fill(folder: Path) -> None:
     """Do the whole run; what is finished is found again."""
     model, run = lens("llama"), Run.open(folder)
     asked = asked_twice(toy_questions())
     how = {"progress": False, "run": run, "batch_size": 4}
-    for method, own in (("conact", {}), ("knowledge", {"country_weight": 0})):
-        found = cl.find_culture_neurons(model, asked, method=method, k=5, **own, **how)
-        found.save(run.named("neurons", method, ".safetensors"))
-        print_time(method)
+    about = [replace(q, id=f"passage {q.id}", benchmark="passages") for q in toy_questions()]
+    summary = cl.summarise(model, asked, **how)
+    known = cl.knowledge_scores(model, asked, countryrc=about, path="none", **how)
+    for name, scores in (("conact", summary), ("knowledge", known)):
+        found = cl.select(scores, name, k=5)
+        found.save(run.named("neurons", name, ".safetensors"))
     run.log("find", {"k": 5})
     answering = {**how, "scoring": "letter", "random_seeds": 1, "seen": True}
     matrix = cl.ablation_matrix(model, found, asked, **answering)
     matrix.to_parquet(run.named("matrix", "knowledge", ".parquet"))
-    print_time('matrix')
     suite = cl.evaluate_suite(model, found, {"toy": toy_questions()}, **answering)
     suite.to_parquet(run.named("suite", "suite", ".parquet"))
-    print_time('suite')
     run.log("suite", {})
     tuned = folder / "tuned"
     if not (tuned / "model.safetensors").exists():
         modules = cl.choose_modules(cl.rank_modules(found, model), parameter_share=0.3)
-        finetune(
-            model, asked, modules, folder=tuned, save_every=1, max_steps=4, seed=0, **TRAINING
-        )
+        finetune(model, asked, modules, folder=tuned, save_every=1, max_steps=4, seed=0, **TRAINING)
     study = cl.compare_strategies(
         model, found, asked[:8], asked[16:], task_test=asked[8:16], strategies=("top", "all"),
         seeds=(0,), max_steps=1, run=run, seen=True, **TRAINING,
     )  # fmt: skip
     study.to_parquet(run.named("forgetting", "study", ".parquet"))
-    print_time('study')
     run.log("finetune", {})
 
 

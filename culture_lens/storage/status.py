@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped]
 
 from culture_lens.checks import check_arguments, flag, optional, whole
-from culture_lens.storage.checksums import damaged_files
+from culture_lens.storage.checksums import damaged_files, own_metadata
 from culture_lens.storage.display import Shown
 from culture_lens.storage.files import NOTE
 from culture_lens.storage.finished import PIECES
@@ -242,7 +242,7 @@ def tensor_facts(place: Path) -> Any:
     from safetensors import safe_open
 
     with safe_open(str(place), framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("metadata", "{}"))
+        return own_metadata(json.loads((file.metadata() or {}).get("metadata", "{}")))
 
 
 def is_alive(worker: str) -> bool:

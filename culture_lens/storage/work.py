@@ -11,6 +11,7 @@ forward (``time.perf_counter``), so that a clock that is set back or forth does 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -165,7 +166,8 @@ def begin_work(
     Example:
         ``begin_work(run, "answers", key, shards=8, items=512, inputs={"model": model.name})``
     """
-    new = Work(label, key, shards, items, inputs, tuple(pieces), str(now()), command_of(sys.argv))
+    plain = json.loads(json.dumps(dict(inputs), default=str))  # as it is read again
+    new = Work(label, key, shards, items, plain, tuple(pieces), str(now()), command_of(sys.argv))
     place = work_place(run, label, key)
     MET.records.add(place)
     if (held := kept(place)) is not None:

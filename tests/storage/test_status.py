@@ -175,6 +175,8 @@ def test_items_of_each_culture_are_added(run):
     begin_work(run, "attribution", "k", shards=2, items=10, inputs={})
     place = shard_place(run, "attribution", "k", 0, ".safetensors")
     facts = {**shard_facts(2.0, 5), "items": {"Japan": 2, "Peru": 3}}
-    save_tensors(place, "thing", {"a": torch.ones(1)}, keyed(place, facts))
+    scores = {"act": torch.zeros(2, 1, 1, dtype=torch.float64)}
+    cl.NeuronScores(("Japan", "Peru"), scores, metadata=keyed(place, facts)).save(place)
+    assert run_status(run, check=True).damaged == {}
     (found,) = (one for one in run_status(run).work if one.name == "attribution-k")
     assert (found.items_done, found.seconds_left) == (5, 2.0)

@@ -146,6 +146,12 @@ def test_changed_weights_are_said_once_for_all_works_of_a_command(run, later):
     assert replaced == ["", "", "answers-old False", "answers-old True"]
 
 
+def test_values_that_json_writes_otherwise_are_no_change(run, later):
+    begin(run, options={"sites": ("act", "q"), 3: Run})
+    later()
+    assert said(lambda: begin(run, "k2", options={"sites": ("act", "q"), 3: Run})) == []
+
+
 def test_another_command_is_other_work(run, later, monkeypatch):
     begin(run)
     later()
