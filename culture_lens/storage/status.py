@@ -299,4 +299,6 @@ def lines(status: RunStatus) -> Iterable[str]:
     for why in (status.damaged or {}).values():
         yield f"  damaged: {why}"
     if status.damaged is not None:
-        yield f"{len(status.damaged)} damaged files" if status.damaged else "no file is damaged"
+        number = len(status.damaged)
+        told = f"{number} damaged file{'s' * (number > 1)}"
+        yield told if number else "no file is damaged"
