@@ -120,7 +120,7 @@ class RunStatus(Shown):
         """Seconds that the rest of all work begun will take; None where that cannot be told."""
         left = [one.seconds_left for one in self.going]
         known = [seconds for seconds in left if seconds is not None]
-        return sum(known) if len(known) == len(left) else None
+        return float(sum(known)) if len(known) == len(left) else None
 
     def to_pandas(self) -> pd.DataFrame:
         """List the work: shards and items done, of how many, pace, workers, seconds left."""
