@@ -17,7 +17,7 @@ from torch import Tensor
 from culture_lens.checks import said
 from culture_lens.errors import InputError, warn
 from culture_lens.storage.hashing import content_hash, is_sealed, json_hash, open_seal, seal
-from culture_lens.storage.parts import check_place, clear_parts, new_part, to_disk, writing
+from culture_lens.storage.parts import check_place, clear_once, new_part, to_disk, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     """
     target = Path(path)
     check_place(target)
-    clear_parts(target.parent)
+    clear_once(target.parent)
     with writing(target):
         part = new_part(target)
         try:
