@@ -15,8 +15,8 @@ from measure import Pass
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from culture_lens.attribution.gradients import AttributionSums
 from culture_lens.attribution.item_scores import item_scores
+from culture_lens.attribution.sums import AttributionSums
 from culture_lens.models.checkpoints import embedded_path
 from culture_lens.models.load import load_model
 from culture_lens.prompts.answers import labelled

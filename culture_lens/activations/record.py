@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -21,22 +20,19 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Unpack
 
-from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
-from culture_lens.activations.summary import ActivationSummary
 from culture_lens.checks import check_arguments, check_fields, each, flag, instance, names, optional
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
 from culture_lens.prompts.run_batches import run_batches
-from culture_lens.prompts.running import BATCH_SIZE, Running, read_options
-from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.storage.finished import check_key, keyed, shards
-from culture_lens.storage.runs import Run
+from culture_lens.prompts.running import BATCH_SIZE, read_options
+
+MOST_WITH_REPLICATES = 16
+"""Shards of a pass with replicates, each of which holds all cultures once for every replicate."""
 
 
 class RecordingOptions(TypedDict, total=False):
@@ -234,55 +230,3 @@ def record_activations(
             asked = [prompt.question for prompt in batch.prompts]
             statistics.update(rows, [q.culture for q in asked], [q.id for q in asked])
     return statistics
-
-
-def record_in_shards(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    recording: Recording,
-    design: Design | None,
-    running: Running,
-) -> ActivationStatistics:
-    """Record prompts; in a run folder with a snapshot after each shard, to resume from."""
-    statistics = ActivationStatistics(design)
-
-    def resume(place: Path) -> int:
-        snapshot = ActivationSummary.load(place)
-        check_key(place, snapshot.metadata)
-        statistics.merge(snapshot)
-        return int(snapshot.metadata["done"])
-
-    def save(place: Path, done: int) -> None:
-        statistics.summary(keyed(place, {"done": done}), complete=False).save(place)
-
-    place = statistics_place(model, prompts, recording, design, running.folder)
-    for shard in shards(place, len(prompts), resume=resume, save=save):
-        record_activations(
-            model,
-            prompts[shard],
-            into=statistics,
-            batch_size=running.rows(),
-            progress=running.progress,
-            sites=recording.sites,
-            roles=recording.roles,
-            magnitudes=recording.magnitudes,
-        )
-    return statistics
-
-
-def statistics_place(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    recording: Recording,
-    design: Design | None,
-    run: Run | None,
-) -> Path | None:
-    """Give the place of the statistics of some prompts; None without a run folder."""
-    if run is None:
-        return None
-    settings = (recording.chosen(model), recording.counted, recording.magnitudes)
-    asked = [
-        (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
-    ]
-    key = design.key if design is not None else None
-    return piece_of(model, run, "statistics", ".safetensors", settings, asked, key)

@@ -10,6 +10,7 @@ active on all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,10 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from culture_lens.attribution.aggregation import largest, padded_columns
-from culture_lens.attribution.gradients import prepared, sum_in_shards
+from culture_lens.attribution.gradients import prepared
 from culture_lens.attribution.item_scores import ItemScores
 from culture_lens.attribution.passes import hooks_at
 from culture_lens.attribution.settings import Attribution
+from culture_lens.attribution.sums import sum_in_shards
 from culture_lens.models.checks import check_logits
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
@@ -62,6 +64,20 @@ def item_activity(
     }
 
 
+@dataclass(frozen=True)
+class Activity:
+    """Measures activity and its squares on the items of a batch."""
+
+    sites: tuple[str, ...]
+
+    def __call__(self, model: LensModel, batch: Batch) -> ItemScores:
+        """Give one row per item."""
+        rows = item_activity(model, batch, self.sites)
+        squares = {SQUARES + site: values**2 for site, values in rows.items()}
+        items = torch.zeros(len(batch.prompts), dtype=torch.float64)
+        return ItemScores(items, items.bool(), {**rows, **squares})
+
+
 def activity_sums(
     model: LensModel,
     questions: Sequence[Question],
@@ -90,12 +106,6 @@ def activity_sums(
         "style": attribution.style,
     }
 
-    def step(batch: Batch) -> ItemScores:
-        rows = item_activity(model, batch, sites)
-        squares = {SQUARES + site: values**2 for site, values in rows.items()}
-        items = torch.zeros(len(batch.prompts), dtype=torch.float64)
-        return ItemScores(items, items.bool(), {**rows, **squares})
-
-    label = "recording activity"
+    label, step = "recording activity", Activity(tuple(sites))
     sums = sum_in_shards(model, prompts, step, settings, how, BATCH_SIZE, label)
     return sums.scores(settings)

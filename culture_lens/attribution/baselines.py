@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from culture_lens.activations.record import Recording, record_in_shards
+from culture_lens.activations.record import Recording
+from culture_lens.activations.record_shards import record_in_shards
 from culture_lens.attribution.settings import Attribution
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel

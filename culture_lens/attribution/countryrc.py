@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from culture_lens.attribution.gradients import AttributionSums
+from culture_lens.attribution.sums import AttributionSums
 from culture_lens.benchmarks import BENCHMARKS, load_benchmark
 from culture_lens.benchmarks.countryrc import COUNTRIES
 from culture_lens.benchmarks.reading.text_rows import N_OPTIONS

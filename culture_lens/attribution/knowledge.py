@@ -32,11 +32,11 @@ from culture_lens.attribution.culnig import (
 )
 from culture_lens.attribution.gradients import (
     AttributeOptions,
-    AttributionSums,
     also_looked_at,
     attribute,
 )
 from culture_lens.attribution.settings import Attribution
+from culture_lens.attribution.sums import AttributionSums
 from culture_lens.checks import check_arguments, either, file_path, mapping, names, optional, whole
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL

@@ -96,7 +96,8 @@ class Asking:
             flat[..., index] = flat[..., index].clamp(min=0)
             return flat.view(activation.shape)
 
-        alone = replace(self, running=replace(self.running, run=None))  # hooks have no place there
+        here = replace(self.running, run=None, engine=None)  # neither knows of hooks
+        alone = replace(self, running=here)
         with self.model.hooks([(self.model.hook_name(site, layer), cut)]):
             return alone.ablated(None, ids, "without its negative activations")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from culture_lens.engine.shards import Shard
 from culture_lens.evaluation.evaluation import to_frame
 from culture_lens.evaluation.scoring import Answer, Scoring
 from culture_lens.evaluation.tree_answers import tree_answers
-from culture_lens.evaluation.tree_work import TreeWork
+from culture_lens.evaluation.tree_work import TreeWork, conditions_together
 from culture_lens.interventions.hooks import (
     Value,
     ablated_how,
@@ -21,7 +21,7 @@ from culture_lens.interventions.hooks import (
 )
 from culture_lens.models.checks import under
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
+from culture_lens.models.pieces import begin_pass, piece_of
 from culture_lens.models.trees import can_run_trees
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
@@ -29,78 +29,123 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.runs import Run, content_key
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def answer_together(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    scoring: Scoring,
-    masks: Sequence[Neurons | None],
-    *,
-    value: Value = "zero",
-    label: str = "evaluating",
-    running: Running = Running(),
-    work: TreeWork | None = None,
-    asked: Sequence[Any] | None = None,
-) -> list[pd.DataFrame]:
-    """Answer prepared prompts under several conditions; see ``answer_prompts``.
+class Answering:
+    """Answers the items of a shard under its conditions; the same in every process.
 
     Args:
-        model: The model.
-        prompts: The prompts.
         scoring: How answers are read.
-        masks: What is ablated in each condition; several are rows of one batch.
+        masks: Name and neurons of each condition; None for the unmodified model.
         value: What ablated neurons are set to.
-        label: Label of the progress bar.
-        running: Batch size, progress, run folder, speed.
-        work: The prompts as trees, where they are run under other conditions too.
-        asked: What ``asked_of`` gives for the prompts, where the caller has it already.
+        running: Batch size, speed.
     """
-    made: list[pd.DataFrame] = []
 
-    def answer(at: int) -> pd.DataFrame:
-        if not made:  # all at once, when the first one is asked for that is not kept
-            found = answers_under(
-                model, prompts, scoring, masks, value=value, label=label, running=running, work=work
-            )
-            made.extend(to_frame(prompts, answers) for answers in found)
-        return made[at]
+    def __init__(
+        self,
+        scoring: Scoring,
+        masks: Sequence[tuple[str, Neurons | None]],
+        value: Value,
+        running: Running,
+    ) -> None:
+        """Hold no trees yet."""
+        self.scoring, self.masks, self.value = scoring, masks, value
+        self.running = replace(running, run=None, engine=None)
+        self._held: tuple[Sequence[Prompt], TreeWork | None] = ((), None)
 
-    places: list[Path | None] = [None] * len(masks)
-    if running.folder is not None:
-        asked = asked or asked_of(prompts)
-        for at, neurons in enumerate(masks):
-            facts = (scoring.name, asked, *described(neurons, value))
-            places[at] = piece_of(model, running.folder, "records", ".parquet", *facts)
-    return [finished_frame(place, partial(answer, at)) for at, place in enumerate(places)]
+    def __call__(self, model: LensModel, shard: Shard, progress: bool) -> list[pd.DataFrame]:
+        """Give the records of each condition, in the order of the items."""
+        label = ", ".join(self.masks[at][0] for at in shard.conditions)
+        neurons = [self.masks[at][1] for at in shard.conditions]
+        if (work := self._trees(model, shard.items)) is None:
+            running = replace(self.running, progress=progress)
+            found = [
+                batch_answers(model, shard.items, self.scoring, one, self.value, label, running)
+                for one in neurons
+            ]
+        else:
+            found = self._of_trees(work, neurons, label, progress)
+        return [to_frame(shard.items, answers) for answers in found]
 
-
-def answers_under(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    scoring: Scoring,
-    masks: Sequence[Neurons | None],
-    *,
-    value: Value,
-    label: str,
-    running: Running,
-    work: TreeWork | None = None,
-) -> list[dict[str, Answer]]:
-    """Answer prompts under each mask: as trees where that is exact, else in batches."""
-    if running.speed.trees and can_run_trees(model, prompts):
-        work = work or TreeWork(model, prompts, masks, running)
-        done = " or ".join(condition(model, neurons, ablated_how(value)) for neurons in masks)
+    def _of_trees(
+        self, work: TreeWork, neurons: Sequence[Neurons | None], label: str, progress: bool
+    ) -> list[dict[str, Answer]]:
+        how = ablated_how(self.value)
+        done = " or ".join(condition(work.model, one, how) for one in neurons)
         with under(f"{label}, {done}"):
             return tree_answers(
-                work, scoring, masks, value=value, label=label, progress=running.progress
+                work, self.scoring, neurons, value=self.value, label=label, progress=progress
             )
-    return [
-        batch_answers(model, prompts, scoring, neurons, value, label, running) for neurons in masks
-    ]
+
+    def _trees(self, model: LensModel, items: Sequence[Prompt]) -> TreeWork | None:
+        """Give items as trees where that is exact; made once for all shards of the same items."""
+        if not (self.running.speed.trees and can_run_trees(model, items)):
+            return None
+        held, work = self._held
+        if held is not items or work is None or work.model is not model:
+            work = TreeWork(model, items, [neurons for _, neurons in self.masks], self.running)
+            self._held = (items, work)
+        return work
+
+
+def conditions_of_shard(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    masks: Sequence[Neurons | None],
+    running: Running,
+) -> int:
+    """Say under how many conditions a shard is run: one, or those that are rows of one batch."""
+    if running.speed.together is None and model.device.type == "cpu":
+        return 1
+    if not (running.speed.trees and can_run_trees(model, prompts)):
+        return 1
+    return conditions_together(TreeWork(model, prompts, masks, running), len(masks))
+
+
+def record_places(
+    model: LensModel,
+    shards: Sequence[Shard],
+    scoring: Scoring,
+    masks: Sequence[tuple[str, Neurons | None]],
+    value: Value,
+    run: Run | None,
+) -> Callable[[Shard], list[Path]] | None:
+    """Say where the records of each shard and condition are kept; None without a run folder.
+
+    The name of a file has nothing of the other conditions: a mask that is added later finds what
+    was answered under the former ones.
+    """
+    if run is None:
+        return None
+    facts = [described(neurons, value) for _, neurons in masks]
+    asked: dict[str, Any] = {}
+    keys: dict[int, str] = {}
+    places: dict[int, list[Path]] = {}
+    for shard in shards:
+        if id(shard.items) not in keys:  # once for all conditions
+            own = asked_of(shard.items)
+            asked |= own
+            keys[id(shard.items)] = content_key(own)
+        key = keys[id(shard.items)]
+        places[shard.number] = [
+            piece_of(model, run, "records", ".parquet", scoring.name, key, *facts[at])
+            for at in shard.conditions
+        ]
+    files = [place.name for own in places.values() for place in own]
+    told = {"scoring": scoring.name, "value": value if isinstance(value, (str, float)) else "given"}
+    begin_pass(
+        *(model, run, "answers", content_key(files)),
+        shards=len(files),
+        data=asked,
+        options=told,
+        conditions=len(masks),
+        pieces=files,
+    )
+    return lambda shard: places[shard.number]
 
 
 def batch_answers(
@@ -131,6 +176,9 @@ def batch_answers(
     return answers
 
 
-def asked_of(prompts: Sequence[Prompt]) -> list[Any]:
-    """Give what is asked in some prompts, as plain data for the key of a kept piece."""
-    return [(p.ids, picture_key(p), asdict(replace(p.question, image=None))) for p in prompts]
+def asked_of(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Give what is asked in some prompts, by id, as plain data for the key of a kept piece."""
+    return {
+        p.question.id: (p.ids, picture_key(p), asdict(replace(p.question, image=None)))
+        for p in prompts
+    }

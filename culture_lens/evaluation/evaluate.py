@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, optional, text
+from culture_lens.engine.results import run_shards
+from culture_lens.engine.shards import Pass, Shard
 from culture_lens.errors import InputError
-from culture_lens.evaluation.answering import answer_together, asked_of
+from culture_lens.evaluation.answering import Answering, conditions_of_shard, record_places
 from culture_lens.evaluation.evaluation import Evaluation
 from culture_lens.evaluation.scoring import Scoring, get_scoring
-from culture_lens.evaluation.tree_work import TreeWork, conditions_together, first_layer
+from culture_lens.evaluation.tree_work import first_layer
 from culture_lens.interventions.hooks import (
     Value,
     ablation_hooks,
@@ -20,7 +22,6 @@ from culture_lens.interventions.hooks import (
 )
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.trees import can_run_trees
 from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import labelled
@@ -28,7 +29,7 @@ from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
-from culture_lens.storage.progress import progress_bar
+from culture_lens.storage.finished import read_frame, write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,8 +91,8 @@ def answer_prompts(
         InputError: The model gives NaN or infinite logits or scores; with the question and what
             was done to the model.
     """
-    (frame,) = answer_together(
-        model, prompts, scoring, [neurons], value=value, label=label, running=running
+    (frame,) = answer_masks(
+        model, prompts, scoring, [(label, neurons)], value=value, label=label, running=running
     )
     return frame
 
@@ -129,37 +130,25 @@ def answer_masks(
     for _, neurons in masks:
         if neurons is not None:
             ablation_hooks(model, neurons, value)  # validate every mask before any is run
-    groups = groups_of_pictures(prompts, model.vision)
     neurons_of = [neurons for _, neurons in masks]
     # The deepest first: it leaves the layers below all others as they are.
     order = sorted(range(len(masks)), key=lambda at: -first_layer(model, neurons_of[at]))
+    shards: list[Shard] = []
+    for group in groups_of_pictures(prompts, model.vision):
+        together = conditions_of_shard(model, group, neurons_of, running)
+        for start in range(0, len(order), together):
+            shards.append(Shard(len(shards), group, tuple(order[start : start + together])))
+    work = Pass(
+        label=label,
+        run=Answering(scoring, masks, value, running),
+        places=record_places(model, shards, scoring, masks, value, running.folder),
+        load=read_frame,
+        save=write_frame,
+    )
     found: list[list[pd.DataFrame]] = [[] for _ in masks]
-    with progress_bar(
-        total=len(groups) * len(masks), desc=label, unit="mask", progress=running.progress
-    ) as bar:
-        for group in groups:
-            work, together = None, 1
-            # What pieces are named by, once here and not once for each mask.
-            asked = asked_of(group) if running.folder is not None else None
-            if running.speed.trees and can_run_trees(model, group):
-                work = TreeWork(model, group, neurons_of, running)
-                together = conditions_together(work, len(masks))
-            for start in range(0, len(order), together):
-                some = order[start : start + together]
-                frames = answer_together(
-                    model,
-                    group,
-                    scoring,
-                    [neurons_of[at] for at in some],
-                    value=value,
-                    label=", ".join(masks[at][0] for at in some),
-                    running=running,
-                    work=work,
-                    asked=asked,
-                )
-                for at, frame in zip(some, frames, strict=True):
-                    found[at].append(frame)
-                bar.update(len(some))
+    for parts, shard in zip(run_shards(model, work, shards, running), shards, strict=True):
+        for at, frame in zip(shard.conditions, parts, strict=True):
+            found[at].append(frame)
     ids = [prompt.question.id for prompt in prompts]
     whole = [pd.concat(frames, ignore_index=True).set_index("id", drop=False) for frames in found]
     return [frame.loc[ids].reset_index(drop=True) for frame in whole]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
-from culture_lens.activations.record import Recording, RecordingOptions, record_in_shards
+from culture_lens.activations.record import Recording, RecordingOptions
+from culture_lens.activations.record_shards import record_in_shards
 from culture_lens.activations.resampling import design_of
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.checks import SEED, check_arguments, flag, names, optional, text, whole

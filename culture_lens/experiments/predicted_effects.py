@@ -13,7 +13,7 @@ there are. Ablating all of them is then predicted exactly, up to the number of p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,14 @@ from torch import Tensor
 from culture_lens.attribution.passes import Met, PassResult, value_at
 from culture_lens.attribution.points import along, check_path
 from culture_lens.attribution.settings import Attribution
+from culture_lens.engine.results import run_shards
+from culture_lens.engine.shards import Pass, Shard, cut
 from culture_lens.errors import InputError
 from culture_lens.evaluation.answering import asked_of
 from culture_lens.interventions.hooks import described
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
+from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.neurons.hooks import check_inside
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import labelled
@@ -39,8 +41,9 @@ from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.finished import read_frame, write_frame
 from culture_lens.storage.runs import Run
+from culture_lens.storage.work import shard_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,41 +244,66 @@ def predicted_effects(
         )
     prompts = labelled(prompts, model.processor) if how.style == "choices" else prompts
 
-    def predict() -> pd.DataFrame:
+    import pandas as pd
+
+    shards = cut(prompts)
+    work = Pass(
+        label="predicting effects",
+        run=Predicting(tuple(sets), prediction, running.rows()),
+        places=effects_places(model, prompts, sets, prediction, running.folder, shards),
+        load=read_frame,
+        save=write_frame,
+    )
+    frames = [part for (part,) in run_shards(model, work, shards, running)]
+    found = torch.tensor(pd.concat(frames).to_numpy(dtype=float))
+    return Effects(found[:, 0], found[:, 1], found[:, 2:] * (factor - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Predicting:
+    """Predicts the effects of each set on a shard's items; the same in every process."""
+
+    sets: tuple[Neurons, ...]
+    prediction: Prediction
+    batch_size: int
+
+    def __call__(self, model: LensModel, shard: Shard, progress: bool) -> list[pd.DataFrame]:
+        """Give P(gold), the objective, and the sum of each set's products, item by item."""
         import pandas as pd
 
         rows: dict[str, list[float]] = {}
+        how = self.prediction.attribution
         for batch, (done, effects) in run_batches(
-            batches(prompts, running.rows(), model.pad_id),
-            lambda batch: set_effects(model, batch, sets, how),
+            batches(shard.items, self.batch_size, model.pad_id),
+            lambda batch: set_effects(model, batch, self.sets, how),
             pad_id=model.pad_id,
-            progress=running.progress,
+            progress=progress,
             label="predicting effects",
         ):
             known = zip(done.p_gold.tolist(), done.value.tolist(), effects.tolist(), strict=True)
             for prompt, (p_gold, value, row) in zip(batch.prompts, known, strict=True):
                 rows[prompt.question.id] = [p_gold, value, *row]
-        columns = ["p_gold", "value", *(f"set {number}" for number in range(len(sets)))]
-        return pd.DataFrame([rows[prompt.question.id] for prompt in prompts], columns=columns)
-
-    place = effects_place(model, prompts, sets, prediction, running.folder)
-    found = torch.tensor(finished_frame(place, predict).to_numpy(dtype=float))
-    return Effects(found[:, 0], found[:, 1], found[:, 2:] * (factor - 1))
+        columns = ["p_gold", "value", *(f"set {number}" for number in range(len(self.sets)))]
+        ordered = [rows[prompt.question.id] for prompt in shard.items]
+        return [pd.DataFrame(ordered, columns=columns)]
 
 
-def effects_place(
+def effects_places(
     model: LensModel,
     prompts: Sequence[Prompt],
     sets: Sequence[Neurons],
     prediction: Prediction,
     run: Run | None,
-) -> Path | None:
-    """Give the file in the run folder for predicted effects; None without a run folder."""
+    shards: Sequence[Shard],
+) -> Callable[[Shard], list[Path]] | None:
+    """Say where the predicted effects of each shard are kept; None without a run folder."""
     if run is None:
         return None
     chosen = [described(neurons, "zero") for neurons in sets]
-    facts = (asked_of(prompts), chosen, asdict(prediction))
-    return piece_of(model, run, "effects", ".parquet", *facts)
+    asked, told = asked_of(prompts), asdict(prediction)
+    key = key_of(model, asked, chosen, told, [len(shard.items) for shard in shards])
+    begin_pass(model, run, "effects", key, shards=len(shards), data=asked, options=told)
+    return lambda shard: [shard_place(run, "effects", key, shard.number, ".parquet")]
 
 
 def item_frame(prompts: Sequence[Prompt], effects: Effects) -> pd.DataFrame:

@@ -117,24 +117,31 @@ def check_options(scores: Float[Tensor, " option"], prompt: Prompt) -> None:
         )
 
 
-def check_unhooked(model: LensModel) -> None:
-    """Raise an error where results would be kept while hooks are attached.
+def check_unhooked(
+    model: LensModel, who: str = "results kept in a run folder", option: str = "run="
+) -> None:
+    """Raise an error where results would be kept, or computed elsewhere, while hooks are attached.
 
     The key of a kept result names the model and the neurons that the call ablates, but not hooks
-    around the call.
+    around the call; nor do other processes have them.
+
+    Args:
+        model: The model.
+        who: Who would not know of the hooks.
+        option: The option that makes them know nothing.
 
     Raises:
         InputError: A hook is attached, to a hook point or as a hook of plain torch to a module.
     """
     for place, hook in foreign_hooks(model.bridge):
         raise InputError(
-            f"the torch hook {named(hook)} is attached to {place} of {model.name!r}, and results "
-            "kept in a run folder would not know of it: take it off, or leave out run=."
+            f"the torch hook {named(hook)} is attached to {place} of {model.name!r}, and {who} "
+            f"would not know of it: take it off, or leave out {option}."
         )
     if model.is_hooked:
         raise InputError(
-            f"hooks are attached to {model.name!r}, and results kept in a run folder would not "
-            "know of them: give the neurons to the call itself, or leave out run=."
+            f"hooks are attached to {model.name!r}, and {who} would not know of them: give the "
+            f"neurons to the call itself, or leave out {option}."
         )
 
 

@@ -18,6 +18,7 @@ from culture_lens.errors import InputError
 from culture_lens.models.continuations import continuation_log_probs
 from culture_lens.models.fingerprint import Fingerprint
 from culture_lens.models.loading import Attention
+from culture_lens.models.recipe import Recipe
 from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
 from culture_lens.models.transformer_lens import TransformerLensMethods
 from culture_lens.models.vision import NoPictures, Vision
@@ -59,6 +60,7 @@ class LensModel(TransformerLensMethods, Shown):
         attention: ``"native"`` or ``"eager"``.
         vision: The vision tower with the features of the pictures it has seen; ``NoPictures`` for
             a model that reads text only.
+        recipe: How another process can load the same model; None where it was given as an object.
 
     Example:
         ``model = load_model("smollm2-135m"); model.n_layers, model.widths["act"]``
@@ -76,6 +78,7 @@ class LensModel(TransformerLensMethods, Shown):
     scoring: str
     attention: Attention
     vision: Vision = field(default=NoPictures(), repr=False)
+    recipe: Recipe | None = field(default=None, repr=False)
 
     def _headline(self) -> str:
         return f"LensModel {self.name}: {self.n_layers} layers, {self.dtype} on {self.device}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import Unpack
@@ -17,6 +18,7 @@ from culture_lens.models.hookable import is_bridge
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.loading import Loading, LoadingOptions
 from culture_lens.models.picture_features import PictureFeatures
+from culture_lens.models.recipe import Recipe
 from culture_lens.models.vision import NoPictures, Vision, VisionTower, reads_pictures
 from culture_lens.prompts.reader import Reader
 from culture_lens.prompts.text_reader import TextReader
@@ -60,13 +62,16 @@ def load_model(
     loading = Loading.of(options)
     name, hf_model = name_of(name_or_path, hf_model)
     source = embedded_path(name) or name
+    recipe = None
     if hf_model is None:
+        if tokenizer is None and processor is None:
+            recipe = Recipe(str(Path(name).resolve()) if Path(name).is_dir() else name, loading)
         hf_model, tokenizer, processor = load_checkpoint(source, loading, tokenizer, processor)
     elif loading.dtype is not None or loading.device is not None:
         hf_model = hf_model.to(device=loading.device, dtype=loading.torch_dtype)
     tokenizer = check_model(name, hf_model, tokenizer, processor)
     bridge = boot(source, hf_model, tokenizer, loading.attention)
-    return open_model(name, bridge, tokenizer, processor, loading)
+    return open_model(name, bridge, tokenizer, processor, loading, recipe)
 
 
 def take_bridge(
@@ -100,7 +105,12 @@ def check_model(name: str, hf_model: Any, tokenizer: Any, processor: Any) -> Any
 
 
 def open_model(
-    name: str, bridge: Any, tokenizer: Any, processor: Any, loading: Loading
+    name: str,
+    bridge: Any,
+    tokenizer: Any,
+    processor: Any,
+    loading: Loading,
+    recipe: Recipe | None = None,
 ) -> LensModel:
     """Make a LensModel of a bridge that is prepared, and check that its sites fire.
 
@@ -118,6 +128,7 @@ def open_model(
         # Small models cannot read letters: SmolLM2-135M is at chance there and not by likelihood.
         "scoring": "option_likelihood" if n_parameters(hf_model) < 1e9 else "letter",
         "attention": loading.attention,
+        "recipe": recipe,
     }
     if hf_model.config.is_encoder_decoder:
         return encoder_decoder(hf_model, tokenizer, **common)

@@ -18,12 +18,16 @@ from culture_lens.checks import (
     whole,
 )
 from culture_lens.errors import InputError, unknown
+from culture_lens.prompts.engine import Ray, engine
 from culture_lens.prompts.speed import Speed
 from culture_lens.storage.runs import Run
 
 if TYPE_CHECKING:
+    from culture_lens.prompts.engine import EngineName
+
     TooLong = Literal["error", "skip", "truncate"]
 else:
+    EngineName = str
     TooLong = str  # a wrong name reaches the check that lists the right ones
 
 TOO_LONG = ("error", "skip", "truncate")
@@ -42,6 +46,7 @@ class RunningOptions(TypedDict, total=False):
     progress: bool
     run: Run | str | Path | None
     speed: Speed
+    engine: Ray | EngineName | None
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,11 @@ class Running:
         progress: Show progress bars.
         run: A run folder; what is finished is kept there and found again.
         speed: How time is saved where questions are answered; see ``Speed``.
+        engine: Where it runs: in this process by default, or on the workers of Ray: ``"ray"``, or
+            ``Ray(workers=4)`` with its options.
 
     Raises:
-        InputError: A batch size below 1, or an unknown ``too_long``.
+        InputError: A batch size below 1, an unknown ``too_long`` or ``engine``.
 
     Example:
         >>> Running(batch_size=4).rows()
@@ -70,6 +77,7 @@ class Running:
     progress: bool = True
     run: Run | str | Path | None = None
     speed: Speed = Speed()
+    engine: Ray | EngineName | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no pass can run with."""
@@ -80,6 +88,7 @@ class Running:
             progress=flag,
             run=FOLDER,
             speed=instance(Speed, remedy="Speed(...)"),
+            engine=engine,
         )
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")
@@ -100,6 +109,11 @@ class Running:
     def folder(self) -> Run | None:
         """The run folder, made where there is none yet."""
         return None if self.run is None else Run.open(self.run)
+
+    @property
+    def ray(self) -> Ray | None:
+        """The workers that it runs on; None in this process."""
+        return Ray() if isinstance(self.engine, str) else self.engine
 
     def rows(self, default: int = BATCH_SIZE) -> int:
         """Give the questions per forward, or the default of a stage."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Work = TypeVar("Work")
 SHARD = 64
 """Items per shard: what an interruption can cost."""
-PIECE = "piece"
-"""Kind of a table that is a piece; entry of the metadata with a piece's key."""
+PIECE, PIECES = "piece", "pieces"
+"""Kind of a table that is a piece and entry of the metadata with a piece's key; the folder."""
 
 
 def finished(
@@ -74,9 +74,24 @@ def finished_frame(place: Path | None, make: Callable[[], pd.DataFrame]) -> pd.D
     return finished(place, make, load=read_frame, save=write_frame)
 
 
-def write_frame(place: Path, frame: pd.DataFrame) -> Path:
-    """Write a table whole; the name of its place is its key."""
-    return save_table(place, frame, {}, kind=PIECE, key=place.name)
+def piece_key(place: Path) -> str:
+    """Give the key of a piece: the name of its file, and of a shard that of its folder too.
+
+    Example:
+        >>> piece_key(Path("first/pieces/records-1a.parquet"))
+        'records-1a.parquet'
+        >>> piece_key(Path("first/pieces/answers-1a/3.parquet"))
+        'answers-1a/3.parquet'
+    """
+    folder = place.parent
+    return f"{folder.name}/{place.name}" if folder.parent.name == PIECES else place.name
+
+
+def write_frame(
+    place: Path, frame: pd.DataFrame, metadata: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a table whole, with the key of its place and, of a shard, its ``shard_facts``."""
+    return save_table(place, frame, metadata or {}, kind=PIECE, key=piece_key(place))
 
 
 def read_frame(place: Path) -> pd.DataFrame:
@@ -85,17 +100,17 @@ def read_frame(place: Path) -> pd.DataFrame:
     Raises:
         InputError: It is damaged, or another piece than its name says.
     """
-    return load_table(place, "a piece of a run", kind=PIECE, key=place.name)[0]
+    return load_table(place, "a piece of a run", kind=PIECE, key=piece_key(place))[0]
 
 
 def keyed(place: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the key of a piece, the name of its place, to the metadata that are saved with it.
+    """Add the key of a piece to the metadata that are saved with it.
 
     Example:
         >>> keyed(Path("pieces/statistics-1a.safetensors"), {"done": 4})
         {'done': 4, 'piece': 'statistics-1a.safetensors'}
     """
-    return {**metadata, PIECE: place.name}
+    return {**metadata, PIECE: piece_key(place)}
 
 
 def check_key(place: Path, metadata: Mapping[str, Any]) -> None:
@@ -104,8 +119,8 @@ def check_key(place: Path, metadata: Mapping[str, Any]) -> None:
     Raises:
         InputError: Its metadata have another key, or none.
     """
-    if (found := metadata.get(PIECE)) != place.name:
-        raise InputError(f"{place} was saved as {found or 'no piece'!r}, not as {place.name!r}.")
+    if (found := metadata.get(PIECE)) != (key := piece_key(place)):
+        raise InputError(f"{place} was saved as {found or 'no piece'!r}, not as {key!r}.")
 
 
 def shards(

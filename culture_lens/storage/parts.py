@@ -20,6 +20,8 @@ from culture_lens.errors import InputError
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 PART = re.compile(r"^\..+?\.(?:(?P<host>[0-9a-f]{8})-(?P<process>\d{1,9})-)?\w+\.part$")
 DAY = 24 * 60 * 60
+CLEARED: set[Path] = set()
+"""Folders in which this process has looked for half-written files."""
 REMEDIES = {
     errno.ENOSPC: "free some space, or give a folder on another disk.",
     errno.EDQUOT: "free some space, or give a folder on another disk.",
@@ -90,16 +92,61 @@ def new_part(target: Path) -> Path:
     return Path(name)
 
 
+def clear_once(folder: Path) -> None:
+    """Clear a folder of half-written files when this process first writes into it.
+
+    Looking through a folder takes the longer the more shards it has: 0.07 s for 20,000.
+    """
+    place = Path(os.path.abspath(folder))
+    if place not in CLEARED:
+        CLEARED.add(place)
+        clear_parts(folder)
+
+
+def clear_locks(folder: Path) -> None:
+    """Delete the locks of shards below a folder that no process holds any more.
+
+    A lock that is left behind stops nobody: the system lets go of it when its process ends.
+    """
+    from filelock import FileLock, Timeout
+
+    for path in [path for depth in (".*.lock", "*/.*.lock") for path in folder.glob(depth)]:
+        try:
+            with FileLock(path, timeout=0):
+                path.unlink(missing_ok=True)
+        except (OSError, Timeout, NotImplementedError):  # it is held, or not ours to delete
+            continue
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk and not only in memory.
+
+    Raises:
+        OSError: The disk did not take it.
+    """
+    if path.is_dir() and os.name != "posix":
+        return  # elsewhere folders cannot be opened
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that has no such call
+            raise
+    finally:
+        os.close(handle)
+
+
 def clear_parts(folder: Path, *, below: bool = False) -> None:
     """Delete the half-written files in a folder that no process is writing any more.
 
     Args:
         folder: The folder.
-        below: Those in its folders, too.
+        below: Those in its folders and in theirs, too.
 
     Those of another machine, or without a process in their name, go when they are a day old.
     """
-    for path in [*folder.glob(".*.part"), *(folder.glob("*/.*.part") if below else ())]:
+    depths = (".*.part", "*/.*.part", "*/*/.*.part") if below else (".*.part",)
+    for path in [path for depth in depths for path in folder.glob(depth)]:
         if (found := PART.match(path.name)) is None:
             continue
         try:

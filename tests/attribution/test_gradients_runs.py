@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from culture_lens.attribution import aggregation
-from culture_lens.attribution.gradients import AttributionSums
+from culture_lens.attribution.sums import AttributionSums
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel

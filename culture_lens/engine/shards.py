@@ -1,0 +1,87 @@
+"""A pass of the model over items under conditions, cut into shards.
+
+A shard is some items under some conditions. What is computed of it, its parts, depends on the
+model and the shard alone: not on the other shards, nor on who computes it. There is one part for
+each condition, and a file for each part. Parts are joined in the order of the shards. So a result
+has the same bits whether one process made it, or many, or one that was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.prompt import Prompt
+from culture_lens.storage.finished import SHARD
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Some items under some conditions.
+
+    Attributes:
+        number: Its place in the order of shards, from 0.
+        items: The prompts.
+        conditions: The numbers of its conditions; the only one where a pass has one.
+    """
+
+    number: int
+    items: Sequence[Prompt]
+    conditions: tuple[int, ...] = (0,)
+
+    @property
+    def size(self) -> int:
+        """Items times conditions."""
+        return len(self.items) * len(self.conditions)
+
+
+@dataclass(frozen=True, eq=False)
+class Pass(Generic[Part]):
+    """What is computed of shards, and where the parts are kept.
+
+    Attributes:
+        label: Label of the progress bar.
+        run: Computes the parts of a shard, one for each condition; called with the model, the
+            shard, and whether to show progress. Ray sends it to its workers.
+        places: The files of a shard's parts; None where nothing is kept.
+        load: Reads a part; raises ``InputError`` of what is damaged, which is then made again.
+        save: Writes a part, given its place, the part and facts about its making.
+    """
+
+    label: str
+    run: Callable[[LensModel, Shard, bool], Sequence[Part]]
+    places: Callable[[Shard], Sequence[Path]] | None
+    load: Callable[[Path], Part]
+    save: Callable[[Path, Part, Mapping[str, Any]], object]
+
+
+def cut(
+    prompts: Sequence[Prompt], size: int = SHARD, *, first: int = 0, conditions: int = 1
+) -> list[Shard]:
+    """Cut prompts into shards of so many items, each under all conditions.
+
+    Args:
+        prompts: The prompts, in their order.
+        size: Items of a shard.
+        first: The number of the first shard.
+        conditions: How many conditions there are.
+
+    Example:
+        ``[len(shard.items) for shard in cut(prompts[:100])]`` is ``[64, 36]``
+    """
+    slices = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    chosen = tuple(range(conditions))
+    return [Shard(first + number, items, chosen) for number, items in enumerate(slices)]
+
+
+def by_culture(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Sort prompts by culture and id: few cultures in a shard, whatever the order of questions."""
+    return sorted(prompts, key=lambda prompt: (prompt.question.culture, prompt.question.id))
+
+
+__all__ = ["Part", "Pass", "Shard", "by_culture", "cut"]
