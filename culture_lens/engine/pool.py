@@ -73,6 +73,13 @@ class Pool:
             InputError: What a shard raises, other weights than this process has, or a shard or a
                 model that costs one worker after the other.
         """
+        try:
+            yield from self._compute(work, claims)
+        except BaseException:  # what the workers are at is of no use any more
+            close_pools()
+            raise
+
+    def _compute(self, work: Pass[Part], claims: Claims) -> Iterator[Done[Part]]:
         run = (next(_numbers), self.ray.put(work.run))
         sent: dict[int, tuple[int, Any]] = {}
         running: dict[Any, tuple[Any, Shard]] = {}
