@@ -90,7 +90,7 @@ class Pool:
                 worker, items = self.idle.popleft(), sent[id(shard.items)]
                 told = worker.compute.remote(run, items, shard.number, shard.conditions)
                 running[told] = (worker, shard)
-            for told in self._ready([*running, *self.starting]):
+            for told in self._ready([*self.starting, *running]):
                 if told in self.starting:
                     self._started(told)
                     continue

@@ -18,6 +18,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.storage.finished import SHARD
 
 Part = TypeVar("Part")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Pass(Generic[Part]):
     save: Callable[[Path, Part, Mapping[str, Any]], object]
 
 
-def slices(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:
+def slices(prompts: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Cut prompts into parts of so many, in their order; the last one may be smaller.
 
     Example:

@@ -41,7 +41,7 @@ class Ray:
     """
 
     workers: int = 2
-    gpus_per_worker: float = 0
+    gpus_per_worker: float | int = 0
     threads: int = 1
     address: str | None = None
 

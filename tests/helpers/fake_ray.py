@@ -19,8 +19,8 @@ class RayTaskError(RayError):
 class Reference:
     """Something that will be there; what it stands for goes through pickle, as in Ray."""
 
-    def __init__(self, value=None, error=None):
-        self.value, self.error = pickle.dumps(value), error
+    def __init__(self, value=None, error=None, name="put"):
+        self.value, self.error, self.name = pickle.dumps(value), error, name
 
 
 class FakeRay:
@@ -55,8 +55,9 @@ class FakeRay:
         return pickle.loads(reference.value)
 
     def wait(self, references, num_returns, timeout):
+        loaded = [one for one in references if one.name == "ready"]
         at = -1 if self.last_first else 0
-        return [references[at]], []
+        return [(loaded or references)[at]], []
 
     def kill(self, worker):
         self.killed += 1
@@ -103,8 +104,8 @@ class Method:
         ray.calls.append((self.name, self.actor._number))
         if number in ray.deaths:
             self.actor._held = self.actor._make()
-            return Reference(error=RayError("The actor died unexpectedly."))
+            return Reference(error=RayError("The actor died unexpectedly."), name=self.name)
         try:
-            return Reference(getattr(self.actor._held, self.name)(*given))
+            return Reference(getattr(self.actor._held, self.name)(*given), name=self.name)
         except Exception as error:
-            return Reference(error=RayTaskError(error))
+            return Reference(error=RayTaskError(error), name=self.name)
