@@ -60,6 +60,16 @@ class Pool:
         self.starting = {worker.ready.remote(): worker for worker in self.workers}
         self.failures: dict[Any, int] = {}
 
+    def start(self) -> None:
+        """Wait until all workers hold the model; without it each begins when it is ready.
+
+        Raises:
+            InputError: A worker cannot load the model, or has loaded another one.
+        """
+        while self.starting:
+            for told in self._ready(list(self.starting)):
+                self._started(told)
+
     def close(self) -> None:
         """End the workers, and free what they hold."""
         for worker in self.workers:

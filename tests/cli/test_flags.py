@@ -28,7 +28,7 @@ BENCHMARK = f"{SUBSET} --benchmark --path --benchmark-option"
 ASKING = f"{BENCHMARK} --preset"
 ENGINE = "--engine --workers --gpus-per-worker --address"
 RUNNING = "--too-long --batch-size"
-ANYWHERE = f"{RUNNING} {ENGINE}"
+SPREAD = f"{RUNNING} {ENGINE}"
 COUNTING = "--only-correct --roles --tokens --per-culture"
 CULNIG = "--country --countryrc --countryrc-wordings"
 ATTRIBUTING = (
@@ -38,26 +38,26 @@ ATTRIBUTING = (
 RANKING = "--method --whose --by --unit --part --parameter-share"
 TABLE = {
     "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
-    f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {ANYWHERE}",
+    f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {SPREAD}",
     "ablate": "--run --method --random-seeds --value --seen --scoring --until "
-    f"{LOADING} {ASKING} {ANYWHERE}",
+    f"{LOADING} {ASKING} {SPREAD}",
     "dose": "--run --method --share --others --own-only --random-seeds --value --seen --scoring "
-    f"{LOADING} {ASKING} {ANYWHERE}",
-    "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {ANYWHERE}",
+    f"{LOADING} {ASKING} {SPREAD}",
+    "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {SPREAD}",
     "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
     "--random-match --every-wording --scoring --value --seen --batch-size --correction "
     f"{ENGINE}",
     "values": "--path --answers --people --country --culture --question --persona --wording "
     "--prompts --least-answers --every-question --run --method --ablate --union --value --seen "
-    f"--scoring {LOADING} {ANYWHERE}",
+    f"--scoring {LOADING} {SPREAD}",
     "answers": "--path --culture --asked --wording --split --topics --language --run --method "
-    f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {ANYWHERE}",
+    f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {SPREAD}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
-    f"--attribution-scoring --gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {ANYWHERE}",
+    f"--attribution-scoring --gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {SPREAD}",
     "card": "--run --method --whose --neuron --top --shown --measured --seen --scoring "
     f"{LOADING} {ASKING} {RUNNING}",
     "fidelity": f"--run --neurons {LOADING} {ASKING} --objective --attribution-scoring "
-    f"--attribution-path --points {ANYWHERE}",
+    f"--attribution-path --points {SPREAD}",
     "transfer": f"--benchmark --run --label {SUBSET} {LOADING} --method --random-seeds "
     f"--identify-share --scoring --batch-size --share --k --site {ENGINE}",
     "modules": f"--run --seed {RANKING} {LOADING}",
