@@ -302,5 +302,8 @@ from .statistics.permutation import PermutationResult as PermutationResult
 from .statistics.random_sets import sets_needed as sets_needed
 from .storage.display import format_table as format_table
 from .storage.runs import Run as Run
+from .storage.status import RunStatus as RunStatus
+from .storage.status import WorkStatus as WorkStatus
+from .storage.status import run_status as run_status
 
 __version__: str

@@ -27,6 +27,7 @@ from culture_lens.cli.modules import modules
 from culture_lens.cli.organism import organism
 from culture_lens.cli.plot import plot
 from culture_lens.cli.report import report
+from culture_lens.cli.status import status
 from culture_lens.cli.suite import suite
 from culture_lens.cli.transfer import transfer
 from culture_lens.cli.values import values
@@ -54,6 +55,7 @@ COMMANDS = (
     transfer,
     modules,
     finetune,
+    status,
     plot,
     report,
     demo,

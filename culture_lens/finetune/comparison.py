@@ -9,6 +9,7 @@ The steps, for every seed and strategy:
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +35,15 @@ from culture_lens.finetune.study import ForgettingStudy
 from culture_lens.finetune.training import finetune
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
+from culture_lens.models.pieces import begin_pass, piece_of
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.prompts.running import read_options
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
-from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.finished import finished, read_frame, write_frame
 from culture_lens.storage.progress import progress_bar
-from culture_lens.storage.runs import Run, versions
+from culture_lens.storage.runs import Run, content_key, versions
+from culture_lens.storage.work import shard_facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,8 +123,10 @@ def compare_strategies(
     study = Study(model, known, list(task), left["task_test"], left["culture"], scoring, plan)
     base = study.ask(model)
     jobs = [(seed, name) for seed in plan.seeds for name in plan.strategies]
+    options_of = {name: {**training, **plan.each.get(name, {})} for name in plan.strategies}
+    study.begin([(name, seed, options_of[name]) for seed, name in jobs], training)
     frames = [
-        study.records(name, seed, {**training, **plan.each.get(name, {})}, base)
+        study.records(name, seed, options_of[name], base)
         for seed, name in progress_bar(
             jobs, desc="trainings", unit="training", progress=plan.progress
         )
@@ -163,6 +167,33 @@ class Study:
         how: dict[str, Any] = {**vars(self.plan.asking), "scoring": self.scoring}
         return {name: evaluate(lens, qs, **how) for name, qs in self.asked.items()}
 
+    @property
+    def given(self) -> dict[str, Question]:
+        """All questions, by set and id."""
+        sets = {"trained": self.task, **self.asked}
+        return {f"{name} {q.id}": q for name, questions in sets.items() for q in questions}
+
+    def begin(
+        self, trainings: Sequence[tuple[str, int, Mapping[str, Any]]], training: Mapping[str, Any]
+    ) -> None:
+        """Write down in the run folder, where there is one, which trainings there will be.
+
+        Args:
+            trainings: Strategy, seed and options of each.
+            training: Options of all of them.
+        """
+        if self.plan.run is None:
+            return
+        files = [place.name for one in trainings if (place := self.place(*one)) is not None]
+        begin_pass(
+            *(self.model, Run.open(self.plan.run), "trainings", content_key(files)),
+            shards=len(files),
+            data={name: (q.text, q.options, q.answer) for name, q in self.given.items()},
+            options={"scoring": self.scoring, **training},
+            conditions=len(files),
+            pieces=files,
+        )
+
     def records(
         self, name: str, seed: int, training: Mapping[str, Any], base: Mapping[str, Evaluation]
     ) -> pd.DataFrame:
@@ -194,7 +225,13 @@ class Study:
             frame.insert(0, "strategy", name)
             return frame
 
-        return finished_frame(self.place(name, seed, training), make)
+        began = time.perf_counter()
+
+        def save(place: Path, frame: pd.DataFrame) -> Path:
+            facts = shard_facts(time.perf_counter() - began, len(self.given))
+            return write_frame(place, frame, facts)
+
+        return finished(self.place(name, seed, training), make, load=read_frame, save=save)
 
     def place(self, name: str, seed: int, training: Mapping[str, Any]) -> Path | None:
         """Say where the records of a training are or will be kept; nowhere without a run folder."""

@@ -90,16 +90,50 @@ def new_part(target: Path) -> Path:
     return Path(name)
 
 
+def clear_locks(folder: Path) -> None:
+    """Delete the locks of shards below a folder that no process holds any more.
+
+    A lock that is left behind stops nobody: the system lets go of it when its process ends.
+    """
+    from filelock import FileLock, Timeout
+
+    for path in [path for depth in (".*.lock", "*/.*.lock") for path in folder.glob(depth)]:
+        try:
+            with FileLock(path, timeout=0):
+                path.unlink(missing_ok=True)
+        except (OSError, Timeout, NotImplementedError):  # it is held, or not ours to delete
+            continue
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk and not only in memory.
+
+    Raises:
+        OSError: The disk did not take it.
+    """
+    if path.is_dir() and os.name != "posix":
+        return  # elsewhere folders cannot be opened
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that has no such call
+            raise
+    finally:
+        os.close(handle)
+
+
 def clear_parts(folder: Path, *, below: bool = False) -> None:
     """Delete the half-written files in a folder that no process is writing any more.
 
     Args:
         folder: The folder.
-        below: Those in its folders, too.
+        below: Those in its folders and in theirs, too.
 
     Those of another machine, or without a process in their name, go when they are a day old.
     """
-    for path in [*folder.glob(".*.part"), *(folder.glob("*/.*.part") if below else ())]:
+    depths = (".*.part", "*/.*.part", "*/*/.*.part") if below else (".*.part",)
+    for path in [path for depth in depths for path in folder.glob(depth)]:
         if (found := PART.match(path.name)) is None:
             continue
         try:

@@ -17,9 +17,10 @@ import hashlib
 import json
 import platform
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from culture_lens.errors import InputError
 from culture_lens.storage.display import Shown
 from culture_lens.storage.files import load_hashed_json, save_hashed_json
 from culture_lens.storage.names import inside, name_of
-from culture_lens.storage.parts import clear_parts, make_folder, not_written
+from culture_lens.storage.parts import clear_locks, clear_parts, make_folder, not_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 LOCK, PATIENCE = ".run.json.lock", 60
 """The lock of ``run.json``, and the seconds to wait for it."""
 KIND = "log of a run"
+STARTED = datetime.now(timezone.utc), time.perf_counter()
+"""When this process began, by the clock, and by a counter that only goes forward."""
 PACKAGES = ("culture-lens", "transformer-lens", "transformers", "torch", "datasets", "numpy")
 
 
@@ -57,13 +60,14 @@ def versions() -> dict[str, str]:
 
 
 def now() -> datetime:
-    """Give the time, in UTC.
+    """Give the time, in UTC; within a process it only goes forward, even if the clock is set.
 
     Example:
         >>> now().tzname()
         'UTC'
     """
-    return datetime.now(timezone.utc)
+    date, counter = STARTED
+    return date + timedelta(seconds=time.perf_counter() - counter)
 
 
 def command_words() -> list[str]:
@@ -119,7 +123,7 @@ class Run(Shown):
     @classmethod
     @check_arguments(create=flag)
     def open(cls, path: str | Path | Run, *, create: bool = True) -> Run:
-        """Open a run folder, made where there is none; half-written files are cleared.
+        """Open a run folder, made where there is none; what dead processes have left is cleared.
 
         Raises:
             InputError: The path is a file, the folder cannot be made, or there is no such folder
@@ -135,6 +139,7 @@ class Run(Shown):
             raise InputError(f"no run folder {folder}: make one with `culture-lens find`.")
         make_folder(folder)
         clear_parts(folder, below=True)
+        clear_locks(folder / "pieces")
         return cls(folder)
 
     def piece(self, kind: str, key: str, suffix: str) -> Path:
@@ -221,7 +226,13 @@ class Run(Shown):
         file = self.path / "run.json"
         if not file.exists():
             return []
-        steps: Any = load_hashed_json(file, KIND).get("steps")
+        try:
+            steps: Any = load_hashed_json(file, KIND).get("steps")
+        except InputError as error:
+            raise InputError(
+                f"{error} What it lists are commands and options, no results: move it away, and "
+                "give the options again."
+            ) from None
         if not isinstance(steps, list) or not all(map(is_step, steps)):
             raise InputError(
                 f"{file} does not list the steps of a run: it is damaged, or was made by hand; "

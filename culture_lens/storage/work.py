@@ -4,18 +4,18 @@
     pieces/answers-1a2b/0.parquet    a finished shard, with the seconds that it took
 
 The record is written before the first shard. Work of other inputs has another key, so that no
-shard is ever used for it; where a record of the same kind of work is left of another process, what
-has changed since is said. Seconds come from a clock that only goes forward
-(``time.perf_counter``), so that a clock that is set back or forth does not matter.
+shard is ever used for it. Where the same command has left a record of the same kind of work that
+this process has not met, what has changed since is said. Seconds come from a clock that only goes
+forward (``time.perf_counter``), so that a clock that is set back or forth does not matter.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class Work:
             question to a hash of it.
         pieces: Names of the shards' files in ``pieces/`` where they are not numbered.
         began: The date at which it was begun.
-        process: A random name of the process that began it.
+        command: The command or script that began it.
+        replaces: Label and key of the work that it was begun instead of, with other inputs.
     """
 
     label: str
@@ -57,7 +58,8 @@ class Work:
     inputs: Mapping[str, Any] = field(repr=False)
     pieces: tuple[str, ...] = field(default=(), repr=False)
     began: str = ""
-    process: str = field(default="", repr=False)
+    command: str = ""
+    replaces: str = field(default="", repr=False)
 
 
 # ------------------------------------------------------------------ places
@@ -106,10 +108,31 @@ def shard_facts(seconds: float, items: int) -> dict[str, Any]:
 # ------------------------------------------------------------------ records
 
 
-@cache
-def process_name() -> str:
-    """Give a random name of this process and its children."""
-    return secrets.token_hex(8)
+@dataclass(frozen=True, eq=False)
+class Met:
+    """What this process has met in run folders, so that work of its own is no rerun of another.
+
+    Attributes:
+        records: Records of work that it has begun, gone on with, or said to be replaced.
+        said: Changes that it has said.
+    """
+
+    records: set[Path] = field(default_factory=set)
+    said: set[tuple[Path, str]] = field(default_factory=set)
+
+
+MET = Met()
+
+
+def command_of(words: Sequence[str]) -> str:
+    """Give the command or script that a command line runs.
+
+    Example:
+        >>> command_of(["/usr/bin/culture-lens", "find", "--k", "5"]), command_of(["study.py", "1"])
+        ('culture-lens find', 'study.py')
+    """
+    own = Path(words[0]).stem == "culture-lens"
+    return " ".join([Path(words[0]).name, *words[1:2]] if own else [Path(words[0]).name])
 
 
 def begin_work(
@@ -143,8 +166,10 @@ def begin_work(
     Example:
         ``begin_work(run, "answers", key, shards=8, items=512, inputs={"model": model.name})``
     """
-    new = Work(label, key, shards, items, inputs, tuple(pieces), str(now()), process_name())
+    plain = json.loads(json.dumps(dict(inputs), default=str))  # as it is read again
+    new = Work(label, key, shards, items, plain, tuple(pieces), str(now()), command_of(sys.argv))
     place = work_place(run, label, key)
+    MET.records.add(place)
     if (held := kept(place)) is not None:
         if (held.shards, held.items) != (shards, items):
             raise InputError(
@@ -154,8 +179,11 @@ def begin_work(
         if told := changes(versions_of(held), versions_of(new)):
             warn(f"{run.path}: {label} goes on with other versions: {'; '.join(told)}.")
         return held
+    before, told = changed_since(run, new)
+    new = replace(new, replaces=before)
     save_hashed_json(place, KIND, {**vars(new), "pieces": list(new.pieces)})
-    if told := changed_since(run, new):
+    if told := [one for one in told if (run.path, one) not in MET.said]:
+        MET.said.update((run.path, one) for one in told)
         warn(
             f"{run.path}: {label} was begun before with other inputs, and is made anew: "
             f"{'; '.join(told)}. What was finished with the former inputs stays, and is not used."
@@ -190,18 +218,20 @@ def read_work(place: Path) -> Work:
     return work
 
 
-def works(run: Run) -> list[Work]:
-    """Read the records of all work in a run folder, in the order in which it was begun.
+def works(run: Run, *, aside: Path | None = None) -> dict[Path, Work]:
+    """Read the records of all work in a run folder but one, in the order in which it was begun.
 
     A damaged record is left out, with a warning.
     """
-    found = []
+    found = {}
     for place in sorted(run.path.glob(f"{FOLDER}/[!.]*.json")):
+        if place == aside:
+            continue
         try:
-            found.append(read_work(place))
+            found[place] = read_work(place)
         except InputError as error:
             warn(f"{error} It is written anew when the work goes on.")
-    return sorted(found, key=lambda work: work.began)
+    return dict(sorted(found.items(), key=lambda one: one[1].began))
 
 
 def kept(place: Path) -> Work | None:
@@ -218,17 +248,26 @@ def kept(place: Path) -> Work | None:
 # ------------------------------------------------------------------ what has changed
 
 
-def changed_since(run: Run, new: Work) -> list[str]:
-    """Name what differs from the most alike record that another process has left.
+def changed_since(run: Run, new: Work) -> tuple[str, list[str]]:
+    """Name the most alike record that the same command has left, and what differs from it.
 
-    Work on other questions altogether is other work, and so is what this process began itself.
+    Work on other questions altogether is other work. So is what this process has met: when a
+    command goes on after an interruption, it meets the records of what it did before one by one.
     """
-    before = [
-        changes(old.inputs, new.inputs)
-        for old in works(run)
-        if old.label == new.label and old.process != new.process and share_items(old, new)
-    ]
-    return min(before, key=lambda told: (len(told), len("".join(told))), default=[])
+    before = {
+        place: changes(old.inputs, new.inputs)
+        for place, old in works(run, aside=work_place(run, new.label, new.key)).items()
+        if (old.label, old.command) == (new.label, new.command)
+        and place not in MET.records
+        and share_items(old, new)
+    }
+    if not before:
+        return "", []
+    place = min(before, key=lambda one: (len(before[one]), len("".join(before[one]))))
+    if before[place]:
+        MET.records.add(place)
+        return place.stem, before[place]
+    return "", []
 
 
 def share_items(old: Work, new: Work) -> bool:

@@ -66,6 +66,7 @@ TABLE = {
     "--mixed-precision --save-every --report-to",
     "plot": "--run --format --width",
     "report": "--run",
+    "status": "run --check --workers",
     "demo": "--run --batch-size",
     "models": "",
     "benchmarks": "",

@@ -38,8 +38,8 @@ def run(tmp_path):
 def later(monkeypatch):
     """Goes on as another process."""
 
-    def go_on(name="later"):
-        monkeypatch.setattr(module, "process_name", lambda: name)
+    def go_on():
+        monkeypatch.setattr(module, "MET", module.Met())
 
     return go_on
 
@@ -60,7 +60,7 @@ def test_the_record_is_written_before_the_first_shard_and_kept(run, later):
     assert (first.shards, first.items, first.inputs) == (4, 240, INPUTS)
     later()
     assert said(lambda: begin(run)) == []
-    assert works(run) == [first] and begin(run) == first
+    assert list(works(run).values()) == [first] and begin(run) == first
     assert json.loads((run.path / "work" / "answers-k1.json").read_text())["label"] == "answers"
 
 
@@ -125,6 +125,40 @@ def test_other_work_is_no_rerun(run, later):
     assert said(lambda: begin(run, "k5")) == []
 
 
+def test_a_command_that_goes_on_after_an_interruption_is_not_told_of_its_own_work(run, later):
+    """Its works differ from each other, as an attribution and that of its control twins do."""
+    begin(run, "k1", options={"control": False})
+    later()
+    assert said(lambda: begin(run, "k1", options={"control": False})) == []
+    assert said(lambda: begin(run, "k2", options={"control": True})) == []
+
+
+def test_changed_weights_are_said_once_for_all_works_of_a_command(run, later):
+    for control in (False, True):
+        begin(run, f"old {control}", options={"control": control})
+    later()
+    told = [
+        said(lambda c=c: begin(run, f"new {c}", options={"control": c}, weights="cd34" * 16))
+        for c in (False, True)
+    ]
+    assert len(told[0]) == 1 and told[1] == []
+    replaced = [work.replaces for work in works(run).values()]
+    assert replaced == ["", "", "answers-old False", "answers-old True"]
+
+
+def test_values_that_json_writes_otherwise_are_no_change(run, later):
+    begin(run, options={"sites": ("act", "q"), 3: Run})
+    later()
+    assert said(lambda: begin(run, "k2", options={"sites": ("act", "q"), 3: Run})) == []
+
+
+def test_another_command_is_other_work(run, later, monkeypatch):
+    begin(run)
+    later()
+    monkeypatch.setattr("sys.argv", ["/bin/culture-lens", "fidelity"])
+    assert said(lambda: begin(run, "k2", options={"scoring": "letter"})) == []
+
+
 def test_work_that_goes_on_with_other_versions_says_so(run, later):
     begin(run)
     later()
@@ -139,22 +173,24 @@ def test_a_key_that_does_not_hash_the_cut_is_refused(run):
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"label": 1}', '{"pieces": 3, "hash": "x"}'])
-def test_a_damaged_record_is_said_and_written_again(run, damage):
+def test_a_damaged_record_is_said_and_written_again(run, later, damage):
     begin(run)
+    later()
     place = work_place(run, "answers", "k1")
     whole = json.loads(place.read_text())
     place.write_text(damage)
     with pytest.warns(CultureLensWarning, match="answers-k1.json"):
-        assert works(run) == []
+        assert works(run) == {}
     told = said(lambda: begin(run))
     assert "answers-k1.json" in told[-1] and "written again" in told[-1]
     assert len(told) == (2 if "label" in damage else 1)  # it also has no hash
     assert json.loads(place.read_text())["inputs"] == whole["inputs"]
 
 
-def test_a_record_under_another_name_is_said(run):
+def test_a_record_under_another_name_is_said(run, later):
     begin(run)
+    later()
     place = work_place(run, "answers", "k1")
     place.rename(place.with_name("answers-k2.json"))
     with pytest.warns(CultureLensWarning, match="was saved for answers-k1"):
-        assert works(run) == []
+        assert works(run) == {}
