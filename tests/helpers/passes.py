@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 from culture_lens.engine.shards import Pass, Shard
+from culture_lens.engine.worker import Worker
 from culture_lens.errors import InputError, warn
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question
@@ -38,6 +40,13 @@ class Killed(Letters):
             self.mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(model, shard, progress)
+
+
+class LightWorker(Worker):
+    """A worker without a model."""
+
+    def model(self):
+        return SimpleNamespace(fingerprint="right")
 
 
 def write(place, part, facts):
