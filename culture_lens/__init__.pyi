@@ -221,6 +221,7 @@ from .organism.truth import (
     load_truth as load_truth,
 )
 from .prompts.build import build_prompts as build_prompts
+from .prompts.engine import Ray as Ray
 from .prompts.prompt import (
     Prompt as Prompt,
 )

@@ -11,6 +11,7 @@ from culture_lens.cli.options import (
     DEFAULT_RUN,
     AblationValue,
     AskingFlags,
+    EngineFlags,
     LoadingFlags,
     Methods,
     RandomSeeds,
@@ -36,6 +37,7 @@ def ablate(
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Ablate each culture's neurons in turn and ask every culture's questions.
 
@@ -53,7 +55,7 @@ def ablate(
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
     asked = {"random_seeds": random_seeds, "seen": seen, "until": until}
-    options = given(running, value=value, scoring=scoring, **asked)
+    options = given(running, value=value, scoring=scoring, **asked, **engine.chosen)
     told = {**opened, **options, "method": list(sets)}
     for name, found in sets.items():
         matrix = ablation_matrix(lens, found, questions, run=folder, **options)

@@ -14,6 +14,7 @@ from culture_lens.cli.neurons import open_masked
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     Cultures,
+    EngineFlags,
     LoadingFlags,
     OneMaskFlags,
     RunFolder,
@@ -69,6 +70,7 @@ def answers(
     writing: WritingFlags,
     loading: LoadingFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Let a model answer BLEnD's short questions, and match its answers with people's answers.
 
@@ -86,7 +88,7 @@ def answers(
     chosen = given(which, languages=languages)
     opened = open_masked(run, loading, mask, lambda: load_short_answers(path, **chosen))
     place = opened.folder.named("answers", f"{which.asked}-{opened.label}", ".parquet")
-    options = given(running, writing, value=mask.value)
+    options = given(running, writing, value=mask.value, **engine.chosen)
     told = {"path": path, "ablated": opened.label, **chosen, **options}
     result = evaluate_short_answers(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options

@@ -15,6 +15,7 @@ from culture_lens.cli.options import (
     AskingFlags,
     CountingFlags,
     CulnigFlags,
+    EngineFlags,
     IdentifyShare,
     LoadingFlags,
     RandomSeeds,
@@ -73,6 +74,7 @@ def compare(
     counting: CountingFlags,
     culnig: CulnigFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Ablate as many neurons of every selector, and compare the changes of each culture.
 
@@ -93,7 +95,7 @@ def compare(
     lens = open_model(opened)
     began = now()
     folder = Run.open(run)
-    options = given(comparing, culnig, running, summary_options=summary or None)
+    options = given(comparing, culnig, running, summary_options=summary or None, **engine.chosen)
     opened = {"model": lens.name, "benchmark": questions[0].benchmark, **opened}
     result = compare_selectors(lens, questions, run=folder, **options)
     name = questions[0].benchmark

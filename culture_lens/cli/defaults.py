@@ -15,6 +15,8 @@ DEFAULTS = {
     "batch_size": "16, with gradients 8",
     "gradient_batch_size": "16",
     "roles": "content",
+    "workers": "2",
+    "gpus_per_worker": "0",
     "per_culture": "all",
     "identify_share": "0.5",
     "sites": "those of the selector",

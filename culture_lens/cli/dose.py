@@ -14,6 +14,7 @@ from culture_lens.cli.options import (
     DEFAULT_RUN,
     AblationValue,
     AskingFlags,
+    EngineFlags,
     LoadingFlags,
     Methods,
     RandomSeeds,
@@ -55,6 +56,7 @@ def dose(
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Ablate ever more of each culture's neurons, those of the highest scores first.
 
@@ -70,7 +72,7 @@ def dose(
     folder = Run.open(run, create=False)
     sets = named_sets(folder, method)
     opened, questions, lens = open_remembered(folder, loading, asking)
-    options = given(running, dosing, value=value)
+    options = given(running, dosing, value=value, **engine.chosen)
     told = {**opened, **options, "method": list(sets)}
     for name, found in sets.items():
         curve = dose_curve(lens, found, questions, run=folder, **options)

@@ -15,6 +15,7 @@ from culture_lens.cli.options import (
     AblatedCulture,
     AblationValue,
     AskingFlags,
+    EngineFlags,
     LoadingFlags,
     RunFolder,
     RunningFlags,
@@ -39,6 +40,7 @@ def evaluate(
     loading: LoadingFlags,
     asking: AskingFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Ask a model the questions and write one record per item.
 
@@ -61,7 +63,7 @@ def evaluate(
         found = NeuronSet.load(neurons, lens)
         chosen = found[ablate]
         questions = left_to_ask(found, questions, seen)
-    options = given(running, value=value, scoring=scoring)
+    options = given(running, value=value, scoring=scoring, **engine.chosen)
     name = with_value(f"{questions[0].benchmark}-{ablate or 'unmodified'}", value)
     place = folder.named("evaluations", name, ".parquet")
     result = run_evaluation(lens, questions, chosen, run=folder, **options)

@@ -12,6 +12,7 @@ from culture_lens.cli.loading import log_once, note, open_remembered
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     AskingFlags,
+    EngineFlags,
     LoadingFlags,
     RunFolder,
     RunningFlags,
@@ -67,6 +68,7 @@ def fidelity(
     asking: AskingFlags,
     prediction: PredictionFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Compare attribution with ablation: predicted beside measured effects of ablating.
 
@@ -95,7 +97,7 @@ def fidelity(
     }
     opened, questions, lens = open_remembered(folder, loading, asking)
     chosen = prediction_options(prediction)
-    options: dict[str, Any] = {**given(running), **chosen}
+    options: dict[str, Any] = {**given(running), **chosen, **engine.chosen}
     told = {**opened, **options, **given(neurons=neurons)}
     for name, found in sets.items():
         predicted = predicted_ablation_matrix(lens, found, questions, **options)

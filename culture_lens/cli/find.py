@@ -16,6 +16,7 @@ from culture_lens.cli.options import (
     AttributionFlags,
     CountingFlags,
     CulnigFlags,
+    EngineFlags,
     IdentifyShare,
     LoadingFlags,
     Methods,
@@ -83,6 +84,7 @@ def find(
     culnig: CulnigFlags,
     attributing: AttributionFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Find the neurons of each culture, by any number of selectors.
 
@@ -108,7 +110,10 @@ def find(
     identify, _ = split_questions(questions, **given(identify_share=identify_share))
     lens = open_model(options)
     activation, gradient = given(counting), {**given(culnig), **attribution_options(attributing)}
-    shared = given(running, per_culture=activation.pop("per_culture", None))
+    shared = {
+        **given(running, per_culture=activation.pop("per_culture", None)),
+        **engine.chosen,
+    }
     began = now()
     folder = Run.open(run)
     told = {"model": lens.name, "benchmark": questions[0].benchmark, **options}

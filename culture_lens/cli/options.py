@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
+from culture_lens.errors import InputError
+
 # ------------------------------------------------------------------ single flags
 
 RunFolder = Annotated[Path, typer.Option("--run", help="The run folder.")]
@@ -156,6 +158,42 @@ class RunningFlags:
 
     too_long: TooLongPolicy = None
     batch_size: BatchSize = None
+
+
+@dataclass(frozen=True)
+class EngineFlags:
+    """Where it runs, other than in this process; see ``Ray``."""
+
+    panel: ClassVar[str] = "Many processes"
+
+    engine: Annotated[
+        str | None, typer.Option(help="ray: on workers, each a process that holds the model.")
+    ] = None
+    workers: Annotated[int | None, typer.Option(help="How many workers.")] = None
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="GPUs of each worker, such as 1, 4 or 0.5.")
+    ] = None
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as auto.")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is wrong before anything is loaded."""
+        _ = self.chosen
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Give the option ``engine`` of ``Running``; nothing where all runs in this process.
+
+        Raises:
+            InputError: An unknown engine, options of Ray without it, or numbers out of range.
+        """
+        from culture_lens.prompts.engine import Ray, check_engine
+
+        own = {name: value for name, value in vars(self).items() if value is not None}
+        engine = check_engine("--engine", own.pop("engine", None))
+        if engine is None and own:
+            flag = next(iter(own)).replace("_", "-")
+            raise InputError(f"--{flag} is an option of Ray: give --engine ray with it.")
+        return {} if engine is None else {"engine": Ray(**own)}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from culture_lens.cli.options import (
     AblationValue,
     BatchSize,
     Benchmarks,
+    EngineFlags,
     LoadingFlags,
     Methods,
     RandomSeeds,
@@ -90,6 +91,7 @@ def suite(
     subset: SubsetFlags,
     loading: LoadingFlags,
     evaluating: SuiteFlags,
+    engine: EngineFlags,
 ) -> None:
     """Evaluate several benchmarks: unmodified, with each culture's neurons ablated, and random.
 
@@ -110,7 +112,7 @@ def suite(
         name: chosen_masks(found, masks.whose, masks.union)
         for name, found in named_sets(folder, masks.method).items()
     }
-    options, both = given(evaluating), given(subset)
+    options, both = {**given(evaluating), **engine.chosen}, given(subset)
     check_choices(evaluating, correction)
     check_sets(sets, options)
     asked = {

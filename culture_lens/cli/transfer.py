@@ -13,6 +13,7 @@ from culture_lens.cli.options import (
     DEFAULT_RUN,
     BatchSize,
     Benchmarks,
+    EngineFlags,
     IdentifyShare,
     LoadingFlags,
     RandomSeeds,
@@ -61,6 +62,7 @@ def transfer(
     loading: LoadingFlags,
     transferring: TransferFlags,
     number: NumberFlags,
+    engine: EngineFlags,
 ) -> None:
     """Find neurons on each benchmark and ablate them on every one, such as text and images.
 
@@ -83,7 +85,7 @@ def transfer(
     lens = open_model(opened)
     began = now()
     folder = Run.open(run)
-    find_options, options = given(number), given(transferring)
+    find_options, options = given(number), {**given(transferring), **engine.chosen}
     told = {**opened, **both, **options, **find_options, "transfer": benchmark, "label": label}
     result = transfer_matrix(
         lens, asked, labels=labels, find_options=find_options, run=folder, **options

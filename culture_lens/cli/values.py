@@ -13,6 +13,7 @@ from culture_lens.cli.neurons import open_masked
 from culture_lens.cli.options import (
     DEFAULT_RUN,
     Cultures,
+    EngineFlags,
     LoadingFlags,
     OneMaskFlags,
     RunFolder,
@@ -73,6 +74,7 @@ def values(
     mask: OneMaskFlags,
     loading: LoadingFlags,
     running: RunningFlags,
+    engine: EngineFlags,
 ) -> None:
     """Ask WorldValuesBench's questions and compare the answers with those of each culture's people.
 
@@ -90,7 +92,7 @@ def values(
     asked = {**given(questions="all" if every_question else None), **given(which)}
     opened = open_masked(run, loading, mask, lambda: load_values(path, answers, **asked), scoring)
     place = opened.folder.named("values", opened.label, ".parquet")
-    options = given(running, scoring=scoring, value=mask.value)
+    options = given(running, scoring=scoring, value=mask.value, **engine.chosen)
     told = {"path": path, "answers": answers, "ablated": opened.label, **asked, **options}
     result = evaluate_values(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options

@@ -5,7 +5,6 @@ Nothing is sent anywhere: no statistics of use, no dashboard, no code or package
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from typing import Any
 
@@ -22,15 +21,11 @@ def start_ray(options: Ray) -> Any:
     """Give Ray, started or joined where it was not yet.
 
     Raises:
-        InputError: The package is missing, or there is no cluster at the address.
+        InputError: There is no cluster at the address.
 
     Example:
         ``start_ray(Ray(workers=2)).nodes()``
     """
-    if importlib.util.find_spec("ray") is None:
-        raise InputError(
-            "engine='ray' needs the package 'ray': pip install 'culture_lens[cluster]'."
-        )
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     import ray
 

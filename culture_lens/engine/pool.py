@@ -60,6 +60,16 @@ class Pool:
         self.starting = {worker.ready.remote(): worker for worker in self.workers}
         self.failures: dict[Any, int] = {}
 
+    def start(self) -> None:
+        """Wait until all workers hold the model; without it each begins when it is ready.
+
+        Raises:
+            InputError: A worker cannot load the model, or has loaded another one.
+        """
+        while self.starting:
+            for told in self._ready(list(self.starting)):
+                self._started(told)
+
     def close(self) -> None:
         """End the workers, and free what they hold."""
         for worker in self.workers:
@@ -73,6 +83,13 @@ class Pool:
             InputError: What a shard raises, other weights than this process has, or a shard or a
                 model that costs one worker after the other.
         """
+        try:
+            yield from self._compute(work, claims)
+        except BaseException:  # what the workers are at is of no use any more
+            close_pools()
+            raise
+
+    def _compute(self, work: Pass[Part], claims: Claims) -> Iterator[Done[Part]]:
         run = (next(_numbers), self.ray.put(work.run))
         sent: dict[int, tuple[int, Any]] = {}
         running: dict[Any, tuple[Any, Shard]] = {}
@@ -83,7 +100,7 @@ class Pool:
                 worker, items = self.idle.popleft(), sent[id(shard.items)]
                 told = worker.compute.remote(run, items, shard.number, shard.conditions)
                 running[told] = (worker, shard)
-            for told in self._ready([*running, *self.starting]):
+            for told in self._ready([*self.starting, *running]):
                 if told in self.starting:
                     self._started(told)
                     continue

@@ -18,6 +18,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.storage.finished import SHARD
 
 Part = TypeVar("Part")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +61,23 @@ class Pass(Generic[Part]):
     save: Callable[[Path, Part, Mapping[str, Any]], object]
 
 
-def cut(
-    prompts: Sequence[Prompt], size: int = SHARD, *, first: int = 0, conditions: int = 1
-) -> list[Shard]:
-    """Cut prompts into shards of so many items, each under all conditions.
+def slices(prompts: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Cut prompts into parts of so many, in their order; the last one may be smaller.
 
-    Args:
-        prompts: The prompts, in their order.
-        size: Items of a shard.
-        first: The number of the first shard.
-        conditions: How many conditions there are.
+    Example:
+        >>> slices("abcde", 2)
+        ['ab', 'cd', 'e']
+    """
+    return [prompts[start : start + size] for start in range(0, len(prompts), size)]
+
+
+def cut(prompts: Sequence[Prompt], size: int = SHARD) -> list[Shard]:
+    """Cut prompts into shards of so many items under one condition.
 
     Example:
         ``[len(shard.items) for shard in cut(prompts[:100])]`` is ``[64, 36]``
     """
-    slices = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-    chosen = tuple(range(conditions))
-    return [Shard(first + number, items, chosen) for number, items in enumerate(slices)]
+    return [Shard(number, items) for number, items in enumerate(slices(prompts, size))]
 
 
 def by_culture(prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -84,4 +85,4 @@ def by_culture(prompts: Sequence[Prompt]) -> list[Prompt]:
     return sorted(prompts, key=lambda prompt: (prompt.question.culture, prompt.question.id))
 
 
-__all__ = ["Part", "Pass", "Shard", "by_culture", "cut"]
+__all__ = ["Part", "Pass", "Shard", "by_culture", "cut", "slices"]

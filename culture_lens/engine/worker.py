@@ -70,12 +70,17 @@ class Worker:
 
     def _get(self, what: str, held: tuple[int, Any]) -> Any:
         """Fetch what was sent, unless it is what was used last."""
-        import ray
-
         number, reference = held
         if self._held.get(what, (None, None))[0] != number:
-            self._held[what] = (number, ray.get(reference))
+            self._held[what] = (number, fetch(reference))
         return self._held[what][1]
+
+
+def fetch(reference: Any) -> Any:
+    """Give what Ray keeps under a reference."""
+    import ray
+
+    return ray.get(reference)
 
 
 __all__ = ["Answer", "Worker"]

@@ -29,6 +29,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.shared_prefix import picture_key
+from culture_lens.storage.finished import read_frame
 from culture_lens.storage.runs import Run, content_key
 
 if TYPE_CHECKING:
@@ -90,6 +91,16 @@ class Answering:
             work = TreeWork(model, items, [neurons for _, neurons in self.masks], self.running)
             self._held = (items, work)
         return work
+
+
+def read_records(place: Path) -> pd.DataFrame:
+    """Read records as they were made: the scores of options are lists.
+
+    Raises:
+        InputError: They are damaged, or another piece.
+    """
+    frame = read_frame(place)
+    return frame.assign(scores=[scores.tolist() for scores in frame["scores"]])
 
 
 def conditions_of_shard(

@@ -9,9 +9,14 @@ from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, optional, text
 from culture_lens.engine.results import run_shards
-from culture_lens.engine.shards import Pass, Shard
+from culture_lens.engine.shards import Pass, Shard, slices
 from culture_lens.errors import InputError
-from culture_lens.evaluation.answering import Answering, conditions_of_shard, record_places
+from culture_lens.evaluation.answering import (
+    Answering,
+    conditions_of_shard,
+    read_records,
+    record_places,
+)
 from culture_lens.evaluation.evaluation import Evaluation
 from culture_lens.evaluation.scoring import Scoring, get_scoring
 from culture_lens.evaluation.tree_work import first_layer
@@ -29,12 +34,15 @@ from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
-from culture_lens.storage.finished import read_frame, write_frame
+from culture_lens.storage.finished import write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.evaluation.scoring import ScoringName
+
+MOST_ITEMS = 256
+"""Items of a shard of answers: more would share more tokens, and fewer can go to more workers."""
 
 
 def prepare(
@@ -135,14 +143,15 @@ def answer_masks(
     order = sorted(range(len(masks)), key=lambda at: -first_layer(model, neurons_of[at]))
     shards: list[Shard] = []
     for group in groups_of_pictures(prompts, model.vision):
-        together = conditions_of_shard(model, group, neurons_of, running)
-        for start in range(0, len(order), together):
-            shards.append(Shard(len(shards), group, tuple(order[start : start + together])))
+        for items in slices(group, MOST_ITEMS):
+            together = conditions_of_shard(model, items, neurons_of, running)
+            for start in range(0, len(order), together):
+                shards.append(Shard(len(shards), items, tuple(order[start : start + together])))
     work = Pass(
         label=label,
         run=Answering(scoring, masks, value, running),
         places=record_places(model, shards, scoring, masks, value, running.folder),
-        load=read_frame,
+        load=read_records,
         save=write_frame,
     )
     found: list[list[pd.DataFrame]] = [[] for _ in masks]

@@ -10,14 +10,17 @@ Prompts hold text only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from culture_lens.engine.results import run_shards
+from culture_lens.engine.shards import Pass, Shard, cut
 from culture_lens.errors import InputError
 from culture_lens.interventions.hooks import (
     Value,
@@ -29,16 +32,18 @@ from culture_lens.interventions.hooks import (
 from culture_lens.models.checks import check_logits, under
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import piece_of
+from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
-from culture_lens.storage.finished import finished_frame
+from culture_lens.storage.finished import read_frame, write_frame
 from culture_lens.storage.runs import Run
+from culture_lens.storage.work import shard_place
 
 if TYPE_CHECKING:
+    import pandas as pd
     from transformers import GenerationConfig
 
 
@@ -161,42 +166,69 @@ def write_answers(
     Example:
         ``write_answers(model, prompts, found["Japan"])``
     """
-    import pandas as pd
+    shards = cut(prompts)
+    work = Pass(
+        label=label,
+        run=Writing(neurons, value, max_new_tokens, label, running.rows()),
+        places=written_places(
+            model, prompts, neurons, value, max_new_tokens, running.folder, shards
+        ),
+        load=read_frame,
+        save=write_frame,
+    )
+    written: dict[str, str] = {}
+    for (part,) in run_shards(model, work, shards, running):
+        written.update(zip(part["id"], part["text"], strict=True))
+    return written
 
-    def write() -> pd.DataFrame:
-        hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
+
+@dataclass(frozen=True, eq=False)
+class Writing:
+    """Lets the model continue the prompts of a shard; the same in every process."""
+
+    neurons: Neurons | None
+    value: Value
+    max_new_tokens: int
+    label: str
+    batch_size: int
+
+    def __call__(self, model: LensModel, shard: Shard, progress: bool) -> list[pd.DataFrame]:
+        """Give id and text of every item."""
+        import pandas as pd
+
+        hooks = ablation_hooks(model, self.neurons, self.value) if self.neurons is not None else []
         found: dict[str, str] = {}
-        done = condition(model, neurons, ablated_how(value))
-        with under(f"{label}, {done}"), model.hooks(hooks):
+        done = condition(model, self.neurons, ablated_how(self.value))
+        with under(f"{self.label}, {done}"), model.hooks(hooks):
             for batch, rows in run_batches(
-                batches(prompts, running.rows(), model.pad_id),
-                lambda batch: greedy_tokens(model, batch, max_new_tokens),
+                batches(shard.items, self.batch_size, model.pad_id),
+                lambda batch: greedy_tokens(model, batch, self.max_new_tokens),
                 pad_id=model.pad_id,
-                progress=running.progress,
-                label=label,
+                progress=progress,
+                label=self.label,
             ):
                 for prompt, tokens in zip(batch.prompts, rows, strict=True):
                     text = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
                     found[prompt.question.id] = text
-        ids = [prompt.question.id for prompt in prompts]
-        return pd.DataFrame({"id": ids, "text": [found[name] for name in ids]})
-
-    place = written_place(model, prompts, neurons, value, max_new_tokens, running.folder)
-    written = finished_frame(place, write)
-    return dict(zip(written["id"], written["text"], strict=True))
+        ids = [prompt.question.id for prompt in shard.items]
+        return [pd.DataFrame({"id": ids, "text": [found[name] for name in ids]})]
 
 
-def written_place(
+def written_places(
     model: LensModel,
     prompts: Sequence[Prompt],
     neurons: Neurons | None,
     value: Value,
     max_new_tokens: int,
     run: Run | None,
-) -> Path | None:
-    """Give the file in the run folder for written answers; None without a run folder."""
+    shards: Sequence[Shard],
+) -> Callable[[Shard], list[Path]] | None:
+    """Say where the written answers of each shard are kept; None without a run folder."""
     if run is None:
         return None
-    asked = [(prompt.question.id, prompt.all_ids) for prompt in prompts]
-    facts = (stop_ids(model), asked, *described(neurons, value), max_new_tokens)
-    return piece_of(model, run, "written", ".parquet", *facts)
+    asked = {prompt.question.id: prompt.all_ids for prompt in prompts}
+    told = {"max_new_tokens": max_new_tokens, "stop": stop_ids(model)}
+    cuts = [len(shard.items) for shard in shards]
+    key = key_of(model, told, asked, *described(neurons, value), cuts)
+    begin_pass(model, run, "written", key, shards=len(shards), data=asked, options=told)
+    return lambda shard: [shard_place(run, "written", key, shard.number, ".parquet")]

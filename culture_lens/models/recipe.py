@@ -24,7 +24,7 @@ class Recipe:
     name: str
     loading: Loading
 
-    def for_worker(self, dtype: torch.dtype, revision: str, gpus: float) -> Recipe:
+    def for_worker(self, dtype: torch.dtype, revision: str, gpus: float | int) -> Recipe:
         """Give the recipe for another process, in the dtype in which the model was loaded.
 
         Args:

@@ -29,9 +29,6 @@ from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.prompts.vision_reader import VisionReader
 from culture_lens.questions.images import LazyImage
 
-MOST_ITEMS = 256
-"""Prompts of a group: a shard of answers is one group under one condition, or a few."""
-
 
 @dataclass(frozen=True)
 class PictureInputs:
@@ -293,24 +290,17 @@ def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
             )
 
 
-def groups_of_pictures(
-    prompts: Sequence[Prompt], vision: Vision, most: int = MOST_ITEMS
-) -> list[list[Prompt]]:
+def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision) -> list[list[Prompt]]:
     """Split prompts into groups whose pictures' features fit in memory together.
 
     Every mask is run over one group before the next group begins, so that a picture goes through
     the tower once however many masks there are. Prompts on one picture stay together.
 
-    Args:
-        prompts: The prompts.
-        vision: What holds the features.
-        most: Prompts of a group, more only where they are all on one picture.
-
     Example:
-        ``groups_of_pictures(prompts, model.vision)`` is one group for little text.
+        ``groups_of_pictures(prompts, model.vision)`` is one group for text.
     """
     if not any(prompt.question.image is not None for prompt in prompts):
-        return [list(prompts[start : start + most]) for start in range(0, len(prompts), most)]
+        return [list(prompts)]
     together: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         together.setdefault(picture_key(prompt), []).append(prompt)
@@ -319,8 +309,7 @@ def groups_of_pictures(
     for members in together.values():
         tokens = max(sum(role == Role.IMAGE for role in prompt.roles) for prompt in members)
         size = tokens * vision.bytes_per_token
-        full = len(groups[-1]) + len(members) > most
-        if groups[-1] and (full or held + size > vision.memory):
+        if groups[-1] and held + size > vision.memory:
             groups.append([])
             held = 0
         groups[-1] += members

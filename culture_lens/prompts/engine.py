@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,7 +41,7 @@ class Ray:
     """
 
     workers: int = 2
-    gpus_per_worker: float = 0
+    gpus_per_worker: float | int = 0
     threads: int = 1
     address: str | None = None
 
@@ -60,21 +61,24 @@ class Ray:
             )
 
 
-def engine(name: str, value: Any) -> Any:
+def check_engine(name: str, value: Any) -> Any:
     """Check an engine: None, its name, or the options of Ray.
 
     Raises:
-        InputError: Anything else.
+        InputError: Anything else, or Ray is not installed.
 
     Example:
-        >>> engine("engine", "ray")
-        'ray'
+        >>> check_engine("engine", None)
     """
-    if value is None or isinstance(value, Ray):
+    if value is None:
         return value
-    if text(name, value) not in ENGINES:
+    if not isinstance(value, Ray) and text(name, value) not in ENGINES:
         raise unknown(name, value, ENGINES, "Ray(workers=4) sets the options of 'ray'.")
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(
+            f"{name}='ray' needs the package 'ray': pip install 'culture_lens[cluster]'."
+        )
     return value
 
 
-__all__ = ["ENGINES", "Ray", "engine"]
+__all__ = ["ENGINES", "Ray", "check_engine"]

@@ -18,7 +18,7 @@ from culture_lens.checks import (
     whole,
 )
 from culture_lens.errors import InputError, unknown
-from culture_lens.prompts.engine import Ray, engine
+from culture_lens.prompts.engine import Ray, check_engine
 from culture_lens.prompts.speed import Speed
 from culture_lens.storage.runs import Run
 
@@ -88,7 +88,7 @@ class Running:
             progress=flag,
             run=FOLDER,
             speed=instance(Speed, remedy="Speed(...)"),
-            engine=engine,
+            engine=check_engine,
         )
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {self.batch_size}.")

@@ -18,6 +18,7 @@ from culture_lens.experiments.predicted_effects import Prediction
 from culture_lens.finetune.settings import Saving, Training
 from culture_lens.finetune.strategies import STRATEGIES
 from culture_lens.models.loading import Loading
+from culture_lens.prompts.engine import Ray
 from culture_lens.prompts.running import Running
 from tests.helpers.cli import leaves
 
@@ -25,7 +26,9 @@ LOADING = "--model --dtype --device --revision"
 SUBSET = "--culture --limit"
 BENCHMARK = f"{SUBSET} --benchmark --path --benchmark-option"
 ASKING = f"{BENCHMARK} --preset"
+ENGINE = "--engine --workers --gpus-per-worker --address"
 RUNNING = "--too-long --batch-size"
+SPREAD = f"{RUNNING} {ENGINE}"
 COUNTING = "--only-correct --roles --tokens --per-culture"
 CULNIG = "--country --countryrc --countryrc-wordings"
 ATTRIBUTING = (
@@ -35,27 +38,28 @@ ATTRIBUTING = (
 RANKING = "--method --whose --by --unit --part --parameter-share"
 TABLE = {
     "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
-    f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {RUNNING}",
+    f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {SPREAD}",
     "ablate": "--run --method --random-seeds --value --seen --scoring --until "
-    f"{LOADING} {ASKING} {RUNNING}",
+    f"{LOADING} {ASKING} {SPREAD}",
     "dose": "--run --method --share --others --own-only --random-seeds --value --seen --scoring "
-    f"{LOADING} {ASKING} {RUNNING}",
-    "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {RUNNING}",
+    f"{LOADING} {ASKING} {SPREAD}",
+    "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {SPREAD}",
     "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
-    "--random-match --every-wording --scoring --value --seen --batch-size --correction",
+    "--random-match --every-wording --scoring --value --seen --batch-size --correction "
+    f"{ENGINE}",
     "values": "--path --answers --people --country --culture --question --persona --wording "
     "--prompts --least-answers --every-question --run --method --ablate --union --value --seen "
-    f"--scoring {LOADING} {RUNNING}",
+    f"--scoring {LOADING} {SPREAD}",
     "answers": "--path --culture --asked --wording --split --topics --language --run --method "
-    f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {RUNNING}",
+    f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {SPREAD}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
-    f"--attribution-scoring --gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {RUNNING}",
+    f"--attribution-scoring --gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {SPREAD}",
     "card": "--run --method --whose --neuron --top --shown --measured --seen --scoring "
     f"{LOADING} {ASKING} {RUNNING}",
     "fidelity": f"--run --neurons {LOADING} {ASKING} --objective --attribution-scoring "
-    f"--attribution-path --points {RUNNING}",
+    f"--attribution-path --points {SPREAD}",
     "transfer": f"--benchmark --run --label {SUBSET} {LOADING} --method --random-seeds "
-    "--identify-share --scoring --batch-size --share --k --site",
+    f"--identify-share --scoring --batch-size --share --k --site {ENGINE}",
     "modules": f"--run --seed {RANKING} {LOADING}",
     "finetune": f"folder --strategy --run {RANKING} --lora-rank {BENCHMARK} --table {LOADING} "
     f"--scoring {RUNNING} --learning-rate --epochs --max-steps --accumulate --seed "
@@ -88,6 +92,7 @@ def names_of(record):
 
 def test_fields_are_named_as_in_the_records_that_they_fill():
     assert names_of(options.RunningFlags) <= names_of(Running)
+    assert names_of(options.EngineFlags) - {"engine"} <= names_of(Ray)
     assert {"roles"} == names_of(options.CountingFlags) & names_of(Recording)
     assert names_of(options.LoadingFlags) - {"model"} <= names_of(Loading)
     own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}

@@ -92,6 +92,8 @@ PYTHON = {
     ("answers", "max_new_tokens"): (cl.evaluate_short_answers, "max_new_tokens"),
     ("values", "least_answers"): (cl.load_values, "least_answers"),
     ("values", "country"): (cl.load_values, "country"),
+    ("find", "workers"): (cl.Ray, "workers"),
+    ("find", "gpus_per_worker"): (cl.Ray, "gpus_per_worker"),
     ("finetune", "batch_size"): (Training, "batch_size"),
     ("finetune", "learning_rate"): (Training, "learning_rate"),
     ("finetune", "epochs"): (Training, "epochs"),
