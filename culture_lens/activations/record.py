@@ -24,13 +24,14 @@ from typing_extensions import Unpack
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.checks import check_arguments, check_fields, each, flag, instance, names, optional
+from culture_lens.checks import check_arguments, check_fields, flag, instance, names, optional
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import piece_of
 from culture_lens.models.sites import check_sites
 from culture_lens.prompts.batches import batches
+from culture_lens.prompts.packed import given_prompts
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import BATCH_SIZE, Running, read_options
@@ -181,7 +182,7 @@ def part_statistics(
 
 @check_arguments(
     model=MODEL,
-    prompts=each(Prompt, "prompts of build_prompts"),
+    prompts=given_prompts,
     into=optional(instance(ActivationStatistics)),
     progress=flag,
 )

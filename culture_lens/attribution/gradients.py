@@ -30,6 +30,7 @@ from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.packed import PackedPrompts
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions, read_options
@@ -247,7 +248,7 @@ def sum_in_shards(
 
 def prepared(
     model: LensModel, questions: Sequence[Question], attribution: Attribution, how: Running
-) -> list[Prompt]:
+) -> PackedPrompts:
     """Make the prompts of questions in the style that their scoring reads, labels included.
 
     Raises:

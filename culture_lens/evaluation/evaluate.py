@@ -25,6 +25,7 @@ from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.packed import PackedPrompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
@@ -41,7 +42,7 @@ def prepare(
     questions: Sequence[Question],
     scoring: str | None = None,
     running: Running = Running(),
-) -> tuple[list[Prompt], Scoring]:
+) -> tuple[PackedPrompts, Scoring]:
     """Check questions and build the prompts that a scoring needs.
 
     Args:
@@ -90,10 +91,19 @@ def answer_prompts(
         InputError: The model gives NaN or infinite logits or scores; with the question and what
             was done to the model.
     """
-    (frame,) = answer_together(
-        model, prompts, scoring, [neurons], value=value, label=label, running=running
-    )
-    return frame
+    frames = [
+        answer_together(model, group, scoring, [neurons], value=value, label=label, running=running)
+        for group in groups_of_pictures(prompts, model.vision)
+    ]
+    return in_order(prompts, [frame for (frame,) in frames])
+
+
+def in_order(prompts: Sequence[Prompt], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the records of groups of prompts, in the order of the prompts."""
+    import pandas as pd
+
+    whole = pd.concat(frames, ignore_index=True).set_index("id", drop=False)
+    return whole.loc[[prompt.question.id for prompt in prompts]].reset_index(drop=True)
 
 
 def answer_masks(
@@ -124,8 +134,6 @@ def answer_masks(
     Returns:
         The records of each mask, in the order of the prompts.
     """
-    import pandas as pd
-
     for _, neurons in masks:
         if neurons is not None:
             ablation_hooks(model, neurons, value)  # validate every mask before any is run
@@ -160,9 +168,7 @@ def answer_masks(
                 for at, frame in zip(some, frames, strict=True):
                     found[at].append(frame)
                 bar.update(len(some))
-    ids = [prompt.question.id for prompt in prompts]
-    whole = [pd.concat(frames, ignore_index=True).set_index("id", drop=False) for frames in found]
-    return [frame.loc[ids].reset_index(drop=True) for frame in whole]
+    return [in_order(prompts, frames) for frames in found]
 
 
 @check_arguments(

@@ -23,11 +23,16 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.picture_features import PictureFeatures
+from culture_lens.prompts.packed import picked
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.run_batches import out_of_memory
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.prompts.vision_reader import VisionReader
 from culture_lens.questions.images import LazyImage
+
+
+GROUP_TOKENS = 2**18
+"""Tokens of the prompts of a group; a token that is not shared takes half a kilobyte in a tree."""
 
 
 @dataclass(frozen=True)
@@ -290,28 +295,35 @@ def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
             )
 
 
-def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision) -> list[list[Prompt]]:
-    """Split prompts into groups whose pictures' features fit in memory together.
+def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision) -> list[Sequence[Prompt]]:
+    """Split prompts into groups whose tokens, and the features of whose pictures, fit in memory.
 
     Every mask is run over one group before the next group begins, so that a picture goes through
-    the tower once however many masks there are. Prompts on one picture stay together.
+    the tower once however many masks there are. Prompts on one picture stay together; prompts that
+    ask the same stand beside each other, because they share most tokens.
 
     Example:
-        ``groups_of_pictures(prompts, model.vision)`` is one group for text.
+        ``groups_of_pictures(prompts, model.vision)`` is one group for a thousand short texts.
     """
-    if not any(prompt.question.image is not None for prompt in prompts):
-        return [list(prompts)]
-    together: dict[str, list[Prompt]] = {}
-    for prompt in prompts:
-        together.setdefault(picture_key(prompt), []).append(prompt)
-    groups: list[list[Prompt]] = [[]]
-    held = 0
+    together: dict[str | int, list[int]] = {}
+    tokens, of_image = list[int](), list[int]()
+    alone = list[tuple[str, str, str]]()
+    for at, prompt in enumerate(prompts):
+        key, question = picture_key(prompt), prompt.question
+        together.setdefault(key or at, []).append(at)
+        tokens.append(len(prompt.ids) + sum(map(len, prompt.continuations)))
+        of_image.append(sum(role == Role.IMAGE for role in prompt.roles) if key else 0)
+        alone.append((key, question.text, question.id))
+    if sum(tokens) > GROUP_TOKENS:
+        together = dict(sorted(together.items(), key=lambda entry: alone[entry[1][0]]))
+    groups: list[list[int]] = [[]]
+    held = long = 0
     for members in together.values():
-        tokens = max(sum(role == Role.IMAGE for role in prompt.roles) for prompt in members)
-        size = tokens * vision.bytes_per_token
-        if groups[-1] and held + size > vision.memory:
+        size = max(of_image[at] for at in members) * vision.bytes_per_token
+        length = sum(tokens[at] for at in members)
+        if groups[-1] and ((size and held + size > vision.memory) or long + length > GROUP_TOKENS):
             groups.append([])
-            held = 0
+            held = long = 0
         groups[-1] += members
-        held += size
-    return groups
+        held, long = held + size, long + length
+    return [picked(prompts, group) for group in groups]
