@@ -45,7 +45,9 @@ def write_rows(folder: Path, items: int, pictures: bool) -> Path:
     place = folder / "rows.jsonl"
     with place.open("w") as file:
         for number in range(items):
-            words = [WORDS[(number + at * (1 + number % 3)) % len(WORDS)] for at in range(SENTENCES)]
+            words = [
+                WORDS[(number + at * (1 + number % 3)) % len(WORDS)] for at in range(SENTENCES)
+            ]
             row = {
                 "id": f"q{number}",
                 "culture": CULTURES[number % len(CULTURES)],
@@ -138,7 +140,10 @@ def masks_of(model: Any, several: int = 2) -> Any:
     import culture_lens as cl
 
     layer = model.shape("act")[0] - 1
-    return {f"mask {at}": cl.Neurons.of({"act": [(layer, at), (layer, 9 + at)]}) for at in range(several)}
+    return {
+        f"mask {at}": cl.Neurons.of({"act": [(layer, at), (layer, 9 + at)]})
+        for at in range(several)
+    }
 
 
 def matrix_of(model: Any, questions: Any, **options: Any) -> None:
@@ -233,7 +238,10 @@ def main() -> None:
             before, peak, seconds = measured(stage, options.kind, items)
             first = first or (items, peak)
             each = 1024 * (peak - first[1]) / max(items - first[0], 1)
-            print(f"{stage:14} {items:6d} {before:8.0f} {peak:9.0f} {each:9.2f} {seconds:8.2f}", flush=True)
+            print(
+                f"{stage:14} {items:6d} {before:8.0f} {peak:9.0f} {each:9.2f} {seconds:8.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

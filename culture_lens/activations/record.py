@@ -24,7 +24,15 @@ from typing_extensions import Unpack
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
 from culture_lens.activations.summary import ActivationSummary
-from culture_lens.checks import check_arguments, check_fields, flag, instance, names, optional
+from culture_lens.checks import (
+    check_arguments,
+    check_fields,
+    flag,
+    instance,
+    names,
+    optional,
+    whole,
+)
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
@@ -36,6 +44,7 @@ from culture_lens.prompts.prompt import Batch, Prompt, roles_of
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import BATCH_SIZE, Running, read_options
 from culture_lens.prompts.shared_prefix import picture_key
+from culture_lens.prompts.speed import Speed
 from culture_lens.storage.finished import check_key, keyed, shards
 from culture_lens.storage.runs import Run
 
@@ -185,6 +194,7 @@ def part_statistics(
     prompts=given_prompts,
     into=optional(instance(ActivationStatistics)),
     progress=flag,
+    picture_threads=whole(0),
 )
 def record_activations(
     model: LensModel,
@@ -193,6 +203,7 @@ def record_activations(
     into: ActivationStatistics | None = None,
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
+    picture_threads: int = Speed.picture_threads,
     **recording: Unpack[RecordingOptions],
 ) -> ActivationStatistics:
     """Run prompts through the model once and count activations per culture (arXiv 2510.24942).
@@ -204,6 +215,7 @@ def record_activations(
             leaves in it what was counted so far.
         batch_size: Prompts per forward; halved where memory runs out.
         progress: Show a progress bar.
+        picture_threads: Threads that prepare the next pictures; see ``Speed``.
         **recording: Sites, roles of tokens that count, magnitudes; see ``Recording``.
 
     Returns:
@@ -228,7 +240,7 @@ def record_activations(
     if not prompts:
         raise InputError("there are no prompts to record: make them with build_prompts.")
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
-    with under(state_of(model)):
+    with under(state_of(model)), model.vision.ahead(work.images(), picture_threads):
         for batch, rows in run_batches(
             work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
         ):
@@ -264,6 +276,7 @@ def record_in_shards(
             into=statistics,
             batch_size=running.rows(),
             progress=running.progress,
+            picture_threads=running.speed.picture_threads,
             sites=recording.sites,
             roles=recording.roles,
             magnitudes=recording.magnitudes,

@@ -235,14 +235,12 @@ def sum_in_shards(
 
     place = scores_place(model, prompts, settings, how.folder)
     for shard in shards(place, len(prompts), resume=resume, save=save):
-        for batch, rows in run_batches(
-            batches(prompts[shard], how.rows(batch_size), model.pad_id),
-            step,
-            pad_id=model.pad_id,
-            progress=how.progress,
-            label=label,
-        ):
-            sums.update(rows, batch.prompts)
+        work = batches(prompts[shard], how.rows(batch_size), model.pad_id)
+        with model.vision.ahead(work.images(), how.speed.picture_threads):
+            for batch, rows in run_batches(
+                work, step, pad_id=model.pad_id, progress=how.progress, label=label
+            ):
+                sums.update(rows, batch.prompts)
     return sums
 
 

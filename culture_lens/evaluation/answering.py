@@ -118,7 +118,8 @@ def batch_answers(
     work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
     answers: dict[str, Answer] = {}
     done = condition(model, neurons, ablated_how(value))
-    with under(f"{label}, {done}"), model.hooks(hooks):
+    ahead = model.vision.ahead(work.images(), running.speed.picture_threads)
+    with under(f"{label}, {done}"), model.hooks(hooks), ahead:
         for batch, found in run_batches(
             work,
             lambda batch: scoring.answers(model, batch),

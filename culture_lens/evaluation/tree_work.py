@@ -24,6 +24,7 @@ from culture_lens.prompts.trees import (
     prompt_trees,
     tree_batch,
 )
+from culture_lens.questions.images import LazyImage
 
 CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 2048, 4096, 65536
 """Tokens of a forward: on a CPU, of the first one on a GPU, and of any."""
@@ -88,6 +89,12 @@ class TreeWork:
     def tokens(self) -> int:
         """Tokens of all trees that are not yet in a batch."""
         return sum(len(tree.tokens) for tree in self._left)
+
+    def images(self) -> list[LazyImage]:
+        """Give the pictures in the order in which batches need them."""
+        placed = [prompt for one in self._placed for prompt in one.batch.pictured]
+        left = [prompt for tree in self._left for prompt in tree.pictured]
+        return [prompt.question.image for prompt in (*placed, *left)]
 
     def batches(self) -> Iterator[Placed]:
         """Give the batches, longest first; those of the first condition grow as memory allows."""

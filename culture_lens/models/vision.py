@@ -12,7 +12,8 @@ own keywords, listed in ``VISION_MODELS``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.picture_features import PictureFeatures
+from culture_lens.models.pictures_ahead import PicturesAhead
 from culture_lens.prompts.packed import picked
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.run_batches import out_of_memory
@@ -88,6 +90,9 @@ class Vision(Protocol):
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Make the keywords of a forward of ``width`` tokens after rows of a batch."""
 
+    def ahead(self, images: Iterable[LazyImage], threads: int) -> AbstractContextManager[None]:
+        """Prepare pictures in threads, in the time of the block."""
+
     def forget(self) -> None:
         """Drop all features that are kept."""
 
@@ -110,6 +115,10 @@ class NoPictures:
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Return no keywords."""
         return {}
+
+    def ahead(self, images: Iterable[LazyImage], threads: int) -> AbstractContextManager[None]:
+        """Do nothing: there are no pictures."""
+        return nullcontext()
 
     def forget(self) -> None:
         """Do nothing: no features are kept."""
@@ -162,6 +171,23 @@ class VisionTower:
         return width * int(self.hf_model.dtype.itemsize)
 
     @cached_property
+    def _ahead(self) -> PicturesAhead:
+        # By name at each call: what a user puts in the reader's place is called too.
+        return PicturesAhead(lambda image: self.processor.pixels(image))
+
+    def ahead(self, images: Iterable[LazyImage], threads: int) -> AbstractContextManager[None]:
+        """Prepare pictures in threads, in the time of the block; see ``pictures_ahead``.
+
+        Args:
+            images: The pictures in the order in which they will be needed.
+            threads: How many threads; 0 for none.
+
+        Example:
+            ``with model.vision.ahead(work.images(), 2): ...``
+        """
+        return self._ahead.of(images, threads, self.kept)
+
+    @cached_property
     def accepted(self) -> set[str]:
         """The keywords that the tower takes."""
         return set(inspect.signature(self.hf_model.get_image_features).parameters)
@@ -182,7 +208,7 @@ class VisionTower:
         return found
 
     def _run(self, image: LazyImage) -> Tensor:
-        inputs = self.processor.pixels(image)
+        inputs = self._ahead.take(image)
         if "image_grid_thw" in inputs:
             self.kept.grids[image.key] = inputs["image_grid_thw"]
         inputs = {name: value for name, value in inputs.items() if name in self.accepted}

@@ -83,6 +83,4 @@ def labelled(prompts: Iterable[Prompt], processor: Any) -> PackedPrompts:
     Example:
         ``labelled(prompts, model.processor)[0].labels``
     """
-    return PackedPrompts(
-        replace(prompt, labels=label_ids(prompt, processor)) for prompt in prompts
-    )
+    return PackedPrompts(replace(prompt, labels=label_ids(prompt, processor)) for prompt in prompts)

@@ -14,9 +14,10 @@ import torch
 
 from culture_lens.checks import whole
 from culture_lens.errors import InputError
-from culture_lens.prompts.packed import picked
+from culture_lens.prompts.packed import picked, questions_of
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.shared_prefix import picture_key, shared_prefix_lengths
+from culture_lens.questions.images import LazyImage
 
 
 def collate(prompts: Sequence[Prompt], pad_id: int, prefix_lengths: Sequence[int] = ()) -> Batch:
@@ -107,6 +108,11 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         """Pad one batch after another."""
         return map(self.padded, self.rows)
+
+    def images(self) -> Iterator[LazyImage]:
+        """Give the pictures in the order in which batches need them."""
+        asked = (question for some in self.rows for question in questions_of(some))
+        return (question.image for question in asked if question.image is not None)
 
     @property
     def items(self) -> int:

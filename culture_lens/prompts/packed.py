@@ -92,6 +92,13 @@ def picked(prompts: Sequence[Prompt], places: Iterable[int]) -> Sequence[Prompt]
     return [prompts[place] for place in places]
 
 
+def questions_of(prompts: Sequence[Prompt]) -> list[Question]:
+    """Give the questions of some prompts."""
+    if isinstance(prompts, PackedPrompts):
+        return prompts.questions
+    return [prompt.question for prompt in prompts]
+
+
 def given_prompts(name: str, value: Any) -> Sequence[Prompt]:
     """Check an argument that takes prompts; packed ones are not unpacked for it."""
     if isinstance(value, PackedPrompts):
@@ -99,4 +106,4 @@ def given_prompts(name: str, value: Any) -> Sequence[Prompt]:
     return each(Prompt, "prompts of build_prompts")(name, value)
 
 
-__all__ = ["PackedPrompts", "given_prompts", "picked"]
+__all__ = ["PackedPrompts", "given_prompts", "picked", "questions_of"]

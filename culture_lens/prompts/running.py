@@ -55,7 +55,7 @@ class Running:
             ``"truncate"``.
         progress: Show progress bars.
         run: A run folder; what is finished is kept there and found again.
-        speed: How time is saved where questions are answered; see ``Speed``.
+        speed: How time is saved; see ``Speed``.
 
     Raises:
         InputError: A batch size below 1, or an unknown ``too_long``.
