@@ -295,8 +295,8 @@ def statistics_place(
     if run is None:
         return None
     settings = (recording.chosen(model), recording.counted, recording.magnitudes)
-    asked = [
+    asked = (
         (p.question.id, p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
-    ]
+    )
     key = design.key if design is not None else None
     return piece_of(model, run, "statistics", ".safetensors", settings, asked, key)

@@ -281,11 +281,11 @@ def scores_place(
     """Give the place of the scores of some prompts; None without a run folder."""
     if run is None:
         return None
-    asked = [
+    asked = (
         (
             *(p.question.id, p.question.culture, p.question.answer, p.all_ids, p.labels),
             *(p.continuations, picture_key(p)),
         )
         for p in prompts
-    ]
+    )
     return piece_of(model, run, "attribution", ".safetensors", settings, asked)

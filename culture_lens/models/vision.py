@@ -32,8 +32,7 @@ from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.prompts.vision_reader import VisionReader
 from culture_lens.questions.images import LazyImage
 
-
-GROUP_TOKENS = 2**18
+GROUP_TOKENS = 2**16
 """Tokens of the prompts of a group; a token that is not shared takes half a kilobyte in a tree."""
 
 
