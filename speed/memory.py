@@ -1,14 +1,15 @@
-"""Time and peak memory against the number of items, stage by stage.
+"""Time and peak memory against the number of items, and of conditions, stage by stage.
 
-    python speed/memory.py                                # the table
-    python speed/memory.py --stages matrix --items 32 512
-    python speed/memory.py --figure docs/memory.png       # and the figure of the docs
+    python speed/memory.py                                  # text, and then pictures
+    python speed/memory.py --kind text --stages matrix --items 32 512
+    python speed/memory.py --against conditions
+    python speed/memory.py --save found.json; python speed/memory.py --draw found.json memory.png
 
-Random models of two layers read long prompts (some 600 tokens), with pictures a quarter of them
-from photographs-sized files: so small a model makes what grows with the number of items stand
-out. Every stage and number runs in a process of its own, on one thread. ``peak`` is the highest
-resident memory, ``before`` what the process held when its questions were loaded. An item is a
-question with a number of its own; no two share a question.
+Random models of two layers read long prompts (some 450 tokens; with pictures 576 more): beside so
+small a model, what grows with the number of items stands out. Every stage and number is a process
+of its own with one thread. ``before`` is the memory that the process holds when model and questions
+are loaded, ``peak`` the most that it ever held (resident memory), ``seconds`` the stage's processor
+time. No two items share a question or a picture. KiB an item are those from the first number on.
 """
 
 from __future__ import annotations
@@ -28,162 +29,56 @@ from measure import peak_mib
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-ITEMS = (32, 128, 512, 2048)
-PICTURES = (16, 64, 256, 1024)
-CULTURES = ("Japan", "Italy", "Kenya", "Peru")
-WORDS = (
-    "Which food do people in Japan usually eat at the new year festival?",
-    "What is the most popular sport in Mexico, and where do people play it?",
-    "In Indonesia many families celebrate the end of the fasting month together.",
-    "People drink tea with milk in the morning and coffee with sugar in the evening.",
-)
-SENTENCES = 12
+from made_items import picture_model, text_model, write_rows
+
+ITEMS = {"text": (32, 128, 512, 2048), "pictures": (16, 64, 256, 1024)}
+CONDITIONS, ITEMS_OF_CONDITIONS = (2, 8, 32), 64
+STAGES = ("summarise", "replicates", "attribute", "evaluate", "matrix", "batches", "suite")
 
 
-def write_rows(folder: Path, items: int, pictures: bool) -> Path:
-    """Write a table of so many questions, each with a picture file of its own where asked."""
-    place = folder / "rows.jsonl"
-    with place.open("w") as file:
-        for number in range(items):
-            words = [
-                WORDS[(number + at * (1 + number % 3)) % len(WORDS)] for at in range(SENTENCES)
-            ]
-            row = {
-                "id": f"q{number}",
-                "culture": CULTURES[number % len(CULTURES)],
-                "question": f"{number}. " + " ".join(words[: 2 if pictures else None]),
-                "options": ["rice", "bread", "noodles", "soup"],
-                "answer": "ABCD"[number % 3],
-            }
-            if pictures:
-                row["image"] = f"{number}.jpg"
-                draw_picture(number).save(folder / row["image"], quality=90)
-            file.write(json.dumps(row) + "\n")
-    return place
-
-
-def draw_picture(number: int) -> Any:
-    """Draw a picture of coarse noise, as large as a small photograph."""
-    import numpy as np
-    from PIL import Image
-
-    coarse = np.random.default_rng(number).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((640, 480))
-
-
-def text_model() -> Any:
-    """A random Llama of two layers that reads long prompts."""
-    import torch
-    import transformers
-
-    from culture_lens.models.load import load_model
-    from tests.helpers.tiny import tiny_tokenizer
-
-    tokenizer = tiny_tokenizer()
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=4096,
-        pad_token_id=tokenizer.pad_token_id,
-        architectures=["LlamaForCausalLM"],
-    )
-    model = transformers.LlamaForCausalLM(config).eval()
-    return load_model("random-llama", hf_model=model, tokenizer=tokenizer)
-
-
-def picture_model() -> Any:
-    """A random LLaVA whose pictures have 576 tokens, as LLaVA 1.5's have."""
-    import torch
-    import transformers
-
-    from culture_lens.models.load import load_model
-    from tests.helpers.tiny_vlm import tiny_vlm_tokenizer
-
-    tokenizer = tiny_vlm_tokenizer("llava")
-    text = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
-    text |= {"num_attention_heads": 4, "max_position_embeddings": 4096}
-    config = transformers.LlavaConfig(
-        text_config=transformers.LlamaConfig(vocab_size=len(tokenizer), **text),
-        vision_config=transformers.CLIPVisionConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=336,
-            patch_size=14,
-        ),
-        image_token_index=tokenizer.image_token_id,
-        image_seq_length=576,
-        architectures=["LlavaForConditionalGeneration"],
-    )
-    torch.manual_seed(0)
-    model = transformers.LlavaForConditionalGeneration(config).eval()
-    processor = transformers.LlavaProcessor(
-        image_processor=transformers.CLIPImageProcessorPil(
-            size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}
-        ),
-        tokenizer=tokenizer,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=tokenizer.chat_template,
-    )
-    return load_model("random-llava", hf_model=model, processor=processor)
-
-
-def masks_of(model: Any, several: int = 2) -> Any:
-    """Neurons of as many conditions, in the model's last layer."""
+def masks_of(model: Any, conditions: int) -> Any:
+    """Make the neurons of so many conditions, in the model's last layer."""
     import culture_lens as cl
 
-    layer = model.shape("act")[0] - 1
-    return {
-        f"mask {at}": cl.Neurons.of({"act": [(layer, at), (layer, 9 + at)]})
-        for at in range(several)
-    }
+    layer, width = model.shape("act")[0] - 1, model.shape("act")[1]
+    places = [[(layer, at % width), (layer, (at + 9) % width)] for at in range(conditions)]
+    return {f"mask {at}": cl.Neurons.of({"act": held}) for at, held in enumerate(places)}
 
 
-def matrix_of(model: Any, questions: Any, **options: Any) -> None:
-    """Answer under the unmodified model and two masks, as an ablation matrix does."""
+def matrix_of(model: Any, questions: Any, conditions: int, **options: Any) -> None:
+    """Answer under the unmodified model and under masks, as an ablation matrix does."""
     from culture_lens.evaluation.evaluate import answer_masks, prepare
     from culture_lens.prompts.running import Running
 
     running = Running(progress=False, **options)
     prompts, scoring = prepare(model, questions, "letter_options", running)
-    masks = [("unmodified", None), *masks_of(model).items()]
+    masks = [("unmodified", None), *masks_of(model, conditions - 1).items()]
     answer_masks(model, prompts, scoring, masks, running=running)
 
 
-def stages() -> dict[str, Callable[[Any, Any], object]]:
+def stages(conditions: int) -> dict[str, Callable[[Any, Any], object]]:
     """Name the stages; each takes a model and questions."""
     import culture_lens as cl
-    from culture_lens.prompts.build import build_prompts
     from culture_lens.prompts.speed import Speed
 
     quiet: dict[str, Any] = {"progress": False}
-    likelihood = {"scoring": "option_likelihood", **quiet}
+    letters: dict[str, Any] = {"scoring": "letter_options", **quiet}
+    plain = Speed(trees=False, fold=False)
     return {
-        "prompts": lambda m, q: build_prompts(q, m.processor, context=m.context, **quiet),
+        "questions": lambda model, questions: None,
         "summarise": lambda m, q: cl.summarise(m, q, **quiet),
         "replicates": lambda m, q: cl.summarise(m, q, replicates=20, **quiet),
         "attribute": lambda m, q: cl.attribute(m, q, **quiet),
-        "contributions": lambda m, q: cl.attribute(
-            m, q, sites="act", objective="logit_difference", path="integrated", points=2, **quiet
-        ),
-        "evaluate": lambda m, q: cl.evaluate(m, q, scoring="letter_options", **quiet),
-        "likelihood": lambda m, q: cl.evaluate(m, q, **likelihood),
-        "matrix": matrix_of,
-        "batches": lambda m, q: matrix_of(m, q, speed=Speed(trees=False, fold=False)),
+        "evaluate": lambda m, q: cl.evaluate(m, q, **letters),
+        "matrix": lambda m, q: matrix_of(m, q, conditions),
+        "batches": lambda m, q: matrix_of(m, q, conditions, speed=plain),
         "suite": lambda m, q: cl.evaluate_suite(
-            m, masks_of(m), {"rows": q}, random_seeds=0, scoring="letter_options", **quiet
+            m, masks_of(m, conditions - 1), {"rows": q}, random_seeds=0, **letters
         ),
     }
 
 
-def run_one(stage: str, kind: str, rows: Path) -> None:
+def run_one(stage: str, kind: str, rows: Path, conditions: int) -> None:
     """Run one stage in this process, and print what it took as JSON."""
     import torch
 
@@ -193,14 +88,9 @@ def run_one(stage: str, kind: str, rows: Path) -> None:
     torch.set_num_threads(1)
     model = picture_model() if kind == "pictures" else text_model()
     image = {"image": "image"} if kind == "pictures" else {}
-    load = lambda: cl.load_benchmark("table", rows, id="id", **image)  # noqa: E731
-    questions = load()
+    questions = cl.load_benchmark("table", rows, id="id", **image)
     before, start = resident_mib(), time.process_time()
-    if stage == "questions":
-        start = time.process_time()
-        load()
-    else:
-        stages()[stage](model, questions)
+    stages(conditions)[stage](model, questions)
     print(json.dumps([before, peak_mib(), time.process_time() - start]))
 
 
@@ -210,38 +100,84 @@ def resident_mib() -> float:
     return pages * 4096 / 2**20
 
 
-def measured(stage: str, kind: str, items: int) -> list[float]:
+def measured(stage: str, kind: str, items: int, conditions: int) -> list[float]:
     """Run a stage in a process of its own: memory before, peak, seconds."""
     with tempfile.TemporaryDirectory() as folder:
         rows = write_rows(Path(folder), items, kind == "pictures")
-        command = [sys.executable, __file__, "--only", stage, kind, str(rows)]
+        words = ["--only", stage, kind, str(rows), str(conditions)]
+        command = [sys.executable, __file__, *words]
         return list(json.loads(subprocess.check_output(command).splitlines()[-1]))
+
+
+def measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure every stage at every number, and print a line of each."""
+    found: list[dict[str, Any]] = []
+    print(f"{'':20} {options.against:>10} {'before':>7} {'peak MiB':>9} {'KiB each':>9} {'s':>8}")
+    for kind in options.kind:
+        for stage in options.stages:
+            items = options.items or ITEMS[kind]
+            numbers = items if options.against == "items" else CONDITIONS
+            first: list[float] = []
+            for number in numbers:
+                sizes = (number, 3) if options.against == "items" else (ITEMS_OF_CONDITIONS, number)
+                before, peak, seconds = measured(stage, kind, *sizes)
+                first = first or [number, peak]
+                each = 1024 * (peak - first[1]) / max(number - first[0], 1)
+                line = f"{before:7.0f} {peak:9.0f} {each:9.2f} {seconds:8.2f}"
+                print(f"{kind + ' ' + stage:20} {number:10d} {line}", flush=True)
+                told = {"kind": kind, "stage": stage, options.against: number}
+                found.append({**told, "before": before, "peak": peak, "seconds": seconds})
+    return found
+
+
+def draw(found: list[dict[str, Any]], place: str) -> None:
+    """Draw seconds and peak memory against the number of items."""
+    from plotly.subplots import make_subplots
+
+    from culture_lens import plots
+    from culture_lens.plots.style import FAINT, styled
+
+    colours = ("#2166ac", "#c1440e", "#7a7f87", "#4393c3", "#d6604d", "#08306b", "#5b6270")
+    series = {f"{row['stage']}, {row['kind']}": [] for row in found}
+    for row in found:
+        series[f"{row['stage']}, {row['kind']}"].append(row)
+    figure = make_subplots(1, 2, horizontal_spacing=0.12)
+    for at, (name, rows) in enumerate(series.items()):
+        items = [row["items"] for row in rows]
+        line = {"color": colours[at % len(colours)], "dash": "dot" if "pict" in name else "solid"}
+        for column, what in ((1, "seconds"), (2, "peak")):
+            values = [row[what] for row in rows]
+            shown = {"name": name, "line": line, "showlegend": column == 1, "legendgroup": name}
+            figure.add_scatter(x=items, y=values, mode="lines+markers", **shown, row=1, col=column)
+    title, told = "Time and memory against items", "Small random models, one thread; see the page"
+    styled(figure, title, told, 20, legend={"orientation": "h", "y": -0.2}, width=900)
+    figure.update_xaxes(title_text="items", rangemode="tozero", showgrid=True, gridcolor=FAINT)
+    figure.update_yaxes(rangemode="tozero", showgrid=True, gridcolor=FAINT)
+    figure.update_yaxes(title_text="seconds of one processor", col=1)
+    figure.update_yaxes(title_text="peak memory, MiB", col=2)
+    plots.save(figure, place)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--stages", nargs="*")
-    parser.add_argument("--kind", choices=["text", "pictures"], default="text")
+    parser.add_argument("--kind", nargs="*", default=["text", "pictures"])
+    parser.add_argument("--stages", nargs="*", default=STAGES)
     parser.add_argument("--items", nargs="*", type=int)
-    parser.add_argument("--only", nargs=3, metavar=("STAGE", "KIND", "ROWS"))
+    parser.add_argument("--against", choices=["items", "conditions"], default="items")
+    parser.add_argument("--save", type=Path, help="a JSON file for the numbers")
+    parser.add_argument("--draw", nargs=2, metavar=("NUMBERS", "FIGURE"))
+    parser.add_argument("--only", nargs=4, metavar=("STAGE", "KIND", "ROWS", "CONDITIONS"))
     options = parser.parse_args()
     if options.only:
-        stage, kind, rows = options.only
-        run_one(stage, kind, Path(rows))
-        return
-    numbers = options.items or (PICTURES if options.kind == "pictures" else ITEMS)
-    print(f"{'stage':14} {'items':>6} {'before':>8} {'peak MiB':>9} {'KiB/item':>9} {'seconds':>8}")
-    for stage in options.stages or ["summarise", "attribute", "matrix"]:
-        first = None
-        for items in numbers:
-            before, peak, seconds = measured(stage, options.kind, items)
-            first = first or (items, peak)
-            each = 1024 * (peak - first[1]) / max(items - first[0], 1)
-            print(
-                f"{stage:14} {items:6d} {before:8.0f} {peak:9.0f} {each:9.2f} {seconds:8.2f}",
-                flush=True,
-            )
+        stage, kind, rows, conditions = options.only
+        run_one(stage, kind, Path(rows), int(conditions))
+    elif options.draw:
+        draw(json.loads(Path(options.draw[0]).read_text()), options.draw[1])
+    else:
+        found = measure_all(options)
+        if options.save:
+            options.save.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.packed import PackedPrompts
+from culture_lens.prompts.packed import PackedPrompts, questions_of
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
@@ -91,11 +91,12 @@ def answer_prompts(
         InputError: The model gives NaN or infinite logits or scores; with the question and what
             was done to the model.
     """
-    frames = [
-        answer_together(model, group, scoring, [neurons], value=value, label=label, running=running)
-        for group in groups_of_pictures(prompts, model.vision)
-    ]
-    return in_order(prompts, [frame for (frame,) in frames])
+    frames = []
+    for group in map(list, groups_of_pictures(prompts, model.vision)):
+        frames += answer_together(
+            model, group, scoring, [neurons], value=value, label=label, running=running
+        )
+    return in_order(prompts, frames)
 
 
 def in_order(prompts: Sequence[Prompt], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -103,7 +104,7 @@ def in_order(prompts: Sequence[Prompt], frames: Sequence[pd.DataFrame]) -> pd.Da
     import pandas as pd
 
     whole = pd.concat(frames, ignore_index=True).set_index("id", drop=False)
-    return whole.loc[[prompt.question.id for prompt in prompts]].reset_index(drop=True)
+    return whole.loc[[question.id for question in questions_of(prompts)]].reset_index(drop=True)
 
 
 def answer_masks(
@@ -145,7 +146,7 @@ def answer_masks(
     with progress_bar(
         total=len(groups) * len(masks), desc=label, unit="mask", progress=running.progress
     ) as bar:
-        for group in groups:
+        for group in map(list, groups):  # unpacked once for all masks
             work, together = None, 1
             # What pieces are named by, once here and not once for each mask.
             asked = asked_of(group) if running.folder is not None else None
