@@ -72,7 +72,7 @@ def text_model() -> Any:
     return load_model("random-llama", hf_model=model, tokenizer=tokenizer)
 
 
-def picture_model() -> Any:
+def picture_model(layers: int = 2, width: int = 64) -> Any:
     """A random LLaVA whose pictures have 576 tokens, as LLaVA 1.5's have."""
     import torch
     import transformers
@@ -81,8 +81,9 @@ def picture_model() -> Any:
     from tests.helpers.tiny_vlm import tiny_vlm_tokenizer
 
     tokenizer = tiny_vlm_tokenizer("llava")
-    text = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    text = {"hidden_size": width, "intermediate_size": 3 * width // 2}
     text |= {"num_attention_heads": 4, "max_position_embeddings": 4096}
+    text |= {"num_hidden_layers": layers}
     config = transformers.LlavaConfig(
         text_config=transformers.LlamaConfig(vocab_size=len(tokenizer), **text),
         vision_config=transformers.CLIPVisionConfig(
