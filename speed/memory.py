@@ -31,9 +31,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from made_items import picture_model, text_model, write_rows
 
-ITEMS = {"text": (32, 128, 512, 2048), "pictures": (16, 64, 256, 1024)}
+ITEMS = (16, 64, 256, 1024)
 CONDITIONS, ITEMS_OF_CONDITIONS = (2, 8, 32), 64
-STAGES = ("summarise", "replicates", "attribute", "evaluate", "matrix", "batches", "suite")
+STAGES = ("summarise", "replicates", "attribute", "matrix", "suite")
 
 
 def masks_of(model: Any, conditions: int) -> Any:
@@ -115,7 +115,7 @@ def measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
     print(f"{'':20} {options.against:>10} {'before':>7} {'peak MiB':>9} {'KiB each':>9} {'s':>8}")
     for kind in options.kind:
         for stage in options.stages:
-            items = options.items or ITEMS[kind]
+            items = options.items or ITEMS
             numbers = items if options.against == "items" else CONDITIONS
             first: list[float] = []
             for number in numbers:
