@@ -8,10 +8,10 @@ read raises its error where it is taken, as it would without threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from culture_lens.questions.images import LazyImage
 
@@ -19,19 +19,26 @@ PER_THREAD = 2
 """Pictures that wait or are being prepared, for each thread."""
 
 
+class MakesPixels(Protocol):
+    """What turns a picture into a model's inputs, such as a ``VisionReader``."""
+
+    def pixels(self, image: LazyImage) -> dict[str, Any]:
+        """Make the pixels of a picture."""
+
+
 class PicturesAhead:
     """The pixels of pictures that will be asked for soon, prepared in their order.
 
     Args:
-        prepare: Makes the pixels of a picture.
+        reader: Makes the pixels of a picture.
 
     Example:
         ``with ahead.of(images, threads=2): ahead.take(images[0])``
     """
 
-    def __init__(self, prepare: Callable[[LazyImage], dict[str, Any]]) -> None:
+    def __init__(self, reader: MakesPixels) -> None:
         """Start with nothing to prepare."""
-        self._prepare = prepare
+        self._reader = reader
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: Iterator[LazyImage] = iter(())
         self._made: dict[str, Future[dict[str, Any]]] = {}
@@ -73,7 +80,7 @@ class PicturesAhead:
         """
         made = self._made.pop(image.key, None) if self._pool is not None else None
         if made is None:
-            return self._prepare(image)
+            return self._reader.pixels(image)
         self._fill()
         return made.result()
 
@@ -82,7 +89,7 @@ class PicturesAhead:
             image = next(self._waiting, None)
             if image is None:
                 return
-            self._made[image.key] = self._pool.submit(self._prepare, image)
+            self._made[image.key] = self._pool.submit(self._reader.pixels, image)
 
 
 __all__ = ["PicturesAhead"]

@@ -171,8 +171,7 @@ class VisionTower:
 
     @cached_property
     def _ahead(self) -> PicturesAhead:
-        # By name at each call: what a user puts in the reader's place is called too.
-        return PicturesAhead(lambda image: self.processor.pixels(image))
+        return PicturesAhead(self.processor)
 
     def ahead(self, images: Iterable[LazyImage], threads: int) -> AbstractContextManager[None]:
         """Prepare pictures in threads, in the time of the block; see ``pictures_ahead``.

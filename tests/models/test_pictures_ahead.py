@@ -20,12 +20,12 @@ IMAGES = [as_image(bytes([number]), where=f"picture {number}") for number in ran
 
 
 class Prepared:
-    """A function that prepares pictures, and remembers which, where and how many at once."""
+    """A reader that remembers which pictures it prepared, in their order, and in which thread."""
 
     def __init__(self, broken=(), seconds=0.0):
         self.calls, self.broken, self.seconds = [], broken, seconds
 
-    def __call__(self, image):
+    def pixels(self, image):
         self.calls.append((image.where, threading.current_thread().name))
         time.sleep(self.seconds)
         if image.where in self.broken:
