@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from culture_lens.questions.images import LazyImage
 
@@ -19,6 +19,7 @@ PER_THREAD = 2
 """Pictures that wait or are being prepared, for each thread."""
 
 
+@runtime_checkable
 class MakesPixels(Protocol):
     """What turns a picture into a model's inputs, such as a ``VisionReader``."""
 
