@@ -103,7 +103,8 @@ def given_prompts(name: str, value: Any) -> Sequence[Prompt]:
     """Check an argument that takes prompts; packed ones are not unpacked for it."""
     if isinstance(value, PackedPrompts):
         return value
-    return each(Prompt, "prompts of build_prompts")(name, value)
+    listed: list[Prompt] = each(Prompt, "prompts of build_prompts")(name, value)
+    return listed
 
 
 __all__ = ["PackedPrompts", "given_prompts", "picked", "questions_of"]
