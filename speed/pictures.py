@@ -30,14 +30,18 @@ from made_items import picture_model, write_rows
 
 import culture_lens as cl
 
+THREADS = ("1", "2")
+MOST = 16
+"""Pictures that the larger model is asked about."""
+
 
 def items_of(photographs: Path | None, folder: Path) -> Sequence[Any]:
     """The photographs, one question on each; or as many drawings in files."""
     if photographs is None:
-        place = write_rows(folder, 48, True)
+        place = write_rows(folder, MOST, True)
         return cl.load_benchmark("table", place, id="id", image="image")
     asked = cl.load_benchmark("k_viscuit", photographs)
-    return list({question.image.key: question for question in asked}.values())
+    return list({question.image.key: question for question in asked}.values())[:MOST]
 
 
 def measure(name: str, model: Any, questions: Sequence[Any], rounds: int) -> None:
@@ -59,11 +63,11 @@ def measure(name: str, model: Any, questions: Sequence[Any], rounds: int) -> Non
         for image in images:
             model.processor.pixels(image)
 
-    runs = {"prepared": prepare, **{n: lambda n=n: run(int(n)) for n in ("0", "1", "2", "4")}}
+    runs = {"prepared": prepare, **{n: lambda n=n: run(int(n)) for n in ("0", *THREADS)}}
     times = {way: statistics.median(found) for way, found in take_turns(runs, rounds).items()}
     told = f"prepared {times['prepared']:.2f} s; no threads: {times['0']:.2f} s"
     print(f"{name}: {len(images)} pictures, {told}")
-    for threads in ("1", "2", "4"):
+    for threads in THREADS:
         hidden = (times["0"] - times[threads]) / times["prepared"]
         print(f"  {threads} threads: {times[threads]:.2f} s, hidden {hidden:.0%}")
 
