@@ -21,18 +21,25 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from culture_lens.activations.statistics import ActivationStatistics, ItemStatistics, check_finite
-from culture_lens.checks import check_arguments, check_fields, each, flag, instance, names, optional
+from culture_lens.checks import (
+    check_arguments,
+    check_fields,
+    flag,
+    instance,
+    names,
+    optional,
+    whole,
+)
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.prompts.batches import batches
+from culture_lens.prompts.packed import given_prompts
 from culture_lens.prompts.prompt import Batch, Prompt, roles_of
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import BATCH_SIZE, read_options
-
-MOST_WITH_REPLICATES = 16
-"""Shards of a pass with replicates, each of which holds all cultures once for every replicate."""
+from culture_lens.prompts.speed import Speed
 
 
 class RecordingOptions(TypedDict, total=False):
@@ -177,9 +184,10 @@ def part_statistics(
 
 @check_arguments(
     model=MODEL,
-    prompts=each(Prompt, "prompts of build_prompts"),
+    prompts=given_prompts,
     into=optional(instance(ActivationStatistics)),
     progress=flag,
+    picture_threads=whole(0),
 )
 def record_activations(
     model: LensModel,
@@ -188,6 +196,7 @@ def record_activations(
     into: ActivationStatistics | None = None,
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
+    picture_threads: int = Speed.picture_threads,
     **recording: Unpack[RecordingOptions],
 ) -> ActivationStatistics:
     """Run prompts through the model once and count activations per culture (arXiv 2510.24942).
@@ -199,6 +208,7 @@ def record_activations(
             leaves in it what was counted so far.
         batch_size: Prompts per forward; halved where memory runs out.
         progress: Show a progress bar.
+        picture_threads: Threads that prepare the next pictures; see ``Speed``.
         **recording: Sites, roles of tokens that count, magnitudes; see ``Recording``.
 
     Returns:
@@ -223,7 +233,7 @@ def record_activations(
     if not prompts:
         raise InputError("there are no prompts to record: make them with build_prompts.")
     work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
-    with under(state_of(model)):
+    with under(state_of(model)), model.vision.ahead(work.images(), picture_threads):
         for batch, rows in run_batches(
             work, step, pad_id=model.pad_id, progress=progress, label="recording activations"
         ):

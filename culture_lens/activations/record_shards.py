@@ -20,7 +20,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.storage.finished import SHARD, check_key, keyed
-from culture_lens.storage.runs import Run
+from culture_lens.storage.runs import Run, content_key
 from culture_lens.storage.work import shard_place
 
 MOST_WITH_REPLICATES = 16
@@ -34,6 +34,7 @@ class Counting:
     recording: Recording
     design: Design | None
     batch_size: int
+    picture_threads: int
 
     def __call__(self, model: LensModel, shard: Shard, progress: bool) -> list[ActivationSummary]:
         """Record a shard by itself."""
@@ -42,6 +43,7 @@ class Counting:
             shard.items,
             into=ActivationStatistics(self.design),
             batch_size=self.batch_size,
+            picture_threads=self.picture_threads,
             progress=progress,
             **vars(self.recording),
         )
@@ -66,7 +68,7 @@ def record_in_shards(
     shards = cut(by_culture(prompts), size)
     work = Pass(
         label="recording activations",
-        run=Counting(recording, design, running.rows()),
+        run=Counting(recording, design, running.rows(), running.speed.picture_threads),
         places=statistics_places(model, prompts, recording, design, running.folder, shards),
         load=read_summary,
         save=write_summary,
@@ -110,7 +112,8 @@ def statistics_places(
         "magnitudes": recording.magnitudes,
     }
     asked = {
-        p.question.id: (p.question.culture, p.all_ids, p.roles, picture_key(p)) for p in prompts
+        p.question.id: content_key(p.question.culture, p.all_ids, p.roles, picture_key(p))
+        for p in prompts
     }
     drawn = design.key if design is not None else None
     key = key_of(model, settings, asked, drawn, [len(shard.items) for shard in shards])

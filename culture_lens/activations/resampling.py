@@ -61,7 +61,8 @@ class Design:
     def key(self) -> str:
         """A hash of the whole design."""
         arrays = (self.weight, self.permuted, self.permuted_weight, self.drawn)
-        return content_key(self.cultures, dict(self.rows), *(array.tolist() for array in arrays))
+        lists = ((row.tolist() for row in array) for array in arrays)
+        return content_key(self.cultures, dict(self.rows), *lists)
 
     def positions(self, ids: Sequence[str]) -> list[int]:
         """Find items.

@@ -298,7 +298,7 @@ def answerable(
 
     A control twin is shorter than its question, so both scorings then have the same items.
     """
-    return [prompt.question for prompt in prepared(model, questions, attribution, how)]
+    return prepared(model, questions, attribution, how).questions
 
 
 def warn_if_guessing(name: str, scores: NeuronScores, questions: Sequence[Question]) -> None:

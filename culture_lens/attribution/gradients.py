@@ -24,7 +24,8 @@ from culture_lens.models.sites import check_sites
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import Batch, Prompt
+from culture_lens.prompts.packed import PackedPrompts
+from culture_lens.prompts.prompt import Batch
 from culture_lens.prompts.running import Running, RunningOptions, read_options
 from culture_lens.questions.question import (
     QUESTIONS,
@@ -121,7 +122,7 @@ class ItemScoring:
 
 def prepared(
     model: LensModel, questions: Sequence[Question], attribution: Attribution, how: Running
-) -> list[Prompt]:
+) -> PackedPrompts:
     """Make the prompts of questions in the style that their scoring reads, labels included.
 
     Raises:

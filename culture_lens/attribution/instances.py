@@ -176,7 +176,7 @@ def instance_share(
     return InstanceShares(pd.DataFrame(items), places.assign(own=own, other=other))
 
 
-def asked(model: LensModel, questions: Sequence[Question], running: Running) -> list[Prompt]:
+def asked(model: LensModel, questions: Sequence[Question], running: Running) -> Sequence[Prompt]:
     """Build the prompts of the questions.
 
     Raises:

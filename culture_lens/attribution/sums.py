@@ -26,7 +26,7 @@ from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.questions.question import Question
 from culture_lens.questions.unseen import joined, looked_at
 from culture_lens.storage.finished import check_key, keyed
-from culture_lens.storage.runs import Run
+from culture_lens.storage.runs import Run, content_key
 from culture_lens.storage.work import shard_place
 
 FACTS = ("items", "p_gold", "right", "gap", "change")
@@ -124,19 +124,18 @@ class Summing:
 
     step: Callable[[LensModel, Batch], ItemScores]
     batch_size: int
+    picture_threads: int
     label: str
 
     def __call__(self, model: LensModel, shard: Shard, progress: bool) -> list[NeuronScores]:
         """Sum a shard by itself."""
         sums = AttributionSums()
-        for batch, rows in run_batches(
-            batches(shard.items, self.batch_size, model.pad_id),
-            partial(self.step, model),
-            pad_id=model.pad_id,
-            progress=progress,
-            label=self.label,
-        ):
-            sums.update(rows, batch.prompts)
+        work, step = batches(shard.items, self.batch_size, model.pad_id), partial(self.step, model)
+        with model.vision.ahead(work.images(), self.picture_threads):
+            for batch, rows in run_batches(
+                work, step, pad_id=model.pad_id, progress=progress, label=self.label
+            ):
+                sums.update(rows, batch.prompts)
         return [sums.scores({})]
 
 
@@ -163,7 +162,7 @@ def sum_in_shards(
     shards = cut(by_culture(prompts))
     work = Pass(
         label=label,
-        run=Summing(step, how.rows(batch_size), label),
+        run=Summing(step, how.rows(batch_size), how.speed.picture_threads, label),
         places=scores_places(model, prompts, settings, how.folder, shards),
         load=read_scores,
         save=write_scores,
@@ -203,7 +202,7 @@ def scores_places(
     if run is None:
         return None
     asked = {
-        p.question.id: (
+        p.question.id: content_key(
             *(p.question.culture, p.question.answer, p.all_ids, p.labels),
             *(p.continuations, picture_key(p)),
         )

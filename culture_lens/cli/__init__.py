@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -113,8 +114,19 @@ def check_words(words: Sequence[str]) -> None:
             raise InputError(f"what follows {before} is blank: give a value, or leave it out.")
 
 
+def let_waiting_threads_sleep() -> None:
+    """Let torch's threads sleep while they wait for one another, where the user has not said how.
+
+    By default they spin for milliseconds, many times in every forward: beside another process they
+    spin away the core that the thread they wait for would need. OpenMP reads this once, when torch
+    is imported; ``GOMP_SPINCOUNT`` and ``KMP_BLOCKTIME`` still go before it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def main() -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
+    let_waiting_threads_sleep()
     warnings.showwarning = show_warning
     interrupted = 130
     try:

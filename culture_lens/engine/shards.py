@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.packed import picked, questions_of
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.storage.finished import SHARD
 
@@ -80,9 +81,11 @@ def cut(prompts: Sequence[Prompt], size: int = SHARD) -> list[Shard]:
     return [Shard(number, items) for number, items in enumerate(slices(prompts, size))]
 
 
-def by_culture(prompts: Sequence[Prompt]) -> list[Prompt]:
+def by_culture(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
     """Sort prompts by culture and id: few cultures in a shard, whatever the order of questions."""
-    return sorted(prompts, key=lambda prompt: (prompt.question.culture, prompt.question.id))
+    questions = questions_of(prompts)
+    places = range(len(questions))
+    return picked(prompts, sorted(places, key=lambda at: (questions[at].culture, questions[at].id)))
 
 
 __all__ = ["Part", "Pass", "Shard", "by_culture", "cut", "slices"]

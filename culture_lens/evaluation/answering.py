@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from culture_lens.engine.shards import Shard
 from culture_lens.evaluation.evaluation import to_frame
@@ -53,24 +53,27 @@ class Answering:
         value: Value,
         running: Running,
     ) -> None:
-        """Hold no trees yet."""
+        """Hold no items yet."""
         self.scoring, self.masks, self.value = scoring, masks, value
         self.running = replace(running, run=None, engine=None)
-        self._held: tuple[Sequence[Prompt], TreeWork | None] = ((), None)
+        self._given: Sequence[Prompt] = ()
+        self._items: list[Prompt] = []
+        self._trees: TreeWork | None = None
 
     def __call__(self, model: LensModel, shard: Shard, progress: bool) -> list[pd.DataFrame]:
         """Give the records of each condition, in the order of the items."""
         label = ", ".join(self.masks[at][0] for at in shard.conditions)
         neurons = [self.masks[at][1] for at in shard.conditions]
-        if (work := self._trees(model, shard.items)) is None:
+        self._prepare(model, shard.items)
+        if self._trees is None:
             running = replace(self.running, progress=progress)
             found = [
-                batch_answers(model, shard.items, self.scoring, one, self.value, label, running)
+                batch_answers(model, self._items, self.scoring, one, self.value, label, running)
                 for one in neurons
             ]
         else:
-            found = self._of_trees(work, neurons, label, progress)
-        return [to_frame(shard.items, answers) for answers in found]
+            found = self._of_trees(self._trees, neurons, label, progress)
+        return [to_frame(self._items, answers) for answers in found]
 
     def _of_trees(
         self, work: TreeWork, neurons: Sequence[Neurons | None], label: str, progress: bool
@@ -82,15 +85,15 @@ class Answering:
                 work, self.scoring, neurons, value=self.value, label=label, progress=progress
             )
 
-    def _trees(self, model: LensModel, items: Sequence[Prompt]) -> TreeWork | None:
-        """Give items as trees where that is exact; made once for all shards of the same items."""
-        if not (self.running.speed.trees and can_run_trees(model, items)):
-            return None
-        held, work = self._held
-        if held is not items or work is None or work.model is not model:
-            work = TreeWork(model, items, [neurons for _, neurons in self.masks], self.running)
-            self._held = (items, work)
-        return work
+    def _prepare(self, model: LensModel, items: Sequence[Prompt]) -> None:
+        """Unpack items, as trees where that is exact, once for all shards of the same items."""
+        if self._given is not items:
+            self._given, self._items, self._trees = items, list(items), None
+        if not (self.running.speed.trees and can_run_trees(model, self._items)):
+            self._trees = None
+        elif self._trees is None or self._trees.model is not model:
+            masks = [neurons for _, neurons in self.masks]
+            self._trees = TreeWork(model, self._items, masks, self.running)
 
 
 def read_records(place: Path) -> pd.DataFrame:
@@ -133,7 +136,7 @@ def record_places(
     if run is None:
         return None
     facts = [described(neurons, value) for _, neurons in masks]
-    asked: dict[str, Any] = {}
+    asked: dict[str, str] = {}
     keys: dict[int, str] = {}
     places: dict[int, list[Path]] = {}
     for shard in shards:
@@ -174,7 +177,8 @@ def batch_answers(
     work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
     answers: dict[str, Answer] = {}
     done = condition(model, neurons, ablated_how(value))
-    with under(f"{label}, {done}"), model.hooks(hooks):
+    ahead = model.vision.ahead(work.images(), running.speed.picture_threads)
+    with under(f"{label}, {done}"), model.hooks(hooks), ahead:
         for batch, found in run_batches(
             work,
             lambda batch: scoring.answers(model, batch),
@@ -187,9 +191,9 @@ def batch_answers(
     return answers
 
 
-def asked_of(prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Give what is asked in some prompts, by id, as plain data for the key of a kept piece."""
+def asked_of(prompts: Sequence[Prompt]) -> dict[str, str]:
+    """Hash what is asked in each of some prompts, by id, for the key of a kept piece."""
     return {
-        p.question.id: (p.ids, picture_key(p), asdict(replace(p.question, image=None)))
+        p.question.id: content_key(p.ids, picture_key(p), asdict(replace(p.question, image=None)))
         for p in prompts
     }

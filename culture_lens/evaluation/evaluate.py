@@ -31,6 +31,7 @@ from culture_lens.models.vision import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.packed import PackedPrompts, questions_of
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS_OR_NAME, Question, check_questions
@@ -50,7 +51,7 @@ def prepare(
     questions: Sequence[Question],
     scoring: str | None = None,
     running: Running = Running(),
-) -> tuple[list[Prompt], Scoring]:
+) -> tuple[PackedPrompts, Scoring]:
     """Check questions and build the prompts that a scoring needs.
 
     Args:
@@ -133,8 +134,6 @@ def answer_masks(
     Returns:
         The records of each mask, in the order of the prompts.
     """
-    import pandas as pd
-
     for _, neurons in masks:
         if neurons is not None:
             ablation_hooks(model, neurons, value)  # validate every mask before any is run
@@ -158,7 +157,7 @@ def answer_masks(
     for parts, shard in zip(run_shards(model, work, shards, running), shards, strict=True):
         for at, frame in zip(shard.conditions, parts, strict=True):
             found[at].append(frame)
-    ids = [prompt.question.id for prompt in prompts]
+    ids = [question.id for question in questions_of(prompts)]
     whole = [pd.concat(frames, ignore_index=True).set_index("id", drop=False) for frames in found]
     return [frame.loc[ids].reset_index(drop=True) for frame in whole]
 

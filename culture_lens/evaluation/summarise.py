@@ -99,7 +99,7 @@ def summarise(
         too_long=running.too_long,
         progress=running.progress,
     )
-    counted = [prompt.question for prompt in prompts]
+    counted = prompts.questions
     check_enough(counted)
     design = design_of(counted, replicates, strata, seed)
     statistics = record_in_shards(model, prompts, recording, design, running)

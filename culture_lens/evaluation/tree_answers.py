@@ -65,6 +65,7 @@ def tree_answers(
     with (
         tqdm(total=work.total, desc=label, unit="item", disable=not progress, leave=False) as bar,
         whole_pass(model, masks, value, work.speed) as inside,
+        model.vision.ahead(work.images(), work.speed.picture_threads),
     ):
         for placed in work.batches():
             for part in run_or_halve(work, placed, masks, None if inside else value):

@@ -24,19 +24,25 @@ from culture_lens.prompts.trees import (
     prompt_trees,
     tree_batch,
 )
+from culture_lens.questions.images import LazyImage
 
 CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 2048, 4096, 65536
 """Tokens of a forward: on a CPU, of the first one on a GPU, and of any."""
+WHOLE = 2**31
+"""Tokens of a tree that is not to be cut."""
 USED_MEMORY = 0.7
 """Share of a GPU's free memory that a forward may take."""
 
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """A batch of trees on the device, with the trees that it was made of, and its number."""
+    """A batch of trees on the device, its number, and the prompts of each tree.
+
+    The trees themselves are not kept: a node of one takes half a kilobyte.
+    """
 
     number: int
-    trees: Sequence[PromptTree]
+    asked: Sequence[Sequence[Prompt]]
     batch: TreeBatch
 
 
@@ -84,6 +90,12 @@ class TreeWork:
         """Tokens of all trees that are not yet in a batch."""
         return sum(len(tree.tokens) for tree in self._left)
 
+    def images(self) -> list[LazyImage]:
+        """Give the pictures in the order in which batches need them."""
+        placed = [prompt for one in self._placed for prompt in one.batch.pictured]
+        left = [prompt for tree in self._left for prompt in tree.pictured]
+        return [prompt.question.image for prompt in (*placed, *left)]
+
     def batches(self) -> Iterator[Placed]:
         """Give the batches, longest first; those of the first condition grow as memory allows."""
         yield from list(self._placed)
@@ -102,23 +114,20 @@ class TreeWork:
     def _place(self, trees: Sequence[PromptTree]) -> Placed:
         self._numbers += 1
         batch = on_device(tree_batch(trees, self.model.pad_id), self.model.device)
-        return Placed(self._numbers, trees, batch)
+        return Placed(self._numbers, [tree.prompts for tree in trees], batch)
 
     def split(self, placed: Placed) -> list[Placed]:
         """Replace a batch for which memory is too small by its halves, for all conditions."""
-        middle = (len(placed.trees) + 1) // 2
-        if len(placed.trees) == 1:
-            halves = self._halves_of_tree(placed.trees[0])
-        else:
-            halves = [list(placed.trees[:middle]), list(placed.trees[middle:])]
+        middle = (len(placed.asked) + 1) // 2
+        halves = [placed.asked[:middle], placed.asked[middle:]]
+        if len(placed.asked) == 1:
+            middle = (len(placed.asked[0]) + 1) // 2
+            halves = [[placed.asked[0][:middle]], [placed.asked[0][middle:]]]
+        trees = [[tree for some in half for tree in prompt_trees(some, WHOLE)] for half in halves]
         at = self._placed.index(placed)
-        self._placed[at : at + 1] = parts = [self._place(half) for half in halves]
+        self._placed[at : at + 1] = parts = [self._place(half) for half in trees]
         self._tokens = max(1, min(self._tokens, placed.batch.input_ids.numel() // 2))
         return parts
-
-    def _halves_of_tree(self, tree: PromptTree) -> list[list[PromptTree]]:
-        half = (len(tree.prompts) + 1) // 2
-        return [[one] for one in prompt_trees(tree.prompts, len(tree.tokens), most=half)]
 
 
 def first_layer(model: LensModel, neurons: Neurons | None) -> int:

@@ -132,7 +132,8 @@ def evaluate_suite(
             answered = values_of(model, part, masks, scoring, value, running)
             for mask, frame in zip(masks, answered, strict=True):
                 known = {"condition": mask.condition, "name": mask.name, "seed": mask.seed}
-                frames.append(frame.assign(**known, benchmark=name, wording=wording))
+                told = frame.assign(**known, benchmark=name, wording=wording)
+                frames.append(told.reindex(columns=list(SUITE_COLUMNS)))
     metadata = {
         "model": model.name,
         "revision": model.revision,
@@ -143,7 +144,7 @@ def evaluate_suite(
         "items": {name: len(wordings[0][1]) for name, wordings in parts.items()},
         "versions": versions(),
     }
-    return Suite(pd.concat(frames, ignore_index=True)[list(SUITE_COLUMNS)], metadata)
+    return Suite(pd.concat(frames, ignore_index=True), metadata)
 
 
 def as_set(model: LensModel, neurons: Mapping[str, Neurons] | NeuronSet) -> NeuronSet:

@@ -23,8 +23,9 @@ from jaxtyping import Float
 
 from culture_lens.checks import real
 from culture_lens.errors import InputError
+from culture_lens.prompts.packed import picked, questions_of
 from culture_lens.prompts.prompt import Prompt
-from culture_lens.questions.question import stable_hash
+from culture_lens.questions.question import Question, stable_hash
 from culture_lens.statistics.estimates import (
     CHANGES,
     SHARES,
@@ -107,7 +108,7 @@ def answer_until(
     """
     import pandas as pd
 
-    cells = groups_in_order(prompts)
+    cells = groups_in_order(questions_of(prompts))
     most = max(len(groups) for groups in cells.values())
     open_to = [set(cells) for _ in range(masks)]
     held: list[list[pd.DataFrame]] = [[] for _ in range(masks)]
@@ -118,7 +119,7 @@ def answer_until(
         for mask, cultures in enumerate(open_to):
             alike.setdefault(tuple(sorted(cultures)), []).append(mask)
         for names, some in alike.items():
-            asked = [p for c in names for group in cells[c][look] for p in group]
+            asked = picked(prompts, [at for c in names for group in cells[c][look] for at in group])
             for mask, frame in zip(some, answer(asked, some), strict=True) if asked else ():
                 held[mask].append(frame)
         tables = [pd.concat(frames, ignore_index=True) for frames in held]
@@ -129,12 +130,11 @@ def answer_until(
     return tables
 
 
-def groups_in_order(prompts: Sequence[Prompt]) -> Mapping[str, list[list[Prompt]]]:
-    """Give every culture's question groups, in the order in which they are asked."""
-    cells: dict[str, dict[str, list[Prompt]]] = {}
-    for prompt in prompts:
-        question = prompt.question
-        cells.setdefault(question.culture, {}).setdefault(question.group, []).append(prompt)
+def groups_in_order(questions: Sequence[Question]) -> Mapping[str, list[list[int]]]:
+    """Give the places of every culture's question groups, in the order in which they are asked."""
+    cells: dict[str, dict[str, list[int]]] = {}
+    for at, question in enumerate(questions):
+        cells.setdefault(question.culture, {}).setdefault(question.group, []).append(at)
     return {
         culture: [
             groups[name] for name in sorted(groups, key=lambda n: (stable_hash(f"until\0{n}"), n))

@@ -206,8 +206,9 @@ class LensModel(TransformerLensMethods, Shown):
         Example:
             ``batches(prompts, 16, model.pad_id, share_prefix=model.can_share_prefix(prompts))``
         """
-        longest = max((len(p.ids) + p.longest_answer for p in prompts), default=0)
-        return not self.window or longest <= self.window
+        if not self.window:
+            return True
+        return all(len(p.ids) + p.longest_answer <= self.window for p in prompts)
 
     @torch.inference_mode()
     def run_prefix(self, batch: Batch) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from torch import Tensor
 
@@ -35,6 +36,19 @@ class PictureFeatures:
         self.runs = 0
         self.grids: dict[str, Tensor] = {}
         self._features: OrderedDict[str, Tensor] = OrderedDict()
+        self._held = 0
+
+    def __contains__(self, key: object) -> bool:
+        """Whether the features of a picture are kept."""
+        return key in self._features
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the keys of the pictures, the least recently used first."""
+        return iter(self._features)
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self._features)
 
     def get(self, key: str) -> Tensor | None:
         """Return the features of a picture, or None where they are not kept."""
@@ -45,12 +59,18 @@ class PictureFeatures:
     def keep(self, key: str, features: Tensor) -> None:
         """Keep the features of a picture; the least recently used ones make room."""
         size = features.nbytes
-        held = sum(kept.nbytes for kept in self._features.values())
-        while self._features and held + size > self.memory:
-            held -= self._features.popitem(last=False)[1].nbytes
+        self._drop(key)
+        while self._features and self._held + size > self.memory:
+            self._drop(next(iter(self._features)))
         if size <= self.memory:
             self._features[key] = features.cpu()
+            self._held += size
+
+    def _drop(self, key: str) -> None:
+        dropped = self._features.pop(key, None)
+        self._held -= 0 if dropped is None else dropped.nbytes
 
     def forget(self) -> None:
         """Drop all features."""
         self._features.clear()
+        self._held = 0

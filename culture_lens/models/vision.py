@@ -12,7 +12,8 @@ own keywords, listed in ``VISION_MODELS``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -23,11 +24,16 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.picture_features import PictureFeatures
+from culture_lens.models.pictures_ahead import PicturesAhead
+from culture_lens.prompts.packed import picked
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.run_batches import out_of_memory
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.prompts.vision_reader import VisionReader
 from culture_lens.questions.images import LazyImage
+
+GROUP_TOKENS = 2**16
+"""Tokens of the prompts of a group; a token that is not shared takes half a kilobyte in a tree."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,9 @@ class Vision(Protocol):
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Make the keywords of a forward of ``width`` tokens after rows of a batch."""
 
+    def ahead(self, images: Iterable[LazyImage], threads: int) -> AbstractContextManager[None]:
+        """Prepare pictures in threads, in the time of the block."""
+
     def forget(self) -> None:
         """Drop all features that are kept."""
 
@@ -105,6 +114,10 @@ class NoPictures:
     def arguments_after(self, batch: Batch, rows: Tensor, width: int) -> dict[str, Any]:
         """Return no keywords."""
         return {}
+
+    def ahead(self, images: Iterable[LazyImage], threads: int) -> AbstractContextManager[None]:
+        """Do nothing: there are no pictures."""
+        return nullcontext()
 
     def forget(self) -> None:
         """Do nothing: no features are kept."""
@@ -157,6 +170,22 @@ class VisionTower:
         return width * int(self.hf_model.dtype.itemsize)
 
     @cached_property
+    def _ahead(self) -> PicturesAhead:
+        return PicturesAhead(self.processor)
+
+    def ahead(self, images: Iterable[LazyImage], threads: int) -> AbstractContextManager[None]:
+        """Prepare pictures in threads, in the time of the block; see ``pictures_ahead``.
+
+        Args:
+            images: The pictures in the order in which they will be needed.
+            threads: How many threads; 0 for none.
+
+        Example:
+            ``with model.vision.ahead(work.images(), 2): ...``
+        """
+        return self._ahead.of(images, threads, self.kept)
+
+    @cached_property
     def accepted(self) -> set[str]:
         """The keywords that the tower takes."""
         return set(inspect.signature(self.hf_model.get_image_features).parameters)
@@ -177,7 +206,7 @@ class VisionTower:
         return found
 
     def _run(self, image: LazyImage) -> Tensor:
-        inputs = self.processor.pixels(image)
+        inputs = self._ahead.take(image)
         if "image_grid_thw" in inputs:
             self.kept.grids[image.key] = inputs["image_grid_thw"]
         inputs = {name: value for name, value in inputs.items() if name in self.accepted}
@@ -290,28 +319,35 @@ def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
             )
 
 
-def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision) -> list[list[Prompt]]:
-    """Split prompts into groups whose pictures' features fit in memory together.
+def groups_of_pictures(prompts: Sequence[Prompt], vision: Vision) -> list[Sequence[Prompt]]:
+    """Split prompts into groups whose tokens, and the features of whose pictures, fit in memory.
 
     Every mask is run over one group before the next group begins, so that a picture goes through
-    the tower once however many masks there are. Prompts on one picture stay together.
+    the tower once however many masks there are. Prompts on one picture stay together; prompts that
+    ask the same stand beside each other, because they share most tokens.
 
     Example:
-        ``groups_of_pictures(prompts, model.vision)`` is one group for text.
+        ``groups_of_pictures(prompts, model.vision)`` is one group for a thousand short texts.
     """
-    if not any(prompt.question.image is not None for prompt in prompts):
-        return [list(prompts)]
-    together: dict[str, list[Prompt]] = {}
-    for prompt in prompts:
-        together.setdefault(picture_key(prompt), []).append(prompt)
-    groups: list[list[Prompt]] = [[]]
-    held = 0
+    together: dict[str | int, list[int]] = {}
+    tokens, of_image = list[int](), list[int]()
+    alone = list[tuple[str, str, str]]()
+    for at, prompt in enumerate(prompts):
+        key, question = picture_key(prompt), prompt.question
+        together.setdefault(key or at, []).append(at)
+        tokens.append(len(prompt.ids) + sum(map(len, prompt.continuations)))
+        of_image.append(sum(role == Role.IMAGE for role in prompt.roles) if key else 0)
+        alone.append((key, question.text, question.id))
+    if sum(tokens) > GROUP_TOKENS:
+        together = dict(sorted(together.items(), key=lambda entry: alone[entry[1][0]]))
+    groups: list[list[int]] = [[]]
+    held = long = 0
     for members in together.values():
-        tokens = max(sum(role == Role.IMAGE for role in prompt.roles) for prompt in members)
-        size = tokens * vision.bytes_per_token
-        if groups[-1] and held + size > vision.memory:
+        size = max(of_image[at] for at in members) * vision.bytes_per_token
+        length = sum(tokens[at] for at in members)
+        if groups[-1] and ((size and held + size > vision.memory) or long + length > GROUP_TOKENS):
             groups.append([])
-            held = 0
+            held = long = 0
         groups[-1] += members
-        held += size
-    return groups
+        held, long = held + size, long + length
+    return [picked(prompts, group) for group in groups]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from culture_lens.errors import InputError
+from culture_lens.prompts.packed import PackedPrompts
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.text_reader import as_reader
 from culture_lens.questions.question import LabelForm
@@ -73,7 +74,7 @@ def label_ids(prompt: Prompt, processor: Any) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def labelled(prompts: Sequence[Prompt], processor: Any) -> list[Prompt]:
+def labelled(prompts: Iterable[Prompt], processor: Any) -> PackedPrompts:
     """Find the tokens of all labels once, for passes that read them again and again.
 
     Raises:
@@ -82,4 +83,4 @@ def labelled(prompts: Sequence[Prompt], processor: Any) -> list[Prompt]:
     Example:
         ``labelled(prompts, model.processor)[0].labels``
     """
-    return [replace(prompt, labels=label_ids(prompt, processor)) for prompt in prompts]
+    return PackedPrompts(replace(prompt, labels=label_ids(prompt, processor)) for prompt in prompts)

@@ -5,8 +5,8 @@ A shared prefix, such as a system message or a picture, can be run once for all 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -14,8 +14,10 @@ import torch
 
 from culture_lens.checks import whole
 from culture_lens.errors import InputError
+from culture_lens.prompts.packed import picked, questions_of
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.shared_prefix import picture_key, shared_prefix_lengths
+from culture_lens.questions.images import LazyImage
 
 
 def collate(prompts: Sequence[Prompt], pad_id: int, prefix_lengths: Sequence[int] = ()) -> Batch:
@@ -85,9 +87,47 @@ def check_batch_size(batch_size: int) -> None:
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
 
 
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The batches of a pass, each padded when its turn comes and not kept.
+
+    Attributes:
+        rows: The prompts of each batch, packed where they were given so.
+        pad_id: Token id of the padding.
+        share_prefix: Whether shared prefixes are run once.
+    """
+
+    rows: Sequence[Sequence[Prompt]]
+    pad_id: int
+    share_prefix: bool = False
+
+    def __len__(self) -> int:
+        """Count the batches."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Pad one batch after another."""
+        return map(self.padded, self.rows)
+
+    def images(self) -> Iterator[LazyImage]:
+        """Give the pictures in the order in which batches need them."""
+        asked = (question for some in self.rows for question in questions_of(some))
+        return (question.image for question in asked if question.image is not None)
+
+    @property
+    def items(self) -> int:
+        """How many prompts there are in all batches."""
+        return sum(map(len, self.rows))
+
+    def padded(self, rows: Sequence[Prompt]) -> Batch:
+        """Pad the prompts of a batch."""
+        some = list(rows)
+        return collate(some, self.pad_id, shared_prefix_lengths(some) if self.share_prefix else ())
+
+
 def batches(
     prompts: Sequence[Prompt], batch_size: int, pad_id: int, *, share_prefix: bool = False
-) -> list[Batch]:
+) -> Batches:
     """Cut prompts into batches of like length, longest first so that memory fails early.
 
     Prompts on one picture stay together.
@@ -102,26 +142,23 @@ def batches(
         ``for batch in batches(prompts, 16, model.pad_id): ...``
     """
     check_batch_size(batch_size)
+    known = [(len(prompt.ids), picture_key(prompt), prompt.question.id) for prompt in prompts]
     longest: dict[str, int] = {}
-    for prompt in prompts:
-        key = picture_key(prompt)
-        longest[key] = max(longest.get(key, 0), len(prompt.ids))
+    for own, key, _ in known:
+        longest[key] = max(longest.get(key, 0), own)
 
-    def place(prompt: Prompt) -> tuple[Any, ...]:
-        own, key = len(prompt.ids), picture_key(prompt)
-        return (-longest[key] if key else -own, key, -own, prompt.question.id)
+    def place(at: int) -> tuple[Any, ...]:
+        own, key, name = known[at]
+        return (-longest[key] if key else -own, key, -own, name)
 
-    rows: list[list[Prompt]] = [[]]
-    groups = groupby(sorted(prompts, key=place), key=lambda p: picture_key(p) or p.question.id)
+    rows: list[list[int]] = [[]]
+    ordered = sorted(range(len(known)), key=place)
+    groups = groupby(ordered, key=lambda at: known[at][1] or known[at][2])
     for group in (list(members) for _, members in groups):
         if rows[-1] and len(rows[-1]) + len(group) > batch_size:
             rows.append([])
-        for prompt in group:
+        for at in group:
             if len(rows[-1]) == batch_size:
                 rows.append([])
-            rows[-1].append(prompt)
-    return [
-        collate(some, pad_id, shared_prefix_lengths(some) if share_prefix else ())
-        for some in rows
-        if some
-    ]
+            rows[-1].append(at)
+    return Batches([picked(prompts, some) for some in rows if some], pad_id, share_prefix)

@@ -21,6 +21,7 @@ from culture_lens.checks import check_arguments, flag, optional, text, whole
 from culture_lens.errors import InputError, warn
 from culture_lens.prompts.answers import joined
 from culture_lens.prompts.layout import Span, fill_layout, token_roles
+from culture_lens.prompts.packed import PackedPrompts
 from culture_lens.prompts.prompt import STYLES, Prompt, Role, Style
 from culture_lens.prompts.reader import Reader, Rendered
 from culture_lens.prompts.running import TOO_LONG
@@ -47,7 +48,7 @@ def build_prompts(
     reserve: int = 0,
     too_long: str = "error",
     progress: bool = True,
-) -> list[Prompt]:
+) -> PackedPrompts:
     """Turn questions into prompts and deal with those longer than the model's context.
 
     Args:
@@ -60,6 +61,9 @@ def build_prompts(
         too_long: ``"error"`` refuses, ``"skip"`` leaves those questions out, ``"truncate"`` drops
             tokens from the start of the question; the last two warn and count them.
         progress: Show a progress bar where there are pictures, each of which is read.
+
+    Returns:
+        The prompts, packed: a sequence that makes each prompt when it is asked for.
 
     Raises:
         InputError: Prompts too long under ``"error"``, an unknown policy, or a picture that
@@ -75,7 +79,7 @@ def build_prompts(
     asked = progress_bar(
         questions, desc="reading pictures", unit="item", progress=not quiet, leave=False
     )
-    prompts = [build_prompt(question, reader, style) for question in asked]
+    prompts = PackedPrompts(build_prompt(question, reader, style) for question in asked)
     return prompts if context is None else fitted(prompts, context, reserve, too_long)
 
 
@@ -133,7 +137,7 @@ def render(question: Question, reader: Reader, style: Style) -> tuple[Rendered, 
     return rendered._replace(text=text + prefix), spans
 
 
-def fitted(prompts: Sequence[Prompt], context: int, reserve: int, too_long: str) -> list[Prompt]:
+def fitted(prompts: PackedPrompts, context: int, reserve: int, too_long: str) -> PackedPrompts:
     """Refuse, leave out or truncate the prompts that do not fit a context; see ``build_prompts``.
 
     Raises:
@@ -145,7 +149,7 @@ def fitted(prompts: Sequence[Prompt], context: int, reserve: int, too_long: str)
 
     long = [prompt for prompt in prompts if excess(prompt) > 0]
     if not long:
-        return list(prompts)
+        return prompts
     longest = max(long, key=excess)
     said = (
         f"{len(long)} of {len(prompts)} prompts do not fit the context of {context} tokens (the "
@@ -157,8 +161,8 @@ def fitted(prompts: Sequence[Prompt], context: int, reserve: int, too_long: str)
     verb = "left out" if too_long == "skip" else "truncated at the question's start"
     warn(f"{said}: {verb}.")
     if too_long == "skip":
-        return [prompt for prompt in prompts if excess(prompt) <= 0]
-    return [truncated(prompt, len(prompt.ids) - excess(prompt)) for prompt in prompts]
+        return PackedPrompts(prompt for prompt in prompts if excess(prompt) <= 0)
+    return PackedPrompts(truncated(prompt, len(prompt.ids) - excess(prompt)) for prompt in prompts)
 
 
 def truncated(prompt: Prompt, room: int) -> Prompt:

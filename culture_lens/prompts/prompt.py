@@ -68,7 +68,7 @@ def roles_of(counted: str | Sequence[int]) -> tuple[int, ...]:
     return roles
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prompt(Shown):
     """A question as token ids for one tokenizer, with the role of every token.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
 
 from culture_lens.errors import warn
-from culture_lens.prompts.batches import collate
+from culture_lens.prompts.batches import Batches, collate
 from culture_lens.prompts.prompt import Batch
 from culture_lens.prompts.shared_prefix import shared_prefix_lengths
 from culture_lens.storage.progress import progress_bar
@@ -17,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def run_batches(
-    work: Sequence[Batch],
+    work: Batches | Iterable[Batch],
     step: Callable[[Batch], Result],
     *,
     pad_id: int,
@@ -27,7 +28,7 @@ def run_batches(
     """Run a step over batches; where memory runs out, warn, halve the batch and go on.
 
     Args:
-        work: The batches.
+        work: The batches; each is asked for when the one before has run.
         step: What to do with each batch. It may be run again on smaller batches, so it must change
             nothing before it returns.
         pad_id: Token id of the padding, for the smaller batches.
@@ -43,11 +44,10 @@ def run_batches(
     Example:
         ``for batch, logits in run_batches(work, model.logits, pad_id=model.pad_id): ...``
     """
-    total = sum(len(batch.prompts) for batch in work)
-    stack, limit = list(reversed(work)), max((len(b.prompts) for b in work), default=1)
+    total = work.items if isinstance(work, Batches) else None
+    waiting, stack, limit = iter(work), list[Batch](), math.inf
     with progress_bar(total=total, desc=label, unit="item", progress=progress, leave=False) as bar:
-        while stack:
-            batch = stack.pop()
+        while batch := stack.pop() if stack else next(waiting, None):
             rows = len(batch.prompts)
             if rows > limit:
                 stack += reversed(halves(batch, pad_id))

@@ -60,7 +60,7 @@ class Running:
             ``"truncate"``.
         progress: Show progress bars.
         run: A run folder; what is finished is kept there and found again.
-        speed: How time is saved where questions are answered; see ``Speed``.
+        speed: How time is saved; see ``Speed``.
         engine: Where it runs: in this process by default, or on the workers of Ray: ``"ray"``, or
             ``Ray(workers=4)`` with its options.
 

@@ -1,4 +1,4 @@
-"""Speed: how a pass over conditions saves time; each saving is exact and can be switched off."""
+"""Speed: how a pass saves time; each saving is exact and can be switched off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from culture_lens.checks import check_fields, flag, optional, whole
 
 @dataclass(frozen=True)
 class Speed:
-    """How answers under several conditions are computed; none of it changes an answer.
+    """How a pass saves time, most of it where several conditions are answered; no answer changes.
 
     A saving is left out where it would not be exact: with hooks of your own around the call, of
     architectures whose attention takes no mask of its own, of quantised weights.
@@ -23,6 +23,7 @@ class Speed:
         tokens: Tokens per forward where no ``batch_size`` is given: by default 2,048 on a CPU;
             on a GPU it grows to what memory holds.
         kept_bytes: Bytes of residual streams that ``skip`` keeps.
+        picture_threads: Threads that prepare the next pictures while the model runs; 0 for none.
 
     Raises:
         InputError: A number below 1.
@@ -38,6 +39,7 @@ class Speed:
     together: int | None = None
     tokens: int | None = None
     kept_bytes: int = 2**30
+    picture_threads: int = 2
 
     def __post_init__(self) -> None:
         """Refuse what no pass can run with."""
@@ -49,6 +51,7 @@ class Speed:
             together=optional(whole(1)),
             tokens=optional(whole(1)),
             kept_bytes=whole(0),
+            picture_threads=whole(0),
         )
 
 

@@ -7,6 +7,8 @@ and is needed when prompts are made; the second is heavy and is done when the mo
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,6 +38,8 @@ class VisionReader:
     image_token_id: int
     # Image tokens by picture size: a cache that changes no result, only when it is worked out.
     _written: dict[tuple[int, int], str] = field(default_factory=dict, repr=False)
+    # Tokenizers must not be called by two threads at once; decoding, which is heavy, needs no lock.
+    _one: threading.Lock = field(default_factory=threading.Lock, repr=False)
     takes_pictures = True
     prefix_in_text = True
 
@@ -162,12 +166,13 @@ class VisionReader:
         picture = image.open()
         try:
             # Nested, as a row's pictures: some processors take a flat list for several rows.
-            found = self.hf_processor(
-                images=[[picture]],
-                text=[self.placeholder],
-                return_text_replacement_offsets=True,
-                return_tensors="pt",
-            )
+            with self._one:
+                found = self.hf_processor(
+                    images=[[picture]],
+                    text=[self.placeholder],
+                    return_text_replacement_offsets=True,
+                    return_tensors="pt",
+                )
         except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
             raise InputError(
                 f"{image.name}: {type(self.hf_processor).__name__} cannot take this picture of "
@@ -176,7 +181,8 @@ class VisionReader:
         ((replaced,),) = found.pop("text_replacement_offsets")
         text = set(self.tokenizer.model_input_names) | {"mm_token_type_ids", "token_type_ids"}
         inputs = {name: value for name, value in found.items() if name not in text}
-        return inputs, replaced["replacement"]
+        # Thousands of characters, which are the same for most sizes: held once.
+        return inputs, sys.intern(replaced["replacement"])
 
 
 def image_token(processor: Any) -> str:

@@ -13,7 +13,6 @@ and goes on; changed settings give other keys, so that nothing outdated is used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import sys
@@ -29,6 +28,7 @@ from culture_lens.checks import check_arguments, file_path, flag
 from culture_lens.errors import InputError
 from culture_lens.storage.display import Shown
 from culture_lens.storage.files import load_hashed_json, save_hashed_json
+from culture_lens.storage.hashing import parts_hash
 from culture_lens.storage.names import inside, name_of
 from culture_lens.storage.parts import clear_locks, clear_parts, make_folder, not_written
 
@@ -81,14 +81,13 @@ def command_words() -> list[str]:
 
 
 def content_key(*parts: Any) -> str:
-    """Hash values that JSON can write into a short key.
+    """Hash values that JSON can write, and iterators of them, into a short key.
 
     Example:
         >>> content_key("a", 1) == content_key("a", 1)
         True
     """
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return parts_hash(parts)[:20]
 
 
 @dataclass(frozen=True, repr=False)

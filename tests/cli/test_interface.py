@@ -1,6 +1,7 @@
 """What the command line says of itself: version, help, completion, notes, titles, the log."""
 
 import inspect
+import os
 
 import pytest
 from typer.main import get_command
@@ -24,6 +25,7 @@ from culture_lens.prompts.running import BATCH_SIZE, Running
 from culture_lens.storage.progress import QUIET
 from tests.helpers.cli import leaves
 from tests.helpers.cli import run as call
+from tests.helpers.processes import imported_by
 from tests.helpers.results import make_found
 
 
@@ -31,6 +33,17 @@ def help_of(*words):
     done = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert done.exit_code == 0, done.output
     return done.output
+
+
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(capsys, monkeypatch, given):
+    """Set before torch is imported, which reads it once."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    call(capsys, "--version")
+    assert os.environ["OMP_WAIT_POLICY"] == (given or "PASSIVE")
+    assert imported_by("import culture_lens.cli", "torch", "numpy") == []
 
 
 def test_the_version_is_that_of_the_package(capsys):

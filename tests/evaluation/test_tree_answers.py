@@ -186,6 +186,6 @@ def test_how_many_conditions_run_together():
 
 
 def test_bad_options():
-    for options in ({"tokens": 0}, {"together": 0}, {"kept_bytes": -1}):
+    for options in ({"tokens": 0}, {"together": 0}, {"kept_bytes": -1}, {"picture_threads": -1}):
         with pytest.raises(InputError, match=next(iter(options))):
             Speed(**options)

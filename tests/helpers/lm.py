@@ -67,7 +67,7 @@ LONG_HEAD = PromptFormat(
 
 
 def prompts_of(model, style="choices", form=None):
-    return build_prompts(with_format(toy_questions(), form), model.tokenizer, style=style)
+    return list(build_prompts(with_format(toy_questions(), form), model.tokenizer, style=style))
 
 
 def raw_logits(hf, prompt):

@@ -21,7 +21,7 @@ PAD = 399
 
 
 def prompts(architecture="llama"):
-    return build_prompts(toy_questions(), tiny_tokenizer(architecture))
+    return list(build_prompts(toy_questions(), tiny_tokenizer(architecture)))
 
 
 def row_content(batch, row):
@@ -80,7 +80,7 @@ def test_only_what_pays_is_shared():
     assert shared_prefix_lengths(prompts("gpt2")) == ()  # these begin with their own words
     assert set(shared_prefix_lengths(prompts("qwen2"))) == {shared_prefix_length(prompts("qwen2"))}
     given = prompts("qwen2")
-    whole, shared = batches(given, 6, PAD), batches(given, 6, PAD, share_prefix=True)
+    whole, shared = list(batches(given, 6, PAD)), list(batches(given, 6, PAD, share_prefix=True))
     assert [b.prompts for b in whole] == [b.prompts for b in shared]
     assert all(b.prefixes is None for b in whole) and all(b.prefixes for b in shared)
 
@@ -88,7 +88,7 @@ def test_only_what_pays_is_shared():
 @pytest.mark.parametrize("size", [1, 3, 16, 100])
 def test_batches_hold_every_prompt_once_longest_first(size):
     given = prompts()
-    work = batches(given, size, PAD)
+    work = list(batches(given, size, PAD))
     held = [prompt for batch in work for prompt in batch.prompts]
     assert sorted(p.question.id for p in held) == sorted(p.question.id for p in given)
     lengths = [len(prompt.ids) for prompt in held]

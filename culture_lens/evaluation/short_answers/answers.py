@@ -202,7 +202,7 @@ def evaluate_short_answers(
 
 def writing_prompts(
     model: LensModel, questions: Sequence[ShortQuestion], max_new_tokens: int, running: Running
-) -> list[Prompt]:
+) -> Sequence[Prompt]:
     """Build prompts that leave room for an answer of so many tokens.
 
     Raises:
