@@ -134,6 +134,8 @@ def answer_masks(
     Returns:
         The records of each mask, in the order of the prompts.
     """
+    import pandas as pd
+
     for _, neurons in masks:
         if neurons is not None:
             ablation_hooks(model, neurons, value)  # validate every mask before any is run
