@@ -16,7 +16,14 @@ from torch import Tensor
 
 from culture_lens.checks import said
 from culture_lens.errors import InputError, warn
-from culture_lens.storage.hashing import content_hash, is_sealed, json_hash, open_seal, seal
+from culture_lens.storage.hashing import (
+    content_hash,
+    is_sealed,
+    json_hash,
+    open_seal,
+    order_header,
+    seal,
+)
 from culture_lens.storage.parts import check_place, clear_once, new_part, to_disk, writing
 
 if TYPE_CHECKING:
@@ -213,7 +220,12 @@ def save_tensors(
         "metadata": json.dumps(plain, sort_keys=True),
         "hash": content_hash(held, plain),
     }
-    return write_whole(path, lambda part: save_file(held, part, metadata=header))
+
+    def write(part: Path) -> None:
+        save_file(held, part, metadata=header)
+        order_header(part)  # the same content is the same bytes
+
+    return write_whole(path, write)
 
 
 def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -79,6 +79,21 @@ def json_texts(value: Any) -> Iterable[str]:
     return texts if members is not value else json_list([text] for text in texts)
 
 
+def order_header(path: Path) -> None:
+    """Sort the metadata in the header of a safetensors file, which writes them in any order.
+
+    The file begins with the length of its header, 8 bytes, and the header, as JSON.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
+
+
 def open_seal() -> bytes:
     """Give a seal with random digits, to be written into a file that ``seal`` then closes."""
     return MARK + secrets.token_hex(DIGITS // 2).encode()
