@@ -137,10 +137,13 @@ def main() -> None:
         print(f"undisturbed twice, {longest:.1f} s: differ in {differences(plain, again)}")
         print(f"{len(final_files(plain))} final files, {len(pieces(plain))} pieces", flush=True)
         half_written = 0
-        for number in range(given.runs):
+        number = 0
+        while number < given.runs:
             moment = draws.uniform(0.0, longest)
-            if attempt(hit, moment):
-                print(f"run {number}: over before {moment:.2f} s", flush=True)
+            if attempt(hit, moment):  # it was over before
+                shutil.rmtree(hit)
+                continue
+            number += 1
             half_written += len(list(hit.rglob("*.part")))
             attempt(hit)
             found = differences(plain, hit)

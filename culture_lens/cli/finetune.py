@@ -80,8 +80,9 @@ def finetune(
     """
     from culture_lens.finetune import finetune as train
     from culture_lens.finetune.lora import LORA_RANK
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
+    began = now()
     if strategy not in STRATEGY_NAMES:
         raise unknown("strategy", strategy, STRATEGY_NAMES)
     if (asking.benchmark is None) == (table is None):
@@ -99,7 +100,8 @@ def finetune(
     tuned = train(lens, task, folder=folder, **options, **given(training))
     if where is not None:
         told = {"folder": folder, "strategy": strategy, "task": table or asking.benchmark}
-        where.log("finetune", {**opened, **told, **given(wanted, training)})
+        where.log("finetune", {**opened, **told, **given(wanted, training)}, began=began)
+        where.finish("finetune", lens.device)
     result = tuned.result
     typer.echo(
         f"{strategy}: {result['trained_parameters']} of {result['total_parameters']} parameters "

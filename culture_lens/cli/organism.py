@@ -104,12 +104,15 @@ def score(
     from culture_lens.organism.scorecard import score_selectors
     from culture_lens.plots import save, scorecard_chart
     from culture_lens.storage.display import format_table
-    from culture_lens.storage.runs import Run
+    from culture_lens.storage.runs import Run, now
 
+    began = now()
     folder = Run.open(run)
     asked = models or ["organism"]
     card = score_selectors(asked, selector or (), pictures=pictures, seed=seed, run=folder)
-    folder.log("organism score", {"models": asked, "pictures": pictures, "seed": seed})
+    told = {"models": asked, "pictures": pictures, "seed": seed}
+    folder.log("organism score", told, began=began)
+    folder.finish("organism score")
     card.to_parquet(folder.named("scorecard", "scorecard", ".parquet"))
     page = folder.named("scorecard", "scorecard", ".html")
     figure = scorecard_chart(card)

@@ -57,8 +57,10 @@ def own_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give what a result was saved with, which summaries and scores hold among their own facts.
 
     Example:
-        >>> own_metadata({"cultures": ["Peru"], "metadata": {"items": 5}}), own_metadata({"items": 5})
-        ({'items': 5}, {'items': 5})
+        >>> own_metadata({"cultures": ["Peru"], "metadata": {"items": 5}})
+        {'items': 5}
+        >>> own_metadata({"items": 5})
+        {'items': 5}
     """
     within = metadata.get("metadata")
     return within if isinstance(within, Mapping) else metadata

@@ -16,8 +16,15 @@ from torch import Tensor
 
 from culture_lens.checks import said
 from culture_lens.errors import InputError, warn
-from culture_lens.storage.hashing import content_hash, is_sealed, json_hash, open_seal, seal
-from culture_lens.storage.parts import check_place, clear_parts, new_part, to_disk, writing
+from culture_lens.storage.hashing import (
+    content_hash,
+    is_sealed,
+    json_hash,
+    open_seal,
+    order_header,
+    seal,
+)
+from culture_lens.storage.parts import check_place, clear_once, new_part, to_disk, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +54,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     """
     target = Path(path)
     check_place(target)
-    clear_parts(target.parent)
+    clear_once(target.parent)
     with writing(target):
         part = new_part(target)
         try:
@@ -213,7 +220,12 @@ def save_tensors(
         "metadata": json.dumps(plain, sort_keys=True),
         "hash": content_hash(held, plain),
     }
-    return write_whole(path, lambda part: save_file(held, part, metadata=header))
+
+    def write(part: Path) -> None:
+        save_file(held, part, metadata=header)
+        order_header(part)  # the same content is the same bytes
+
+    return write_whole(path, write)
 
 
 def unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -47,6 +47,21 @@ def json_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def order_header(path: Path) -> None:
+    """Sort the metadata in the header of a safetensors file, which writes them in any order.
+
+    The file begins with the length of its header, 8 bytes, and the header, as JSON.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
+
+
 def open_seal() -> bytes:
     """Give a seal with random digits, to be written into a file that ``seal`` then closes."""
     return MARK + secrets.token_hex(DIGITS // 2).encode()

@@ -20,10 +20,9 @@ from culture_lens.checks import check_arguments, flag, optional, whole
 from culture_lens.storage.checksums import damaged_files, own_metadata
 from culture_lens.storage.display import Shown
 from culture_lens.storage.files import NOTE
-from culture_lens.storage.finished import PIECES
 from culture_lens.storage.parts import HOST
 from culture_lens.storage.runs import Run
-from culture_lens.storage.work import Work, shard_place, works
+from culture_lens.storage.work import Work, shard_files, works
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +119,7 @@ class RunStatus(Shown):
         """Seconds that the rest of all work begun will take; None where that cannot be told."""
         left = [one.seconds_left for one in self.going]
         known = [seconds for seconds in left if seconds is not None]
-        return sum(known) if len(known) == len(left) else None
+        return float(sum(known)) if len(known) == len(left) else None
 
     def to_pandas(self) -> pd.DataFrame:
         """List the work: shards and items done, of how many, pace, workers, seconds left."""
@@ -176,9 +175,21 @@ def run_status(
         status_of(folder, work, workers, replaced=place.stem in replaced)
         for place, work in held.items()
     )
-    steps = [(s.get("command", ""), s.get("date", ""), s.get("seconds")) for s in folder.steps()]
+    steps = tuple(map(state_of, folder.steps()))
     damaged = {str(path): why for path, why in damaged_files(folder.path)} if check else None
-    return RunStatus(folder.path, tuple(steps), found, disk_used(folder.path), damaged)
+    return RunStatus(folder.path, steps, found, disk_used(folder.path), damaged)
+
+
+def state_of(step: Mapping[str, Any]) -> tuple[str, str, float | None]:
+    """Give command, date and seconds of a step; no seconds: it is not finished.
+
+    Example:
+        >>> state_of({"command": "find", "date": "2020-01-01", "seconds": 3})
+        ('find', '2020-01-01', 3.0)
+    """
+    seconds = step.get("seconds")
+    took = float(seconds) if isinstance(seconds, (int, float)) else None
+    return str(step.get("command", "")), str(step.get("date", "")), took
 
 
 def disk_used(folder: Path) -> int:
@@ -192,7 +203,7 @@ def disk_used(folder: Path) -> int:
 
 def status_of(run: Run, work: Work, workers: int | None, *, replaced: bool) -> WorkStatus:
     """Count what is done of some work."""
-    places = [place for place in shard_places(run, work) if place.is_file()]
+    places = shard_files(run, work)
     facts = [facts_of(place) for place in places]
     told = [one for one in facts if "items" in one]
     items = sum(one["items"] for one in told)
@@ -207,14 +218,6 @@ def status_of(run: Run, work: Work, workers: int | None, *, replaced: bool) -> W
         workers or max(1, sum(map(is_alive, seen))),
         replaced,
     )
-
-
-def shard_places(run: Run, work: Work) -> list[Path]:
-    """List the places of the shards of some work."""
-    if work.pieces:
-        return [run.path / PIECES / name for name in work.pieces]
-    folder = shard_place(run, work.label, work.key, 0, "").parent
-    return [file for file in folder.glob("[0-9]*") if file.stem.isdecimal()]
 
 
 def facts_of(place: Path) -> dict[str, Any]:
@@ -299,4 +302,6 @@ def lines(status: RunStatus) -> Iterable[str]:
     for why in (status.damaged or {}).values():
         yield f"  damaged: {why}"
     if status.damaged is not None:
-        yield f"{len(status.damaged)} damaged files" if status.damaged else "no file is damaged"
+        number = len(status.damaged)
+        told = f"{number} damaged file{'s' * (number > 1)}"
+        yield told if number else "no file is damaged"

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from culture_lens.errors import InputError, listed, warn
-from culture_lens.storage.display import cut
+from culture_lens.errors import InputError, warn
+from culture_lens.storage.changes import changes
 from culture_lens.storage.files import load_hashed_json, save_hashed_json
 from culture_lens.storage.finished import PIECES
 from culture_lens.storage.names import inside
@@ -30,8 +30,6 @@ from culture_lens.storage.runs import Run, content_key, now
 
 KIND = "record of work"
 FOLDER = "work"
-SHORT, SHORT_HASH = 60, 16
-"""Characters of a value that a message shows; of a hash that is not cut."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,21 @@ def shards_done(run: Run, label: str, key: str) -> list[int]:
         >>> shards_done(Run(Path("nowhere")), "answers", "1a2b")
         []
     """
+    return sorted(int(file.stem) for file in numbered_files(run, label, key))
+
+
+def numbered_files(run: Run, label: str, key: str) -> list[Path]:
+    """List the files of the numbered shards of some work."""
     folder = shard_place(run, label, key, 0, "").parent
-    return sorted(int(file.stem) for file in folder.glob("[0-9]*") if file.stem.isdecimal())
+    return [file for file in folder.glob("[0-9]*") if file.stem.isdecimal()]
+
+
+def shard_files(run: Run, work: Work) -> list[Path]:
+    """List the files of the shards of some work that are there."""
+    if not work.pieces:
+        return numbered_files(run, work.label, work.key)
+    named = (inside(run.path, PIECES, name) for name in work.pieces)
+    return [file for file in named if file.is_file()]
 
 
 def shard_facts(seconds: float, items: int) -> dict[str, Any]:
@@ -131,8 +142,9 @@ def command_of(words: Sequence[str]) -> str:
         >>> command_of(["/usr/bin/culture-lens", "find", "--k", "5"]), command_of(["study.py", "1"])
         ('culture-lens find', 'study.py')
     """
-    own = Path(words[0]).stem == "culture-lens"
-    return " ".join([Path(words[0]).name, *words[1:2]] if own else [Path(words[0]).name])
+    program = Path(words[0] if words else "")
+    command = words[1:2] if program.stem == "culture-lens" else []
+    return " ".join([program.name, *command])
 
 
 def begin_work(
@@ -176,14 +188,13 @@ def begin_work(
                 f"{place}: this work is cut into {held.shards} shards of {held.items} items "
                 f"together, not {shards} of {items}: its key must hash the cut."
             )
-        if told := changes(versions_of(held), versions_of(new)):
+        if told := not_said(run, changes(versions_of(held), versions_of(new))):
             warn(f"{run.path}: {label} goes on with other versions: {'; '.join(told)}.")
         return held
     before, told = changed_since(run, new)
     new = replace(new, replaces=before)
     save_hashed_json(place, KIND, {**vars(new), "pieces": list(new.pieces)})
-    if told := [one for one in told if (run.path, one) not in MET.said]:
-        MET.said.update((run.path, one) for one in told)
+    if told := not_said(run, told):
         warn(
             f"{run.path}: {label} was begun before with other inputs, and is made anew: "
             f"{'; '.join(told)}. What was finished with the former inputs stays, and is not used."
@@ -270,6 +281,13 @@ def changed_since(run: Run, new: Work) -> tuple[str, list[str]]:
     return "", []
 
 
+def not_said(run: Run, told: Sequence[str]) -> list[str]:
+    """Give the changes that this process has not said of a run folder, and remember them."""
+    new = [one for one in told if (run.path, one) not in MET.said]
+    MET.said.update((run.path, one) for one in new)
+    return new
+
+
 def share_items(old: Work, new: Work) -> bool:
     """Say whether two pieces of work have a question in common, as far as is known."""
     held = [work.inputs.get("data") for work in (old, new)]
@@ -281,49 +299,3 @@ def versions_of(work: Work) -> Mapping[str, Any]:
     """Give the versions with which some work was begun."""
     found = work.inputs.get("versions", {})
     return found if isinstance(found, Mapping) else {}
-
-
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name what differs between two sets of inputs: what, old, new.
-
-    Example:
-        >>> changes({"weights": "ab12", "data": {"q1": "0"}}, {"weights": "cd34", "data": {}})
-        ['weights: ab12 -> cd34', '1 question left out']
-    """
-    told = []
-    for name in dict.fromkeys([*old, *new]):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            told += changed_items(before, after) if name == "data" else changes(before, after)
-        elif before != after:
-            told.append(f"{name}: {brief(before)} -> {brief(after)}")
-    return told
-
-
-def changed_items(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Count the questions that are other ones than before.
-
-    Example:
-        >>> changed_items({"q1": "0", "q2": "0"}, {"q1": "1", "q2": "0", "q3": "0"})
-        ['1 of 2 questions changed (q1)', '1 question added']
-    """
-    both = sorted(set(old) & set(new))
-    other = [name for name in both if old[name] != new[name]]
-    told = [f"{len(other)} of {len(both)} questions changed ({listed(other, 3)})"] if other else []
-    for number, what in ((len(new) - len(both), "added"), (len(old) - len(both), "left out")):
-        if number:
-            told.append(f"{number} question{'s' * (number > 1)} {what}")
-    return told
-
-
-def brief(value: Any) -> str:
-    """Write a value in a few characters, and a hash in its first eight.
-
-    Example:
-        >>> brief("0123456789abcdef01"), brief(None), brief(["act", "gate"])
-        ('01234567', 'none', "['act', 'gate']")
-    """
-    text = "none" if value is None else str(value)
-    if len(text) > SHORT_HASH and not set(text) - set("0123456789abcdef"):
-        return text[:8]
-    return cut(text, SHORT)

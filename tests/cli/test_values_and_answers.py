@@ -35,6 +35,7 @@ def test_values_are_those_of_python(run, folder, place, model, found, ablate, mo
     assert f"alignment {expected.alignment()}" in out and f"{expected.chance():.3f}" in out
     assert f"culture Peru: alignment {expected.by()['Peru']}" in out
     assert f"wording 1: alignment {expected.by('wording')['1']}" in out
+    assert folder.steps()[-1]["seconds"] >= 0  # the step is finished
     forbid_running(monkeypatch)
     assert run("values", *words)[:2] == (0, out)
 

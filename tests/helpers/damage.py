@@ -4,7 +4,7 @@ import random
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.attribution.sums import read_scores
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -20,8 +21,9 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.organism.truth import load_truth
 from culture_lens.storage.bundled import data_path
-from culture_lens.storage.finished import finished_frame, write_frame
+from culture_lens.storage.finished import finished, finished_frame, keyed, write_frame
 from culture_lens.storage.runs import Run
+from culture_lens.storage.work import begin_work, shard_facts
 from tests.helpers.results import make_matrix
 
 
@@ -115,7 +117,30 @@ def copied_truth(path: Path) -> Path:
     return path
 
 
+def scored_shard(path: Path) -> Path:
+    return replace(scores(), metadata=keyed(path, shard_facts(2.0, 2))).save(path)
+
+
+def read_shard(path: Path) -> Any:
+    found = finished(path, scores, load=read_scores, save=lambda *_: None)
+    return tensors_of(found.scores)
+
+
+def begun(path: Path) -> Path:
+    path.unlink(missing_ok=True)
+    begin_again(path)
+    return path
+
+
+def begin_again(path: Path) -> Any:
+    inputs = {"model": "m", "weights": "ab12", "data": {"Perú": "0123abcd"}}
+    run = Run(path.parent.parent)
+    return begin_work(run, "answers", "k", shards=2, items=4, inputs=inputs).inputs
+
+
 KINDS = (
+    Kind("pieces/attribution-k/0.safetensors", scored_shard, read_shard, again=True),
+    Kind("work/answers-k.json", begun, begin_again, again=True),
     Kind(
         "set.safetensors", lambda p: neuron_set().save(p), lambda p: tensors_of(NeuronSet.load(p))
     ),

@@ -19,6 +19,7 @@ from culture_lens.finetune.training import FineTuned
 from culture_lens.prompts.build import build_prompts
 from culture_lens.selectors.false_discovery import Inference
 from culture_lens.selectors.variance import VARIANCE_PARTS
+from culture_lens.storage.work import begin_work
 from tests.helpers import cards
 from tests.helpers.comparison import compared_by_hand
 from tests.helpers.culnig import as_culnig, drawn
@@ -149,6 +150,13 @@ def run(folder):
     return held
 
 
+def begun(folder):
+    """A run folder with work of which nothing is done."""
+    held = run(folder)
+    begin_work(held, NASTY, "k", shards=2, items=8, inputs={"model": NASTY})
+    return held
+
+
 def ranking():
     """The modules of the tiny Llama."""
     return cl.rank_modules(found_set(), lens("llama"))
@@ -214,6 +222,7 @@ BUILDERS = {
     "Relations": lambda _: cl.related_cultures(matrix()),
     "Replicates": lambda _: summary().replicates,
     "Run": run,
+    "RunStatus": lambda folder: cl.run_status(begun(folder), check=True),
     "Scorecard": lambda _: scorecard(),
     "ShortAnswers": lambda _: short_answers(),
     "ShortQuestion": lambda _: ShortQuestion(
@@ -225,6 +234,7 @@ BUILDERS = {
     "Truth": lambda _: cl.load_truth(),
     "ValueAlignment": lambda _: values(),
     "ValuePrompts": lambda _: cl.ValuePrompts({NASTY: "As in {culture}."}, ["{question} {low}?"]),
+    "WorkStatus": lambda folder: cl.run_status(begun(folder)).work[0],
     "VarianceShares": lambda _: cl.VarianceShares(
         ("Ethiopia", NASTY), ("en", "a<b"), {}, {"act": dict.fromkeys(VARIANCE_PARTS, ESTIMATE)}, 5
     ),

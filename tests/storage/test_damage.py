@@ -15,6 +15,18 @@ def test_no_flipped_bit_is_silent(tmp_path, kind):
     assert set(found) <= kept and found.total() == 25
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_an_empty_or_truncated_file_is_not_silent(tmp_path, kind):
+    path = kind.write(tmp_path / kind.name)
+    whole, expected = path.read_bytes(), kind.read(path)
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        said = "said, same content" if kind.again else "refused"
+        if kind.name.endswith("json") and length == len(whole) - 1:  # without its last line end
+            said = "same content"
+        assert outcome(kind, path, expected) == said, length
+
+
 def test_the_count_of_flips_can_tell_silence(tmp_path):
     """A kind of file without a hash is found out by the same count."""
     import pandas as pd

@@ -3,6 +3,7 @@
 import pickle
 import struct
 
+import pandas as pd
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from culture_lens.storage.files import (
     load_tensors,
     save_hashed_json,
     save_json,
+    save_table,
     save_tensors,
     write_whole,
 )
@@ -183,3 +185,17 @@ def test_the_hash_depends_on_everything():
     }
     assert len(hashes) == 6
     assert content_hash({"x": x, "y": x}, {}) == content_hash({"y": x, "x": x.clone()}, {})
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path):
+    """safetensors writes metadata in an order that differs from file to file."""
+    tensors = {"b": torch.ones(3), "a": torch.arange(5), "ü": torch.zeros(0, dtype=torch.bfloat16)}
+    facts = {"cultures": ["Perú", "日本", 'a "b" \\ \t\n\x1f\x7f/'], "k": 1}
+    files = [save_tensors(tmp_path / f"{n}.safetensors", "thing", tensors, facts) for n in range(9)]
+    assert len({file.read_bytes() for file in files}) == 1
+    found, told = load_tensors(files[0], "thing")
+    assert told == facts and found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    save_table(tmp_path / "1.parquet", pd.DataFrame({"a": [1.5]}), facts, kind="thing")
+    save_table(tmp_path / "2.parquet", pd.DataFrame({"a": [1.5]}), facts, kind="thing")
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()

@@ -2,18 +2,23 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
+from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.storage.files import save_json, save_tensors, write_whole
+from culture_lens.storage.files import load_json, save_json, save_tensors, write_whole
 from culture_lens.storage.finished import finished, finished_frame, write_frame
 from culture_lens.storage.parts import HOST, clear_parts, new_part
 from culture_lens.storage.runs import Run
+from culture_lens.storage.status import run_status
 from tests.helpers.damage import answers, make_matrix
 from tests.helpers.processes import run_python
 
@@ -102,6 +107,76 @@ def test_a_disk_that_takes_no_more_is_one_error_of_every_writer(tmp_path):
         )
 
 
+def test_a_file_is_on_the_disk_before_its_name_and_the_name_before_it_goes_on(
+    tmp_path, monkeypatch
+):
+    seen, rename = [], Path.replace
+
+    def fsync(handle):
+        seen.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content")
+
+    def replace(part, target):
+        seen.append("name")
+        return rename(part, target)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    save_json(tmp_path / "x.json", 1)
+    assert seen == (["content", "name", "folder"] if os.name == "posix" else ["content", "name"])
+
+
+@pytest.mark.parametrize(
+    ("number", "refused"), [(errno.ENOSPC, True), (errno.EIO, True), (errno.EINVAL, False)]
+)
+def test_a_disk_that_did_not_take_the_content(tmp_path, monkeypatch, number, refused):
+    """A file system without the call (EINVAL) is no error; the former file stays whole."""
+    save_json(tmp_path / "x.json", "former")
+
+    def fsync(_):
+        raise OSError(number, "raw")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(InputError, match="x.json cannot be written") if refused else nullcontext():
+        save_json(tmp_path / "x.json", "new")
+    assert load_json(tmp_path / "x.json") == ("former" if refused else "new")
+    assert names(tmp_path) == ["x.json"]
+
+
+def test_locks_that_nobody_holds_are_cleared_and_others_stay(tmp_path):
+    from filelock import FileLock
+
+    shards = tmp_path / "pieces" / "answers-k"
+    shards.mkdir(parents=True)
+    held = FileLock(shards / ".1.parquet.lock")
+    with held:
+        for left in (shards / ".0.parquet.lock", tmp_path / "pieces" / ".records-1.lock"):
+            left.write_text("")
+        (tmp_path / ".run.json.lock").write_text("left behind")
+        run = Run.open(tmp_path)
+        assert names(shards) == [".1.parquet.lock"] and names(shards.parent) == ["answers-k"]
+    run.log("find", {})  # what is left behind stops nobody
+    assert len(run.steps()) == 1
+
+
+@pytest.mark.parametrize("year", [1990, 2090])
+def test_a_clock_that_jumps_does_not_change_how_long_a_step_took(tmp_path, monkeypatch, year):
+    run = Run.open(tmp_path)
+    run.log("find", {})
+    date = run.steps()[0]["date"]
+
+    class Jumped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(year, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("culture_lens.storage.runs.datetime", Jumped)
+    monkeypatch.setattr("time.time", lambda: Jumped.now(timezone.utc).timestamp())
+    run.finish("find")
+    run.log("ablate", {})
+    first, second = run.steps()
+    assert 0 <= first["seconds"] < 60 and second["date"] >= date and second["date"] < "2080"
+
+
 def test_a_file_in_the_way_of_a_folder_and_a_folder_in_the_way_of_a_file(tmp_path):
     (tmp_path / "matrix").write_text("")
     with pytest.raises(InputError, match="matrix cannot be written .*in the way"):
@@ -138,20 +213,31 @@ def test_a_read_only_folder(tmp_path):
         save_tensors(tmp_path / "x.safetensors", "thing", {"a": torch.ones(1)}, {})
 
 
-LOG = """
+SHARE = """
 import sys
+import pandas as pd
+from culture_lens.storage.finished import read_frame, write_frame
 from culture_lens.storage.runs import Run
+from culture_lens.storage.work import begin_work, shard_facts, shard_place
 for step in range(5):
-    Run.open(sys.argv[1]).log("find", {"step": step})
+    run = Run.open(sys.argv[1])
+    run.log("find", {"step": step})
+    begin_work(run, "answers", "k", shards=5, items=5, inputs={})
+    place = shard_place(run, "answers", "k", step, ".parquet")
+    write_frame(place, pd.DataFrame({"step": [step] * 9}), shard_facts(0.1, 1))
+    assert read_frame(place)["step"].tolist() == [step] * 9
 """
 
 
 @pytest.mark.slow
-def test_no_step_is_lost_when_processes_log_at_once(tmp_path):
-    command = [sys.executable, "-c", LOG, str(tmp_path)]
-    running = [subprocess.Popen(command) for _ in range(4)]
-    assert [process.wait() for process in running] == [0] * 4
-    assert len(Run(tmp_path).steps()) == 20
+def test_processes_that_do_the_same_work_at_once_lose_and_harm_nothing(tmp_path):
+    command = [sys.executable, "-c", SHARE, str(tmp_path)]
+    running = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait() for process in running] == [0] * 3
+    assert len(Run(tmp_path).steps()) == 15
+    status = run_status(tmp_path, check=True)
+    assert status.work[0].shards_done == 5 and status.damaged == {}
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_lock_that_is_held_is_named(tmp_path, monkeypatch):
