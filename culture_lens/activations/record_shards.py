@@ -19,7 +19,8 @@ from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.storage.finished import SHARD, check_key, keyed
+from culture_lens.storage import finished
+from culture_lens.storage.finished import check_key, keyed
 from culture_lens.storage.runs import Run, content_key
 from culture_lens.storage.work import shard_place
 
@@ -64,7 +65,9 @@ def record_in_shards(
     """
     if not prompts:
         raise InputError("there are no prompts to record: make them with build_prompts.")
-    size = SHARD if design is None else max(SHARD, -(-len(prompts) // MOST_WITH_REPLICATES))
+    size = finished.SHARD
+    if design is not None:
+        size = max(size, -(-len(prompts) // MOST_WITH_REPLICATES))
     shards = cut(by_culture(prompts), size)
     work = Pass(
         label="recording activations",

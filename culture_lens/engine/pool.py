@@ -190,7 +190,8 @@ def pool_of(model: LensModel, options: Ray) -> Pool:
     """Give workers that hold a model, those of the last pass where they fit.
 
     Raises:
-        InputError: Ray is missing, hooks are attached, or no other process can load the model.
+        InputError: Hooks are attached, no other process can load the model, or it is on a GPU and
+            the workers have none.
     """
     check_unhooked(model, "the workers of Ray", "engine=")
     if model.recipe is None:
@@ -198,6 +199,11 @@ def pool_of(model: LensModel, options: Ray) -> Pool:
             f"workers of Ray load their model by its name, and {model.name!r} was given as an "
             "object, or with a tokenizer or processor of its own: save all of it to a folder with "
             "save_pretrained, and load_model the folder."
+        )
+    if model.device.type != "cpu" and not options.gpus_per_worker:
+        raise InputError(
+            f"{model.name!r} is on {model.device}, and workers without GPUs would run it on the "
+            "CPU: give gpus_per_worker=1 or more, or load it with device='cpu' if that is meant."
         )
     recipe = model.recipe.for_worker(model.dtype, model.revision, options.gpus_per_worker)
     key = (repr(recipe), model.fingerprint, options)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.packed import picked, questions_of
 from culture_lens.prompts.prompt import Prompt
-from culture_lens.storage.finished import SHARD
+from culture_lens.storage import finished
 
 Part = TypeVar("Part")
 Item = TypeVar("Item")
@@ -72,13 +72,15 @@ def slices(prompts: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [prompts[start : start + size] for start in range(0, len(prompts), size)]
 
 
-def cut(prompts: Sequence[Prompt], size: int = SHARD) -> list[Shard]:
-    """Cut prompts into shards of so many items under one condition.
+def cut(prompts: Sequence[Prompt], size: int | None = None) -> list[Shard]:
+    """Cut prompts into shards of so many items, ``SHARD`` by default, under one condition.
 
     Example:
         ``[len(shard.items) for shard in cut(prompts[:100])]`` is ``[64, 36]``
     """
-    return [Shard(number, items) for number, items in enumerate(slices(prompts, size))]
+    return [
+        Shard(number, items) for number, items in enumerate(slices(prompts, size or finished.SHARD))
+    ]
 
 
 def by_culture(prompts: Sequence[Prompt]) -> Sequence[Prompt]:

@@ -1,13 +1,12 @@
 """Finished work in a run folder: loaded from its place where it exists, else made and saved.
 
-``finished`` is for work that is saved once, when it is done; ``shards`` for work that grows item by
-item, with a snapshot after each shard. Without a place nothing is saved. What is damaged, or is
-another piece than its name says, is made again, with a warning.
+Without a place nothing is saved. What is damaged, or is another piece than its name says, is made
+again, with a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,47 +120,3 @@ def check_key(place: Path, metadata: Mapping[str, Any]) -> None:
     """
     if (found := metadata.get(PIECE)) != (key := piece_key(place)):
         raise InputError(f"{place} was saved as {found or 'no piece'!r}, not as {key!r}.")
-
-
-def shards(
-    place: Path | None,
-    total: int,
-    *,
-    resume: Callable[[Path], int],
-    save: Callable[[Path, int], object],
-    size: int | None = None,
-) -> Iterator[slice]:
-    """Go through the items that are not done yet, and keep a snapshot after each shard.
-
-    Args:
-        place: Where the snapshot is or will be; without it all items are one shard.
-        total: How many items there are.
-        resume: Loads a snapshot and returns how many items it covers; raises ``InputError`` of
-            what is damaged, before it has changed anything, and all items are done again.
-        save: Writes a snapshot, given its place and how many items it covers.
-        size: Items per shard; ``SHARD`` by default.
-
-    Yields:
-        The items of each shard. Its snapshot is written when the next one is asked for.
-
-    Raises:
-        InputError: Nothing can be written to the place.
-
-    Example:
-        >>> [part.stop for part in shards(None, 5, resume=len, save=print)]
-        [5]
-    """
-    done = 0
-    if place is not None and place.exists():
-        try:
-            done = resume(place)
-        except InputError as error:
-            say_made_again(error)
-    if place is not None and done < total:
-        check_place(place)
-    size = (size or SHARD) if place is not None else max(total, 1)
-    for start in range(done, total, size):
-        stop = min(start + size, total)
-        yield slice(start, stop)
-        if place is not None:
-            save(place, stop)

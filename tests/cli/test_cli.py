@@ -144,7 +144,7 @@ def test_a_share_of_no_neuron_is_refused_before_the_model_runs(
     def refuse(*_, **__):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr("culture_lens.activations.record.record_activations", refuse)
+    monkeypatch.setattr("culture_lens.activations.record_shards.record_activations", refuse)
     source = ["--model", checkpoint, "--benchmark", "table", "--path", table]
     code, _, err = run(capsys, "find", "--run", tmp_path / "run", *source, "--share", "0.0001")
     assert code == 2 and "0 of 144 neurons" in err

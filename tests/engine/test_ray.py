@@ -6,7 +6,6 @@ import warnings
 import pytest
 
 import culture_lens as cl
-from culture_lens.activations import record_shards
 from culture_lens.engine import pool as module
 from culture_lens.engine.claims import Claims
 from culture_lens.engine.cluster import start_ray
@@ -14,6 +13,7 @@ from culture_lens.engine.pool import Pool, close_pools
 from culture_lens.evaluation import evaluate as evaluation
 from culture_lens.models.loading import Loading
 from culture_lens.models.recipe import Recipe
+from culture_lens.storage import finished
 from tests.helpers.lm import save_tiny
 from tests.helpers.passes import Killed, LightWorker, letters, shards_of
 from tests.helpers.places import ROOT
@@ -40,7 +40,7 @@ def ray():
 
 def test_the_files_are_those_of_one_process(tmp_path, monkeypatch):
     """In several shards of each pass, with two conditions of neurons and a run folder."""
-    monkeypatch.setattr(record_shards, "SHARD", 5)
+    monkeypatch.setattr(finished, "SHARD", 5)
     monkeypatch.setattr(evaluation, "MOST_ITEMS", 6)
     model = cl.load_model(save_tiny("llama", tmp_path / "model"), device="cpu")
     questions = toy_questions()
@@ -58,7 +58,7 @@ def test_the_files_are_those_of_one_process(tmp_path, monkeypatch):
     assert files(tmp_path / "ray", engine=cl.Ray(workers=1)) == expected
     assert files(tmp_path / "kept", engine=cl.Ray(workers=1), run=tmp_path / "run") == expected
     made = [file for file in (tmp_path / "run" / "pieces").rglob("*") if file.is_file()]
-    assert len(made) == 4 + 1 + 3  # sixteen items, in shards of 5, of 64, and of 6
+    assert len(made) == 4 + 4 + 3  # sixteen items, in shards of 5, 5 and 6
     assert files(tmp_path / "again", run=tmp_path / "run") == expected
 
 

@@ -49,13 +49,13 @@ def test_random_masks_have_the_numbers_of_every_layer(monkeypatch):
     found, seen = found_set(), []
     from culture_lens.evaluation import evaluate as module
 
-    answer = module.answer_together
+    answering = module.Answering
 
-    def note(model, prompts, way, masks, **options):
-        seen.append((options["label"], *masks))
-        return answer(model, prompts, way, masks, **options)
+    def note(way, masks, value, running):
+        seen.extend(masks)
+        return answering(way, masks, value, running)
 
-    monkeypatch.setattr(module, "answer_together", note)
+    monkeypatch.setattr(module, "Answering", note)
     ablation_matrix(lens("llama"), found, toy_questions(topics=1), random_seeds=3, **LETTERS)
     random = [(label.split()[1], n) for label, n in seen if label.startswith("random")]
     assert len(random) == 12

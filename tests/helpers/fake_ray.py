@@ -36,7 +36,7 @@ class FakeRay:
 
         RayError, RayTaskError = RayError, RayTaskError
 
-    def __init__(self, deaths=(), last_first=False, cpus=8):
+    def __init__(self, deaths=(), last_first=False, cpus=16):
         self.deaths, self.last_first, self.cpus = set(deaths), last_first, cpus
         self.calls, self.killed, self.options = [], 0, []
 

@@ -242,7 +242,7 @@ BUILDERS = {
 """Class -> how one is made, given a folder of its own."""
 PAGES = ("NeuronCard", "NeuronCards")
 """Those that a notebook shows as a page of their own; see tests/cards/test_html.py."""
-OPTIONS = ("Ray", "Speed")
+OPTIONS = ("Loading", "Ray", "Recipe", "Speed")
 """Public records of options, whose repr is the call that makes them."""
 
 
