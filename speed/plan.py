@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pictures", action="store_true")
     parser.add_argument("--operations", action="store_true")
-    parser.add_argument("--limit", type=int, default=4, help="questions of each culture")
+    parser.add_argument("--limit", type=int, default=8, help="questions of each culture")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
