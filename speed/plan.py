@@ -5,8 +5,8 @@
     python speed/plan.py --operations          # counted by torch's FlopCounterMode, not timed
 
 Every pass runs in a process of its own: peak memory is that process's highest resident memory.
-Seconds are CPU time of one thread, so that other work on the machine matters little, and the rate
-that the plan takes is measured in the same process right before the pass.
+Seconds are CPU time of one thread, so that other work on the machine matters little; the rate that
+the plan takes is measured in the same process right before the pass.
 """
 
 from __future__ import annotations
@@ -17,80 +17,76 @@ import subprocess
 import sys
 import time
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 from measure import peak_mib
 
-PASSES = ("load", "conact", "culnig_general", "matrix")
+PASSES = {
+    "record": {"method": "conact", "conditions": 0},
+    "attribute": {"method": "attribution", "conditions": 0},
+    "ablate": {"method": None, "random_seeds": 1},
+}
+"""Pass -> the options of ``plan`` that stand for it."""
 
 
-def setting(pictures: bool, limit: int) -> tuple[str, Any, dict[str, Any]]:
-    """The model, the questions and the scoring."""
-    import culture_lens as cl
-
-    if pictures:
-        return "organism", cl.load_benchmark("organism", pictures=1, limit=limit), {}
-    return "smollm2-135m", cl.load_benchmark("everyday", limit=limit), {}
-
-
-def run_pass(name: str, model: Any, questions: Any, pictures: bool) -> None:
-    """Run what a plan's stages stand for."""
-    import culture_lens as cl
-
-    identify, evaluate = cl.split_questions(questions)
-    scoring = "letter" if pictures else "option_likelihood"
-    if name == "conact":
-        cl.summarise(model, identify, progress=False)
-    if name.startswith("culnig"):
-        cl.culnig_scores(model, identify, scoring=scoring, progress=False)
-    if name == "matrix":
-        share = 0.02 if pictures else 0.005
-        shapes = {"act": model.shape("act")}
-        cultures = sorted({question.culture for question in questions})
-        sets = {c: some_neurons(shapes["act"], share, n) for n, c in enumerate(cultures)}
-        found = cl.NeuronSet(sets, shapes=shapes, metadata={"model": model.name})
-        cl.ablation_matrix(
-            model, found, evaluate, random_seeds=1, scoring=scoring, seen=True, progress=False
-        )
-
-
-def some_neurons(shape: tuple[int, int], share: float, seed: int) -> Any:
-    """Draw neurons, some of them in the first layer, as found sets have them."""
+def run_pass(name: str, model: Any, questions: Any, scoring: str) -> None:
+    """Run what a plan's stage stands for."""
     import torch
 
     import culture_lens as cl
 
-    layers, width = shape
-    draw = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(layers * width, generator=draw)[: int(share * layers * width)].tolist()
-    places = {(place // width, place % width) for place in [seed, *chosen]}
-    return cl.Neurons.of({"act": sorted(places)})
+    identify, evaluate = cl.split_questions(questions)
+    if name == "record":
+        cl.summarise(model, identify, progress=False)
+    elif name == "attribute":
+        cl.attribute(model, identify, scoring=scoring, progress=False)
+    else:
+        layers, width = model.shape("act")
+        sets = {}
+        for seed, culture in enumerate(sorted({question.culture for question in questions})):
+            draw = torch.Generator().manual_seed(seed)
+            chosen = torch.randperm(layers * width, generator=draw)[: layers * width // 200]
+            # One in the first layer, as found sets have them: nothing is skipped.
+            places = {(0, seed), *((at // width, at % width) for at in chosen.tolist())}
+            sets[culture] = cl.Neurons.of({"act": sorted(places)})
+        facts = {"model": model.name, "groups": []}
+        found = cl.NeuronSet(sets, shapes={"act": model.shape("act")}, metadata=facts)
+        options = {"random_seeds": 1, "scoring": scoring, "seen": True, "progress": False}
+        cl.ablation_matrix(model, found, evaluate, **options)
 
 
-def measured(name: str, options: argparse.Namespace) -> dict[str, float]:
-    """Run one pass in this process, and say what it took."""
+def compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one pass in this process, beside its plan."""
     import torch
 
     import culture_lens as cl
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    named, questions, _ = setting(options.pictures, options.limit)
+    named = "organism" if options.pictures else "smollm2-135m"
+    benchmark, own = ("organism", {"pictures": 1}) if options.pictures else ("everyday", {})
+    questions = cl.load_benchmark(benchmark, limit=options.limit, **own)
+    scoring = "letter" if options.pictures else "option_likelihood"
     model = cl.load_model(named, device="cpu")
-    counting, counter = nullcontext(), None
-    if options.operations:
-        from torch.nn.attention import SDPBackend, sdpa_kernel
-        from torch.utils.flop_counter import FlopCounterMode
+    rate = cl.measure_rate(model, clock=time.process_time)
+    said = cl.plan(named, questions, scoring=scoring, **PASSES[name], **rate.options)
+    with ExitStack() as stack:
+        counter = None
+        if options.operations:
+            from torch.nn.attention import SDPBackend, sdpa_kernel
+            from torch.utils.flop_counter import FlopCounterMode
 
-        counting, counter = sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False)
-    start = time.process_time()
-    with counting, counter or nullcontext():
-        run_pass(name, model, questions, options.pictures)
-    found = {"seconds": time.process_time() - start, "peak": peak_mib()}
-    if counter is not None:
-        found["operations"] = counter.get_total_flops()
-    return found
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            counter = stack.enter_context(FlopCounterMode(display=False))
+        start = time.process_time()
+        run_pass(name, model, questions, scoring)
+        seconds = time.process_time() - start
+    found = {"rate": rate.flops_per_second, "per_forward": rate.seconds_per_forward}
+    found |= {"seconds": seconds, "planned_seconds": said.hours * 3600}
+    found |= {"peak": peak_mib(), "planned_peak": said.peak >> 20}
+    found |= {"planned_operations": said.operations}
+    return found if counter is None else found | {"operations": counter.get_total_flops()}
 
 
 def main() -> None:
@@ -102,11 +98,12 @@ def main() -> None:
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        print(json.dumps(measured(options.only, options)))
+        print(json.dumps(compared(options.only, options)))
         return
     for name in PASSES:
         words = [sys.executable, *sys.argv, "--only", name]
-        print(name, json.loads(subprocess.check_output(words).splitlines()[-1]))
+        found = json.loads(subprocess.check_output(words).splitlines()[-1])
+        print(name, {key: float(f"{value:.4g}") for key, value in found.items()}, flush=True)
 
 
 if __name__ == "__main__":
