@@ -119,7 +119,6 @@ from .experiments.fidelity import (
 from .experiments.matrix import (
     AblationMatrix as AblationMatrix,
 )
-from .experiments.power import minimum_detectable_effect as minimum_detectable_effect
 from .experiments.planning.asking import Counts as Counts
 from .experiments.planning.measure import (
     Rate as Rate,
@@ -129,6 +128,7 @@ from .experiments.planning.measure import (
 )
 from .experiments.planning.plan import plan as plan
 from .experiments.planning.result import Plan as Plan
+from .experiments.power import minimum_detectable_effect as minimum_detectable_effect
 from .experiments.predicted_matrix import (
     PredictedMatrix as PredictedMatrix,
 )

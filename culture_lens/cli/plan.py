@@ -144,8 +144,10 @@ def asked_for(
     if set(numbers) <= {"items"}:
         return open_questions(given(asking)), counting.items
     if given(asking):
-        raise InputError("--cultures and the numbers beside it stand in for a benchmark: leave out "
-                         "--benchmark, --path, --culture and --limit, or those numbers.")
+        raise InputError(
+            "--cultures and the numbers beside it stand in for a benchmark: leave out "
+            "--benchmark, --path, --culture and --limit, or those numbers."
+        )
     if counting.items is None or counting.cultures is None:
         raise InputError("a benchmark in numbers needs --items and --cultures.")
     if counting.picture is not None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
-from culture_lens.checks import check_fields, instance, optional, whole
+from culture_lens.checks import check_fields, optional, refused, whole
 from culture_lens.errors import InputError
 from culture_lens.experiments.planning.pictures import Settings, picture_count
 from culture_lens.experiments.planning.shape import ModelShape
@@ -62,7 +62,7 @@ class Counts:
     def __post_init__(self) -> None:
         """Refuse what no benchmark has."""
         numbers = ("items", "cultures", "tokens", "options", "option_tokens", "per_picture")
-        check_fields(self, **dict.fromkeys(numbers, whole(1)), picture=optional(instance(tuple)))
+        check_fields(self, **dict.fromkeys(numbers, whole(1)), picture=optional(two_lengths))
         if self.question_tokens < 1:
             raise InputError(
                 f"tokens={self.tokens}: a prompt with its template ({TEMPLATE_TOKENS} tokens) and "
@@ -101,6 +101,13 @@ class Counts:
             prompt=form,
             image=image,
         )
+
+
+def two_lengths(name: str, value: object) -> tuple[int, int]:
+    """Check for the width and height of a picture."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise refused(name, value, "the width and height of a picture, such as (640, 480)")
+    return whole(1)(f"{name}[0]", value[0]), whole(1)(f"{name}[1]", value[1])
 
 
 def words_of(seed: str, tokens: int) -> str:

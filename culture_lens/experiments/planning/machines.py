@@ -1,10 +1,10 @@
 """Machines: how many operations a second they reach, what they hold, and what they cost.
 
-A preset is the peak of the maker's data sheet for dense products times the share of it that forwards
-of this package reach: 20% to 55%, taken from one H200 (speed/llama_shape.py, Llama-3.1-8B's shape in
-bfloat16: a bare forward ran at 54% of the peak, prompt trees at 36%). A GPU takes float32 on its
-ordinary cores. A CPU's preset is a core with AVX2 at 2.5 GHz; cores differ by four times, so that a
-measured rate (``measure_rate``) says far more.
+A preset is the peak of the maker's data sheet for dense products, times the share of it that
+forwards of this package reach: 20% to 55%, after one H200 with a model of Llama-3.1-8B's shape in
+bfloat16 (speed/llama_shape.py), where a bare forward ran at 54% of the peak and prompt trees at
+36%. A GPU takes float32 on its ordinary cores. The preset of a CPU is one core with AVX2 at 2.5 GHz;
+cores differ by four times, so that a measured rate (``measure_rate``) says far more.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ With b bytes a number, T tokens, P pairs and R read positions of the largest for
     weights      parameters x b
     forward      b T (4 d_model + 3 d_mlp + attention) + keys and values + masks b P + logits 8 R V
     recording    two copies of a layer's activations in float32 more
-    gradients    every layer keeps b T (6 d_model + 6 d_mlp + 3 attention), and scores of all neurons
+    gradients    every layer keeps b T (6 d_model + 6 d_mlp + 3 attention)
     statistics   what ``stages`` says each keeps, twice while a part of them is saved
 
 The numbers of terms were counted in the models' code, and held against measured peaks.

@@ -16,8 +16,16 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from culture_lens.checks import check_arguments, either, file_path, instance, names, optional, text
-from culture_lens.checks import whole
+from culture_lens.checks import (
+    check_arguments,
+    either,
+    file_path,
+    instance,
+    names,
+    optional,
+    text,
+    whole,
+)
 from culture_lens.errors import InputError
 from culture_lens.experiments.planning.asking import Asking, Counts
 from culture_lens.experiments.planning.known import asking_of, config_of, dtype_of
@@ -162,9 +170,7 @@ def scoring_of(shape: ModelShape, scoring: str | None) -> str:
     return scoring
 
 
-def stages_of(
-    makes: Stages, questions: Sequence[Question], methods: Sequence[str]
-) -> list[Stage]:
+def stages_of(makes: Stages, questions: Sequence[Question], methods: Sequence[str]) -> list[Stage]:
     """List the stages: each source of selectors once, then the ablation."""
     identify, evaluate = split_questions(questions, makes.experiment.identify_share)
     kinds = {method if method == "attribution" else reads(method) for method in methods}
@@ -212,9 +218,7 @@ def row_of(shape: ModelShape, stage: Stage, machine: Machine, size: int) -> dict
     }
 
 
-def seconds_of(
-    shape: ModelShape, stage: Stage, machine: Machine, rate: float, size: int
-) -> float:
+def seconds_of(shape: ModelShape, stage: Stage, machine: Machine, rate: float, size: int) -> float:
     """Give the seconds of a stage at a rate, with all workers.
 
     A step of writing takes no less than reading every weight once.

@@ -104,7 +104,9 @@ class Plan(ResultRecord):
         if self.fits:
             return f"fits: {peak} of {held}"
         if self.metadata["device"] == "cpu":
-            return f"does not fit: {peak} of {held}; take a smaller dtype, batch or number of workers"
+            return (
+                f"does not fit: {peak} of {held}; take a smaller dtype, batch or number of workers"
+            )
         return (
             f"does not fit: {peak} of {held}; load it over {self.gpus_needed} GPUs "
             f"(device_map='auto', gpus_per_worker={self.gpus_needed})"
@@ -117,11 +119,12 @@ class Plan(ResultRecord):
     def _facts(self) -> Mapping[str, Any]:
         low, high = (self.frame[f"seconds_{end}"].sum() / 3600 for end in ("low", "high"))
         facts, cost = self.metadata, self.cost
+        rate = f"{facts['rate']:.3g} operations/s"
         told = {
             "stages": self.frame["stage"].tolist(),
             "operations": f"{self.operations:.3g}",
             "hours": f"{self.hours:.3g} ({low:.3g} to {high:.3g})",
-            "machine": f"{facts['workers']} x {facts['device']} at {facts['rate']:.3g} operations/s",
+            "machine": f"{facts['workers']} x {facts['device']} at {rate}",
             "memory": self.advice(),
             "disk": f"{self.frame['disk'].sum() / GB:.2g} GB, {self.frame['shards'].sum()} shards",
             "rests on": f"rate: {facts['rate_from']}; tokens: {facts['tokens_from']}",

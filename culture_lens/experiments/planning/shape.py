@@ -190,7 +190,11 @@ def stack_of(text: Any, layers: int, matrices: int) -> Stack:
     width = width or text.hidden_size // heads
     groups = getattr(text, "num_key_value_heads", None) or heads
     d_mlp = next(
-        (n for n in (getattr(text, k, None) for k in ("intermediate_size", "d_ff", "n_inner")) if n),
+        (
+            n
+            for n in (getattr(text, k, None) for k in ("intermediate_size", "d_ff", "n_inner"))
+            if n
+        ),
         4 * text.hidden_size,
     )
     return Stack(layers, matrices, 2 * heads * width, text.hidden_size, d_mlp, 2 * groups * width)

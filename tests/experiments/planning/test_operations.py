@@ -80,7 +80,9 @@ def test_of_a_mixture_of_experts_those_that_a_token_goes_through_count():
     ids = torch.arange(ROWS * TOKENS).view(ROWS, TOKENS)
     run = Counted(ROWS * TOKENS, ROWS * TOKENS**2, ROWS)
     assert counted(lambda: model(ids, logits_to_keep=1)) == forward_operations(shape, run)
-    by_hand = 2 * (2 * 32 * 32 + 2 * 32 * 16 + 32 * 8 + 2 * 3 * 32 * 16)  # q, o; k, v; router; 2 of 8
+    by_hand = 2 * (
+        2 * 32 * 32 + 2 * 32 * 16 + 32 * 8 + 2 * 3 * 32 * 16
+    )  # q, o; k, v; router; 2 of 8
     assert shape.decoder.matrices == by_hand
 
 
