@@ -3,7 +3,7 @@
 A preset is the peak of the maker's data sheet for dense products, times the share of it that
 forwards of this package reach: 20% to 55%, after one H200 with a model of Llama-3.1-8B's shape in
 bfloat16 (speed/llama_shape.py), where a bare forward ran at 54% of the peak and prompt trees at
-36%. A GPU takes float32 on its ordinary cores. The preset of a CPU is one core with AVX2 at 2.5 GHz;
+36%. A GPU takes float32 on its ordinary cores. A CPU's preset is one core with AVX2 at 2.5 GHz;
 cores differ by four times, so that a measured rate (``measure_rate``) says far more.
 """
 

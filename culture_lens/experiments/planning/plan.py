@@ -26,11 +26,11 @@ from culture_lens.checks import (
     text,
     whole,
 )
-from culture_lens.errors import InputError
+from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.planning.asking import Asking, Counts
 from culture_lens.experiments.planning.known import asking_of, config_of, dtype_of
 from culture_lens.experiments.planning.machines import DEVICES, Machine, MachineOptions
-from culture_lens.experiments.planning.memory import Memory, memory_of
+from culture_lens.experiments.planning.memory import memory_of
 from culture_lens.experiments.planning.result import Plan
 from culture_lens.experiments.planning.shape import ModelShape, shape_of
 from culture_lens.experiments.planning.stages import (
@@ -43,7 +43,7 @@ from culture_lens.experiments.planning.stages import (
 from culture_lens.models.loading import resolve_dtype
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.prompts.speed import Speed
-from culture_lens.questions.question import QUESTIONS, Question
+from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.questions.splits import split_questions
 from culture_lens.selectors.registry import get_selector, key_of, reads
 
@@ -152,6 +152,7 @@ def questions_of(
         from culture_lens.benchmarks import load_benchmark
 
         questions = load_benchmark(questions)
+    check_questions(questions, min_cultures=1)
     return questions, None
 
 
@@ -164,8 +165,6 @@ def scoring_of(shape: ModelShape, scoring: str | None) -> str:
     if scoring is None:
         return "option_likelihood" if shape.parameters < SMALL else "letter"
     if scoring not in SCORINGS:
-        from culture_lens.errors import unknown
-
         raise unknown("scoring", scoring, SCORINGS)
     return scoring
 
@@ -259,4 +258,4 @@ def metadata_of(
     }
 
 
-__all__ = ["Memory", "plan"]
+__all__ = ["plan"]

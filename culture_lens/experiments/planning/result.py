@@ -130,7 +130,7 @@ class Plan(ResultRecord):
             "rests on": f"rate: {facts['rate_from']}; tokens: {facts['tokens_from']}",
         }
         if cost is not None:
-            told["hours"] += f", {cost:,.0f} at the price given"
+            told["hours"] += f", {cost:,.2f} at the price given"
         return told
 
     def _main_table(self) -> pd.DataFrame:
