@@ -1,4 +1,4 @@
-"""What the two papers' models take on their whole benchmarks, planned: the table of docs/guide/plan.md.
+"""What the papers' models take on their whole benchmarks, planned: a table of docs/guide/plan.md.
 
     python speed/papers.py
 
@@ -34,7 +34,7 @@ def main() -> None:
     """Print the table."""
     print(
         "| model | parameters | find: 10^15 operations | ablate: 10^15 operations | "
-        "hours on one H100 | low to high | peak GB | run folder GB |\n|---|---|---|---|---|---|---|---|"
+        "hours on one H100 | low to high | peak GB | run folder GB |\n" + "|---" * 8 + "|"
     )
     for preset in sorted(PRESETS, key=lambda one: (one.paper, list(papers()).index(one.model))):
         counts, options = BENCHMARKS[preset.paper]
