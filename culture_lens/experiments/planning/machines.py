@@ -169,6 +169,6 @@ def number_from(least: float, *, above: bool) -> Callable[[str, object], float]:
     return check
 
 
-more_than_nothing, at_least_nothing = number_from(0, above=True), number_from(0, above=False)
+more_than_nothing, at_least_nothing = number_from(0.0, above=True), number_from(0.0, above=False)
 
 __all__ = ["DEVICES", "Device", "Machine", "MachineOptions"]

@@ -18,6 +18,8 @@ from dataclasses import dataclass, fields, replace
 from culture_lens.experiments.planning.pictures import PictureCount
 from culture_lens.experiments.planning.shape import ModelShape
 
+Number = int | float
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -35,12 +37,12 @@ class Counted:
         most_read: Its positions at which the head is read.
     """
 
-    tokens: float = 0
-    pairs: float = 0
-    read: float = 0
-    encoder_tokens: float = 0
-    encoder_pairs: float = 0
-    forwards: float = 0
+    tokens: Number = 0
+    pairs: Number = 0
+    read: Number = 0
+    encoder_tokens: Number = 0
+    encoder_pairs: Number = 0
+    forwards: Number = 0
     most_tokens: int = 0
     most_pairs: int = 0
     most_read: int = 0
@@ -54,13 +56,13 @@ class Counted:
             values[one.name] = max(mine, theirs) if most else mine + theirs
         return Counted(**values)
 
-    def times(self, factor: float) -> Counted:
+    def times(self, factor: Number) -> Counted:
         """Give so many times as many forwards of the same sizes."""
         sums = [one.name for one in fields(self) if not one.name.startswith("most_")]
         return replace(self, **{name: getattr(self, name) * factor for name in sums})
 
 
-def forward_operations(shape: ModelShape, counted: Counted, first_layer: int = 0) -> float:
+def forward_operations(shape: ModelShape, counted: Counted, first_layer: int = 0) -> Number:
     """Count the operations of forwards.
 
     Args:
@@ -74,7 +76,7 @@ def forward_operations(shape: ModelShape, counted: Counted, first_layer: int = 0
     return total(shape, counted, 1, first_layer)
 
 
-def backward_operations(shape: ModelShape, counted: Counted) -> float:
+def backward_operations(shape: ModelShape, counted: Counted) -> Number:
     """Count the operations of the backwards of forwards, with frozen parameters.
 
     Example:
@@ -83,7 +85,7 @@ def backward_operations(shape: ModelShape, counted: Counted) -> float:
     return total(shape, counted, 2)
 
 
-def total(shape: ModelShape, counted: Counted, products: int, first_layer: int = 0) -> float:
+def total(shape: ModelShape, counted: Counted, products: int, first_layer: int = 0) -> Number:
     """Add up matrices, attention and head; attention takes so many products for each of its two."""
     decoder, encoder = shape.decoder, shape.encoder
     run = (decoder.layers - first_layer) / decoder.layers
@@ -96,15 +98,15 @@ def total(shape: ModelShape, counted: Counted, products: int, first_layer: int =
     return 2 * found
 
 
-def picture_operations(shape: ModelShape, picture: PictureCount) -> float:
+def picture_operations(shape: ModelShape, picture: PictureCount) -> Number:
     """Count the operations of the vision tower and the projector for one picture.
 
     Example:
         ``picture_operations(shape, picture_count(shape, 640, 480))``
     """
     if shape.tower is None:
-        return 0.0
-    return 2.0 * (
+        return 0
+    return 2 * (
         shape.patch * picture.patches
         + shape.tower.matrices * picture.seen
         + shape.tower.attention * picture.pairs
@@ -112,4 +114,4 @@ def picture_operations(shape: ModelShape, picture: PictureCount) -> float:
     )
 
 
-__all__ = ["Counted", "backward_operations", "forward_operations", "picture_operations"]
+__all__ = ["Counted", "Number", "backward_operations", "forward_operations", "picture_operations"]

@@ -30,6 +30,7 @@ from culture_lens.checks import check_fields, flag, optional, real, whole
 from culture_lens.experiments.planning.asking import Asking, sampled
 from culture_lens.experiments.planning.operations import (
     Counted,
+    Number,
     backward_operations,
     forward_operations,
     picture_operations,
@@ -44,6 +45,10 @@ from culture_lens.storage.finished import SHARD
 
 RECORD_BYTES = 60
 """Bytes of the record of one answer in a parquet file."""
+
+
+ANSWERS = 256
+"""Items of a shard of answers; each condition has its own."""
 
 
 class ExperimentOptions(TypedDict, total=False):
@@ -130,7 +135,7 @@ class Stage:
     """
 
     name: str
-    operations: float
+    operations: Number
     counted: Counted
     items: int
     conditions: int = 1
@@ -138,7 +143,7 @@ class Stage:
     kept: int = 0
     disk: int = 0
     shards: int = 1
-    streamed: float = 0
+    streamed: Number = 0
 
 
 @dataclass(frozen=True)
@@ -159,13 +164,18 @@ class Stages:
     scoring: str
     running: Running
     on_gpu: bool
-    scale: float = 1.0
+    scale: Number = 1
 
     def answer(self, questions: Sequence[Question], name: str, conditions: int = 1) -> Stage:
         """Make the stage in which questions are answered under conditions."""
         style: Style = "choices" if self.scoring.startswith("letter") else "cloze"
         prompts, factor = self._asked(questions, style)
-        one = answering_pass(self.asking.shape, prompts, self.running, self.on_gpu).times(factor)
+        one = Counted()
+        for start in range(0, len(prompts), ANSWERS):
+            some = prompts[start : start + ANSWERS]
+            run = answering_pass(self.asking.shape, some, self.running, self.on_gpu)
+            one = one.plus(run)
+        one = one.times(factor)
         shape, first = self.asking.shape, self.experiment.first_layer
         operations = conditions * forward_operations(shape, one, first)
         operations += forward_operations(shape, one) - forward_operations(shape, one, first)
@@ -177,7 +187,7 @@ class Stages:
             items,
             conditions,
             disk=RECORD_BYTES * items * conditions,
-            shards=conditions,
+            shards=conditions * math.ceil(items / ANSWERS),
         )
 
     def write(self, questions: Sequence[Question], conditions: int) -> Stage:
@@ -194,7 +204,7 @@ class Stages:
             items,
             conditions,
             disk=4 * RECORD_BYTES * items * conditions,
-            shards=conditions,
+            shards=conditions * math.ceil(items / SHARD),
             streamed=conditions * one.forwards,
         )
 
@@ -212,7 +222,7 @@ class Stages:
     def _kept(
         self,
         name: str,
-        operations: float,
+        operations: Number,
         one: Counted,
         items: int,
         kept: int,
@@ -297,12 +307,12 @@ class Stages:
 
     def _asked(
         self, questions: Sequence[Question], style: Style, *, own: bool = False
-    ) -> tuple[list[Prompt], float]:
+    ) -> tuple[list[Prompt], Number]:
         some = sampled(questions)
         factor = len(questions) / len(some) * (1 if own else self.scale)
         return self.asking.prompts(some, style), factor
 
-    def _pictures(self, prompts: Sequence[Prompt]) -> float:
+    def _pictures(self, prompts: Sequence[Prompt]) -> Number:
         found = {picture_key(p): p.question.image for p in prompts if p.question.image is not None}
         shape, asking = self.asking.shape, self.asking
         sizes = [asking.size(image) for image in found.values()]
@@ -312,7 +322,7 @@ class Stages:
         )
 
 
-def passes_of(path: Path, layers: int) -> tuple[float, float]:
+def passes_of(path: Path, layers: int) -> tuple[Number, Number]:
     """Count the forwards and backwards of a path; see ``attribution.paths``.
 
     Example:

@@ -7,7 +7,7 @@ from culture_lens.experiments.planning.asking import stand_in_ids
 from culture_lens.experiments.planning.machines import DEVICES
 from culture_lens.storage.finished import SHARD
 
-COUNTS = cl.Counts(items=200, cultures=4)
+COUNTS = cl.Counts(items=40, cultures=4)
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
@@ -24,7 +24,7 @@ def test_stages_conditions_and_items(base):
     table = base.frame.set_index("stage")
     assert list(table.index) == ["record", "ablate"]
     assert table.loc["ablate", "conditions"] == 1 + 4 * (1 + 5)
-    assert table["items"].sum() == 200
+    assert table["items"].sum() == 40
     assert table.loc["record", "shards"] == -(-table.loc["record", "items"] // SHARD)
 
 
@@ -54,11 +54,12 @@ def test_a_given_rate_is_taken(base):
 
 
 def test_items_stand_for_more_than_are_at_hand(base):
-    more = planned(items=2000)
+    more = planned(items=400)
     assert more.operations == pytest.approx(10 * base.operations, rel=1e-3)
     assert more.frame["peak"].tolist() == base.frame["peak"].tolist()
 
 
+@pytest.mark.slow
 def test_more_items_than_are_looked_at_count_in_proportion():
     few, many = (planned(questions=cl.Counts(items=n, cultures=4)) for n in (1024, 10_240))
     assert many.operations == pytest.approx(10 * few.operations, rel=0.02)
@@ -70,6 +71,7 @@ def test_layers_below_the_first_ablated_neuron_run_once(base):
     assert 0.5 < ratio < 0.6  # half of the layers, 25 conditions, and the head always
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_says_how_many_gpus():
     large = planned("google/gemma-3-27b-it", device="l4")
     assert not large.fits and "does not fit" in large.advice()
@@ -86,12 +88,14 @@ def test_price_is_for_every_gpu(base):
     assert "at the price given" in repr(four)
 
 
+@pytest.mark.slow
 def test_dtype_is_what_the_model_would_be_loaded_in(base):
     assert base.metadata["dtype"] == "bfloat16"
     assert planned(device="cpu").metadata["dtype"] == "float32"
     assert planned(dtype="float32").frame["weights"][0] == 2 * base.frame["weights"][0]
 
 
+@pytest.mark.slow
 def test_selectors_that_read_the_same_share_a_pass(base):
     both = planned(method=["conact", "lape", "culnig-specific"])
     assert both.frame["stage"].tolist() == ["record", "task", "control", "CountryRC", "ablate"]
@@ -107,15 +111,15 @@ def test_written_answers_take_a_forward_for_every_token():
     assert written.hours > shorter.hours
 
 
+@pytest.mark.slow
 def test_pictures_go_through_the_tower_once_for_all_conditions():
-    counts = cl.Counts(items=40, cultures=2, picture=(640, 480), per_picture=2)
+    counts = cl.Counts(items=8, cultures=2, picture=(640, 480), per_picture=2)
     one, many = (
         planned("llava-hf/llava-v1.6-mistral-7b-hf", counts, method=None, conditions=n)
         for n in (1, 11)
     )
-    plain = planned("llava-hf/llava-v1.6-mistral-7b-hf", method=None, conditions=1)
     assert many.operations < 11 * one.operations
-    assert one.frame["tokens"][0] / one.frame["items"][0] > 2000 > plain.frame["tokens"][0] / 100
+    assert one.frame["tokens"][0] / one.frame["items"][0] > 2340  # the picture, and the question
 
 
 def test_a_plan_is_saved_and_read(base, tmp_path):
@@ -125,7 +129,8 @@ def test_a_plan_is_saved_and_read(base, tmp_path):
 
 def test_a_stand_in_keeps_equal_beginnings():
     one, other = stand_in_ids("Which food is eaten in Japan?"), stand_in_ids("Which food is it?")
-    assert len(one) == 8 and one[:5] == other[:5] and one[5:] != other[5:]
+    # "Which food i" is three tokens of four bytes.
+    assert len(one) == 8 and one[:3] == other[:3] and one[3] != other[3]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +141,8 @@ def test_a_stand_in_keeps_equal_beginnings():
         ({"scoring": "leter"}, "letter"),
         ({"gpus_per_worker": 2}, "gpus_per_worker=2"),
         ({"first_layer": 32}, "32 layers"),
-        ({"price": -1}, "price"),
-        ({"flops_per_second": 0}, "above 0"),
+        ({"price": -1.0}, "price"),
+        ({"flops_per_second": 0.0}, "above 0"),
         ({"method": None, "conditions": 0}, "nothing to plan"),
         ({"path": "integrate"}, "integrated"),
         ({"dtype": "int8"}, "dtype"),
@@ -152,7 +157,7 @@ def test_what_means_nothing_is_refused(options, said):
 @pytest.mark.parametrize("numbers", [{"items": 0}, {"cultures": 300}, {"tokens": 30}])
 def test_counts_that_mean_nothing_are_refused(numbers):
     with pytest.raises(cl.InputError):
-        cl.Counts(**{"items": 200, "cultures": 4, **numbers})
+        cl.Counts(**{"items": 40, "cultures": 4, **numbers})
 
 
 def test_text_models_take_no_pictures():
