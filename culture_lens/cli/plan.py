@@ -64,9 +64,9 @@ class ExperimentFlags:
     only_correct: Annotated[
         bool | None, typer.Option("--only-correct", help="Count only items answered right.")
     ] = None
-    path: Annotated[
-        str | None, typer.Option("--attribution-path", help="Path of gradients, as of find.")
-    ] = None
+    attribution_path: Annotated[str | None, typer.Option(help="Path of gradients, as of find.")] = (
+        None
+    )
     points: Annotated[int | None, typer.Option(help="Points of the path.")] = None
     new_tokens: Annotated[
         int | None, typer.Option(help="Tokens of a written answer, with --scoring generation.")
@@ -122,6 +122,7 @@ def plan(
     questions, items = asked_for(asking, counting)
     options = given(experiment, machine, method=method, scoring=scoring, dtype=dtype)
     options |= given(batch_size=batch_size, items=items)
+    options = {name.removeprefix("attribution_"): value for name, value in options.items()}
     if measure:
         options |= measured(model, dtype)
     names = [] if model is None else [model]
