@@ -28,18 +28,13 @@ from culture_lens.checks import (
 )
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.planning.asking import Asking, Counts
+from culture_lens.experiments.planning.experiment import Experiment, ExperimentOptions
 from culture_lens.experiments.planning.known import asking_of, config_of, dtype_of
 from culture_lens.experiments.planning.machines import DEVICES, Machine, MachineOptions
 from culture_lens.experiments.planning.memory import memory_of
 from culture_lens.experiments.planning.result import Plan
 from culture_lens.experiments.planning.shape import ModelShape, shape_of
-from culture_lens.experiments.planning.stages import (
-    Experiment,
-    ExperimentOptions,
-    Stage,
-    Stages,
-    cultures_of,
-)
+from culture_lens.experiments.planning.stages import Stage, Stages, cultures_of
 from culture_lens.models.loading import resolve_dtype
 from culture_lens.prompts.running import Running, read_options
 from culture_lens.prompts.speed import Speed

@@ -75,8 +75,8 @@ class ModelShape:
 
     @property
     def layers(self) -> int:
-        """Layers of all stacks that neurons are sought in."""
-        return self.decoder.layers + (self.encoder.layers if self.encoder else 0)
+        """Layers of the deeper stack that neurons are sought in."""
+        return max(self.decoder.layers, self.encoder.layers if self.encoder else 0)
 
     @property
     def head(self) -> int:

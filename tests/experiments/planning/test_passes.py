@@ -7,13 +7,14 @@ from torch.utils.flop_counter import FlopCounterMode
 import culture_lens as cl
 from culture_lens.attribution.paths import Path
 from culture_lens.experiments.planning.asking import Asking
+from culture_lens.experiments.planning.experiment import Experiment
 from culture_lens.experiments.planning.operations import (
     backward_operations,
     forward_operations,
 )
 from culture_lens.experiments.planning.passes import batch_pass
 from culture_lens.experiments.planning.shape import shape_of
-from culture_lens.experiments.planning.stages import Experiment, Stages, passes_of
+from culture_lens.experiments.planning.stages import Stages, passes_of
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.speed import Speed
 from tests.helpers import t5
