@@ -119,6 +119,15 @@ from .experiments.fidelity import (
 from .experiments.matrix import (
     AblationMatrix as AblationMatrix,
 )
+from .experiments.planning.asking import Counts as Counts
+from .experiments.planning.measure import (
+    Rate as Rate,
+)
+from .experiments.planning.measure import (
+    measure_rate as measure_rate,
+)
+from .experiments.planning.plan import plan as plan
+from .experiments.planning.result import Plan as Plan
 from .experiments.power import minimum_detectable_effect as minimum_detectable_effect
 from .experiments.predicted_matrix import (
     PredictedMatrix as PredictedMatrix,

@@ -26,6 +26,7 @@ from culture_lens.cli.loading import note, say
 from culture_lens.cli.models import models
 from culture_lens.cli.modules import modules
 from culture_lens.cli.organism import organism
+from culture_lens.cli.plan import plan
 from culture_lens.cli.plot import plot
 from culture_lens.cli.report import report
 from culture_lens.cli.status import status
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
+    plan,
     find,
     ablate,
     dose,

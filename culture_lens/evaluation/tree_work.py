@@ -80,10 +80,12 @@ class TreeWork:
         self.layers = () if alone else tuple(sorted(first - {0, model.n_layers}))
         self.kept = KeptStreams(self.speed.kept_bytes)
         self._most = running.batch_size
-        self._left = prompt_trees(with_options(model, prompts), row_tokens(model), self._most)
+        width = row_tokens(model.bridge.original_model.config.get_text_config().hidden_size)
+        self._left = prompt_trees(with_options(model, prompts), width, self._most)
         self._placed: list[Placed] = []
         self._numbers = 0
-        self._tokens = first_tokens(model, self.speed, running.batch_size)
+        on_gpu = model.device.type != "cpu"
+        self._tokens = first_tokens(on_gpu, self.speed, running.batch_size)
 
     @property
     def tokens(self) -> int:
@@ -148,19 +150,23 @@ def with_options(model: LensModel, prompts: Sequence[Prompt]) -> list[Prompt]:
     ]
 
 
-def row_tokens(model: LensModel) -> int:
-    """Give the tokens of a tree: in a narrow model attention soon costs more than is shared."""
-    width: int = model.bridge.original_model.config.get_text_config().hidden_size
-    return max(64, min(ROW_TOKENS, 2 * width // 3))
+def row_tokens(d_model: int) -> int:
+    """Give the tokens of a tree: in a narrow model attention soon costs more than is shared.
+
+    Example:
+        >>> row_tokens(4096), row_tokens(60)
+        (384, 64)
+    """
+    return max(64, min(ROW_TOKENS, 2 * d_model // 3))
 
 
-def first_tokens(model: LensModel, speed: Speed, batch_size: int | None) -> int:
+def first_tokens(on_gpu: bool, speed: Speed, batch_size: int | None) -> int:
     """Give the tokens of the first forward; batches of so many questions have no other limit."""
     if speed.tokens is not None:
         return speed.tokens
     if batch_size is not None:
         return 2**31
-    return CPU_TOKENS if model.device.type == "cpu" else GPU_TOKENS
+    return GPU_TOKENS if on_gpu else CPU_TOKENS
 
 
 def free_memory(device: torch.device) -> int:
@@ -185,4 +191,11 @@ def conditions_together(work: TreeWork, conditions: int) -> int:
     return max(1, min(conditions, GPU_TOKENS // max(work.tokens, 1)))
 
 
-__all__ = ["Placed", "TreeWork", "conditions_together", "first_layer"]
+__all__ = [
+    "Placed",
+    "TreeWork",
+    "conditions_together",
+    "first_layer",
+    "first_tokens",
+    "row_tokens",
+]

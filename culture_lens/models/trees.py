@@ -52,12 +52,19 @@ def can_run_trees(model: LensModel, prompts: Sequence[Prompt]) -> bool:
     if not plain(model) or model.attention != "native":
         return False
     config = model.bridge.original_model.config
+    own = getattr(config.get_text_config(), "_attn_implementation", "eager") in ("sdpa", "eager")
+    return takes_trees(config) and own and model.can_share_prefix(prompts)
+
+
+def takes_trees(config: Any) -> bool:
+    """Say whether models of a configuration attend by the mask and positions they are given.
+
+    Example:
+        ``takes_trees(AutoConfig.from_pretrained("gpt2"))`` is True
+    """
     text = config.get_text_config()
-    known = text.model_type in TREE_TEXT and (
-        config is text or config.model_type in (*TREE_TEXT, *TREE_PICTURES)
-    )
-    own = getattr(text, "_attn_implementation", "eager") in ("sdpa", "eager")
-    return known and own and model.can_share_prefix(prompts)
+    around = config is text or config.model_type in (*TREE_TEXT, *TREE_PICTURES)
+    return text.model_type in TREE_TEXT and around
 
 
 def plain(model: LensModel) -> bool:
@@ -96,4 +103,5 @@ __all__ = [
     "on_device",
     "plain",
     "read_trees",
+    "takes_trees",
 ]

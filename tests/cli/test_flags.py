@@ -37,6 +37,11 @@ ATTRIBUTING = (
 )
 RANKING = "--method --whose --by --unit --part --parameter-share"
 TABLE = {
+    "plan": f"--model --dtype {BENCHMARK} --items --cultures --prompt-tokens --options "
+    "--option-tokens --picture --per-picture --method --scoring --random-seeds --conditions "
+    "--first-layer --identify-share --only-correct --attribution-path --points --new-tokens "
+    "--device --flops-per-second --memory --gpus --gpus-per-worker --workers --price --batch-size "
+    "--measure",
     "find": f"--run {LOADING} {ASKING} --method --share --k --option --fdr --site "
     f"--identify-share {COUNTING} --scoring --replicates --strata {CULNIG} {ATTRIBUTING} {SPREAD}",
     "ablate": "--run --method --random-seeds --value --seen --scoring --until "

@@ -15,6 +15,7 @@ import culture_lens as cl
 from culture_lens.cards.card import NeuronCards
 from culture_lens.cards.records import Chosen, Grid, Lens, Rank, SetEffect, Signs, TokenLogit
 from culture_lens.evaluation.short_answers.questions import HumanAnswer, ShortQuestion
+from culture_lens.experiments.planning.measure import Rate
 from culture_lens.finetune.training import FineTuned
 from culture_lens.prompts.build import build_prompts
 from culture_lens.selectors.false_discovery import Inference
@@ -169,6 +170,16 @@ def dose_curve():
     return dose_by_hand({("unmodified", 0.0, "", 0): right, **masks}, cultures=tuple(right))
 
 
+def plan():
+    """What two stages take."""
+    row = {"items": 4, "conditions": 1, "tokens": 9, "operations": 1e15, "seconds": 60.0}
+    row |= {"seconds_low": 50.0, "seconds_high": 90.0, "weights": 10, "activations": 5}
+    rows = [{"stage": stage, **row, "peak": 20, "shards": 1, "disk": 3} for stage in ("a<b", "c")]
+    machine = {"device": "h100", "workers": 2, "gpus": 2, "gpus_per_worker": 1, "memory": 10**9}
+    rests = {"rate": 1e14, "rate_from": NASTY, "tokens_from": NASTY, "price": 2.0}
+    return cl.Plan.of(rows, {**META, "items": 4, "dtype": "float32", **machine, **rests})
+
+
 BUILDERS = {
     "Activity": lambda _: cards.card().by_culture[0],
     "Chosen": lambda _: Chosen("conact", NASTY, 0.5, 3, 20),
@@ -211,6 +222,7 @@ BUILDERS = {
     "NeuronSet": lambda _: found_set(benchmark="a<b").renamed({"Japan": NASTY}),
     "Neurons": lambda _: found_set()["Japan"],
     "PermutationResult": lambda _: cl.PermutationResult(ESTIMATE, 0.04, 24, True),
+    "Plan": lambda _: plan(),
     "Planted": lambda _: cl.load_truth().blocks[0],
     "PredictedMatrix": lambda _: make_predicted(matrix()),
     "Preset": lambda _: cl.preset("Qwen/Qwen3-14B"),
@@ -218,6 +230,7 @@ BUILDERS = {
     "Prompt": lambda _: build_prompts([question()], lens("llama").processor)[0],
     "PromptFormat": lambda _: cl.PromptFormat(system=NASTY * 50),
     "Question": lambda _: question(),
+    "Rate": lambda _: Rate(1e11, 0.01),
     "RankedModule": lambda _: ranking().modules[0],
     "Relations": lambda _: cl.related_cultures(matrix()),
     "Replicates": lambda _: summary().replicates,
@@ -243,6 +256,7 @@ BUILDERS = {
 PAGES = ("NeuronCard", "NeuronCards")
 """Those that a notebook shows as a page of their own; see tests/cards/test_html.py."""
 OPTIONS = ("Loading", "Ray", "Recipe", "Speed")
+OPTIONS = ("Counts", "Speed")
 """Public records of options, whose repr is the call that makes them."""
 
 
