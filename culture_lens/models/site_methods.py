@@ -114,6 +114,15 @@ class SiteMethods:
         """List every (site, layer) of some sites that has units."""
         return [(site, layer) for site in sites for layer in self.layers_of(site)]
 
+    def units_facts(self, sites: Iterable[str]) -> dict[str, Any]:
+        """Say for metadata what some sites' units are; nothing for sites of plain activations."""
+        facts = {
+            site: {"content": self.units[site].content, "layers": list(self.units[site].layers)}
+            for site in sites
+            if site in self.units
+        }
+        return {"units": facts} if facts else {}
+
     def shape(self, site: str) -> tuple[int, int]:
         """Layers, and neurons per layer, of a site; no neurons where the model lacks the site.
 
