@@ -185,7 +185,7 @@ def same_name(one: str, other: str) -> bool:
         >>> same_name("gpt2-small", "gpt2"), same_name("gpt2", "smollm2-135m")
         (True, False)
     """
-    from transformer_lens.loading_from_pretrained import get_official_model_name
+    from transformer_lens.supported_models import get_official_model_name
 
     def last(name: str) -> str:
         try:

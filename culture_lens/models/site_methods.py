@@ -1,4 +1,4 @@
-"""The sites of a model, as a LensModel has them: names, hooks, layers, shapes, and further units."""
+"""The sites of a model, as a LensModel has them: names, hooks, layers, shapes, further units."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ def check_units(model: Any, site: str, units: Units) -> None:
     part = part_of(site)
     if site in model.widths or not part.isidentifier():
         raise InputError(
-            f"site {site!r} of {model.name!r} is taken, or no plain name: give another, of letters, "
-            "digits and _."
+            f"site {site!r} of {model.name!r} is taken, or no plain name: give another, of "
+            "letters, digits and _."
         )
     check_stack(site, model.widths)
     if not units.layers or list(units.layers) != sorted(set(units.layers)):

@@ -46,8 +46,8 @@ def check_found_on(
     for site, facts in metadata.get("units", {}).items():
         if site in shapes and facts["content"] != model.units[site].content:
             raise InputError(
-                f"these neurons are units of another {site!r} than that of {model.name!r}: give the "
-                "model the autoencoder (heads, directions) that they were found on."
+                f"these neurons are units of another {site!r} than that of {model.name!r}: give "
+                "the model the autoencoder (heads, directions) that they were found on."
             )
     weights = metadata.get("weights")
     if weights and len(weights) == SAMPLED:
