@@ -126,12 +126,15 @@ def read(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: Path) 
     facts = {**config, **(config.get("metadata") or {})}
     architecture = architecture_of(config, place)
     normalised = config.get("normalize_activations")
-    if normalised not in NORMALISED:
-        raise unknown("normalize_activations", str(normalised), [n for n in NORMALISED if n])
+    if not isinstance(normalised, str | bool | None) or normalised not in NORMALISED:
+        raise unknown(
+            "normalize_activations", str(normalised), [n for n in NORMALISED if isinstance(n, str)]
+        )
     if facts.get("hook_head_index") is not None:
         raise InputError(f"{place} is of one head (hook_head_index): give one of all heads.")
     hook = hook_of(facts, ("hook_name", "hook_point"), place)
     transcoder = "transcoder" in architecture
+    check_numbers(config, tensors, place)
     sae = SAE(
         encoder=taken(tensors, "W_enc", place),
         encoder_bias=taken(tensors, "b_gate" if architecture == "gated" else "b_enc", place),
@@ -151,7 +154,6 @@ def read(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: Path) 
         mean_centred=mean_centred(facts, hook),
         metadata={"model_name": facts.get("model_name"), "architecture": architecture},
     )
-    check_shapes(sae, config, place)
     scaled = tensors.get("scaling_factor")
     if scaled is not None:
         sae = replace(sae, decoder=sae.decoder * scaled[:, None])
@@ -219,29 +221,20 @@ def mean_centred(facts: Mapping[str, Any], hook: str) -> bool:
     return bool(loaded.get("center_writing_weights")) and hook.rpartition(".")[2] in STREAM_HOOKS
 
 
-def check_shapes(sae: SAE, config: Mapping[str, Any], place: Path) -> None:
-    """Refuse tensors that do not fit each other or the numbers in the configuration."""
-    d_in, width, d_out = len(sae.encoder), len(sae.decoder), sae.decoder.shape[-1]
-    wanted: dict[str, tuple[int, ...]] = {
-        **{"encoder": (d_in, width), "encoder_bias": (width,), "decoder": (width, d_out)},
-        **{"decoder_bias": (d_out,), "threshold": (width,), "magnitude": (2, width)},
-        "skip": (d_in, d_out),
-    }
-    for name, values in sae.tensors.items():
-        if tuple(values.shape) != wanted[name]:
-            raise InputError(
-                f"the {name} in {place / WEIGHTS} has the shape {tuple(values.shape)}, not "
-                f"{wanted[name]}: the file is damaged or mixed."
-            )
-    told = {"d_in": d_in, "d_sae": width, "d_out": d_out}
+def check_numbers(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: Path) -> None:
+    """Refuse weights of other sizes than the configuration says.
+
+    Raises:
+        InputError: Names the number.
+    """
+    width, d_out = taken(tensors, "W_dec", place).shape
+    told = {"d_in": len(taken(tensors, "W_enc", place)), "d_sae": width, "d_out": d_out}
     for name, found in told.items():
         if config.get(name, found) != found:
             raise InputError(
                 f"{place / CONFIG} says {name}={config[name]} and the weights have {found}: the "
                 "files are of different autoencoders."
             )
-    if not sae.is_transcoder and d_in != d_out:
-        raise InputError(f"{place} reads {d_in} dimensions and writes {d_out}: no autoencoder.")
 
 
 def folded(sae: SAE) -> SAE:

@@ -2,6 +2,7 @@
 
 import json
 
+import jaxtyping
 import pytest
 import torch
 
@@ -151,24 +152,42 @@ def test_centred_streams(tmp_path):
     assert load_sae(save_sae(sae, tmp_path / "b")).mean_centred
 
 
+def without_bias(config, held):
+    return config, {name: held[name] for name in ("W_enc", "W_dec", "b_dec")}
+
+
+def with_nan(config, held):
+    return config, {**held, "b_dec": held["b_dec"] * float("nan")}
+
+
+def shortened(config, held):
+    return config, {**held, "b_enc": held["b_enc"][:-1].clone()}
+
+
+def but(**changes):
+    return lambda config, held: ({**config, **changes}, held)
+
+
 BROKEN = {
-    "no weights": (lambda c, h: (c, None), "no such file.*sae_weights.safetensors"),
-    "cut": (lambda c, h: (c, "cut"), "is damaged"),
-    "a tensor less": (lambda c, h: (c, {k: h[k] for k in ("W_enc", "W_dec", "b_dec")}), "lacks b_enc"),
-    "nan": (lambda c, h: (c, {**h, "b_dec": h["b_dec"] * float("nan")}), "b_dec in .* NaN"),
-    "mixed": (lambda c, h: (c, {**h, "b_enc": h["b_enc"][:-1].clone()}), "shape .19,., not .20,"),
-    "another width": (lambda c, h: ({**c, "d_sae": 99}, h), "says d_sae=99 and the weights have 20"),
-    "no hook": (lambda c, h: ({**c, "metadata": {}}, h), "has no hook_name or hook_point"),
-    "architecture": (lambda c, h: ({**c, "architecture": "temporal"}, h), "'temporal', which is not"),
-    "k": (lambda c, h: ({**c, "architecture": "topk"}, h), "top-k autoencoder and gives k=None"),
-    "one head": (lambda c, h: ({**c, "hook_head_index": 3}, h), "is of one head"),
-    "normalised": (lambda c, h: ({**c, "normalize_activations": "x"}, h), "normalize_activations 'x'"),
-    "no json": (lambda c, h: ([1], h), "holds no names with values"),
-}  # fmt: skip
+    "no weights": (lambda config, _: (config, None), "no such file.*sae_weights.safetensors"),
+    "cut": (lambda config, _: (config, "cut"), "is damaged"),
+    "a tensor less": (without_bias, "lacks b_enc"),
+    "nan": (with_nan, "b_dec in .* NaN"),
+    "mixed": (shortened, "encoder_bias .* shape .19,., not .20,"),
+    "another width": (but(d_sae=99), "says d_sae=99 and the weights have 20"),
+    "no hook": (but(metadata={}), "has no hook_name or hook_point"),
+    "architecture": (but(architecture="temporal"), "'temporal', which is not known"),
+    "k": (but(architecture="topk"), "top-k autoencoder and gives k=None"),
+    "one head": (but(hook_head_index=3), "is of one head"),
+    "normalised": (but(normalize_activations="x"), "normalize_activations 'x'"),
+    "normalised by a list": (but(normalize_activations=[1]), "normalize_activations"),
+    "no json": (lambda _, held: ([1], held), "holds no names with values"),
+}
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_what_is_refused(broken, tmp_path):
+def test_what_is_refused(broken, tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     change, words = BROKEN[broken]
     config, held = change({**V6, "architecture": "standard"}, tensors())
     written(tmp_path, config, held if isinstance(held, dict) else tensors())

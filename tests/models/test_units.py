@@ -89,7 +89,7 @@ def test_features_on_every_architecture(architecture, name):
 
 
 def test_on_paper():
-    """x = (3, 1) has the features 3 and 2; without the first it loses 3 (1, 0) and keeps the error."""
+    """x = (3, 1) has the features 3 and 2; without the first it loses 3 (1, 0), and no more."""
     sae = SAE(
         encoder=torch.tensor([[1.0, 0.0], [0.0, 2.0]]),
         encoder_bias=torch.zeros(2),
