@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from culture_lens.checks import whole
 from culture_lens.errors import InputError
@@ -16,6 +14,7 @@ from culture_lens.models.units import Units, unit_hook
 if TYPE_CHECKING:
     import pandas as pd
 
+Model = TypeVar("Model", bound="SiteMethods")
 Place = tuple[str, int]
 """A site and a layer."""
 
@@ -53,7 +52,7 @@ class SiteMethods:
         """The sites that CULNIG selects from."""
         return PROJECTIONS
 
-    def with_units(self, site: str, units: Units) -> Self:
+    def with_units(self: Model, site: str, units: Units) -> Model:
         """Give the same model with a further site, whose units are computed; see ``Units``.
 
         Weights are shared and nothing is run.
@@ -69,7 +68,7 @@ class SiteMethods:
             ``model.with_units("sae", units).shape("sae")``
         """
         check_units(self, site, units)
-        further: Self = replace(
+        further: Model = replace(
             self,  # type: ignore[type-var]
             widths={**self.widths, site: units.width},
             units={**self.units, site: units},
