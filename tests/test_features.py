@@ -75,6 +75,20 @@ def test_the_whole_way(model, tmp_path):
         found.check_model(other)
 
 
+def test_what_is_for_neurons_alone_says_so(model, summary):
+    found = cl.select(summary, "conact", k=3)
+    with pytest.raises(
+        cl.InputError, match="site 'sae' are no outputs or inputs of one projection"
+    ):
+        cl.rank_modules(found, model)
+    with pytest.raises(cl.InputError, match="suppress and enhance act on raw projections"):
+        with cl.suppress(model, found["Japan"]):
+            pass
+    scores = cl.NeuronScores(("Japan",), {"sae": summary.mean("sae")[:1]})
+    with pytest.raises(cl.InputError, match="samples from every layer.*units at layers 1 of 3"):
+        cl.fidelity(model, toy_questions(), scores, seen=True, progress=False)
+
+
 @pytest.mark.slow
 def test_kept_results_know_the_autoencoder(model, tmp_path):
     """One run folder, two autoencoders of one site: neither finds what the other kept."""
