@@ -11,9 +11,10 @@ stands for:
     recovered   = (loss with y = mean y  -  loss with y = y^) / (loss with y = mean y  -  loss)
 
 The last is 1 where the model does not notice, and 0 where the reconstruction is worth no more than
-the mean; it means nothing where the mean itself costs the model nothing. Intervals are clustered by question group: those of means as everywhere, those of ratios
-by drawing groups. An edit of features keeps the reconstruction error, so that even one of a bad
-autoencoder is exact; but its features then say little about the model.
+the mean; it means nothing where the mean itself costs the model nothing. Intervals are clustered by
+question group: those of means as everywhere, those of ratios by drawing groups. An edit of features
+keeps the reconstruction error, so that even one of a bad autoencoder is exact; but its features
+then say little about the model.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 from typing_extensions import Unpack
 
