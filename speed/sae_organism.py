@@ -1,6 +1,6 @@
 """Do features of a small autoencoder recover what is planted in the organism? Against its neurons.
 
-    python speed/sae_organism.py [--features 384] [--k 16] [--steps 2000] [--limit 120] [--number 20] [--seed 0]
+    python speed/sae_organism.py [--features 384] [--k 16] [--steps 2000] [--number 20]
 
 A top-k autoencoder is trained on what the MLPs of each planted layer add to the residual stream, on
 the tokens of the questions that identify, with as many features as there are neurons by default.

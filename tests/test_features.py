@@ -19,7 +19,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def summary(model):
-    return cl.summarise(model, toy_questions(), sites=["sae", "sae_error"], progress=False)
+    return cl.summarise(model, toy_questions(), sites="sae", progress=False)
 
 
 @pytest.mark.parametrize("method", sorted(set(SELECTORS) - {"random"}))
