@@ -64,7 +64,7 @@ def test_the_whole_way(model, tmp_path):
     assert len(merged) == len(questions)
     assert (merged["p_gold"] - merged["p_gold_whole"]).abs().max() < 1e-5
     mean = cl.ablation_hooks(model, found["Japan"], "mean")
-    assert [name for name, _ in mean] == [HOOK.replace("hook_resid_post", "hook_out")]
+    assert [name for name, _ in mean] == [HOOK]
     (site, layer, index), *_ = sorted(found["Japan"].members())
     lens_of = cl.logit_lens(model, (site, layer, index))
     assert lens_of.norm == pytest.approx(float(outgoing_norms(model, "sae")[layer, index]))
