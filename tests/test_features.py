@@ -68,8 +68,16 @@ def test_the_whole_way(model, tmp_path):
     (site, layer, index), *_ = sorted(found["Japan"].members())
     lens_of = cl.logit_lens(model, (site, layer, index))
     assert lens_of.norm == pytest.approx(float(outgoing_norms(model, "sae")[layer, index]))
-    card = cl.neuron_card(model, questions, (site, layer, index), found=found, progress=False)
-    assert "sae" in card.to_html()
+    card = cl.neuron_card(
+        model,
+        (site, layer, index),
+        questions,
+        found=found,
+        matrix=matrix,
+        seen=True,
+        progress=False,
+    )
+    assert "sae" in card._repr_html_()
     other = cl.with_features(lens("llama"), random_sae(HOOK, seed=1))
     with pytest.raises(cl.InputError, match="units of another 'sae' than that of"):
         found.check_model(other)
@@ -101,7 +109,16 @@ def test_kept_results_know_the_autoencoder(model, tmp_path):
 
 @pytest.mark.slow
 def test_knowledge_takes_features(model):
-    scores = cl.knowledge_scores(model, toy_questions(), sites="sae", progress=False)
+    asked = [question for question in toy_questions() if question.culture in ("Japan", "Mexico")]
+    places = ("Japan", "Mexico", "Peru", "Italy")
+    passages = [
+        cl.Question(f"c/{name}", name, f"It came from {name}. Where from?", places, at)
+        for at, name in enumerate(places[:2])
+    ]
+    scores = cl.knowledge_scores(
+        model, asked, countryrc=passages, sites="sae", path="integrated", points=2,
+        scoring="letter", progress=False,
+    )  # fmt: skip
     found = cl.select(scores, "knowledge", k=2)
     assert any(len(neurons) for neurons in found.neurons.values())
     assert all((n.places["sae"][:, 0] == 1).all() for n in found.neurons.values())
