@@ -45,7 +45,7 @@ class SAE(Shown):
         decoder: D, ``unit d_out``; its rows are the features' directions.
         decoder_bias: b_dec, ``d_out``.
         hook: The hook point that it reads, such as ``"blocks.5.hook_resid_post"``.
-        write: The hook point that it stands for; the same except for transcoders.
+        write: The hook point that it stands for; ``hook`` if left out, another of transcoders.
         kind: ``"standard"``, ``"topk"``, ``"jumprelu"`` or ``"gated"``.
         k: Features that may be active at once, of ``"topk"``.
         threshold: Of ``"jumprelu"``, ``unit``.
@@ -85,6 +85,7 @@ class SAE(Shown):
         """
         given = dict.fromkeys(("encoder", "encoder_bias", "decoder", "decoder_bias"), TENSOR)
         check_fields(self, **given, hook=text, kind=text, k=whole(0))
+        object.__setattr__(self, "write", self.write or self.hook)
         if self.kind not in ACTIVATIONS:
             raise unknown("kind of autoencoder", self.kind, ACTIVATIONS)
         d_in, width, d_out = len(self.encoder), len(self.decoder), self.decoder.shape[-1]
@@ -130,7 +131,7 @@ class SAE(Shown):
     @property
     def is_transcoder(self) -> bool:
         """Whether it stands for another activation than the one that it reads."""
-        return bool(self.write) and self.write != self.hook
+        return self.write != self.hook
 
     @property
     def tensors(self) -> dict[str, Tensor]:
