@@ -3,9 +3,8 @@
     python speed/units.py [--features 4608] [--layers 1] [--rounds 7]
 
 SmolLM2-135M, 16 bundled questions in one batch. ``record`` counts and sums the units of a site,
-``ablate`` sets 20 of them to 0 in one layer; the autoencoder has random weights, of which time does
-not depend. CPU times are taken in turn in one process; a ratio is the median over rounds of that within
-a round.
+``ablate`` sets 20 of them to 0 in one layer. The autoencoder has random weights: time does not
+depend on them. CPU times are taken in turn in one process; a ratio is the median of the rounds'.
 """
 
 from __future__ import annotations
