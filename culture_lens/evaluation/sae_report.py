@@ -29,7 +29,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
-from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError, unknown, warn
@@ -41,7 +40,7 @@ from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import COUNTED, Batch
 from culture_lens.prompts.run_batches import run_batches
-from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.running import Running, TooLong
 from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.statistics.bootstrap import interval, value_and_draws
 from culture_lens.statistics.estimates import Estimate, mean_estimate
@@ -91,7 +90,9 @@ def sae_report(
     questions: Sequence[Question],
     *,
     site: str = "sae",
-    **running: Unpack[RunningOptions],
+    batch_size: int | None = None,
+    too_long: TooLong = "error",
+    progress: bool = True,
 ) -> SaeReport:
     """Measure how well an autoencoder's features stand for a model's activations; see the module.
 
@@ -99,7 +100,9 @@ def sae_report(
         model: A model that ``with_features`` gives; decoder-only.
         questions: The questions; tokens of question and options count.
         site: The site of the features.
-        **running: Batch size (4), progress and prompts that are too long of ``Running``.
+        batch_size: Questions per forward, 4 where nothing is said; halved where memory runs out.
+        too_long: What to do with prompts longer than the context; see ``Running``.
+        progress: Show progress bars.
 
     Raises:
         InputError: No features at the site, an encoder-decoder, or hooks that are attached.
@@ -114,7 +117,7 @@ def sae_report(
     if hasattr(model.bridge, "encoder_blocks"):
         raise InputError("sae_report reads the loss of every token, which needs a decoder alone.")
     check_unhooked(model)
-    how = Running.of(running)
+    how = Running(batch_size=batch_size, too_long=too_long, progress=progress)
     prompts = build_prompts(
         questions, model.processor, context=model.context, too_long=how.too_long,
         progress=how.progress,
