@@ -43,7 +43,8 @@ def test_every_public_function_is_in_the_table(made):
                "ForgettingStudy", "Inference", "InputError", "LensModel", "LogitLens",
                "ModuleChoice", "ModuleRanking", "NeuronCard", "NeuronCards", "PermutationResult",
                "Plan", "PredictedMatrix", "Preset", "Prompt", "Rate", "Relations", "Role",
-               "Scorecard", "ShortAnswers", "Suite", "TokenActivations", "TransferMatrix", "Truth",
+               "SaeReport", "Scorecard", "ShortAnswers", "Suite", "TokenActivations",
+               "TransferMatrix", "Truth",
                "ValueAlignment", "VarianceShares", "plots"}  # fmt: skip
     cl = made["cl"]
     lacking = [name for name in cl.__all__ if f"cl.{name}" not in text and name not in results]

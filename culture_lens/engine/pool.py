@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -23,6 +23,7 @@ from culture_lens.errors import InputError, warn
 from culture_lens.models.checks import check_unhooked
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.recipe import Recipe
+from culture_lens.models.units import Units
 from culture_lens.prompts.engine import Ray
 
 Done = tuple[Shard, "list[Part]", float]
@@ -42,9 +43,17 @@ class Pool:
         recipe: How they load the model.
         fingerprint: Of the weights that they must have.
         options: How many, and what each of them gets.
+        units: The units of the model's sites that are no plain activations.
     """
 
-    def __init__(self, ray: Any, recipe: Recipe, fingerprint: str, options: Ray) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        recipe: Recipe,
+        fingerprint: str,
+        options: Ray,
+        units: Mapping[str, Units] | None = None,
+    ) -> None:
         """Start the workers; they load the model while this process goes on."""
         self.ray, self.recipe, self.fingerprint = ray, recipe, fingerprint
         say_if_too_small(ray, options)
@@ -55,7 +64,8 @@ class Pool:
             max_restarts=-1,
             runtime_env={"env_vars": {**OFFLINE, **threads}},
         )
-        self.workers = [made.remote(recipe, options.threads) for _ in range(options.workers)]
+        given = (recipe, options.threads, dict(units or {}))
+        self.workers = [made.remote(*given) for _ in range(options.workers)]
         self.idle: deque[Any] = deque()
         self.starting = {worker.ready.remote(): worker for worker in self.workers}
         self.failures: dict[Any, int] = {}
@@ -206,10 +216,11 @@ def pool_of(model: LensModel, options: Ray) -> Pool:
             "CPU: give gpus_per_worker=1 or more, or load it with device='cpu' if that is meant."
         )
     recipe = model.recipe.for_worker(model.dtype, model.revision, options.gpus_per_worker)
-    key = (repr(recipe), model.fingerprint, options)
+    units = tuple((site, units.content) for site, units in sorted(model.units.items()))
+    key = (repr(recipe), model.fingerprint, options, units)
     if key not in _pools or not _pools[key].ray.is_initialized():
         close_pools()
-        _pools[key] = Pool(start_ray(options), recipe, model.fingerprint, options)
+        _pools[key] = Pool(start_ray(options), recipe, model.fingerprint, options, model.units)
     return _pools[key]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from culture_lens.engine.shards import Shard
 from culture_lens.errors import CultureLensWarning
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.recipe import Recipe
+from culture_lens.models.units import Units
 
 Answer = tuple[Sequence[Any], float, list[str]]
 """The parts of a shard, the seconds it took, and what was warned of."""
@@ -22,14 +23,17 @@ class Worker:
     Args:
         recipe: How the model is loaded, when it is first needed.
         threads: CPU threads.
+        units: The units of the model's sites that are no plain activations.
     """
 
-    def __init__(self, recipe: Recipe, threads: int) -> None:
+    def __init__(
+        self, recipe: Recipe, threads: int, units: Mapping[str, Units] | None = None
+    ) -> None:
         """Set the threads."""
         import torch
 
         torch.set_num_threads(threads)
-        self.recipe = recipe
+        self.recipe, self.units = recipe, units or {}
         self._model: LensModel | None = None
         self._held: dict[str, tuple[Any, Any]] = {}
 
@@ -41,7 +45,10 @@ class Worker:
             from culture_lens.models.load import load_model
 
             logging.disable_progress_bar()
-            self._model = load_model(self.recipe.name, **vars(self.recipe.loading))
+            model = load_model(self.recipe.name, **vars(self.recipe.loading))
+            for site, units in self.units.items():
+                model = model.with_units(site, units)
+            self._model = model
         return self._model
 
     def ready(self) -> str:

@@ -123,6 +123,8 @@ def projections_of(model: LensModel, plain: Any) -> dict[tuple[str, int], Projec
         for projection in made_by(model, stem, layer, path, parts, kinds):
             found[projection.name, layer] = projection
     for site in model.sites:
+        if part_of(site) not in PROJECTION_OF:
+            continue  # units that are no single inputs or outputs of a projection
         name = projection_of(site)
         for layer in range(model.layers(site)):
             if (name, layer) not in found:
@@ -137,10 +139,18 @@ def projections_of(model: LensModel, plain: Any) -> dict[tuple[str, int], Projec
 def projection_of(site: str) -> str:
     """Name the projection whose output a site is, or whose input.
 
+    Raises:
+        InputError: Its units are neither, such as features.
+
     Example:
         >>> projection_of("act"), projection_of("decoder.post")
         ('gate', 'decoder.down')
     """
+    if part_of(site) not in PROJECTION_OF:
+        raise InputError(
+            f"units of site {site!r} are no outputs or inputs of one projection, so no module can "
+            f"be ranked by them: find neurons at {', '.join(PROJECTION_OF)}."
+        )
     return site[: len(site) - len(part_of(site))] + PROJECTION_OF[part_of(site)]
 
 

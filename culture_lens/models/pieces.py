@@ -38,6 +38,8 @@ def key_of(model: LensModel, *facts: Any) -> str:
         InputError: Hooks are attached to the model, of which the key would not know.
     """
     check_unhooked(model)
+    units = {site: units.content for site, units in model.units.items()}
+    facts = (*facts, units) if units else facts
     return content_key(model.name, model.fingerprint, str(model.dtype), *facts)
 
 
@@ -72,6 +74,7 @@ def begin_pass(
         "weights": model.fingerprint,
         "dtype": str(model.dtype).removeprefix("torch."),
         "options": dict(options),
+        "units": {site: units.content for site, units in model.units.items()},
         "versions": versions(),
         "data": item_hashes(data),
     }
