@@ -43,6 +43,13 @@ UNGATED_HOOKS = {
     **{site: hook for site, hook in GATED_HOOKS.items() if site != "up"},
     "gate": "blocks.{layer}.mlp.in.hook_out",
 }
+ATTENTION_MASKS = {
+    "": "blocks.{layer}.attn.hook_mask",
+    "encoder": "encoder_blocks.{layer}.attn.hook_mask",
+    "decoder": "decoder_blocks.{layer}.self_attn.hook_mask",
+    "cross": "decoder_blocks.{layer}.cross_attn.hook_mask",
+}
+"""Stack -> what its tokens attend to; the points are this package's, see ``attention_masks``."""
 ENTRY_HOOK = "blocks.0.hook_in"
 """Where the residual stream enters the first layer."""
 STACK_ENTRY_HOOKS = ("encoder_blocks.0.hook_in", "decoder_blocks.0.hook_in")
@@ -100,6 +107,16 @@ def remedy_for(site: str, gated: bool, encoder_decoder: bool) -> str:
     if site in hooks_of(encoder_decoder=True) and not encoder_decoder:
         return f"This model has one stack: give {part_of(site)!r}."
     return ""
+
+
+def attention_mask_hook(stack: str, layer: int) -> str:
+    """Name the hook point of what an attention's tokens attend to.
+
+    Example:
+        >>> attention_mask_hook("cross", 2)
+        'decoder_blocks.2.cross_attn.hook_mask'
+    """
+    return ATTENTION_MASKS[stack].format(layer=layer)
 
 
 def part_of(site: str) -> str:

@@ -1,0 +1,89 @@
+"""Which heads are meant: ``(layer, head)`` pairs, or units at the site ``head``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from culture_lens.checks import whole
+from culture_lens.errors import InputError, unknown
+from culture_lens.models.lens_model import LensModel
+from culture_lens.models.sites import ATTENTION_MASKS, part_of
+from culture_lens.neurons.neurons import Neurons
+
+HEAD = "head"
+Head: TypeAlias = tuple[int, int] | tuple[str, int, int]
+Heads: TypeAlias = Neurons | Sequence[Head]
+"""Neurons at the site ``head``, or ``(layer, head)``; with the site before it in an
+encoder-decoder: ``("cross.head", 2, 5)``."""
+
+
+class StackHeads(NamedTuple):
+    """Heads of one stack.
+
+    Attributes:
+        stack: Empty, or ``"encoder"``, ``"decoder"`` or ``"cross"``.
+        n_heads: How many heads a layer has.
+        layers: Layer -> its heads.
+    """
+
+    stack: str
+    n_heads: int
+    layers: dict[int, list[int]]
+
+
+def heads_of(model: LensModel, heads: Heads) -> list[StackHeads]:
+    """Sort heads by stack and layer, and check that the model has them.
+
+    Raises:
+        InputError: No heads, neurons of another site, or heads outside the model.
+
+    Example:
+        ``heads_of(model, [(5, 2), (5, 0)])[0].layers`` is ``{5: [0, 2]}``
+    """
+    members = sorted(heads.members()) if isinstance(heads, Neurons) else [full(h) for h in heads]
+    if not members:
+        raise InputError("heads is empty: give (layer, head) pairs, or neurons at the site 'head'.")
+    known = [f"{stack}.{HEAD}" if stack else HEAD for stack in stacks_of(model)]
+    found: dict[str, StackHeads] = {}
+    for site, layer, head in members:
+        if site not in known:
+            raise unknown("site of heads", site, known)
+        stack, n_heads = site.rpartition(".")[0], count_heads(model)
+        whole(0, model.layers(site) - 1)("layer of a head", layer)
+        whole(0, n_heads - 1)("head", head)
+        own = found.setdefault(stack, StackHeads(stack, n_heads, {})).layers
+        own[layer] = sorted({*own.get(layer, ()), head})
+    return list(found.values())
+
+
+def full(head: Head) -> tuple[str, int, int]:
+    """Write a head with its site.
+
+    Raises:
+        InputError: It is neither a pair nor a triple.
+
+    Example:
+        >>> full((5, 2))
+        ('head', 5, 2)
+    """
+    if not isinstance(head, (tuple, list)) or len(head) not in (2, 3):
+        raise InputError(f"heads holds {head!r}: give (layer, head) pairs, or neurons at 'head'.")
+    site, layer, index = (HEAD, *head) if len(head) == 2 else head
+    return str(site), int(layer), int(index)
+
+
+def stacks_of(model: LensModel) -> tuple[str, ...]:
+    """List the stacks of a model's attention; one without a name for decoder-only models."""
+    several = any("." in site for site in model.sites)
+    return tuple(stack for stack in ATTENTION_MASKS if bool(stack) == several)
+
+
+def count_heads(model: LensModel) -> int:
+    """Count the heads of a layer: those that queries have."""
+    config = model.bridge.original_model.config.get_text_config()
+    found = getattr(config, "num_attention_heads", None) or getattr(config, "num_heads", None)
+    return int(found or config.n_head)
+
+
+__all__ = ["HEAD", "Heads", "StackHeads", "count_heads", "heads_of", "part_of", "stacks_of"]
