@@ -7,11 +7,10 @@ from typing import NamedTuple, TypeAlias
 
 from culture_lens.checks import whole
 from culture_lens.errors import InputError, unknown
+from culture_lens.models.heads import HEAD, count_heads, stacks_of
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.sites import ATTENTION_MASKS, part_of
 from culture_lens.neurons.neurons import Neurons
 
-HEAD = "head"
 Head: TypeAlias = tuple[int, int] | tuple[str, int, int]
 Heads: TypeAlias = Neurons | Sequence[Head]
 """Neurons at the site ``head``, or ``(layer, head)``; with the site before it in an
@@ -73,17 +72,4 @@ def full(head: Head) -> tuple[str, int, int]:
     return str(site), int(layer), int(index)
 
 
-def stacks_of(model: LensModel) -> tuple[str, ...]:
-    """List the stacks of a model's attention; one without a name for decoder-only models."""
-    several = any("." in site for site in model.sites)
-    return tuple(stack for stack in ATTENTION_MASKS if bool(stack) == several)
-
-
-def count_heads(model: LensModel) -> int:
-    """Count the heads of a layer: those that queries have."""
-    config = model.bridge.original_model.config.get_text_config()
-    found = getattr(config, "num_attention_heads", None) or getattr(config, "num_heads", None)
-    return int(found or config.n_head)
-
-
-__all__ = ["HEAD", "Heads", "StackHeads", "count_heads", "heads_of", "part_of", "stacks_of"]
+__all__ = ["Heads", "StackHeads", "heads_of"]
