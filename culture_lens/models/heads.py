@@ -121,9 +121,7 @@ def gram(model: LensModel, site: str, layer: int) -> Float[Tensor, "head d_head 
     return found
 
 
-def output_weights(
-    model: LensModel, site: str, layer: int
-) -> Float[Tensor, "head d_head d_model"]:
+def output_weights(model: LensModel, site: str, layer: int) -> Float[Tensor, "head d_head d_model"]:
     """Give what each value of a head's z writes, in float32 or wider.
 
     Raises:
