@@ -108,7 +108,7 @@ def spoken_in(languages: Languages, language: str, culture: str) -> Neurons:
         return languages
     if language not in languages.neurons:
         raise InputError(
-            f"culture {culture!r} has no language among {', '.join(languages)}: say which it is, as "
+            f"culture {culture!r} has no language among {', '.join(languages)}: say which, as "
             f"language_of={{{culture!r}: {next(iter(languages), 'English')!r}}}."
         )
     return languages[language]

@@ -6,9 +6,8 @@
     harmonic:  I[c,n] = W / (sum over w of 1 / m[w,c,n])    where every m is above 0
 
 A unit has a score only where it is selective in all W wordings. The lowest says what can be relied
-on; the harmonic mean, never below it, lets a strong wording help a little. ``how="mean"`` would hide
-the one wording that a unit fails in, and is ``fuse(..., "joint")``. The score is this package's:
-"invariant across formats" is asked for by several papers, none of which gives one for single units.
+on; the harmonic mean, never below it, lets a strong wording help a little. A plain mean would hide
+the one wording that a unit fails in. The score is this package's own, after no paper.
 
 **The null**: labels of cultures are exchanged between whole question groups, the same exchange in
 every wording. This is valid if a unit does not tell cultures apart, as cells of one group are then
@@ -123,21 +122,22 @@ def by_chance(summaries: list[ActivationSummary], how: str) -> dict[str, Tensor]
     """Count the same under each permutation, on average; nothing where there are none.
 
     Raises:
-        InputError: Some summaries hold permutations and others do not, or not as many.
+        InputError: They hold different permutations.
     """
-    numbers = {s.replicates.permutations if s.replicates else 0 for s in summaries}
-    if numbers == {0}:
-        return {}
-    if len(numbers) > 1:
+    held = {(s.replicates.permutations, s.replicates.design) if s.replicates else (0, "")
+            for s in summaries}  # fmt: skip
+    if len(held) > 1:
         raise InputError(
-            f"the wordings hold {sorted(numbers)} permutations: record all of them with the same "
-            "replicates= and seed, so that labels are exchanged alike in each."
+            "the wordings hold different permutations, so labels are not exchanged alike in each: "
+            "record the same questions in every wording, with the same replicates= and seed."
         )
+    ((number, _),) = held
+    if not number:
+        return {}
     sums = {site: torch.zeros(len(summaries[0].cultures)).double() for site in summaries[0].sites}
     for row in zip(*(summary.permuted() for summary in summaries), strict=True):
         for site, total in sums.items():
             total += counted(scored(list(row), site, how))
-    (number,) = numbers
     return {site: total / number for site, total in sums.items()}
 
 

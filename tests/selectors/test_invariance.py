@@ -42,6 +42,7 @@ def permuted(rows, exchanged):
     other = plain.counts["act"].flip(0) if exchanged else plain.counts["act"]
     held = Replicates(
         permutations=1,
+        design="paper",
         tokens=plain.tokens[None],
         counts={"act": other[None]},
     )
