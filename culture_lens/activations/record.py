@@ -148,8 +148,8 @@ def part_statistics(
     # Counts of up to 2^24 tokens are exact in float32.
     weights = mask.float()
     size = (3 if magnitudes else 2, len(part.prompts))
-    # NaN until the hook has fired, 0 at layers without units. Allocated before the forward: small tensors that are allocated
-    # between its large ones and kept would fragment the memory.
+    # NaN until the hook has fired, 0 at layers without units. Allocated before the forward: small
+    # tensors that are allocated between its large ones and kept would fragment the memory.
     found = {site: torch.zeros((*size, *model.shape(site)), device=model.device) for site in sites}
     for site, layer in model.places(sites):
         found[site][:, :, layer] = torch.nan

@@ -91,6 +91,7 @@ def activity_sums(
         "of": "activity",
         "model": model.name,
         "weights": model.fingerprint,
+        **model.units_facts(sites),
         "sites": list(sites),
         "style": attribution.style,
     }

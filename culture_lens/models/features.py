@@ -1,9 +1,9 @@
 """Features of sparse autoencoders and transcoders as units, and what they leave over.
 
 A feature's contribution is subtracted or scaled where the model runs, and the reconstruction error
-is kept: x' = x + (f' - f) D. The error e = x - x^ is a unit of its own, at the site ``..._error``: its
-activation is the norm of e, ablating it puts the reconstruction in the place of x, and the features'
-contributions, that of e and that of b_dec add up to that of x.
+is kept: x' = x + (f' - f) D. The error e = x - x^ is a unit of its own, at a site that ends in
+``_error``: its activation is the norm of e, and ablating it puts the reconstruction in the place of
+x. The contributions of the features, of e and of b_dec add up to that of x.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from culture_lens.storage.hashing import content_hash
 
 @runtime_checkable
 class Dictionary(Protocol):
-    """What features need of an autoencoder; an ``SAE`` has it, of other objects ``Given`` makes it."""
+    """What features need of an autoencoder: an ``SAE``, or what ``Given`` makes of an object."""
 
     @property
     def width(self) -> int:

@@ -16,15 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.checks import check_fields, instance, text, whole
+from culture_lens.errors import InputError, unknown
 from culture_lens.storage.display import Shown
 from culture_lens.storage.hashing import content_hash
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+TENSOR = instance(Tensor, remedy="a tensor; see load_sae")
 EPS = 1e-5
 """What layer_norm adds to the deviation that it divides by."""
 
@@ -71,12 +77,50 @@ class SAE(Shown):
     mean_centred: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check that the parts are tensors of a known kind that fit each other.
+
+        Raises:
+            InputError: Names the part.
+        """
+        given = dict.fromkeys(("encoder", "encoder_bias", "decoder", "decoder_bias"), TENSOR)
+        check_fields(self, **given, hook=text, kind=text, k=whole(0))
+        if self.kind not in ACTIVATIONS:
+            raise unknown("kind of autoencoder", self.kind, ACTIVATIONS)
+        d_in, width, d_out = len(self.encoder), len(self.decoder), self.decoder.shape[-1]
+        wanted: dict[str, tuple[int, ...]] = {
+            **{"encoder": (d_in, width), "encoder_bias": (width,), "decoder": (width, d_out)},
+            **{"decoder_bias": (d_out,), "threshold": (width,), "magnitude": (2, width)},
+            "skip": (d_in, d_out),
+        }
+        for name, values in self.tensors.items():
+            if tuple(values.shape) != wanted[name] or not torch.isfinite(values).all():
+                raise InputError(
+                    f"the {name} of an autoencoder has the shape {tuple(values.shape)}, not "
+                    f"{wanted[name]}, or holds NaN: its parts are damaged or mixed."
+                )
+        if not self.is_transcoder and d_in != d_out:
+            raise InputError(
+                f"an autoencoder reads {d_in} dimensions and writes {d_out}: a transcoder says "
+                "with write= which hook point it stands for."
+            )
+
     def _headline(self) -> str:
         what = "transcoder" if self.is_transcoder else "SAE"
         return f"{what} ({self.kind}): {self.width} features of {self.hook}"
 
     def _facts(self) -> Mapping[str, Any]:
         return {"writes to": self.write} if self.is_transcoder else {}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the features: index, norm of the row of D, bias of E."""
+        import pandas as pd
+
+        norms, bias = self.decoder.norm(dim=1).tolist(), self.encoder_bias.tolist()
+        return pd.DataFrame({"index": range(self.width), "norm": norms, "bias": bias})
+
+    def _overview(self) -> pd.DataFrame:
+        return self.to_pandas().nlargest(5, "norm")
 
     @property
     def width(self) -> int:

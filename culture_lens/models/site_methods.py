@@ -1,12 +1,10 @@
-"""The sites of a model, as a LensModel has them: names, hooks, layers, shapes, and further units."""
+"""The sites of a model, as a LensModel has them: names, hooks, layers, shapes, further units."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from culture_lens.checks import whole
 from culture_lens.errors import InputError
@@ -16,6 +14,7 @@ from culture_lens.models.units import Units, unit_hook
 if TYPE_CHECKING:
     import pandas as pd
 
+Model = TypeVar("Model", bound="SiteMethods")
 Place = tuple[str, int]
 """A site and a layer."""
 
@@ -53,7 +52,7 @@ class SiteMethods:
         """The sites that CULNIG selects from."""
         return PROJECTIONS
 
-    def with_units(self, site: str, units: Units) -> Self:
+    def with_units(self: Model, site: str, units: Units) -> Model:
         """Give the same model with a further site, whose units are computed; see ``Units``.
 
         Weights are shared and nothing is run.
@@ -69,7 +68,7 @@ class SiteMethods:
             ``model.with_units("sae", units).shape("sae")``
         """
         check_units(self, site, units)
-        further: Self = replace(
+        further: Model = replace(
             self,  # type: ignore[type-var]
             widths={**self.widths, site: units.width},
             units={**self.units, site: units},
@@ -114,6 +113,15 @@ class SiteMethods:
         """List every (site, layer) of some sites that has units."""
         return [(site, layer) for site in sites for layer in self.layers_of(site)]
 
+    def units_facts(self, sites: Iterable[str]) -> dict[str, Any]:
+        """Say for metadata what some sites' units are; nothing for sites of plain activations."""
+        facts = {
+            site: {"content": self.units[site].content, "layers": list(self.units[site].layers)}
+            for site in sites
+            if site in self.units
+        }
+        return {"units": facts} if facts else {}
+
     def shape(self, site: str) -> tuple[int, int]:
         """Layers, and neurons per layer, of a site; no neurons where the model lacks the site.
 
@@ -139,8 +147,8 @@ def check_units(model: Any, site: str, units: Units) -> None:
     part = part_of(site)
     if site in model.widths or not part.isidentifier():
         raise InputError(
-            f"site {site!r} of {model.name!r} is taken, or no plain name: give another, of letters, "
-            "digits and _."
+            f"site {site!r} of {model.name!r} is taken, or no plain name: give another, of "
+            "letters, digits and _."
         )
     check_stack(site, model.widths)
     if not units.layers or list(units.layers) != sorted(set(units.layers)):

@@ -67,6 +67,11 @@ STACK_ENTRY_HOOKS = ("encoder_blocks.0.hook_in", "decoder_blocks.0.hook_in")
 SITES = tuple(GATED_HOOKS)
 STREAM_SITES = ("attn_out", "mlp_out", "resid")
 """Sites whose units are dimensions of the residual stream, which no projection has to itself."""
+STREAM_HOOKS = (
+    *("hook_out", "hook_in", "hook_attn_out", "hook_mlp_out"),
+    *("hook_resid_pre", "hook_resid_mid", "hook_resid_post"),
+)
+"""The last part of names of hook points whose activation is, or is added to, the stream."""
 RAW_SITES = ("gate", "up", "q", "k", "v")
 """Sites that are the raw output of a projection, where CULNIG reads and edits."""
 DEFAULT_SITE = "act"

@@ -10,11 +10,11 @@ So that x' = x where nothing is edited, to the last bit, and whatever the units 
 kept. A gradient reaches u' through ``change`` and x through both, which makes gradients exact:
 dF/du' is what attribution multiplies by u.
 
-To add a kind of unit, write a frozen class with the attributes and methods of ``Units``, and give it
-to ``model.with_units(name, units)``. Its name is then a site: recording, selectors, attribution,
+To add a kind of unit, write a frozen class with the attributes and methods of ``Units``, and give
+it to ``model.with_units(name, units)``. Its name is then a site: recording, selectors, attribution,
 ablation, steering, matrices and cards take it as they take ``act``. ``spliced`` is the only place
-where units meet hooks: a hook on the name that ``model.hook_name(site, layer)`` gives is called with
-the units, and what it returns is put into the model's own activation.
+where units meet hooks: a hook on the name that ``model.hook_name(site, layer)`` gives is called
+with the units, and what it returns is put into the model's own activation.
 """
 
 from __future__ import annotations
