@@ -30,8 +30,9 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from culture_lens.attribution.gradients import prepared
+from culture_lens.attribution.scoring import get_attribution_scoring
 from culture_lens.attribution.settings import Attribution
-from culture_lens.checks import check_arguments, optional, text, whole
+from culture_lens.checks import check_arguments, names, optional, text, whole
 from culture_lens.errors import InputError
 from culture_lens.interventions.folding import projection
 from culture_lens.interventions.heads import Heads, heads_of
@@ -145,6 +146,7 @@ def contributions(
     questions=QUESTIONS,
     scoring=optional(text),
     top_heads=whole(1),
+    sites=optional(names),
     per_culture=optional(whole(1)),
 )
 def hones_scores(
@@ -190,8 +192,7 @@ def hones_scores(
     site = check_site(model, sites)
     tried = [(la, h) for s in heads_of(model, heads or all_heads(model)) for la in s.layers
              for h in s.layers[la]]  # fmt: skip
-    by_letter = (scoring or model.scoring).startswith("letter")
-    attribution = Attribution(scoring="letter" if by_letter else "option_likelihood")
+    attribution = Attribution(scoring=read_by(scoring or model.scoring))
     prompts = prepared(model, asked, attribution, how)
     cultures = tuple(sorted({prompt.question.culture for prompt in prompts}))
     rows, kept = [], {}
@@ -210,6 +211,17 @@ def hones_scores(
     seen = {"ids": sorted(p.question.id for p in prompts), **looked_at(questions)}
     metadata = {**settings, **facts, **seen, "benchmark": benchmarks_of(questions)}
     return NeuronScores(cultures, {site: torch.stack(rows)}, metadata=metadata)
+
+
+def read_by(scoring: str) -> Any:
+    """Give the scoring of attributions that reads answers as an evaluation does.
+
+    Raises:
+        InputError: No such scoring.
+    """
+    likelihood = scoring.startswith("option_likelihood")
+    name = "letter" if scoring.startswith("letter") else scoring
+    return get_attribution_scoring("option_likelihood" if likelihood else name).name
 
 
 def check_site(model: LensModel, sites: str | Sequence[str] | None) -> str:

@@ -34,7 +34,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.running_batch import batch_running
 from culture_lens.models.sites import attention_mask_hook
 from culture_lens.models.transformer_lens import HookList
-from culture_lens.prompts.token_groups import Names, token_groups
+from culture_lens.prompts.token_groups import NAMES, Names, token_groups
 
 Roles = str | int | Sequence[str | int]
 
@@ -80,7 +80,7 @@ def without_edges(
     return edited
 
 
-@check_arguments(model=MODEL, from_roles=token_groups, to_roles=token_groups)
+@check_arguments(model=MODEL, from_roles=token_groups, to_roles=token_groups, names=NAMES)
 def edge_hooks(
     model: LensModel,
     heads: Heads,
@@ -148,7 +148,7 @@ def cutting(
     return run
 
 
-@check_arguments(model=MODEL, from_roles=token_groups, to_roles=token_groups)
+@check_arguments(model=MODEL, from_roles=token_groups, to_roles=token_groups, names=NAMES)
 @contextmanager
 def edges_cut(
     model: LensModel,

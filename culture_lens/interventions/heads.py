@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from culture_lens.checks import whole
+from culture_lens.checks import refused, text, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.heads import HEAD, count_heads, stacks_of
 from culture_lens.models.lens_model import LensModel
@@ -40,7 +40,7 @@ def heads_of(model: LensModel, heads: Heads) -> list[StackHeads]:
     Example:
         ``heads_of(model, [(5, 2), (5, 0)])[0].layers`` is ``{5: [0, 2]}``
     """
-    members = sorted(heads.members()) if isinstance(heads, Neurons) else [full(h) for h in heads]
+    members = members_of(heads)
     if not members:
         raise InputError("heads is empty: give (layer, head) pairs, or neurons at the site 'head'.")
     known = [f"{stack}.{HEAD}" if stack else HEAD for stack in stacks_of(model)]
@@ -49,14 +49,27 @@ def heads_of(model: LensModel, heads: Heads) -> list[StackHeads]:
         if site not in known:
             raise unknown("site of heads", site, known)
         stack, n_heads = site.rpartition(".")[0], count_heads(model)
-        whole(0, model.layers(site) - 1)("layer of a head", layer)
-        whole(0, n_heads - 1)("head", head)
+        layer = whole(0, model.layers(site) - 1)("layer of a head", layer)
+        head = whole(0, n_heads - 1)("head", head)
         own = found.setdefault(stack, StackHeads(stack, n_heads, {})).layers
         own[layer] = sorted({*own.get(layer, ()), head})
     return list(found.values())
 
 
-def full(head: Head) -> tuple[str, int, int]:
+def members_of(heads: Heads) -> list[tuple[str, Any, Any]]:
+    """List heads as ``(site, layer, head)``.
+
+    Raises:
+        InputError: It is no list of heads.
+    """
+    if isinstance(heads, Neurons):
+        return sorted(heads.members())
+    if not isinstance(heads, (list, tuple)):
+        raise refused("heads", heads, "a list of (layer, head), or neurons at the site 'head'")
+    return [full(head) for head in heads]
+
+
+def full(head: Any) -> tuple[str, Any, Any]:
     """Write a head with its site.
 
     Raises:
@@ -69,7 +82,7 @@ def full(head: Head) -> tuple[str, int, int]:
     if not isinstance(head, (tuple, list)) or len(head) not in (2, 3):
         raise InputError(f"heads holds {head!r}: give (layer, head) pairs, or neurons at 'head'.")
     site, layer, index = (HEAD, *head) if len(head) == 2 else head
-    return str(site), int(layer), int(index)
+    return text("site of a head", site), layer, index
 
 
 __all__ = ["Heads", "StackHeads", "heads_of"]

@@ -19,19 +19,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.checks import check_arguments
 from culture_lens.errors import InputError
+from culture_lens.models.checks import MODEL
+from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import ATTENTION_MASKS, hooks_of
 from culture_lens.models.units import scaled_vector
 from culture_lens.storage.hashing import content_hash
-
-if TYPE_CHECKING:
-    from culture_lens.models.lens_model import LensModel
 
 HEAD = "head"
 
@@ -90,6 +90,7 @@ class HeadUnits:
         """Nothing: the direction that a head writes in depends on its z."""
 
 
+@check_arguments(model=MODEL)
 def with_heads(model: LensModel) -> LensModel:
     """Give the same model with its attention heads as units, at the site ``head``.
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from culture_lens.checks import whole
+from culture_lens.checks import mapping, optional, whole
+from culture_lens.checks import names as names_of_things
 from culture_lens.errors import InputError, unknown
 from culture_lens.prompts.prompt import COUNTED, Batch, Prompt, Role
 from culture_lens.prompts.tokens import encode
@@ -35,6 +36,7 @@ TOKEN_GROUPS = (*BY_ROLE, IDENTITY, LAST)
 """All groups; ``last`` is the token from which an answer is read."""
 Names = Mapping[str, Sequence[str]]
 """Further names of cultures, by their label."""
+NAMES = optional(mapping(names_of_things, "{culture: [names]}"))
 
 
 def token_groups(name: str, value: Any) -> tuple[str | int, ...]:
@@ -147,6 +149,7 @@ def pattern_of(names: tuple[str, ...]) -> re.Pattern[str]:
 __all__ = [
     "IDENTITY",
     "LAST",
+    "NAMES",
     "TOKEN_GROUPS",
     "Names",
     "group_roles",
