@@ -8,6 +8,7 @@ cross-attention keys are the encoder's tokens, queries the decoder's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,25 @@ Shape = tuple[int, int, int]
 """Rows, queries and keys of an attention."""
 
 
+@dataclass
+class DecoderColumns:
+    """How many of the decoder's columns one cross-attention has seen of a running batch.
+
+    Its mask does not say it: with a cache only new tokens are queries.
+    """
+
+    running: RunningBatch | None = None
+    seen: int = 0
+
+    def after(self, running: RunningBatch, queries: int, own: int) -> int:
+        """Count the columns up to the last of these queries; ``own`` are those of the prompts."""
+        if options_running() is not None:
+            return own + queries
+        later = running is self.running and queries <= self.seen
+        self.running, self.seen = running, queries + (self.seen if later else 0)
+        return self.seen
+
+
 class Columns(NamedTuple):
     """What is known of the columns of one stack: roles, names and the last token of the prompt."""
 
@@ -35,15 +55,13 @@ class Columns(NamedTuple):
     last: Bool[Tensor, "row pos"]
 
 
-class Side(NamedTuple):
-    """The tokens at one end of edges, ``row pos``."""
-
-    mask: Bool[Tensor, "row pos"]
+Ends = tuple[Bool[Tensor, "row key"], Bool[Tensor, "row query"]]
+"""The tokens that are read, and those that read."""
 
 
-def sides_of(
+def ends_of(
     model: LensModel, from_groups: Groups, to_groups: Groups, names: Names | None
-) -> Callable[[str, RunningBatch, Shape], tuple[Side, Side]]:
+) -> Callable[[str, RunningBatch, Shape, DecoderColumns], Ends]:
     """Make the function that finds the tokens that are read, and those that read."""
     kept: dict[str, tuple[RunningBatch, Columns]] = {}
 
@@ -53,13 +71,15 @@ def sides_of(
             kept[key] = (running, columns_of(model, running, decoder, names))
         return kept[key][1]
 
-    def find(stack: str, running: RunningBatch, shape: Shape) -> tuple[Side, Side]:
+    def find(stack: str, running: RunningBatch, shape: Shape, decoder: DecoderColumns) -> Ends:
         rows, queries, keys = shape
         own = columns(running, stack in ("decoder", "cross"))
-        read = columns(running, False) if stack == "cross" else own
-        reading = grown(own, rows, queries if stack == "cross" else keys, stack)
-        reads = chosen(reading, to_groups)[:, -queries:]
-        return Side(chosen(grown(read, rows, keys, stack), from_groups)), Side(reads)
+        read, width = own, keys
+        if stack == "cross":
+            read = columns(running, False)
+            width = decoder.after(running, queries, own.roles.shape[1])
+        reads = chosen(grown(own, rows, width), to_groups)[:, -queries:]
+        return chosen(grown(read, rows, keys), from_groups), reads
 
     return find
 
@@ -72,9 +92,9 @@ def columns_of(
     if decoder:
         roles = decoder_roles(batch, model.pad_id)
         none = torch.zeros_like(roles, dtype=torch.bool)
-        return Columns(roles, none, ends(none, running.ends))
+        return Columns(roles, none, with_last(none, running.ends))
     named = identity_mask(batch, model.tokenizer, names)
-    return Columns(batch.roles, named, ends(torch.zeros_like(named), running.ends))
+    return Columns(batch.roles, named, with_last(torch.zeros_like(named), running.ends))
 
 
 def decoder_roles(batch: Batch, pad_id: int) -> Int[Tensor, "row pos"]:
@@ -86,14 +106,14 @@ def decoder_roles(batch: Batch, pad_id: int) -> Int[Tensor, "row pos"]:
     return roles
 
 
-def ends(mask: Tensor, last: bool) -> Tensor:
+def with_last(mask: Tensor, last: bool) -> Tensor:
     """Mark the last column where it ends the prompts."""
     mask = mask.clone()
     mask[:, -1] = last
     return mask
 
 
-def grown(own: Columns, rows: int, width: int, stack: str) -> Columns:
+def grown(own: Columns, rows: int, width: int) -> Columns:
     """Add the columns that were run after a batch, to the rows that are run.
 
     Raises:
@@ -129,4 +149,4 @@ def chosen(columns: Columns, groups: Sequence[str | int]) -> Bool[Tensor, "row p
     return mask
 
 
-__all__ = ["Side", "sides_of"]
+__all__ = ["DecoderColumns", "Ends", "Shape", "ends_of"]

@@ -27,11 +27,11 @@ from torch import Tensor
 
 from culture_lens.checks import check_arguments
 from culture_lens.errors import InputError, warn
-from culture_lens.interventions.edge_tokens import Side, sides_of
+from culture_lens.interventions.edge_tokens import DecoderColumns, Ends, Shape, ends_of
 from culture_lens.interventions.heads import Heads, heads_of
 from culture_lens.models.checks import MODEL, under
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.running_batch import batch_running
+from culture_lens.models.running_batch import RunningBatch, batch_running
 from culture_lens.models.sites import attention_mask_hook
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.prompts.token_groups import NAMES, Names, token_groups
@@ -110,7 +110,7 @@ def edge_hooks(
     Example:
         ``with model.hooks(edge_hooks(model, [(5, 2)], from_roles="image", to_roles="last")): ...``
     """
-    find = sides_of(model, tuple(from_roles), tuple(to_roles), names)
+    find = ends_of(model, tuple(from_roles), tuple(to_roles), names)
     counted = Tally() if tally is None else tally
     return [
         (attention_mask_hook(stack, layer), cutting(find, stack, some, n_heads, counted))
@@ -120,13 +120,14 @@ def edge_hooks(
 
 
 def cutting(
-    find: Callable[[str, Any, tuple[int, int, int]], tuple[Side, Side]],
+    find: Callable[[str, RunningBatch, Shape, DecoderColumns], Ends],
     stack: str,
     heads: Sequence[int],
     n_heads: int,
     tally: Tally,
 ) -> Callable[..., Tensor]:
     """Make the hook function of one attention."""
+    decoder = DecoderColumns()
 
     def run(attends: Tensor, hook: Any) -> Tensor:
         running = batch_running()
@@ -136,8 +137,8 @@ def cutting(
                 "run questions, such as evaluate(model, questions), or batches of build_prompts."
             )
         rows, _, queries, keys = attends.shape
-        read, reads = find(stack, running, (rows, queries, keys))
-        cut = (reads.mask[:, :, None] & read.mask[:, None]).to(attends.device)
+        read, reads = find(stack, running, (rows, queries, keys), decoder)
+        cut = (reads[:, :, None] & read[:, None]).to(attends.device)
         if stack != "cross":
             cut &= ~torch.eye(keys, dtype=torch.bool, device=cut.device)[keys - queries :]
         edited = without_edges(attends, heads, n_heads, cut)

@@ -1,4 +1,4 @@
-"""An independent reference for attention heads and their edges: raw Hugging Face, one item at a time.
+"""An independent reference for heads and their edges: raw Hugging Face, one item at a time.
 
 Attention is written out here, score by score, and put in the place of the function that the model's
 own file calls; imports nothing of the package and no TransformerLens. No padding, so that positions

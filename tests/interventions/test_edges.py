@@ -6,7 +6,7 @@ import torch
 import culture_lens as cl
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.generation import greedy_tokens
-from culture_lens.interventions.edges import edge_hooks, edges_cut, without_edges
+from culture_lens.interventions.edges import Tally, edge_hooks, edges_cut, without_edges
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
@@ -176,6 +176,21 @@ def test_what_is_refused(model):
     with pytest.raises(InputError, match="bare token ids"):
         with edges_cut(model, [(0, 0)], **ways):
             model("Which tea?")
+
+
+@pytest.mark.parametrize("groups", ["last", "answer"])
+def test_what_a_decoder_writes_is_told_from_what_it_is_given(groups):
+    """T5's cross-attention, with a cache and a start token alone: q is one token at every step."""
+    model = t5.lens("flan", torch.float64)
+    batch = collate(build_prompts(toy_questions()[:2], model.processor), model.pad_id)
+    tally, one = Tally(), [("cross.head", 0, 0)]
+    hooks = edge_hooks(model, one, from_roles="question", to_roles=groups, tally=tally)
+    with model.hooks(hooks):
+        greedy_tokens(model, batch, 3)
+    questions = sum(role == Role.QUESTION for prompt in batch.prompts for role in prompt.roles)
+    steps = {"last": 1, "answer": tally.forwards - 1}[groups]
+    assert len(batch.prompts[0].decoder_ids) == 1 < tally.forwards
+    assert tally.edges == questions * steps
 
 
 def test_all_that_a_token_reads_cannot_be_cut():
