@@ -20,7 +20,6 @@ heads, all scores of the culture are 0, and the published code's fallback, c_n i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -173,7 +172,8 @@ def hones_scores(
         sites: ``"act"`` (the default) or ``"post"``: what the neurons are called; the scores are
             the same, as either is 0 where the other is.
         per_culture: At most so many items of each culture.
-        **running: Batch size, progress, prompts that are too long; see ``Running``.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing that
+            is half done is kept in a run folder.
 
     Returns:
         I, ``culture layer neuron``. The metadata hold each culture's ``heads``, as layer, head and
@@ -207,7 +207,7 @@ def hones_scores(
             kept[culture] = [(*head, weights[head]) for head in best if weights[head] > 0]
             rows.append(through(model, work, kept[culture], bar))
     settings = {"model": model.name, "weights": model.fingerprint, "dtype": str(model.dtype)}
-    facts = {**asdict(attribution), "top_heads": top_heads, "heads": kept, "versions": versions()}
+    facts = {"scoring": attribution.scoring, "top_heads": top_heads, "heads": kept, "versions": versions()}
     seen = {"ids": sorted(p.question.id for p in prompts), **looked_at(questions)}
     metadata = {**settings, **facts, **seen, "benchmark": benchmarks_of(questions)}
     return NeuronScores(cultures, {site: torch.stack(rows)}, metadata=metadata)

@@ -8,6 +8,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.generation import greedy_tokens
 from culture_lens.interventions.edges import Tally, edge_hooks, edges_cut, without_edges
 from culture_lens.models.lens_model import LensModel
+from culture_lens.models.load import load_model
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
@@ -20,6 +21,7 @@ from tests.helpers.closeness import relative
 from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference_heads import edges_gone
+from tests.helpers.tiny import tiny_model, tiny_tokenizer
 
 PLAN = {0: (1,), 1: (0, 3)}
 """Layer -> the heads whose edges are cut."""
@@ -112,6 +114,21 @@ def model():
 
 
 EVERY = [(layer, head) for layer in range(3) for head in range(4)]
+
+
+def test_eager_attention_gives_the_same(model):
+    eager = load_model(
+        "tiny-llama",
+        hf_model=tiny_model("llama"),
+        tokenizer=tiny_tokenizer("llama"),
+        attention="eager",
+    )
+    batch = collate(build_prompts(toy_questions(), model.processor), model.pad_id)
+    ways = {"from_roles": "question", "to_roles": ["options", "last"]}
+    with edges_cut(model, EVERY, **ways), edges_cut(eager, EVERY, **ways):
+        assert relative(eager.logits(batch), model.logits(batch)) <= BOUND
+        one = collate(build_prompts(toy_questions()[:1], model.processor), model.pad_id)
+        assert relative(eager.logits(one), model.logits(one)) <= BOUND  # no padding: no mask
 
 
 def test_shared_prefixes_batches_and_orders_change_nothing(model):
