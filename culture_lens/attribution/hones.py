@@ -207,7 +207,12 @@ def hones_scores(
             kept[culture] = [(*head, weights[head]) for head in best if weights[head] > 0]
             rows.append(through(model, work, kept[culture], bar))
     settings = {"model": model.name, "weights": model.fingerprint, "dtype": str(model.dtype)}
-    facts = {"scoring": attribution.scoring, "top_heads": top_heads, "heads": kept, "versions": versions()}
+    facts = {
+        "scoring": attribution.scoring,
+        "top_heads": top_heads,
+        "heads": kept,
+        "versions": versions(),
+    }
     seen = {"ids": sorted(p.question.id for p in prompts), **looked_at(questions)}
     metadata = {**settings, **facts, **seen, "benchmark": benchmarks_of(questions)}
     return NeuronScores(cultures, {site: torch.stack(rows)}, metadata=metadata)

@@ -53,7 +53,7 @@ class Tally:
 
 
 def without_edges(
-    attends: Bool[Tensor, "batch head query key"],
+    attends: Bool[Tensor, "batch one_or_all query key"],
     heads: Sequence[int],
     n_heads: int,
     cut: Bool[Tensor, "batch query key"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from culture_lens.checks import refused, text, whole
 from culture_lens.errors import InputError, unknown
@@ -11,10 +11,13 @@ from culture_lens.models.heads import HEAD, count_heads, stacks_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 
-Head: TypeAlias = tuple[int, int] | tuple[str, int, int]
-Heads: TypeAlias = Neurons | Sequence[Head]
-"""Neurons at the site ``head``, or ``(layer, head)``; with the site before it in an
-encoder-decoder: ``("cross.head", 2, 5)``."""
+if TYPE_CHECKING:
+    Head: TypeAlias = tuple[int, int] | tuple[str, int, int]
+    Heads: TypeAlias = Neurons | Sequence[Head]
+    """Neurons at the site ``head``, or ``(layer, head)``; with the site before it in an
+    encoder-decoder: ``("cross.head", 2, 5)``."""
+else:
+    Heads = Any  # a wrong kind reaches the check that says the right ones
 
 
 class StackHeads(NamedTuple):

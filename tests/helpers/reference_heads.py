@@ -76,4 +76,4 @@ def norms_written(output: nn.Module, z: Tensor, heads: int) -> Tensor:
     for head in range(heads):
         own = slice(head * width, (head + 1) * width)
         rows.append((z[0, :, own].double() @ weight[own].double()).pow(2).sum(-1).sqrt())
-    return torch.stack(rows, -1)
+    return torch.stack(rows, -1).detach()

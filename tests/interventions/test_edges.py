@@ -6,9 +6,11 @@ import torch
 import culture_lens as cl
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.generation import greedy_tokens
+from culture_lens.interventions.edge_tokens import DecoderColumns
 from culture_lens.interventions.edges import Tally, edge_hooks, edges_cut, without_edges
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.load import load_model
+from culture_lens.models.running_batch import RunningBatch
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
@@ -195,19 +197,31 @@ def test_what_is_refused(model):
             model("Which tea?")
 
 
+@pytest.mark.parametrize("family", ["t5", "flan"])
 @pytest.mark.parametrize("groups", ["last", "answer"])
-def test_what_a_decoder_writes_is_told_from_what_it_is_given(groups):
-    """T5's cross-attention, with a cache and a start token alone: q is one token at every step."""
-    model = t5.lens("flan", torch.float64)
+def test_what_a_decoder_writes_is_told_from_what_it_is_given(groups, family):
+    """T5's cross-attention after a start token alone, with a cache or without."""
+    model = t5.lens(family, torch.float64)
     batch = collate(build_prompts(toy_questions()[:2], model.processor), model.pad_id)
     tally, one = Tally(), [("cross.head", 0, 0)]
     hooks = edge_hooks(model, one, from_roles="question", to_roles=groups, tally=tally)
     with model.hooks(hooks):
         greedy_tokens(model, batch, 3)
     questions = sum(role == Role.QUESTION for prompt in batch.prompts for role in prompt.roles)
-    steps = {"last": 1, "answer": tally.forwards - 1}[groups]
-    assert len(batch.prompts[0].decoder_ids) == 1 < tally.forwards
-    assert tally.edges == questions * steps
+    cached, steps = model.n_layers == model.n_decoder_layers, tally.forwards
+    later = steps - 1 if cached else steps * (steps - 1) / 2
+    given = {"last": 1 if cached else steps, "answer": later}
+    assert len(batch.prompts[0].decoder_ids) == 1 < steps
+    assert tally.edges == questions * given[groups]
+
+
+def test_columns_of_a_decoder_are_counted_with_a_cache_and_without():
+    """Queries 1 1 1 are three columns, and so are 1 2 3; another batch begins anew."""
+    (prompt,) = build_prompts(toy_questions()[:1], lm.lens("llama").processor)
+    first, other = (RunningBatch(collate([prompt], 0)) for _ in range(2))
+    columns = DecoderColumns()
+    assert [columns.after(first, 1, own=1) for _ in range(3)] == [1, 2, 3]
+    assert [columns.after(other, n, own=1) for n in (1, 2, 3)] == [1, 2, 3]
 
 
 def test_all_that_a_token_reads_cannot_be_cut():
