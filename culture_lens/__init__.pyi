@@ -13,6 +13,7 @@ from .attribution.culnig import (
     culnig_scores as culnig_scores,
 )
 from .attribution.gradients import attribute as attribute
+from .attribution.hones import hones_scores as hones_scores
 from .attribution.instances import instance_share as instance_share
 from .attribution.knowledge import (
     KnowledgeScores as KnowledgeScores,
@@ -181,6 +182,8 @@ from .finetune import (
 from .finetune import (
     rank_modules as rank_modules,
 )
+from .interventions.edges import edge_hooks as edge_hooks
+from .interventions.edges import edges_cut as edges_cut
 from .interventions.hooks import (
     ablated as ablated,
 )
@@ -199,6 +202,7 @@ from .models.architectures import (
 from .models.architectures import (
     preset as preset,
 )
+from .models.heads import with_heads as with_heads
 from .models.attach import with_features as with_features
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
@@ -215,6 +219,9 @@ from .neurons.hooks import (
 from .neurons.layer_parts import layer_parts as layer_parts
 from .neurons.neuron_set import NeuronSet as NeuronSet
 from .neurons.neurons import Neurons as Neurons
+from .neurons.cape import compound as compound
+from .neurons.cape import generic as generic
+from .neurons.cape import pure as pure
 from .neurons.overlap import (
     overlap_with_chance as overlap_with_chance,
 )
@@ -305,6 +312,7 @@ from .selectors import (
     selection_frequency as selection_frequency,
 )
 from .selectors.fusion import fuse as fuse
+from .selectors.invariance import invariance as invariance
 from .selectors.stability import set_stability as set_stability
 from .selectors.variance import (
     VarianceShares as VarianceShares,

@@ -10,6 +10,7 @@ from typing import Any
 from culture_lens.activations.record import RecordingOptions
 from culture_lens.activations.resampling import PERMUTATIONS
 from culture_lens.attribution.culnig import culnig_scores
+from culture_lens.attribution.hones import hones_scores
 from culture_lens.attribution.knowledge import knowledge_scores
 from culture_lens.attribution.settings import AttributionOptions
 from culture_lens.checks import OPTIONS, check_arguments, names, optional, whole
@@ -35,6 +36,8 @@ from culture_lens.selectors.selection import Source, default_sites, shapes_of
 RECORDING, RUNNING = RecordingOptions.__optional_keys__, RunningOptions.__optional_keys__
 ATTRIBUTION = AttributionOptions.__optional_keys__
 """Names of the options that are handed on."""
+OF_HEADS = ("heads", "top_heads", "scoring", "per_culture")
+"""Options of ``hones_scores`` that it may share with gradient selectors."""
 
 
 def sources_of(
@@ -44,6 +47,7 @@ def sources_of(
     activation: Mapping[str, Any] | None = None,
     gradient: Mapping[str, Any] | None = None,
     knowledge: Mapping[str, Any] | None = None,
+    heads: Mapping[str, Any] | None = None,
     strata: str | None = None,
 ) -> Sources:
     """Run each pass that selectors read once: a recording pass, CULNIG's scorings, knowledge's.
@@ -54,13 +58,14 @@ def sources_of(
         activation: Options of ``summarise``; None where no selector needs a summary.
         gradient: Options of ``culnig_scores``; None where no selector needs the scorings.
         knowledge: Options of ``knowledge_scores``; None where no selector needs them.
+        heads: Options of ``hones_scores``; None where no selector needs them.
         strata: Record once more, without replicates, with items weighted by these strata.
 
     Example:
         ``sources_of(model, identify, activation={"sites": "act"})``
     """
     # In this order: strata, then labels and countries, may be refused before anything runs.
-    stratified = scores = known = summary = None
+    stratified = scores = known = summary = through = None
     if activation is not None and strata is not None:
         weighted = {**activation, "replicates": 0, "strata": strata}
         stratified = summarise(model, questions, **weighted)
@@ -68,15 +73,18 @@ def sources_of(
         scores = culnig_scores(model, questions, **gradient)
     if knowledge is not None:
         known = knowledge_scores(model, questions, **knowledge)
+    if heads is not None:
+        through = hones_scores(model, questions, **heads)
     if activation is not None:
         summary = summarise(model, questions, **activation)
-    return Sources(summary, scores, known, stratified)
+    return Sources(summary, scores, known, stratified, through)
 
 
 STAGES: Mapping[Reads, Callable[..., Any]] = {
     "activations": summarise,
     "culnig": culnig_scores,
     "knowledge": knowledge_scores,
+    "heads": hones_scores,
 }
 """The passes that make what selectors choose from."""
 
@@ -133,6 +141,7 @@ def find_each(
     passes: Mapping[Reads, Mapping[str, Any] | None] = {
         "culnig": gradient,
         "knowledge": gradient,
+        "heads": {n: v for n, v in (gradient or {}).items() if n in OF_HEADS},
         "activations": activation,
     }
     for reads, options in passes.items():
@@ -196,6 +205,7 @@ def find_culture_neurons(
         questions: Questions, or a name for ``load_benchmark``.
         method: A selector: ``"conact"``, ``"lap"``, ``"lape"``, ``"mad"``,
             ``"mad_probability"`` or ``"random"``; ``"knowledge"``, which runs its contributions;
+            ``"hones"``, which runs every head;
             ``"culnig_specific"`` or ``"culnig_general"``, which run their three scorings (task,
             control, CountryRC).
         share: Share of the neurons at each site; 0.5% by default, 1% for LAPE. Of

@@ -196,7 +196,7 @@ def check_needed(
             "selectors; gradient selectors read answers as --attribution-scoring says, and count "
             "the tokens of --positions."
         )
-    if kinds == {"activations"} and given(culnig, attributing):
+    if kinds <= {"activations", "heads"} and given(culnig, attributing):
         raise InputError(
             "--country, --countryrc, --countryrc-wordings, --attribution-scoring, --objective, "
             "--attribution-path, --points, --baseline, --aggregation and --positions are of the "

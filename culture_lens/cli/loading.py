@@ -92,6 +92,10 @@ def open_model(options: dict[str, Any]) -> LensModel:
     wanted = {name: options[name] for name in ("dtype", "device", "revision") if name in options}
     names = [options["model"]] if "model" in options else []
     lens = load_model(*names, **wanted)
+    if options.get("heads"):
+        from culture_lens.models.heads import with_heads
+
+        lens = with_heads(lens)
     if not options.get("sae"):
         return lens
     from culture_lens.models.attach import with_features

@@ -53,7 +53,7 @@ Sites = Annotated[
     typer.Option(
         "--site",
         help="act, gate, up, post, q, k, v, z, resid, mlp_out, attn_out; encoder.act and so on; "
-        "sae with --sae.",
+        "sae with --sae, head with --heads.",
     ),
 ]
 AblationValue = Annotated[str | None, typer.Option("--value", help="zero, mean or double.")]
@@ -122,6 +122,9 @@ class LoadingFlags:
             help="A folder of a sparse autoencoder, as SAELens writes it; one for each layer. Its "
             "features are the site sae."
         ),
+    ] = None
+    heads: Annotated[
+        bool | None, typer.Option("--heads", help="Attention heads are units, at the site head.")
     ] = None
 
 

@@ -33,6 +33,7 @@ from culture_lens.models.checks import check_logits, under
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import begin_pass, key_of
+from culture_lens.models.running_batch import forward_of
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
@@ -126,7 +127,7 @@ def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[t
         check_logits(logits, batch)
         return logits
 
-    with plain_settings(model, settings), torch.inference_mode():
+    with plain_settings(model, settings), torch.inference_mode(), forward_of(batch):
         found = model.bridge.original_model.generate(
             input_ids=batch.input_ids.to(model.device),
             attention_mask=batch.attention_mask.to(model.device),

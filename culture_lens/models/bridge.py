@@ -7,7 +7,8 @@ The bridge is used with three changes to its defaults, each of which alters resu
 * Attention runs natively (sdpa) unless ``attention="eager"``: the bridge's own eager version needs
   memory quadratic in the length. All sites of ``sites.py`` fire either way; attention patterns
   and scores can be hooked only under ``"eager"``.
-* act(gate), which has no hook point in the bridge, gets one at every layer of every stack.
+* act(gate) and what each token attends to, which have no hook points in the bridge, get them at
+  every layer of every stack.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from culture_lens.errors import InputError
 from culture_lens.models.architectures import supported
+from culture_lens.models.attention_masks import add_mask_hooks
 from culture_lens.models.loading import Attention
 from culture_lens.models.sites import hooks_of, part_of
 from culture_lens.prompts.tokens import adds_bos
@@ -88,6 +90,7 @@ def prepare(bridge: Any, tokenizer: Any, attention: Attention, implementation: s
         for layer, block in enumerate(blocks):
             if hook.format(layer=layer) not in known:
                 add_act_hook(bridge, block.mlp, hook.format(layer=layer))
+    add_mask_hooks(bridge)
 
 
 def give_tokenizer(bridge: Any, tokenizer: Any) -> None:

@@ -18,6 +18,7 @@ from culture_lens.models.continuations import continuation_log_probs
 from culture_lens.models.fingerprint import Fingerprint
 from culture_lens.models.loading import Attention
 from culture_lens.models.recipe import Recipe
+from culture_lens.models.running_batch import forward_of
 from culture_lens.models.site_methods import Place, SiteMethods
 from culture_lens.models.sites import ENTRY_HOOK
 from culture_lens.models.transformer_lens import TransformerLensMethods
@@ -176,9 +177,10 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
         """
         if batch.prefixes is None:
             return None
-        _, cache = self._forward(
-            batch.prefixes, None, use_cache=True, return_type="logits_and_cache"
-        )
+        with forward_of(batch.prefixes, ends=False):
+            _, cache = self._forward(
+                batch.prefixes, None, use_cache=True, return_type="logits_and_cache"
+            )
         cache.batch_select_indices(torch.tensor(batch.prefix_of_row, device=self.device))
         return cache
 
@@ -202,7 +204,8 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
             ``model.logits(batch).argmax(-1)``
         """
         cache = self.run_prefix(batch) if cache is None else cache
-        logits: Tensor = self._forward(batch, cache, use_cache=cache is not None)
+        with forward_of(batch):
+            logits: Tensor = self._forward(batch, cache, use_cache=cache is not None)
         return logits[:, -1]
 
     @torch.inference_mode()
@@ -229,7 +232,7 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
         Example:
             ``torch.autograd.grad(model.differentiable_logits(batch).sum(), activations)``
         """
-        with self._entered(batch):
+        with self._entered(batch), forward_of(batch):
             logits: Tensor = self._forward(batch, None, use_cache=False)
         return logits[:, -1]
 
@@ -277,9 +280,10 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
             return self._continuations(batch, None)
 
     def _continuations(self, batch: Batch, prefix: Any) -> list[list[Tensor]]:
-        last, cache = self._forward(batch, prefix, use_cache=True, return_type="logits_and_cache")
-        run = partial(self._run_after, batch)
-        return continuation_log_probs(batch.prompts, last[:, -1], cache, run, self.pad_id)
+        run, asked = partial(self._run_after, batch), {"return_type": "logits_and_cache"}
+        with forward_of(batch):
+            last, cache = self._forward(batch, prefix, use_cache=True, **asked)
+            return continuation_log_probs(batch.prompts, last[:, -1], cache, run, self.pad_id)
 
     def _run_after(
         self, batch: Batch, rows: Tensor, ids: Tensor, mask: Tensor, cache: Any

@@ -53,6 +53,13 @@ UNGATED_HOOKS = {
     **{site: hook for site, hook in GATED_HOOKS.items() if site != "up"},
     "gate": "blocks.{layer}.mlp.in.hook_out",
 }
+ATTENTION_MASKS = {
+    "": "blocks.{layer}.attn.hook_mask",
+    "encoder": "encoder_blocks.{layer}.attn.hook_mask",
+    "decoder": "decoder_blocks.{layer}.self_attn.hook_mask",
+    "cross": "decoder_blocks.{layer}.cross_attn.hook_mask",
+}
+"""Stack -> what its tokens attend to; the points are this package's, see ``attention_masks``."""
 ENTRY_HOOK = "blocks.0.hook_in"
 """Where the residual stream enters the first layer."""
 STACK_ENTRY_HOOKS = ("encoder_blocks.0.hook_in", "decoder_blocks.0.hook_in")
@@ -119,6 +126,16 @@ def remedy_for(site: str, gated: bool, encoder_decoder: bool) -> str:
     return ""
 
 
+def attention_mask_hook(stack: str, layer: int) -> str:
+    """Name the hook point of what an attention's tokens attend to.
+
+    Example:
+        >>> attention_mask_hook("cross", 2)
+        'decoder_blocks.2.cross_attn.hook_mask'
+    """
+    return ATTENTION_MASKS[stack].format(layer=layer)
+
+
 def check_stack(site: str, known: Iterable[str]) -> None:
     """Check that the name of a further site says the stack of an encoder-decoder, and only there.
 
@@ -128,7 +145,7 @@ def check_stack(site: str, known: Iterable[str]) -> None:
     Example:
         >>> check_stack("encoder.sae", ["encoder.act", "decoder.act"])
     """
-    stacks = sorted({site.rpartition(".")[0] for site in known} - {"cross"})
+    stacks = sorted({site.rpartition(".")[0] for site in known})
     if site.rpartition(".")[0] not in stacks:
         names = " or ".join(repr(f"{stack}.{part_of(site)}".lstrip(".")) for stack in stacks)
         raise InputError(f"site {site!r}: call it {names}, after the stack that it is in.")

@@ -91,6 +91,9 @@ def sources_for(examined: Examined, names: Sequence[str]) -> Sources:
         }
         if "knowledge" in names
         else None,
+        heads={"scoring": "letter", **vars(examined.run_with(ORGANISM_BATCH))}
+        if any(name in names for name in ("hones", "hones_contrast"))
+        else None,
         strata=STRATUM if WITHIN_STRATA in names else None,
     )
 

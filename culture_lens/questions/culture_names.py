@@ -59,6 +59,8 @@ OTHER_NAMES = {
     "VN": ("Viet Nam",),
 }
 """Names in use beside the one English name that CLDR has of each territory."""
+SHORT_NAMES = {"GB": ("UK", "U.K."), "US": ("US", "U.S.", "USA")}
+"""Abbreviations that texts use."""
 PAIRS = (
     re.compile(r"(?P<country>.+?)[\s_]*\((?P<language>[^()]+)\)"),
     re.compile(r"\(['\"](?P<language>[^'\"]+)['\"],\s*['\"](?P<country>[^'\"]+)['\"]\)"),
@@ -123,6 +125,26 @@ def meaning(name: str) -> tuple[str, str]:
         if pair and (code := territory(pair["country"])):
             return code, spelt(pair["language"])
     return spelt(name) or name, ""
+
+
+@cache
+def names_in_english(name: str) -> tuple[str, ...]:
+    """The names under which a text in English may speak of a culture: its label, its country's.
+
+    Example:
+        >>> names_in_english("South_Korea")
+        ('Republic of Korea', 'South Korea')
+        >>> names_in_english("US")
+        ('U.S.', 'US', 'USA', 'United States', 'United States of America')
+    """
+    from babel import Locale
+
+    place, _ = meaning(name)
+    country = next((p["country"] for pattern in PAIRS if (p := pattern.fullmatch(name))), name)
+    found = {country.replace("_", " ").strip(), *OTHER_NAMES.get(place, ())}
+    if place in territories().values():
+        found.add(Locale("en").territories[place])
+    return tuple(sorted(found.union(SHORT_NAMES.get(place, ()))))
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 
 from culture_lens.selectors.registry import (
     GRADIENT_SELECTORS,
+    HEAD_SELECTORS,
     KNOWLEDGE_SELECTORS,
     SELECTORS,
     get_selector,
@@ -86,7 +87,8 @@ def python_of(run: Run) -> str:
         return ""
     finding, measuring = steps["find"], steps.get("ablate", {})
     methods = names_of(finding.get("method") or "conact")
-    if not set(map(key_of, methods)) <= {*SELECTORS, *GRADIENT_SELECTORS, *KNOWLEDGE_SELECTORS}:
+    known = {*SELECTORS, *GRADIENT_SELECTORS, *KNOWLEDGE_SELECTORS, *HEAD_SELECTORS}
+    if not set(map(key_of, methods)) <= known:
         return ""  # a selector of another version, or a file made by hand
     lines = [
         "import culture_lens as cl",

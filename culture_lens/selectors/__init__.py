@@ -28,6 +28,13 @@ A gradient selector of KnowledgeScores, the one of this package:
 ``knowledge``        contributes to right answers for c, hardly for others  culture_lens
 ===================  =====================================================  ======================
 
+A selector of what ``hones_scores`` gives, without gradients:
+
+===================  =====================================================  ======================
+``hones``            writes to c's right answers through the heads they     Wang et al.,
+                     depend on                                              arXiv 2604.17941
+===================  =====================================================  ======================
+
 ``registry`` names them all and says how to add one.
 """
 
@@ -41,6 +48,7 @@ from culture_lens.selectors.registry import (
     DEFAULT_SHARE,
     DEFAULT_SHARES,
     GRADIENT_SELECTORS,
+    HEAD_SELECTORS,
     KNOWLEDGE_SELECTORS,
     SELECTORS,
     get_selector,
@@ -52,6 +60,7 @@ __all__ = [
     "DEFAULT_SHARES",
     "GENERAL",
     "GRADIENT_SELECTORS",
+    "HEAD_SELECTORS",
     "KNOWLEDGE_SELECTORS",
     "SELECTORS",
     "Inference",

@@ -39,6 +39,7 @@ from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.selectors.lape import entropy
 from culture_lens.selectors.registry import (
     GRADIENT_SELECTORS,
+    HEAD_SELECTORS,
     KNOWLEDGE_SELECTORS,
     SELECTORS,
     ActivationSelector,
@@ -54,7 +55,7 @@ GLOBAL_LEVEL = 0.05
 """In at most this share of the permutations may as many neurons be discovered as in the data."""
 FEWEST_PERMUTATIONS = 19
 """With fewer permutations no p reaches ``GLOBAL_LEVEL``."""
-UNTESTED = ("random", *GRADIENT_SELECTORS, *KNOWLEDGE_SELECTORS)
+UNTESTED = ("random", *GRADIENT_SELECTORS, *KNOWLEDGE_SELECTORS, *HEAD_SELECTORS)
 """Selectors without a null distribution under permuted culture labels."""
 
 

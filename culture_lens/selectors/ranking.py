@@ -30,7 +30,12 @@ from culture_lens.selectors.culnig_general import reads_countries
 from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE, LEAST_Z, eligible
 from culture_lens.selectors.mad import against_others
 from culture_lens.selectors.random import random
-from culture_lens.selectors.registry import KNOWLEDGE_SELECTORS, SELECTORS, key_of
+from culture_lens.selectors.registry import (
+    HEAD_SELECTORS,
+    KNOWLEDGE_SELECTORS,
+    SELECTORS,
+    key_of,
+)
 
 GATE = ("gate",)
 
@@ -44,12 +49,14 @@ class Sources:
         scores: CULNIG's three scorings, for gradient selectors.
         knowledge: The scores that ``knowledge`` reads.
         stratified: Of a recording pass whose items are weighted by strata.
+        heads: The scores that ``hones`` reads.
     """
 
     summary: ActivationSummary | None = None
     scores: CulnigScores | None = None
     knowledge: KnowledgeScores | None = None
     stratified: ActivationSummary | None = None
+    heads: NeuronScores | None = None
 
 
 Ranking = Callable[[Sources], NeuronScores]
@@ -121,6 +128,17 @@ def knowledge_ranking(sources: Sources) -> NeuronScores:
     return KNOWLEDGE_SELECTORS["knowledge"](sources.knowledge)
 
 
+def hones_ranking(sources: Sources, *, contrast: bool = False) -> NeuronScores:
+    """Rank by ``hones``, each culture by itself or compared with the others.
+
+    Raises:
+        InputError: The sources hold no such scores.
+    """
+    if sources.heads is None:
+        raise InputError("hones ranks by NeuronScores; see hones_scores.")
+    return HEAD_SELECTORS["hones"](sources.heads, contrast=contrast)
+
+
 def general_ranking(sources: Sources) -> NeuronScores:
     """Rank for culture in general (``culnig_general``), in the same order for every culture.
 
@@ -157,6 +175,8 @@ RANKINGS: Mapping[str, Ranking] = {
         for name in ("lap", "lape", "mad", "mad_probability", "conact")
     },
     "knowledge": knowledge_ranking,
+    "hones": hones_ranking,
+    "hones_contrast": partial(hones_ranking, contrast=True),
     "gradient": attribution_ranking,
     "gradient_contrast": partial(attribution_ranking, contrast=True),
     "culnig_specific": gradient_ranking,

@@ -12,7 +12,8 @@ To add an activation selector ``mine``:
 
 A gradient selector takes CulnigScores and returns a NeuronSet; it goes into ``GRADIENT_SELECTORS``,
 with a check of sites and shares in ``SHARE_CHECKS``. One that takes KnowledgeScores returns
-NeuronScores and goes into ``KNOWLEDGE_SELECTORS``.
+NeuronScores and goes into ``KNOWLEDGE_SELECTORS``; one that takes what ``hones_scores`` gives goes
+into ``HEAD_SELECTORS``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors.conact import conact
 from culture_lens.selectors.culnig_general import check_general, culnig_general
 from culture_lens.selectors.culnig_specific import check_specific, culnig_specific
+from culture_lens.selectors.hones import check_contrast, hones
 from culture_lens.selectors.knowledge import check_weights, knowledge
 from culture_lens.selectors.lap import lap
 from culture_lens.selectors.lape import check_percentiles, lape
@@ -43,8 +45,11 @@ GradientSelector: TypeAlias = "Callable[Concatenate[CulnigScores, ...], NeuronSe
 
 KnowledgeSelector: TypeAlias = "Callable[Concatenate[KnowledgeScores, ...], NeuronScores]"
 """A rule that scores every neuron for every culture; options are keyword-only."""
-Reads = Literal["activations", "culnig", "knowledge"]
-"""What selectors choose from: ActivationSummary, CulnigScores or KnowledgeScores."""
+HeadSelector: TypeAlias = "Callable[Concatenate[NeuronScores, ...], NeuronScores]"
+"""A rule on scores of neurons through heads; options are keyword-only."""
+Reads = Literal["activations", "culnig", "knowledge", "heads"]
+"""What selectors choose from: ActivationSummary, CulnigScores, KnowledgeScores, or the NeuronScores
+of ``hones_scores``."""
 
 SELECTORS: Mapping[str, ActivationSelector] = {
     "conact": conact,
@@ -59,6 +64,7 @@ GRADIENT_SELECTORS: Mapping[str, GradientSelector] = {
     "culnig_specific": culnig_specific,
 }
 KNOWLEDGE_SELECTORS: Mapping[str, KnowledgeSelector] = {"knowledge": knowledge}
+HEAD_SELECTORS: Mapping[str, HeadSelector] = {"hones": hones}
 ALIASES: Mapping[str, str] = {"cas": "conact"}
 """Other name -> name; CAS is what the first version of ConAct's paper calls it."""
 
@@ -66,6 +72,7 @@ DEFAULT_SHARE = 0.005
 DEFAULT_SHARES: Mapping[str, float] = {"lape": 0.01}
 """Share of the neurons at a site, where it is not ``DEFAULT_SHARE``."""
 OPTION_CHECKS: Mapping[str, Callable[..., None]] = {
+    "hones": check_contrast,
     "knowledge": check_weights,
     "lape": check_percentiles,
     "random": check_seed,
@@ -106,6 +113,7 @@ def get_selector(name: str) -> Callable[..., Any]:
         **SELECTORS,
         **GRADIENT_SELECTORS,
         **KNOWLEDGE_SELECTORS,
+        **HEAD_SELECTORS,
     }
     key = key_of(name)
     if key not in every:
@@ -122,4 +130,6 @@ def reads(name: str) -> Reads:
     """
     if name in KNOWLEDGE_SELECTORS:
         return "knowledge"
+    if name.removesuffix("_contrast") in HEAD_SELECTORS:
+        return "heads"
     return "activations" if name in SELECTORS else "culnig"

@@ -15,12 +15,13 @@ from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.scores import check_share, number_chosen
+from culture_lens.neurons.scores import NeuronScores, check_share, number_chosen
 from culture_lens.selectors.false_discovery import check_fdr, check_tested, infer_with
 from culture_lens.selectors.registry import (
     DEFAULT_SHARE,
     DEFAULT_SHARES,
     GRADIENT_SELECTORS,
+    HEAD_SELECTORS,
     KNOWLEDGE_SELECTORS,
     NEED_MAGNITUDES,
     OPTION_CHECKS,
@@ -32,13 +33,14 @@ from culture_lens.selectors.registry import (
     reads,
 )
 
-Source = ActivationSummary | CulnigScores | KnowledgeScores
+Source = ActivationSummary | CulnigScores | KnowledgeScores | NeuronScores
 """What selectors choose from."""
 SOURCE = instance(
     ActivationSummary,
     CulnigScores,
     KnowledgeScores,
-    remedy="what summarise, culnig_scores or knowledge_scores gives",
+    NeuronScores,
+    remedy="what summarise, culnig_scores, knowledge_scores or hones_scores gives",
 )
 CANDIDATE_SHARE = 0.05
 """Share of the neurons that ``confirm`` tests, where a false discovery rate decides the number."""
@@ -48,6 +50,7 @@ READ_FROM: Mapping[Reads, tuple[type, str]] = {
     "activations": (ActivationSummary, "an ActivationSummary; see summarise"),
     "culnig": (CulnigScores, "CulnigScores; see culnig_scores"),
     "knowledge": (KnowledgeScores, "KnowledgeScores; see knowledge_scores"),
+    "heads": (NeuronScores, "NeuronScores; see hones_scores"),
 }
 
 
@@ -218,6 +221,10 @@ def choose(source: Source, selection: Selection) -> NeuronSet:
         share = selection.share if selection.fdr is None else selection.candidate_share
         found = scores.top(share=share, k=selection.k)
         return replace(found, metadata={**scores.metadata, **made})
+    if isinstance(source, NeuronScores):
+        scores = HEAD_SELECTORS[selection.name](source, **selection.options)
+        found = scores.top(share=selection.share, k=selection.k)
+        return replace(found, metadata={**scores.metadata, **made})
     if isinstance(source, CulnigScores):
         found = GRADIENT_SELECTORS[selection.name](source, **selection.options)
         return replace(found, metadata={**source.metadata, **found.metadata, **made})
@@ -251,7 +258,7 @@ def select(
 
     Args:
         source: The summary of a recording pass; for CULNIG, its three scorings; for ``knowledge``
-            its scores.
+            and ``hones`` their scores.
         method: Name of the selector.
         share: Share of the neurons at each site; 0.5% by default, 1% for LAPE, 0.3% of all sites
             together for ``culnig_specific``.

@@ -92,7 +92,7 @@ def test_bad_input():
     with pytest.raises(InputError, match="unknown culture 'q'"):
         in_order(get_ranking("lap")(Sources(summary_of_counts(COUNTS, total=100))), "q")
     for name in SCORED:
-        with pytest.raises(InputError, match="ActivationSummary|CulnigScores|KnowledgeScores"):
+        with pytest.raises(InputError, match="ActivationSummary|(Culnig|Knowledge|Neuron)Scores"):
             get_ranking(name, SCORED)(Sources())
 
 

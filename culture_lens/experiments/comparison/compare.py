@@ -191,6 +191,7 @@ def compare_selectors(
         "activations": {"scoring": scoring, **vars(running), **further},
         "culnig": {"sites": gradient_sites(model, names), **shared},
         "knowledge": {"scoring": "letter" if by_letter else "option_likelihood", **shared},
+        "heads": {"scoring": read_by.name, **vars(running)},
     }
     needed = {reads(name) for name in names}
     sources = sources_of(
@@ -199,6 +200,7 @@ def compare_selectors(
         activation=passes["activations"] if "activations" in needed else None,
         gradient=passes["culnig"] if "culnig" in needed else None,
         knowledge=passes["knowledge"] if "knowledge" in needed else None,
+        heads=passes["heads"] if "heads" in needed else None,
     )
     masks = [
         AblationMask(

@@ -1,0 +1,95 @@
+"""What heads and HONES find in the organism, and what cutting edges does; prints plain tables.
+
+    python speed/heads_organism.py [--pictures 2] [--cultures Avaria Borduna]
+
+1. Heads by attribution (log-odds of the right option, gradient times z summed over the head) and by
+   activation contrast (mad): the change of P(right letter) when each culture's best k are ablated,
+   on its own questions and on those of others. The organism's knowledge was planted in MLP neurons;
+   its attention was trained before that and frozen, so no head carries one culture by design.
+2. Edges: the same change where the last token, or the question, may not read the picture.
+3. HONES against the planted neurons, beside gradients and chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pandas as pd
+
+import culture_lens as cl
+from culture_lens.benchmarks.organism.world import CULTURES
+from culture_lens.interventions.edges import edges_cut
+from culture_lens.models.heads import count_heads
+from culture_lens.neurons.scores import NeuronScores
+
+QUIET = {"progress": False, "batch_size": 256}
+
+
+def p_gold(model, questions, neurons=None) -> pd.DataFrame:
+    """P(right letter) of every question."""
+    frame = cl.evaluate(model, questions, neurons, scoring="letter", **QUIET).frame
+    return frame[["culture", "p_gold", "correct"]] if "correct" in frame else frame
+
+
+def changes(base: pd.DataFrame, frame: pd.DataFrame, culture: str) -> tuple[float, float]:
+    """Mean change of P(right letter) on a culture's own questions, and on those of others."""
+    change = frame["p_gold"].to_numpy() - base["p_gold"].to_numpy()
+    own = (base["culture"] == culture).to_numpy()
+    return float(change[own].mean()), float(change[~own].mean())
+
+
+def main() -> None:
+    """Run everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=2)
+    parser.add_argument("--cultures", nargs="*", default=list(CULTURES))
+    given = parser.parse_args()
+    model = cl.with_heads(cl.load_model("organism"))
+    layers, heads = model.layers("z"), count_heads(model)
+    print(f"{layers} layers of {heads} heads")
+    identify = cl.load_benchmark("organism", split="identify", pictures=given.pictures, seed=1)
+    evaluate = cl.load_benchmark("organism", split="evaluate", pictures=given.pictures, seed=1)
+    base = p_gold(model, evaluate)
+    print(f"P(right letter) unmodified: {base['p_gold'].mean():.3f}")
+
+    sums = cl.attribute(model, identify, sites="head", objective="logit_difference",
+                        aggregation="sum", progress=False)  # fmt: skip
+    items = np.array([sums.metadata["items"][c] for c in sums.cultures])
+    table = sums.scores["head"] / np.reshape(items, (-1, 1, 1))
+    others = (table.sum(0) - table) / (len(table) - 1)
+    summary = cl.summarise(model, identify, sites="head", progress=False)
+    rankings = {
+        "attribution": NeuronScores(sums.cultures, {"head": table}),
+        "attribution, contrast": NeuronScores(sums.cultures, {"head": table - others}),
+        "mad": cl.select(summary, "mad", share=1.0),
+    }
+    for name, ranked in rankings.items():
+        for k in (1, 2, 4):
+            found = ranked.top(k=k)
+            rows = [changes(base, p_gold(model, evaluate, found[c]), c) for c in given.cultures]
+            own, other = np.mean(rows, 0)
+            print(f"{name}, {k} heads ablated: own {own:+.3f}, others {other:+.3f}")
+    every = [(layer, head) for layer in range(layers) for head in range(heads)]
+    for to in ("last", "question", ["question", "options", "last"]):
+        with edges_cut(model, every, from_roles="image", to_roles=to):
+            frame = p_gold(model, evaluate)
+        change = float((frame["p_gold"] - base["p_gold"]).mean())
+        print(f"edges image -> {to} of all heads cut: {change:+.3f}")
+    per_layer = {}
+    for layer in range(layers):
+        some = [(layer, head) for head in range(heads)]
+        with edges_cut(model, some, from_roles="image", to_roles="last"):
+            frame = p_gold(model, evaluate)
+        per_layer[layer] = round(float((frame["p_gold"] - base["p_gold"]).mean()), 3)
+    print(f"edges image -> last, by layer: {per_layer}")
+    from culture_lens.organism.scorecard import score_selectors
+
+    names = ["hones", "hones_contrast", "gradient", "gradient_contrast", "conact", "random"]
+    card = score_selectors(["organism"], names, pictures=given.pictures, progress=False)
+    columns = ["precision", "average_precision", "decoys", "recognition", "own", "others"]
+    print(card.frame.groupby("selector", sort=False)[columns].mean().round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
