@@ -55,7 +55,7 @@ class GenerationEffect(ResultRecord):
         metadata: Model, decoding and matching.
 
     Example:
-        ``print(*generation_effect(model, interventions, questions).in_words(), sep="\n")``
+        ``generation_effect(model, interventions, questions).in_words()``
     """
 
     what = "an effect on generation"
