@@ -2,6 +2,7 @@
 
 from . import plots as plots
 from .activations.caches import summary_from_caches as summary_from_caches
+from .activations.directions import fit_directions as fit_directions
 from .activations.record import record_activations as record_activations
 from .activations.statistics import ActivationStatistics as ActivationStatistics
 from .activations.summary import ActivationSummary as ActivationSummary
@@ -110,12 +111,17 @@ from .experiments.comparison import (
 from .experiments.comparison import (
     compare_selectors as compare_selectors,
 )
+from .experiments.direction_matrix import direction_matrix as direction_matrix
 from .experiments.dose import DoseCurve as DoseCurve
 from .experiments.dose_curve import dose_curve as dose_curve
 from .experiments.evaluate_suite import evaluate_suite as evaluate_suite
 from .experiments.fidelity import (
     Fidelity as Fidelity,
 )
+from .experiments.generation import GenerationEffect as GenerationEffect
+from .experiments.generation_effect import generation_effect as generation_effect
+from .experiments.localization import LocalizationGap as LocalizationGap
+from .experiments.localization import localization_gap as localization_gap
 from .experiments.matrix import (
     AblationMatrix as AblationMatrix,
 )
@@ -170,6 +176,11 @@ from .finetune import (
 from .finetune import (
     rank_modules as rank_modules,
 )
+from .interventions.change_norm import MatchedScale as MatchedScale
+from .interventions.change_norm import change_norm as change_norm
+from .interventions.change_norm import matched_scale as matched_scale
+from .interventions.directions import direction_added as direction_added
+from .interventions.directions import direction_removed as direction_removed
 from .interventions.hooks import (
     ablated as ablated,
 )
@@ -191,6 +202,10 @@ from .models.architectures import (
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
 from .neurons.align import align_cultures as align_cultures
+from .neurons.direction_hooks import addition_hooks as addition_hooks
+from .neurons.direction_hooks import removal_hooks as removal_hooks
+from .neurons.directions import Direction as Direction
+from .neurons.directions import Directions as Directions
 from .neurons.hooks import (
     ablation_hooks as ablation_hooks,
 )
@@ -228,6 +243,8 @@ from .prompts.prompt import (
     Role as Role,
 )
 from .prompts.speed import Speed as Speed
+from .questions.country_named import with_country_named as with_country_named
+from .questions.country_named import without_country_named as without_country_named
 from .questions.culture_names import same_culture as same_culture
 from .questions.images import (
     LazyImage as LazyImage,
