@@ -4,8 +4,9 @@ A question that names its country is asked as it is, and once more with a stand-
 was; one that does not name it is asked as it is, and once more after a lead that names it. So each
 question becomes a pair that differs in the name alone.
 
-Names are the culture's label and what the Unicode CLDR and ``culture_names`` call the country in
-English. Adjectives ("Japanese"), other languages and the options are left as they are.
+Names are the culture's label, what the Unicode CLDR and ``culture_names`` call the country in
+English, and its codes in capitals (USA). Adjectives ("Japanese"), other languages and the options
+are left as they are.
 """
 
 from __future__ import annotations
@@ -26,20 +27,44 @@ STAND_IN = "this country"
 
 @cache
 def name_pattern(culture: str) -> re.Pattern[str]:
-    """Match any name of a culture as whole words.
+    """Match any name of a culture as whole words, and its codes in capitals.
 
     Example:
-        >>> bool(name_pattern("South_Korea").search("soups of South Korea?"))
-        True
+        >>> pattern = name_pattern("US")
+        >>> [bool(pattern.search(text)) for text in ("the united states", "the USA", "tell us")]
+        [True, True, False]
     """
     place, _ = meaning(culture)
+    label = written_name(culture)
     names = {name for name, code in territories().items() if code == place}
+    if not label.isupper():
+        names.add(label)
     words = [
-        re.findall(r"\w+", name)
-        for name in sorted({written_name(culture), *names}, key=lambda n: -len(n))
+        re.findall(r"\w+", name) for name in sorted(names, key=lambda name: (-len(name), name))
     ]
-    either = "|".join(r"[\W_]+".join(map(re.escape, some)) for some in words if some)
-    return re.compile(rf"(?<!\w)(?:{either or '(?!)'})(?!\w)", re.IGNORECASE)
+    spelt = [r"[\W_]+".join(map(re.escape, some)) for some in words if some]
+    codes = sorted({*codes_of(place), *([label] if label.isupper() else [])})
+    short = [rf"{re.escape(code)}|{''.join(rf'{letter}[.]' for letter in code)}" for code in codes]
+    return re.compile(
+        rf"(?<!\w)(?:(?i:{'|'.join(spelt) or '(?!)'})|{'|'.join(short) or '(?!)'})(?!\w)"
+    )
+
+
+def codes_of(place: str) -> list[str]:
+    """List the codes in capitals that stand for a territory in English texts.
+
+    Those of three letters, and US and UK: others, such as IN and NO, are words.
+
+    Example:
+        >>> codes_of("US"), codes_of("west java")
+        (['USA', 'US'], [])
+    """
+    from babel.core import get_global
+
+    known = get_global("territory_aliases")
+    three = [code for code, now in known.items() if now == [place] and len(code) == 3]
+    letters = [code for code in three if code.isalpha()]
+    return [*letters, *{"US": ["US"], "GB": ["UK"]}.get(place, [])]
 
 
 def written_name(culture: str) -> str:
@@ -128,7 +153,7 @@ def without_country_named(
                 f"stand_in {stand_in!r} names {question.culture!r}: give words that name no "
                 "country."
             )
-        named = re.compile(rf"(?:\bthe\s+)?{pattern.pattern}", re.IGNORECASE)
+        named = re.compile(rf"(?:(?i:\bthe)\s+)?{pattern.pattern}")
         text = named.sub(lambda _: stand_in, question.text)
         text = text[:1].upper() + text[1:] if named.match(question.text) else text
         left_out.append(replace(question, text=text))
