@@ -1,4 +1,4 @@
-"""Written answers by hand: four questions, unmodified and under two doses of steering."""
+"""Written answers by hand: four answers, ten times, unmodified and under two doses of steering."""
 
 import math
 
@@ -12,13 +12,17 @@ COLUMNS = (
 ).split()
 
 
+TIMES = 10
+"""How often the four answers stand there: of four alone no interval says anything."""
+
+
 def rows(condition, dose, scores, tokens, surprisals, repetitions, empties, culture="UK"):
     """One record per question; each question is a group of its own."""
     return [
         (condition, dose, f"{culture}{n}", culture, f"{culture}{n}", f"{condition}{dose}{n}")
         + (int(score > 0), int(score > 0), score, score, token, surprisal, repeated, empty)
         for n, (score, token, surprisal, repeated, empty) in enumerate(
-            zip(scores, tokens, surprisals, repetitions, empties, strict=True)
+            TIMES * list(zip(scores, tokens, surprisals, repetitions, empties, strict=True))
         )
     ]
 
@@ -35,4 +39,4 @@ def effect_by_hand(name="steered", culture="UK", **metadata):
         ],
         columns=COLUMNS,
     )
-    return GenerationEffect(frame, {"model": "tiny", "items": 4, **metadata})
+    return GenerationEffect(frame, {"model": "tiny", "items": 4 * TIMES, **metadata})
