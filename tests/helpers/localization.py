@@ -9,7 +9,7 @@ KNOWN = {"Japan": ((1, 1, 1, 1, 0), (0, 0, 0, 1, 0)), "US": ((1, 1, 1, 0, 0), (1
 
 
 def gap_by_hand(known=None, **metadata):
-    """Five question groups, the same for each culture."""
+    """A question group for each place, the same for each culture."""
     rows = [
         {
             "id": f"{culture}{n}",
@@ -23,7 +23,7 @@ def gap_by_hand(known=None, **metadata):
             "unnamed_p_gold": 0.25 + 0.25 * unnamed[n],
         }
         for culture, (named, unnamed) in (known or KNOWN).items()
-        for n in range(5)
+        for n in range(len(named))
     ]
     facts = {"model": "tiny", "benchmark": "made", "items": len(rows)}
     return LocalizationGap(pd.DataFrame(rows), {**facts, **metadata})

@@ -29,7 +29,7 @@ def test_the_gap_has_both_versions_largest_gap_on_top(measure):
 
 
 def test_a_gap_that_is_clear_is_filled():
-    clear = gap_by_hand({**KNOWN, "Peru": ((1,) * 5, (0,) * 5)})
+    clear = gap_by_hand({**KNOWN, "Peru": ((1,) * 12, (0,) * 12)})
     assert clear.gap()["Peru"].excludes(0.0) and not clear.gap()["US"].excludes(0.0)
     for trace in plots.localization_gap(clear).data:
         if trace.customdata is not None:
