@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -35,7 +35,11 @@ from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, check_questions
 from culture_lens.statistics.estimates import UNBOUNDED, Estimate, mean_estimate
+from culture_lens.statistics.tables import numeric
 from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HOOKS = each(tuple, "(name, function) pairs, such as ablation_hooks gives")
 """The check of an argument that takes hooks."""
@@ -66,6 +70,13 @@ class MatchedScale(Shown):
         """Check the numbers."""
         for name in ("scale", "norm"):
             finite(name, getattr(self, name))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give one row: scale, change with its interval, norm, layer, later layers."""
+        import pandas as pd
+
+        row = {"scale": self.scale, "change": self.change, "norm": self.norm, "layer": self.layer}
+        return numeric(pd.DataFrame([{**row, "later": len(self.later)}]))
 
     def _headline(self) -> str:
         told = f"scale {self.scale:.4g}: a change of {self.change} after layer {self.layer}"
