@@ -69,6 +69,8 @@ from .evaluation.evaluate import (
     evaluate as evaluate,
 )
 from .evaluation.evaluation import Evaluation as Evaluation
+from .evaluation.sae_report import SaeReport as SaeReport
+from .evaluation.sae_report import sae_report as sae_report
 from .evaluation.short_answers import (
     ShortAnswers as ShortAnswers,
 )
@@ -199,8 +201,12 @@ from .models.architectures import (
 from .models.architectures import (
     preset as preset,
 )
+from .models.attach import with_features as with_features
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
+from .models.sae import SAE as SAE
+from .models.sae_files import load_sae as load_sae
+from .models.sae_files import save_sae as save_sae
 from .neurons.align import align_cultures as align_cultures
 from .neurons.direction_hooks import addition_hooks as addition_hooks
 from .neurons.direction_hooks import removal_hooks as removal_hooks

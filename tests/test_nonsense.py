@@ -42,7 +42,7 @@ def test_every_public_function_is_in_the_table(made):
                "Fidelity", "FineTuned", "Forgetting",
                "ForgettingStudy", "Inference", "InputError", "LensModel", "LogitLens",
                "ModuleChoice", "ModuleRanking", "NeuronCard", "NeuronCards", "PermutationResult",
-               "PredictedMatrix", "Preset", "Prompt", "Relations", "Role", "Scorecard",
+               "PredictedMatrix", "Preset", "Prompt", "Relations", "Role", "SaeReport", "Scorecard",
                "ShortAnswers", "Suite", "TokenActivations", "TransferMatrix", "Truth",
                "ValueAlignment", "VarianceShares", "plots"}  # fmt: skip
     cl = made["cl"]

@@ -148,12 +148,11 @@ def part_statistics(
     # Counts of up to 2^24 tokens are exact in float32.
     weights = mask.float()
     size = (3 if magnitudes else 2, len(part.prompts))
-    # NaN until the hook has fired. Allocated before the forward: small tensors that are allocated
-    # between its large ones and kept would fragment the memory.
-    found = {
-        site: torch.full((*size, *model.shape(site)), torch.nan, device=model.device)
-        for site in sites
-    }
+    # NaN until the hook has fired, 0 at layers without units. Allocated before the forward: small
+    # tensors that are allocated between its large ones and kept would fragment the memory.
+    found = {site: torch.zeros((*size, *model.shape(site)), device=model.device) for site in sites}
+    for site, layer in model.places(sites):
+        found[site][:, :, layer] = torch.nan
 
     def take(activation: Tensor, hook: Any, *, site: str, layer: int) -> None:
         rows = reduce_tokens(activation, weights.to(activation.device), magnitudes)
@@ -162,8 +161,7 @@ def part_statistics(
 
     hooks = [
         (model.hook_name(site, layer), partial(take, site=site, layer=layer))
-        for site in sites
-        for layer in range(model.layers(site))
+        for site, layer in model.places(sites)
     ]
     with model.hooks(hooks):
         result = forward()

@@ -76,7 +76,7 @@ def summarise_texts(
     check_texts(texts)
     if "roles" in recording:
         raise InputError("roles= is for questions: of a plain text all tokens count.")
-    read_options(recording, Recording)[0].chosen(model)
+    sites = read_options(recording, Recording)[0].chosen(model)
     Running(batch_size=batch_size, too_long=too_long)  # refuses what no pass can run with
     design = None
     if replicates:
@@ -94,6 +94,7 @@ def summarise_texts(
             "model": model.name,
             "revision": model.revision,
             "weights": model.fingerprint,
+            **model.units_facts(sites),
             "dtype": str(model.dtype),
             "benchmark": "texts",
             "style": "text",

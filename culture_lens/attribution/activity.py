@@ -53,11 +53,16 @@ def item_activity(
         found[site, layer] = rows.to(model.device)
         return activation
 
-    places = [(site, layer) for site in sites for layer in range(model.layers(site))]
+    places = model.places(sites)
     with model.hooks(hooks_at(model, places, keep)):
         check_logits(model.logits(batch), batch)
+
+    def rows_at(site: str, layer: int) -> Tensor:
+        none = torch.zeros(len(batch.prompts), model.shape(site)[1], device=model.device)
+        return found.get((site, layer), none)
+
     return {
-        site: torch.stack([found[site, n] for n in range(model.layers(site))], 1).double().cpu()
+        site: torch.stack([rows_at(site, n) for n in range(model.layers(site))], 1).double().cpu()
         for site in sites
     }
 
@@ -86,6 +91,7 @@ def activity_sums(
         "of": "activity",
         "model": model.name,
         "weights": model.fingerprint,
+        **model.units_facts(sites),
         "sites": list(sites),
         "style": attribution.style,
     }

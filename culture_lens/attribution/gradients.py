@@ -184,6 +184,7 @@ def attribute(
     settings = {
         "model": model.name,
         "weights": model.fingerprint,
+        **model.units_facts(chosen),
         "dtype": str(model.dtype),
         "sites": list(chosen),
         **asdict(attribution),

@@ -139,7 +139,7 @@ def item_scores(
         ``item_scores(model, batch, ["act"], Attribution("logit_difference")).scores["act"].shape``
     """
     sites = model.projections if sites is None else sites
-    places = [(site, layer) for site in sites for layer in range(model.layers(site))]
+    places = model.places(sites)
     path, rows = how.way, Rows(how, len(batch.prompts), model.device)
     for part in path.parts(places):
         done = along(model, batch, part, rows.take, how, baseline)

@@ -63,7 +63,7 @@ def relp_hooks(model: LensModel) -> Hooks:
         hooks += norm_hooks(norm)
     for site in model.sites:
         stem, part = site.removesuffix(part_of(site)), part_of(site)
-        for layer in range(model.layers(site)):
+        for layer in model.layers_of(site):
             name = model.hook_name(site, layer)
             if part in FIXED:
                 hooks.append((name, detached))

@@ -29,7 +29,7 @@ from culture_lens.checks import check_arguments, whole
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.sites import on_encoder, part_of
+from culture_lens.models.sites import STREAM_HOOKS, on_encoder, part_of
 from culture_lens.neurons.weight_norms import norms_of, outgoing_weights, writes
 from culture_lens.storage.display import Shown
 
@@ -135,10 +135,12 @@ def logit_lens(model: LensModel, neuron: Any) -> LogitLens:
 
 def no_lens(model: LensModel, site: str) -> str:
     """Say why the neurons of a site have no logit lens; empty where they have one."""
-    if not writes(site):
+    if not writes(site, model):
         return f"neurons of {site} have no outgoing weights of their own: they act in attention."
     if on_encoder(site):
         return f"{site} writes into the encoder, whose residual stream is not unembedded."
+    if site in model.units and model.units[site].write.rpartition(".")[2] not in STREAM_HOOKS:
+        return f"units of {site} are not written to the residual stream."
     return ""
 
 
@@ -146,6 +148,8 @@ def in_stream(
     model: LensModel, site: str, layer: int, weights: Float[Tensor, " d_model"]
 ) -> Float[Tensor, " d_model"]:
     """Send a write through the normalisation between its projection and the residual stream."""
+    if site in model.units:
+        return weights
     name = "ln1_post" if part_of(site) == "z" else "ln2_post"
     blocks = getattr(model.bridge, "decoder_blocks" if "." in site else "blocks")
     norm = getattr(blocks[layer], name, None)

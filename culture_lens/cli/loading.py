@@ -91,7 +91,12 @@ def open_model(options: dict[str, Any]) -> LensModel:
     quiet_loading()
     wanted = {name: options[name] for name in ("dtype", "device", "revision") if name in options}
     names = [options["model"]] if "model" in options else []
-    return load_model(*names, **wanted)
+    lens = load_model(*names, **wanted)
+    if not options.get("sae"):
+        return lens
+    from culture_lens.models.attach import with_features
+
+    return with_features(lens, options["sae"])
 
 
 def open_questions(options: dict[str, Any]) -> list[Question]:

@@ -48,7 +48,11 @@ Benchmarks = Annotated[
 ]
 Sites = Annotated[
     list[str] | None,
-    typer.Option("--site", help="act, gate, up, post, q, k, v, z; encoder.act and so on."),
+    typer.Option(
+        "--site",
+        help="act, gate, up, post, q, k, v, z, resid, mlp_out, attn_out; encoder.act and so on; "
+        "sae with --sae.",
+    ),
 ]
 AblationValue = Annotated[str | None, typer.Option("--value", help="zero, mean or double.")]
 RandomSeeds = Annotated[
@@ -110,6 +114,13 @@ class LoadingFlags:
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, ...")] = None
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None
+    sae: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A folder of a sparse autoencoder, as SAELens writes it; one for each layer. Its "
+            "features are the site sae."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

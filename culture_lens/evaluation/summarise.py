@@ -83,7 +83,7 @@ def summarise(
     """
     recording, running = read_options(options, Recording, Running)
     check_questions(questions)
-    recording.chosen(model)
+    sites = recording.chosen(model)
     roles, given = recording.counted, questions
     if only_correct:
         answered = evaluate(model, questions, scoring=scoring, **vars(running))
@@ -106,6 +106,7 @@ def summarise(
         "model": model.name,
         "revision": model.revision,
         "weights": model.fingerprint,
+        **model.units_facts(sites),
         "dtype": str(model.dtype),
         "benchmark": benchmarks_of(given),
         "style": style,

@@ -88,7 +88,9 @@ class RandomMasks:
         """
         norms = None
         if self.random_match == "activity":
-            norms = {site: outgoing_norms(model, site) for site in found.shapes if writes(site)}
+            norms = {
+                site: outgoing_norms(model, site) for site in found.shapes if writes(site, model)
+            }
         for seed in range(self.random_seeds):
             yield matched_random(
                 found, seed, match=self.random_match, summary=self.random_summary, norms=norms

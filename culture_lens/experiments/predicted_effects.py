@@ -165,7 +165,7 @@ def sums_on_path(
         for site, mask in masks.items()
         for layer in mask.any(2).any(1).nonzero()[:, 0].tolist()
     ]
-    scaled = [(site, layer) for site in masks for layer in range(model.layers(site))]
+    scaled = model.places(masks)
     sums = torch.zeros(len(batch.prompts), len(sets), dtype=torch.float64)
     for part in how.way.parts(scaled if how.way.moves else used):
         if not set(part) & set(used):

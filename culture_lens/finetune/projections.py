@@ -123,6 +123,8 @@ def projections_of(model: LensModel, plain: Any) -> dict[tuple[str, int], Projec
         for projection in made_by(model, stem, layer, path, parts, kinds):
             found[projection.name, layer] = projection
     for site in model.sites:
+        if part_of(site) not in PROJECTION_OF:
+            continue  # units that are no single inputs or outputs of a projection
         name = projection_of(site)
         for layer in range(model.layers(site)):
             if (name, layer) not in found:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any
@@ -210,6 +210,11 @@ def add_act_hook(bridge: Any, mlp: Any, name: str) -> None:
     act.register_forward_hook(through)
 
 
+def point_name(known: Mapping[str, Any], hook: str) -> str:
+    """Give the name that a hook point goes by itself; some have a second one."""
+    return str(known[hook].name) if hook in known else hook
+
+
 def has_gate(bridge: Any) -> bool:
     """Whether a model's MLP has a gate."""
     gates = (hooks_of()["gate"], hooks_of(encoder_decoder=True)["encoder.gate"])
@@ -243,7 +248,10 @@ def site_widths(bridge: Any, gated: bool, name: str, *, own: bool = True) -> dic
         if not own and part_of(site) == "act" and hook.format(layer=0) not in known:
             hooks_by_site[site] = hooks_by_site[site.removesuffix("act") + "post"]
     names = {
-        site: [hook.format(layer=layer) for layer in range(layers[site.rpartition(".")[0]])]
+        site: [
+            point_name(known, hook.format(layer=layer))
+            for layer in range(layers[site.rpartition(".")[0]])
+        ]
         for site, hook in hooks_by_site.items()
     }
     wanted = [hook for hooks in names.values() for hook in hooks if hook in known]

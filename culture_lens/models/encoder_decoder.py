@@ -23,7 +23,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from culture_lens.checks import whole
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel, Place
 from culture_lens.models.sites import (
@@ -78,11 +77,8 @@ class EncoderDecoder(LensModel):
         """Where gradients begin: where the residual streams enter the first layers."""
         return STACK_ENTRY_HOOKS
 
-    def hook_name(self, site: str, layer: int) -> str:
-        """Name the hook point of a site at a layer of this model."""
-        name = hook_name(site, layer, gated=self.gated, encoder_decoder=True)
-        whole(0, self.layers(site) - 1)("layer", layer)
-        return name
+    def _plain_hook(self, site: str, layer: int) -> str:
+        return hook_name(site, layer, gated=self.gated, encoder_decoder=True)
 
     def layers(self, site: str) -> int:
         """Count the layers that have a site; attention between the stacks is in the decoder's."""

@@ -15,6 +15,7 @@ import torch
 from culture_lens.errors import InputError
 from culture_lens.models.bridge import has_gate, site_widths, stacks_of
 from culture_lens.models.sites import hook_name
+from culture_lens.models.units import Units
 
 
 @runtime_checkable
@@ -36,6 +37,10 @@ class Hookable(Protocol):
     @property
     def widths(self) -> Mapping[str, int]:
         """Neurons per layer at each site."""
+
+    @property
+    def units(self) -> Mapping[str, Units]:
+        """The units of the sites that are no plain activations."""
 
     @property
     def device(self) -> torch.device:
@@ -61,12 +66,14 @@ class BareBridge:
         bridge: The bridge; nothing of it is changed.
         gated: Whether the MLP has a gate.
         widths: Neurons per layer at each site.
+        units: None: these are given to a ``LensModel``.
     """
 
     name: str
     bridge: Any = field(repr=False)
     gated: bool
     widths: Mapping[str, int]
+    units: Mapping[str, Units] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

@@ -7,33 +7,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from culture_lens.checks import whole
 from culture_lens.errors import InputError
 from culture_lens.models.continuations import continuation_log_probs
 from culture_lens.models.fingerprint import Fingerprint
 from culture_lens.models.loading import Attention
-from culture_lens.models.sites import DEFAULT_SITE, ENTRY_HOOK, PROJECTIONS, hook_name
+from culture_lens.models.site_methods import Place, SiteMethods
+from culture_lens.models.sites import ENTRY_HOOK
 from culture_lens.models.transformer_lens import TransformerLensMethods
+from culture_lens.models.units import Units
 from culture_lens.models.vision import NoPictures, Vision
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.reader import Reader
 from culture_lens.prompts.trees import TreeBatch
 from culture_lens.storage.display import Shown
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Place = tuple[str, int]
+__all__ = ["LensModel", "Place"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LensModel(TransformerLensMethods, Shown):
+class LensModel(SiteMethods, TransformerLensMethods, Shown):
     """A frozen model with what it reads with, its sites and their widths.
 
     What TransformerLens users call on a ``TransformerBridge`` can be called on it: ``cfg``,
@@ -59,6 +57,7 @@ class LensModel(TransformerLensMethods, Shown):
         attention: ``"native"`` or ``"eager"``.
         vision: The vision tower with the features of the pictures it has seen; ``NoPictures`` for
             a model that reads text only.
+        units: The units of the sites that are no plain activations; see ``with_units``.
 
     Example:
         ``model = load_model("smollm2-135m"); model.n_layers, model.widths["act"]``
@@ -76,16 +75,10 @@ class LensModel(TransformerLensMethods, Shown):
     scoring: str
     attention: Attention
     vision: Vision = field(default=NoPictures(), repr=False)
+    units: Mapping[str, Units] = field(default_factory=dict, repr=False, kw_only=True)
 
     def _headline(self) -> str:
         return f"LensModel {self.name}: {self.n_layers} layers, {self.dtype} on {self.device}"
-
-    def to_pandas(self) -> pd.DataFrame:
-        """List the sites: site, layers, neurons (per layer)."""
-        import pandas as pd
-
-        rows = [(site, *self.shape(site)) for site in self.sites]
-        return pd.DataFrame(rows, columns=["site", "layers", "neurons"])
 
     @property
     def tokenizer(self) -> Any:
@@ -108,21 +101,6 @@ class LensModel(TransformerLensMethods, Shown):
     def chat_template(self) -> bool:
         """Whether prompts go through a chat template."""
         return bool(self.processor.chat_template)
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites that this model has."""
-        return tuple(self.widths)
-
-    @property
-    def default_site(self) -> str:
-        """The site of ConAct's neurons."""
-        return DEFAULT_SITE
-
-    @property
-    def projections(self) -> tuple[str, ...]:
-        """The sites that CULNIG selects from."""
-        return PROJECTIONS
 
     @property
     def entry_hooks(self) -> tuple[str, ...]:
@@ -154,28 +132,6 @@ class LensModel(TransformerLensMethods, Shown):
         """
         settings = self.processor.settings
         return hashlib.sha256(f"{self._weights.now()}{settings}".encode()).hexdigest()[:32]
-
-    def hook_name(self, site: str, layer: int) -> str:
-        """Name the hook point of a site at a layer of this model.
-
-        Example:
-            ``model.hook_name("act", 3)``
-        """
-        name = hook_name(site, layer, gated=self.gated)
-        whole(0, self.layers(site) - 1)("layer", layer)
-        return name
-
-    def layers(self, site: str) -> int:
-        """Count the layers that have a site."""
-        return self.n_layers
-
-    def shape(self, site: str) -> tuple[int, int]:
-        """Layers, and neurons per layer, of a site; no neurons where the model lacks the site.
-
-        Example:
-            ``model.shape("act")`` is ``(30, 1536)`` for SmolLM2-135M.
-        """
-        return self.layers(site), self.widths.get(site, 0)
 
     def token_mask(self, batch: Batch, site: str) -> Int[Tensor, "batch pos"]:
         """Mask of a batch's positions at a site: 1 on tokens and 0 on padding."""

@@ -27,5 +27,7 @@ def piece_of(model: LensModel, run: Run, kind: str, suffix: str, *facts: Any) ->
         ``piece_of(model, run, "records", ".parquet", asked, scoring.name)``
     """
     check_unhooked(model)
+    units = {site: units.content for site, units in model.units.items()}
+    facts = (*facts, units) if units else facts
     key = content_key(model.name, model.fingerprint, str(model.dtype), *facts)
     return run.piece(kind, key, suffix)

@@ -2,19 +2,26 @@
 
 A neuron is a (site, layer, index). The sites and their shapes in the TransformerBridge:
 
-======  ==============================================  ======================
-site    what                                            shape
-======  ==============================================  ======================
-act     act(gate_proj(x)): ConAct's neuron             batch pos d_mlp
-gate    gate_proj(x), raw: CULNIG's MLP neuron         batch pos d_mlp
-up      up_proj(x), raw                                 batch pos d_mlp
-post    act(gate) * up, the input of down_proj          batch pos d_mlp
-q k v   raw projections, before norm and RoPE           batch pos heads d_head
-z       the input of o_proj                             batch pos heads d_head
-======  ==============================================  ======================
+========  ============================================  ======================
+site      what                                          shape
+========  ============================================  ======================
+act       act(gate_proj(x)): ConAct's neuron            batch pos d_mlp
+gate      gate_proj(x), raw: CULNIG's MLP neuron        batch pos d_mlp
+up        up_proj(x), raw                               batch pos d_mlp
+post      act(gate) * up, the input of down_proj        batch pos d_mlp
+q k v     raw projections, before norm and RoPE         batch pos heads d_head
+z         the input of o_proj                           batch pos heads d_head
+attn_out  what attention adds to the residual stream    batch pos d_model
+mlp_out   what the MLP adds to it                       batch pos d_model
+resid     the residual stream after the layer           batch pos d_model
+========  ============================================  ======================
 
 Models without a gate (GPT-2) have no ``up``; there ``gate`` is the pre-activation and ``act`` and
-``post`` are the same tensor.
+``post`` are the same tensor. Where a norm follows attention or the MLP (Gemma 3), ``attn_out`` and
+``mlp_out`` are after it.
+
+A model may be given further sites, whose units are computed from an activation: features of a
+sparse autoencoder, heads, directions; see ``units``.
 
 An encoder-decoder (T5) has them in either stack, ``encoder.act`` and ``decoder.act``, and those of
 attention between the stacks: ``cross.q`` and ``cross.z`` over the decoder's positions, ``cross.k``
@@ -27,7 +34,7 @@ from collections.abc import Iterable, Sequence
 
 from culture_lens.checks import names as checked_names
 from culture_lens.checks import text, whole
-from culture_lens.errors import unknown
+from culture_lens.errors import InputError, unknown
 
 GATED_HOOKS = {
     "act": "blocks.{layer}.mlp.hook_act",
@@ -38,6 +45,9 @@ GATED_HOOKS = {
     "k": "blocks.{layer}.attn.k.hook_out",
     "v": "blocks.{layer}.attn.v.hook_out",
     "z": "blocks.{layer}.attn.o.hook_in",
+    "attn_out": "blocks.{layer}.hook_attn_out",
+    "mlp_out": "blocks.{layer}.hook_mlp_out",
+    "resid": "blocks.{layer}.hook_out",
 }
 UNGATED_HOOKS = {
     **{site: hook for site, hook in GATED_HOOKS.items() if site != "up"},
@@ -48,6 +58,13 @@ ENTRY_HOOK = "blocks.0.hook_in"
 STACK_ENTRY_HOOKS = ("encoder_blocks.0.hook_in", "decoder_blocks.0.hook_in")
 """Where the two residual streams of an encoder-decoder enter their first layers."""
 SITES = tuple(GATED_HOOKS)
+STREAM_SITES = ("attn_out", "mlp_out", "resid")
+"""Sites whose units are dimensions of the residual stream, which no projection has to itself."""
+STREAM_HOOKS = (
+    *("hook_out", "hook_in", "hook_attn_out", "hook_mlp_out"),
+    *("hook_resid_pre", "hook_resid_mid", "hook_resid_post"),
+)
+"""The last part of names of hook points whose activation is, or is added to, the stream."""
 RAW_SITES = ("gate", "up", "q", "k", "v")
 """Sites that are the raw output of a projection, where CULNIG reads and edits."""
 DEFAULT_SITE = "act"
@@ -100,6 +117,21 @@ def remedy_for(site: str, gated: bool, encoder_decoder: bool) -> str:
     if site in hooks_of(encoder_decoder=True) and not encoder_decoder:
         return f"This model has one stack: give {part_of(site)!r}."
     return ""
+
+
+def check_stack(site: str, known: Iterable[str]) -> None:
+    """Check that the name of a further site says the stack of an encoder-decoder, and only there.
+
+    Raises:
+        InputError: It does not.
+
+    Example:
+        >>> check_stack("encoder.sae", ["encoder.act", "decoder.act"])
+    """
+    stacks = sorted({site.rpartition(".")[0] for site in known} - {"cross"})
+    if site.rpartition(".")[0] not in stacks:
+        names = " or ".join(repr(f"{stack}.{part_of(site)}".lstrip(".")) for stack in stacks)
+        raise InputError(f"site {site!r}: call it {names}, after the stack that it is in.")
 
 
 def part_of(site: str) -> str:

@@ -7,14 +7,14 @@ with ``prepend_bos=False`` or as tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-HookList = list[tuple[str, Callable[..., Any]]]
+from culture_lens.models.units import HookList, Units, spliced
 
 
 class TransformerLensMethods:
@@ -25,6 +25,7 @@ class TransformerLensMethods:
     """
 
     bridge: Any
+    units: Mapping[str, Units]
 
     @property
     def tokenizer(self) -> Any:
@@ -89,6 +90,7 @@ class TransformerLensMethods:
             ``model.run_with_hooks("Which tea?", fwd_hooks=found["Japan"].hooks(model))``
         """
         given, options = self._inputs(text, options)
+        options["fwd_hooks"] = spliced(self.units, options.get("fwd_hooks", ()))
         return self.bridge.run_with_hooks(given, **options)
 
     def generate(self, text: Any, max_new_tokens: int = 10, **options: Any) -> Any:
@@ -108,10 +110,13 @@ class TransformerLensMethods:
     ) -> Iterator[Any]:
         """Attach ``(name, function)`` hooks for the time of the block, exceptions included.
 
+        A hook on the name that ``hook_name`` gives for a site of units is called with the units.
+
         Example:
             ``with model.hooks([(model.hook_name("act", 0), function)]): model("Which tea?")``
         """
-        with self.bridge.hooks(fwd_hooks=list(fwd_hooks), bwd_hooks=list(bwd_hooks), **options):
+        hooks = spliced(self.units, fwd_hooks)
+        with self.bridge.hooks(fwd_hooks=hooks, bwd_hooks=list(bwd_hooks), **options):
             yield self
 
     def _inputs(self, text: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -131,3 +136,6 @@ class TransformerLensMethods:
         device = rows[0].device if rows else None
         options.setdefault("attention_mask", mask.to(device))
         return ids.to(device), options
+
+
+__all__ = ["HookList", "TransformerLensMethods"]

@@ -43,6 +43,12 @@ def check_found_on(
             "find the neurons again. (If it is one and the same model under another name, replace "
             "the 'model' entry of the metadata.)"
         )
+    for site, facts in metadata.get("units", {}).items():
+        if site in shapes and facts["content"] != model.units[site].content:
+            raise InputError(
+                f"these neurons are units of another {site!r} than that of {model.name!r}: give "
+                "the model the autoencoder (heads, directions) that they were found on."
+            )
     weights = metadata.get("weights")
     if weights and len(weights) == SAMPLED:
         warn(

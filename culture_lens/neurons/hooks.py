@@ -19,7 +19,7 @@ from culture_lens.checks import check_arguments, each, mapping, real
 from culture_lens.errors import InputError
 from culture_lens.models.hookable import Hookable, as_hookable
 from culture_lens.models.sites import part_of
-from culture_lens.models.transformer_lens import HookList
+from culture_lens.models.units import HookList, spliced
 from culture_lens.neurons.edits import Edit, edit_hook, replaced, scaled
 
 if TYPE_CHECKING:
@@ -135,11 +135,11 @@ def edit_hooks(
                     value[position, index] = given[position][inside].to(target.dtype)
             mask, value = mask.to(target.device), value.to(target.device)
             name = target.hook_name(site, layer)
-            if name in target.bridge.hook_dict:
-                hooks.append((name, edit_hook(edit, mask, value)))
-            else:
+            if part_of(site) == "act" and name not in target.bridge.hook_dict:
                 hooks += hooks_on_product(target, layer, site, edit, mask, value)
-    return hooks
+            else:
+                hooks.append((name, edit_hook(edit, mask, value)))
+    return spliced(target.units, hooks)
 
 
 def check_inside(model: Hookable, rows: Sequence[Places]) -> None:

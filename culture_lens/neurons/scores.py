@@ -76,6 +76,16 @@ def number_chosen(number: int, share: float | None, k: int | None, site: str = "
     return count
 
 
+def layers_with_units(metadata: Mapping[str, Any], site: str, layers: int) -> list[int]:
+    """List the layers of a site that have something to choose; see ``LensModel.layers_of``.
+
+    Example:
+        >>> layers_with_units({"units": {"sae": {"layers": [1]}}}, "sae", 3)
+        [1]
+    """
+    return list(metadata.get("units", {}).get(site, {}).get("layers", range(layers)))
+
+
 def check_tables(name: str, tables: Any, rows: int) -> None:
     """Check for one table or more, ``culture layer neuron``, without NaN.
 
@@ -170,8 +180,10 @@ class NeuronScores(Shown):
             raise InputError("give share=... or k=..., one of them.")
         chosen: dict[str, dict[str, Tensor]] = {culture: {} for culture in self.cultures}
         for site, scores in self.scores.items():
-            count = number_chosen(scores[0].numel(), share, k, site)
+            layers = layers_with_units(self.metadata, site, scores.shape[1])
+            count = number_chosen(len(layers) * scores.shape[2], share, k, site)
             first = self._first(site, count)
+            first[[layer for layer in range(len(first)) if layer not in layers]] = False
             for position, culture in enumerate(self.cultures):
                 allowed = first & (scores[position] > NEVER)
                 chosen[culture][site] = best(scores[position], allowed, count)

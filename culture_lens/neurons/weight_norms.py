@@ -22,15 +22,22 @@ OUTGOING_INPUT = {"act": "post", "gate": "post", "up": "post", "post": "post", "
 """Site -> the input of the projection whose columns are its neurons' outgoing weights."""
 
 
-def writes(site: str) -> bool:
+def writes(site: str, model: LensModel | None = None) -> bool:
     """Say whether the neurons of a site have outgoing weights of their own.
 
     Those of q, k and v do not: they act through attention weights, or through all of z's heads.
+
+    Args:
+        site: The site.
+        model: The model, which knows of its further units whether they write one direction each.
 
     Example:
         >>> writes("encoder.act"), writes("q")
         (True, False)
     """
+    if model is not None and site in model.units:
+        units = model.units[site]
+        return units.outgoing(units.layers[0]) is not None
     return part_of(site) in OUTGOING_INPUT
 
 
@@ -51,13 +58,15 @@ def outgoing_norms(model: LensModel, site: str | None = None) -> Float[Tensor, "
         ``outgoing_norms(model, "act").shape`` is ``(30, 1536)`` for SmolLM2-135M.
     """
     (name,) = check_sites(model.default_site if site is None else site, model.sites)
-    if not writes(name):
+    if not writes(name, model):
         raise InputError(
             f"neurons of site {name!r} have no outgoing weights of their own: they act through "
             "attention. Sites that have are act, gate, up, post and z."
         )
-    norms = [norms_of(outgoing_weights(model, name, layer)) for layer in range(model.layers(name))]
-    return torch.stack(norms)
+    norms = torch.zeros(model.shape(name), dtype=torch.float64)
+    for layer in model.layers_of(name):
+        norms[layer] = norms_of(outgoing_weights(model, name, layer))
+    return norms
 
 
 def outgoing_weights(model: LensModel, site: str, layer: int) -> Float[Tensor, "neuron d_model"]:
@@ -68,6 +77,10 @@ def outgoing_weights(model: LensModel, site: str, layer: int) -> Float[Tensor, "
     """
     from transformers.pytorch_utils import Conv1D
 
+    if site in model.units:
+        directions = model.units[site].outgoing(layer)
+        assert directions is not None  # ``writes`` has said so
+        return directions.detach()
     stem = site[: -len(part_of(site))]
     hook, width = model.hook_name(stem + OUTGOING_INPUT[part_of(site)], layer), model.shape(site)[1]
     place = hook.removesuffix(".hook_in")

@@ -22,7 +22,7 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
-from culture_lens.neurons.scores import NeuronScores
+from culture_lens.neurons.scores import NeuronScores, layers_with_units
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
 from culture_lens.questions.question import stable_hash
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
 
 RANDOM_MATCHES: tuple[RandomMatch, ...] = ("layer", "pool", "activity")
 SitePlaces = dict[str, list[tuple[int, int]]]
+Layers = Mapping[str, list[int]]
+"""Per site, the layers that have something to draw."""
 Traits = Mapping[str, Mapping[str, Float[Tensor, "layer neuron"]]]
 NEAREST = 10
 """The number of most similar neurons among which one is drawn."""
@@ -132,12 +134,20 @@ def matched_random(
         places, known["matched"] = alike(found, traits, seed)
     else:
         draw = per_layer if match == "layer" else from_pool
-        places = {c: draw(neurons, found.shapes, seed, c) for c, neurons in found.neurons.items()}
+        layers = {
+            site: layers_with_units(found.metadata, site, shape[0])
+            for site, shape in found.shapes.items()
+        }
+        places = {
+            c: draw(neurons, found.shapes, layers, seed, c) for c, neurons in found.neurons.items()
+        }
     drawn = {culture: Neurons.of(chosen) for culture, chosen in places.items()}
     return replace(found, neurons=drawn, metadata={**found.metadata, **known})
 
 
-def per_layer(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> SitePlaces:
+def per_layer(
+    neurons: Neurons, shapes: Mapping[str, Shape], layers: Layers, seed: int, culture: str
+) -> SitePlaces:
     """Draw as many neurons at each site and layer as a set has there."""
     places: SitePlaces = {}
     for site, (n_layers, width) in shapes.items():
@@ -150,16 +160,18 @@ def per_layer(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture:
     return places
 
 
-def from_pool(neurons: Neurons, shapes: Mapping[str, Shape], seed: int, culture: str) -> SitePlaces:
+def from_pool(
+    neurons: Neurons, shapes: Mapping[str, Shape], layers: Layers, seed: int, culture: str
+) -> SitePlaces:
     """Draw as many neurons as a set has from all sites and layers together."""
-    sizes = {site: layers * width for site, (layers, width) in shapes.items()}
+    sizes = {site: len(layers[site]) * width for site, (_, width) in shapes.items()}
     source = generator(seed, "pool", culture)
     drawn = torch.randperm(sum(sizes.values()), generator=source)[: len(neurons)]
     places: SitePlaces = {}
     for site, size in sizes.items():
         here = drawn[(drawn >= 0) & (drawn < size)]
         width = shapes[site][1]
-        places[site] = list(zip((here // width).tolist(), (here % width).tolist(), strict=True))
+        places[site] = [(layers[site][at // width], at % width) for at in here.tolist()]
         drawn = drawn - size
     return places
 
@@ -193,7 +205,7 @@ def traits_of(
             )
         rate = summary.counts[site].double().sum(0) / summary.tokens.double().sum()
         traits[site] = {"rate": rate}
-        if not writes(site):
+        if not (writes(site, model) or site in (norms or {})):
             warn(
                 f"match='activity': neurons of site {site!r} have no outgoing weights of their "
                 "own and are matched by firing rate alone."

@@ -289,9 +289,9 @@ def with_means(found: NeuronSet, summary: ActivationSummary) -> NeuronSet:
 
 
 def shapes_of(model: LensModel, sites: str | Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Give layers and neurons per layer at some sites of a model."""
+    """Give layers that have neurons, and neurons per layer, at some sites of a model."""
     chosen = check_sites(sites, model.sites)
-    return {site: model.shape(site) for site in chosen}
+    return {site: (len(model.layers_of(site)), model.widths[site]) for site in chosen}
 
 
 def default_sites(model: LensModel, selection: Selection) -> tuple[str, ...]:

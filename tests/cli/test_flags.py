@@ -21,7 +21,7 @@ from culture_lens.models.loading import Loading
 from culture_lens.prompts.running import Running
 from tests.helpers.cli import leaves
 
-LOADING = "--model --dtype --device --revision"
+LOADING = "--model --dtype --device --revision --sae"
 SUBSET = "--culture --limit"
 BENCHMARK = f"{SUBSET} --benchmark --path --benchmark-option"
 ASKING = f"{BENCHMARK} --preset"
@@ -94,7 +94,7 @@ def names_of(record):
 def test_fields_are_named_as_in_the_records_that_they_fill():
     assert names_of(options.RunningFlags) <= names_of(Running)
     assert {"roles"} == names_of(options.CountingFlags) & names_of(Recording)
-    assert names_of(options.LoadingFlags) - {"model"} <= names_of(Loading)
+    assert names_of(options.LoadingFlags) - {"model", "sae"} <= names_of(Loading)
     own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}
     assert names_of(TrainingFlags) <= own
     predicted = {name.removeprefix("attribution_") for name in names_of(PredictionFlags)}

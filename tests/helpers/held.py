@@ -31,6 +31,7 @@ from tests.helpers.localization import KNOWN, gap_by_hand
 from tests.helpers.neurons import found_set
 from tests.helpers.questions import toy_questions
 from tests.helpers.results import make_matrix, make_predicted
+from tests.helpers.sae import random_sae
 from tests.helpers.simulated import statistics_of
 
 NASTY = '<b>Japan</b> & "more"'
@@ -226,6 +227,8 @@ BUILDERS = {
     "Relations": lambda _: cl.related_cultures(matrix()),
     "Replicates": lambda _: summary().replicates,
     "Run": run,
+    "SAE": lambda _: random_sae(NASTY),
+    "SaeReport": lambda _: cl.SaeReport(pd.DataFrame({"layer": [1], "fvu": [0.25]}), META),
     "Scorecard": lambda _: scorecard(),
     "ShortAnswers": lambda _: short_answers(),
     "ShortQuestion": lambda _: ShortQuestion(

@@ -20,6 +20,7 @@ from tests.helpers.neurons import found_set
 from tests.helpers.places import ROOT
 from tests.helpers.questions import toy_questions
 from tests.helpers.results import make_matrix
+from tests.helpers.sae import random_sae
 from tests.helpers.summaries import summary_of_counts
 
 ROW = {"culture": "Japan", "question": "Which coin?", "options": ["yen", "won"], "answer": "A"}
@@ -74,6 +75,7 @@ def fixed() -> dict[str, Any]:
         "ranking": cl.rank_modules(found, model),
         "study": study_by_hand(),
         "truth": cl.load_truth(),
+        "sae": random_sae("blocks.1.hook_resid_post"),
         **{"known": known(), "ranked": candidates(), "many": drawn_questions()},
     }
 

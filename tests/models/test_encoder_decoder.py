@@ -12,6 +12,7 @@ from culture_lens.evaluation.scoring import SCORINGS
 from culture_lens.interventions.hooks import ablated, ablation_hooks
 from culture_lens.models.encoder_decoder import EncoderDecoder
 from culture_lens.models.load import load_model
+from culture_lens.models.sites import STREAM_SITES
 from culture_lens.models.vision import NoPictures
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches, collate
@@ -36,6 +37,7 @@ from tests.helpers.t5 import (
 from tests.helpers.tiny_t5 import (
     D_HEAD,
     D_MLP,
+    D_MODEL,
     LAYERS,
     N_HEADS,
     PAD,
@@ -51,10 +53,12 @@ def test_a_model_and_its_sites(family):
     model = lens(family)
     assert isinstance(model, EncoderDecoder)
     encoder, decoder = LAYERS[family]
-    assert set(model.sites) == set(reference.sites_of(raw(family)))
+    streams = {f"{stack}.{one}" for stack in ("encoder", "decoder") for one in STREAM_SITES}
+    assert set(model.sites) == {*reference.sites_of(raw(family)), *streams}
     for site in model.sites:
         layers = encoder if site.startswith("encoder.") else decoder
         width = N_HEADS * D_HEAD if site[-2:] in (".q", ".k", ".v", ".z") else D_MLP
+        width = D_MODEL if site in streams else width
         assert model.shape(site) == (layers, width)
     assert model.gated == (family != "t5") and model.start_id == PAD
     assert (model.window, model.vision, model.default_site) == (0, NoPictures(), "encoder.act")

@@ -5,12 +5,14 @@ import pytest
 from torch import nn
 
 from culture_lens.errors import InputError
+from culture_lens.interventions.hooks import ablated
 from culture_lens.models.load import load_model
-from culture_lens.models.sites import SITES, check_sites, hook_name
+from culture_lens.models.sites import SITES, STREAM_SITES, check_sites, hook_name
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from tests.helpers import reference
 from tests.helpers.lm import captured, each_architecture, lens, prompts_of, raw, raw_logits
-from tests.helpers.tiny import N_LAYERS, tiny_model, tiny_tokenizer
+from tests.helpers.tiny import D_MODEL, N_LAYERS, tiny_model, tiny_tokenizer
 
 WIDTHS = {  # d_mlp 48; 4 query heads and 2 key heads of 8, or of 16 where d_head is given
     "llama": (48, 32, 16),
@@ -35,6 +37,7 @@ def test_sites_and_widths(architecture):
         "k": kv,
         "v": kv,
         "z": q,
+        **dict.fromkeys(STREAM_SITES, D_MODEL),
     }
     if architecture == "gpt2":
         del expected["up"]
@@ -86,6 +89,34 @@ def test_post_and_z_enter_the_output_projections(architecture):
     assert len(expected) == 2 * N_LAYERS
     for key, name in names.items():
         assert (seen[name][0].flatten(1) - expected[key]).abs().max() < 1e-4
+
+
+@each_architecture
+def test_dimensions_of_the_stream(architecture):
+    """Two dimensions of what a layer gives, or its parts add after their norms, set to 0."""
+    model, hf = lens(architecture), raw(architecture)
+    prompt = prompts_of(model)[0]
+    batch = collate([prompt], model.pad_id)
+    layer = reference.decoder_layers(hf)[1]
+    attention = layer.attn if architecture == "gpt2" else layer.self_attn
+    parts = {"attn_out": attention, "mlp_out": layer.mlp, "resid": layer}
+    if architecture == "gemma3":
+        parts["attn_out"] = layer.post_attention_layernorm
+        parts["mlp_out"] = layer.post_feedforward_layernorm
+
+    def cut(module, args, output):
+        values = (output[0] if isinstance(output, tuple) else output).clone()
+        values[..., [1, 5]] = 0
+        return (values, *output[1:]) if isinstance(output, tuple) else values
+
+    for site, module in parts.items():
+        handle = module.register_forward_hook(cut)
+        expected = raw_logits(hf, prompt)
+        handle.remove()
+        with ablated(model, Neurons.of({site: [(1, 1), (1, 5)]})):
+            found = model.logits(batch)[0]
+        assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+        assert (found - raw_logits(hf, prompt)).abs().max() > 1e-3
 
 
 def test_unknown_sites():
