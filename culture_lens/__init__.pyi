@@ -210,6 +210,8 @@ from .models.sae_files import save_sae as save_sae
 from .neurons.align import align_cultures as align_cultures
 from .neurons.direction_hooks import addition_hooks as addition_hooks
 from .neurons.direction_hooks import removal_hooks as removal_hooks
+from .neurons.direction_units import direction_set as direction_set
+from .neurons.direction_units import with_directions as with_directions
 from .neurons.directions import Direction as Direction
 from .neurons.directions import Directions as Directions
 from .neurons.hooks import (

@@ -32,7 +32,7 @@ from culture_lens.checks import check_arguments, text, whole
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.checks import MODEL, NotFinite, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.stream import STREAM, vector_hook, vector_width
+from culture_lens.models.sites import check_sites
 from culture_lens.neurons.directions import Direction, Directions
 from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.build import build_prompts
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 else:
     Contrast = str  # a wrong name reaches the check that lists the right ones
 
+STREAM = "resid"
 CONTRASTS = ("cultures", "localization")
 LAST = "last"
 Vectors = Float[Tensor, "item width"]
@@ -107,15 +108,16 @@ def fit_directions(
             "with directions.save(path)."
         )
     check_questions(questions, min_cultures=2 if contrast == "cultures" else 1)
-    name = vector_hook(model, site, layer)
+    check_sites(site, model.sites)
+    name = model.hook_name(site, layer)
     tokens = (partial(last_token, model, site=site) if position == LAST else
               partial(model.counted, sites=[site], roles=roles_of(position)))  # fmt: skip
     read = partial(item_vectors, model, name, tokens)
     if contrast == "localization":
-        sums = paired_sums(model, questions, read, vector_width(model, site), how)
+        sums = paired_sums(model, questions, read, model.widths[site], how)
     else:
         prompts = prompts_of(model, questions, how)
-        sums = Sums([p.question for p in prompts], vector_width(model, site))
+        sums = Sums([p.question for p in prompts], model.widths[site])
         run(model, prompts, lambda batch: (read(batch), read(batch)), sums, how)
     facts = {
         "model": model.name,

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from culture_lens.activations.directions import LAST, last_token, prompts_of
+from culture_lens.activations.directions import LAST, STREAM, last_token, prompts_of
 from culture_lens.checks import check_arguments, each, finite, text, whole
 from culture_lens.errors import InputError
 from culture_lens.models.checks import MODEL, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.stream import STREAM, vector_hook
+from culture_lens.models.sites import check_sites
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.directions import DIRECTION, Direction
 from culture_lens.prompts.batches import batches
@@ -118,7 +118,8 @@ def change_norm(
     """
     how = Running.of(running)
     check_questions(questions, min_cultures=1)
-    name = vector_hook(model, site, layer)
+    check_sites(site, model.sites)
+    name = model.hook_name(site, layer)
     roles = None if position == LAST else roles_of(position)
     step = partial(changes, model, hooks, name, site, roles)
     values: list[float] = []

@@ -21,7 +21,8 @@ from torch import Tensor
 from culture_lens.checks import check_arguments, each, finite, optional, text, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.hookable import as_hookable
-from culture_lens.models.stream import vector_hook, vector_width
+from culture_lens.models.sites import check_sites
+from culture_lens.models.units import PREFIX
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.directions import DIRECTION, Direction
 from culture_lens.neurons.hooks import check_values
@@ -112,13 +113,14 @@ def hooks_at(
     """
     target = as_hookable(model)
     at = [direction.layer] if layers is None else list(dict.fromkeys(layers))
-    names = [vector_hook(target, direction.site, layer) for layer in at]
+    check_sites(direction.site, target.widths)
+    names = [target.hook_name(direction.site, layer) for layer in at]
     if not names:
         raise InputError("layers is empty: give at least one layer, or leave it out.")
     for name in names:
-        if name not in target.bridge.hook_dict:
+        if name not in target.bridge.hook_dict and not name.startswith(PREFIX):
             raise InputError(f"{target.name!r} has no hook point {name!r}: use load_model.")
-    width = vector_width(target, direction.site)
+    width = target.widths[direction.site]
     if len(direction.vector) != width:
         raise InputError(
             f"the direction of {direction.name!r} has {len(direction.vector)} elements, "

@@ -7,7 +7,7 @@ from culture_lens.activations.directions import fit_directions
 from culture_lens.interventions.change_norm import change_norm
 from culture_lens.interventions.directions import direction_added, direction_removed
 from culture_lens.models.architectures import ARCHITECTURES
-from culture_lens.models.stream import streams_of
+from culture_lens.models.sites import part_of
 from culture_lens.neurons.direction_hooks import addition_hooks
 from culture_lens.prompts.batches import collate
 from tests.helpers import lm, reference, reference_t5, reference_vlm, t5
@@ -50,7 +50,7 @@ def test_fit_add_and_remove_are_those_of_the_raw_model(architecture):
     case = make(names[0])
     prompts = list(case.prompts)[::3]
     batch = collate(prompts, case.model.pad_id)
-    for site in streams_of(case.model):
+    for site in [site for site in case.model.sites if part_of(site) == "resid"]:
         layer = raw_layer(make, names[0], site)
         last = {
             prompt.question.id: stream_of(layer, lambda prompt=prompt: case.logits(prompt))[-1]
