@@ -45,7 +45,7 @@ HOOKS = each(tuple, "(name, function) pairs, such as ablation_hooks gives")
 """The check of an argument that takes hooks."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MatchedScale(Shown):
     """The scale at which a direction changes an activation as much as another intervention.
 

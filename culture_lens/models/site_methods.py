@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from culture_lens.checks import whole
 from culture_lens.errors import InputError
 from culture_lens.models.sites import DEFAULT_SITE, PROJECTIONS, check_stack, hook_name, part_of
@@ -15,6 +13,7 @@ from culture_lens.models.units import Units, unit_hook
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Self
 
 Place = tuple[str, int]
 """A site and a layer."""

@@ -22,8 +22,8 @@ from culture_lens.checks import check_arguments, each, finite, optional, text, w
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.hookable import as_hookable
 from culture_lens.models.sites import check_sites
-from culture_lens.models.units import PREFIX
 from culture_lens.models.transformer_lens import HookList
+from culture_lens.models.units import PREFIX
 from culture_lens.neurons.directions import DIRECTION, Direction
 from culture_lens.neurons.hooks import check_values
 

@@ -22,7 +22,7 @@ WIDTH = 32
 
 
 def along(axis, length, layer=1, **options):
-    vector = torch.zeros(WIDTH)
+    vector = torch.zeros(WIDTH, dtype=torch.float64)
     vector[axis] = length
     return Direction("Japan", "resid", layer, vector, **options)
 
@@ -53,7 +53,7 @@ def test_hooks_stand_at_the_layers_asked_for_and_go_away():
     with pytest.raises(ValueError, match="stop"), direction_added(model, one):
         raise ValueError("stop")
     with direction_removed(model, one):
-        assert lm.live_hooks(model) == before + 1
+        assert lm.live_hooks(model) > before
     assert lm.live_hooks(model) == before
 
 
@@ -71,9 +71,9 @@ def test_a_direction_at_a_site_of_heads_is_one_of_all_heads():
 @quiet
 def test_the_change_of_one_neuron_is_its_activation_times_its_outgoing_weights():
     """|x' - x| = |a| |w| at every token: on a Llama the neuron adds a w to the stream."""
-    model, hf, asked = lm.lens("llama"), lm.raw("llama"), toy_questions()[:6]
+    model, hf, asked = lm.lens("llama"), lm.raw("llama"), toy_questions()[::2]
     layer, index = 1, 7
-    weight = hf.model.layers[layer].mlp.down_proj.weight[:, index].double().norm()
+    weight = hf.model.layers[layer].mlp.down_proj.weight[:, index].detach().double().norm()
     values = []
     for prompt in build_prompts(asked, model.processor):
         gate, up = (
