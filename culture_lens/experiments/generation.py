@@ -12,7 +12,7 @@ All are paired by question, with intervals clustered by question group; that of 
 on the scale of L, from the linearised values of both ratios (Cochran 1977, section 6).
 
 An intervention is broken where the interval of a measure of fluency lies beyond its bound, fluent
-where those of all lie within, and undecided otherwise.
+where those of all lie within, and undecided otherwise; unchanged where no answer differs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LARGEST_FACTOR = 3.0
 """The perplexity, as a multiple of that of unmodified answers, above which text is broken."""
 LARGEST_RISE = 0.1
 """The rise of repetition, or of the share of empty answers, above which text is broken."""
-FLUENT, BROKEN, UNDECIDED = "fluent", "broken", "undecided"
+FLUENT, BROKEN, UNDECIDED, UNCHANGED = "fluent", "broken", "undecided", "unchanged"
 
 
 class GenerationEffect(ResultRecord):
@@ -166,7 +166,7 @@ class GenerationEffect(ResultRecord):
 
         Returns:
             One row per intervention and dose: those of ``measures`` with their intervals, and
-            ``verdict``: fluent, broken (and by which measure) or undecided.
+            ``verdict``: fluent, unchanged, or broken or undecided and by which measure.
         """
         import pandas as pd
 
@@ -255,6 +255,8 @@ def verdict_of(held: dict[str, Estimate]) -> str:
         >>> verdict_of({"perplexity": Estimate(4.0, 3.5, 5.0), "repetition": same, "empty": same})
         'broken (perplexity)'
     """
+    if "changed" in held and held["changed"].value == 0:
+        return UNCHANGED
     bounds = {"perplexity": LARGEST_FACTOR, "repetition": LARGEST_RISE, "empty": LARGEST_RISE}
     beyond = [name for name, bound in bounds.items() if held[name].low > bound]
     if beyond:

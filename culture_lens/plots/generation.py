@@ -10,7 +10,13 @@ import plotly.graph_objects as go
 
 from culture_lens.checks import check_arguments, flag, instance, optional, text
 from culture_lens.errors import InputError
-from culture_lens.experiments.generation import LARGEST_FACTOR, GenerationEffect, label_of
+from culture_lens.experiments.generation import (
+    FLUENT,
+    LARGEST_FACTOR,
+    UNCHANGED,
+    GenerationEffect,
+    label_of,
+)
 from culture_lens.plots.comparison import SELECTOR_COLOURS, SYMBOLS
 from culture_lens.plots.parts import LEGEND_BELOW, error_bars, points_axis
 from culture_lens.plots.style import (
@@ -96,7 +102,7 @@ def line_of(name: str, part: pd.DataFrame, colour: str, symbol: str) -> go.Scatt
     """Make the line of one intervention through its doses."""
     scores, factors = list(part["score"]), list(part["perplexity"])
     labels = [label_of(name, float(dose)) for dose in part["dose"]]
-    fluent = [verdict == "fluent" for verdict in part["verdict"]]
+    fluent = [verdict in (FLUENT, UNCHANGED) for verdict in part["verdict"]]
     return go.Scatter(
         x=[one.value for one in factors],
         y=[one.value for one in scores],

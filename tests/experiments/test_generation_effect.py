@@ -111,7 +111,7 @@ def test_answers_are_those_of_evaluate_and_nothing_done_changes_nothing(tmp_path
         assert own["contained_weight"].tolist() == alone["contained_weight"].tolist()
     still = effect.measures("steered", 0.0)
     assert still["perplexity"].value == 1.0 and still["changed"].value == 0.0
-    assert effect.table()["verdict"].tolist()[1] == "fluent"
+    assert effect.table()["verdict"].tolist()[1] == "unchanged"
     assert frame.loc[("steered", 8.0)]["tokens"].max() <= 6
     again = GenerationEffect.from_parquet(effect.to_parquet(tmp_path / "e.parquet"))
     assert again.table().equals(effect.table())

@@ -34,7 +34,7 @@ def test_a_case_on_paper():
 @quiet
 def test_both_versions_are_those_of_evaluate(tmp_path):
     model = lm.lens("llama")
-    asked = [replace(q, text=f"In {q.culture}: {q.text}") if n % 2 else q
+    asked = [q if n % 2 else replace(q, text="What do people like most?")
              for n, q in enumerate(toy_questions())]  # fmt: skip
     found = localization_gap(model, asked, scoring="letter", run=tmp_path / "run", **QUIET)
     assert found.frame["in_text"].tolist() == [bool(n % 2) for n in range(len(asked))]
