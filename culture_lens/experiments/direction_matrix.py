@@ -107,11 +107,12 @@ def direction_matrix(
         "mean": partial(removal_hooks, model, value="mean", layers=layers),
         "added": partial(addition_hooks, model, scale=scale, layers=layers),
     }[edit]
-    drawn = [(RANDOM, seed, random_like(directions, seed)) for seed in range(random_seeds)]
-    masks, hooks = [AblationMask(UNMODIFIED)], [[]]
-    for condition, seed, every in [(FOUND, 0, directions), *drawn]:
-        masks += [AblationMask(condition, culture, seed) for culture in every]
-        hooks += [hooks_of(every[culture]) for culture in every]
+    masks = [AblationMask(UNMODIFIED), *(AblationMask(FOUND, culture) for culture in directions)]
+    hooks: list[HookList] = [[], *(hooks_of(directions[culture]) for culture in directions)]
+    for seed in range(random_seeds):
+        drawn = random_like(directions, seed)
+        masks += [AblationMask(RANDOM, culture, seed) for culture in drawn]
+        hooks += [hooks_of(drawn[culture]) for culture in drawn]
     asked = unseen(directions, questions, seen)
     prompts, chosen = prepare(model, asked, scoring, how)
     records = []

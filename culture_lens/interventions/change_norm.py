@@ -161,7 +161,8 @@ def changes(
     if not mask.sum(1).all():
         raise InputError("a question has no token of these roles: give other roles as position=.")
     moved = (after - before).norm(dim=-1).cpu()
-    return (moved * mask).sum(1) / mask.sum(1)
+    mean: Tensor = (moved * mask).sum(1) / mask.sum(1)
+    return mean
 
 
 @check_arguments(model=MODEL, direction=DIRECTION, hooks=HOOKS, questions=QUESTIONS)

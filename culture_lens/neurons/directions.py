@@ -89,7 +89,8 @@ class Direction(Shown):
     @property
     def unit(self) -> Float[Tensor, " width"]:
         """The vector at length 1."""
-        return self.vector / self.vector.norm()
+        unit: Tensor = self.vector / self.vector.norm()
+        return unit
 
     def _headline(self) -> str:
         return f"Direction {self.name}: {self.site}, layer {self.layer}, norm {self.norm:.4g}"

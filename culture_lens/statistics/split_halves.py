@@ -60,7 +60,8 @@ def half_means(
     """Give every culture's mean over the weighted blocks; NaN where they hold none of its items."""
     with np.errstate(invalid="ignore", divide="ignore"):
         held: np.ndarray = np.einsum("db,cbw->dcw", weights, sums, optimize=True)
-        return held / (weights @ counts.T)[:, :, None]
+        means: np.ndarray = held / (weights @ counts.T)[:, :, None]
+    return means
 
 
 def mean_cosines(
