@@ -79,8 +79,8 @@ class MatchedScale(Shown):
         return numeric(pd.DataFrame([{**row, "later": len(self.later)}]))
 
     def _headline(self) -> str:
-        told = f"scale {self.scale:.4g}: a change of {self.change} after layer {self.layer}"
-        return told + (f", {len(self.later)} later layers not counted" if self.later else "")
+        told = f"MatchedScale {self.scale:.4g}: a change of {self.change} after layer {self.layer}"
+        return told + (f"; later layers not counted: {len(self.later)}" if self.later else "")
 
 
 @check_arguments(model=MODEL, hooks=HOOKS, questions=QUESTIONS, layer=whole(0), site=text)

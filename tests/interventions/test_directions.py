@@ -99,7 +99,7 @@ def test_a_matched_direction_changes_the_stream_as_much():
     assert matched.later == (2,) and matched.layer == 1 and matched.norm == 0.5
     found = change_norm(model, addition_hooks(model, one, matched.scale), asked, layer=1, **QUIET)
     assert found.value == pytest.approx(matched.change.value, rel=1e-5)
-    assert "1 later layers not counted" in repr(matched)
+    assert "later layers not counted: 1" in repr(matched)
     late = steering_hooks(model, Neurons.of({"act": [(2, 9)]}), 2.0)
     with pytest.raises(InputError, match="change nothing at 'resid' of layer 1"):
         matched_scale(model, one, late, asked, **QUIET)
