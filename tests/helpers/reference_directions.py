@@ -3,9 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
+from tests.helpers import lm, reference, reference_t5, reference_vlm, t5
+from tests.helpers import vlm as vlm_helpers
+from tests.helpers.architecture_table import encoder_decoder_case, image_case
+
 Edit = Callable[[Tensor], Tensor]
+LAYER = 1
 
 
 @contextmanager
@@ -48,3 +54,22 @@ def differences(vectors: dict[str, Tensor], cultures: dict[str, str]) -> dict[st
         others = [other for name, other in means.items() if name != culture]
         found[culture] = mean - sum(others) / len(others)
     return found
+
+
+def raw_layer(make, name, site):
+    """The layer of the raw model after which the residual stream is read."""
+    if make is encoder_decoder_case:
+        return reference_t5.blocks_of(t5.raw(name, torch.float64), site)[LAYER]
+    if make is image_case:
+        return reference_vlm.text_layers(vlm_helpers.raw(name))[LAYER]
+    return reference.decoder_layers(lm.raw(name))[LAYER]
+
+
+def raw_edits(one):
+    """What is done to the residual stream, in plain PyTorch: subtract, remove, set to the mean."""
+    unit = one.vector / one.vector.norm()
+
+    def to(level):
+        return lambda x: (x.double() + (level - x.double() @ unit)[..., None] * unit).to(x)
+
+    return [lambda x: x - 2.5 * one.vector.to(x), to(0.0), to(one.mean)]
