@@ -153,7 +153,7 @@ def written_tokens(
         ``written_tokens(model, prompts, ablation_hooks(model, found["Japan"]))``
     """
     found: dict[str, tuple[int, ...]] = {}
-    with under(label), model.hooks(hooks):
+    with model.hooks(hooks):
         for batch, rows in run_batches(
             batches(prompts, running.rows(), model.pad_id),
             lambda batch: greedy_tokens(model, batch, max_new_tokens),
@@ -203,10 +203,10 @@ def write_answers(
 
     def write() -> pd.DataFrame:
         hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
-        done = f"{label}, {condition(model, neurons, ablated_how(value))}"
-        rows = written_tokens(
-            model, prompts, hooks, max_new_tokens=max_new_tokens, label=done, running=running
-        )
+        with under(f"{label}, {condition(model, neurons, ablated_how(value))}"):
+            rows = written_tokens(
+                model, prompts, hooks, max_new_tokens=max_new_tokens, label=label, running=running
+            )
         found = {name: text_of(model, tokens) for name, tokens in rows.items()}
         ids = [prompt.question.id for prompt in prompts]
         return pd.DataFrame({"id": ids, "text": [found[name] for name in ids]})

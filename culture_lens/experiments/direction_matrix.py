@@ -88,8 +88,8 @@ def direction_matrix(
         The records under every direction; ``"random"`` are those under random ones.
 
     Raises:
-        InputError: No such edit, every question was fitted on, directions of another width, a run
-            folder, or an unknown option.
+        InputError: No such edit, every question was fitted on, directions of another model or width,
+            a run folder, or an unknown option.
 
     Example:
         ``direction_matrix(model, directions, questions, edit="added", scale=-2).summary()``
@@ -102,6 +102,7 @@ def direction_matrix(
             "direction_matrix keeps nothing in a run folder: leave out run=, and save what it "
             "gives with matrix.to_parquet(path)."
         )
+    directions.check_model(model)
     hooks_of: Callable[[Direction], HookList] = {
         "removed": partial(removal_hooks, model, layers=layers),
         "mean": partial(removal_hooks, model, value="mean", layers=layers),

@@ -17,7 +17,7 @@ from culture_lens.evaluation.short_answers.matching import words_of
 from culture_lens.evaluation.short_answers.questions import ShortQuestion
 from culture_lens.experiments.generation import UNMODIFIED, GenerationEffect, label_of
 from culture_lens.interventions.change_norm import HOOKS
-from culture_lens.models.checks import MODEL
+from culture_lens.models.checks import MODEL, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.prompts.running import Running, RunningOptions
@@ -113,9 +113,10 @@ def generation_effect(
     frames = []
     for name, dose, hooks in [(UNMODIFIED, math.nan, []), *conditions]:
         label = label_of(name, dose)
-        written = written_tokens(
-            model, prompts, hooks, max_new_tokens=max_new_tokens, label=label, running=how
-        )
+        with under(label):
+            written = written_tokens(
+                model, prompts, hooks, max_new_tokens=max_new_tokens, label=label, running=how
+            )
         surprisal = surprisals(model, prompts, written, label=f"perplexity, {label}", running=how)
         scored = score_answers(kept, {n: text_of(model, written[n]) for n in asked}, stem=stem)
         frames.append(with_fluency(scored, name, dose, written, surprisal))

@@ -95,12 +95,13 @@ def with_directions(
         site: The site's name; of an encoder-decoder with its stack, ``"encoder.direction"``.
 
     Raises:
-        InputError: The name is taken, or the directions are of another width, layer or site.
+        InputError: The name is taken, or the directions are of another model, width or site.
 
     Example:
         ``ablation_matrix(with_directions(model, directions), direction_set(model, directions),
         questions)``
     """
+    directions.check_model(model)
     check_sites(directions.site, model.sites)
     rows = torch.stack([directions[culture].unit for culture in directions])
     read = model.hook_name(directions.site, directions.layer)

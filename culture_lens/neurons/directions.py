@@ -23,7 +23,8 @@ from culture_lens.checks import (
     mapping,
     whole,
 )
-from culture_lens.errors import InputError, unknown
+from culture_lens.errors import InputError, unknown, warn
+from culture_lens.models.checks import MODEL
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.storage.display import Shown, some
 from culture_lens.storage.files import load_tensors, save_tensors
@@ -31,6 +32,8 @@ from culture_lens.storage.reading import content_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from culture_lens.models.lens_model import LensModel
 
 KIND = "directions"
 
@@ -204,6 +207,25 @@ class Directions(Shown):
 
     def _overview(self) -> pd.DataFrame:
         return self.to_pandas().set_index("culture")
+
+    @check_arguments(model=MODEL)
+    def check_model(self, model: LensModel) -> None:
+        """Refuse a model that these directions were not fitted on; warn of other weights.
+
+        Raises:
+            InputError: Another model's name.
+        """
+        name, weights = self.metadata.get("model"), self.metadata.get("weights")
+        if name and name != model.name:
+            raise InputError(
+                f"these directions were fitted on {name!r}, not on {model.name!r}: load that "
+                "model, or fit them again."
+            )
+        if weights and weights != model.fingerprint:
+            warn(
+                f"the weights of {model.name!r} differ from those that the directions were fitted "
+                "on: another dtype or revision, or a model that was trained further."
+            )
 
     @check_arguments(path=file_path)
     def save(self, path: str | Path) -> Path:

@@ -1,5 +1,7 @@
 """Directions as units: ablating one is projecting it out, in every call that takes neurons."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -62,6 +64,11 @@ def test_a_unit_is_the_projection_and_steering_scales_it():
 
 def test_directions_of_another_model_or_of_units_are_refused():
     model = lm.lens("llama")
+    with pytest.raises(InputError, match="fitted on 'tiny-llama', not on 'tiny-gpt2'"):
+        with_directions(lm.lens("gpt2"), made())
+    other = replace(made(), metadata={"model": "tiny-llama", "weights": "0" * 32})
+    with pytest.warns(cl.CultureLensWarning, match="differ from those"):
+        other.check_model(model)
     with pytest.raises(InputError, match="no vectors of 'tiny-llama'"):
         with_directions(model, made(31))
     further = with_directions(model, made())
