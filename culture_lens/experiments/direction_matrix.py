@@ -88,8 +88,8 @@ def direction_matrix(
         The records under every direction; ``"random"`` are those under random ones.
 
     Raises:
-        InputError: No such edit, every question was fitted on, directions of another model or width,
-            a run folder, or an unknown option.
+        InputError: No such edit, every question was fitted on, directions of another model or
+            width, a run folder, or an unknown option.
 
     Example:
         ``direction_matrix(model, directions, questions, edit="added", scale=-2).summary()``
