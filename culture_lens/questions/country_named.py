@@ -18,7 +18,7 @@ from functools import cache
 
 from culture_lens.checks import any_text, check_arguments, instance
 from culture_lens.errors import InputError
-from culture_lens.questions.culture_names import meaning, territories
+from culture_lens.questions.culture_names import PAIRS, meaning, territories
 from culture_lens.questions.question import QUESTIONS, Question
 
 LEAD = "Country: {country}. "
@@ -71,10 +71,12 @@ def written_name(culture: str) -> str:
     """Write a culture's label as the name of its country.
 
     Example:
-        >>> written_name("South_Korea"), written_name("India (Tamil)")
+        >>> written_name("South_Korea"), written_name("('Tamil', 'India')")
         ('South Korea', 'India')
     """
-    return re.sub(r"\s*\(.*\)$", "", culture).replace("_", " ").strip() or culture
+    pairs = (pattern.fullmatch(culture.strip()) for pattern in PAIRS)
+    country = next((pair["country"] for pair in pairs if pair), culture)
+    return country.replace("_", " ").strip() or culture
 
 
 @check_arguments(question=instance(Question))
