@@ -110,15 +110,17 @@ def fit_directions(
     check_questions(questions, min_cultures=2 if contrast == "cultures" else 1)
     check_sites(site, model.sites)
     name = model.hook_name(site, layer)
-    tokens = (partial(last_token, model, site=site) if position == LAST else
-              partial(model.counted, sites=[site], roles=roles_of(position)))  # fmt: skip
+    if position == LAST:
+        tokens = partial(last_token, model, site=site)
+    else:
+        tokens = partial(model.counted, sites=[site], roles=roles_of(position))
     read = partial(item_vectors, model, name, tokens)
     if contrast == "localization":
         sums = paired_sums(model, questions, read, model.widths[site], how)
     else:
         prompts = prompts_of(model, questions, how)
         sums = Sums([p.question for p in prompts], model.widths[site])
-        run(model, prompts, lambda batch: (read(batch), read(batch)), sums, how)
+        run(model, prompts, lambda batch: (read(batch),) * 2, sums, how)
     facts = {
         "model": model.name,
         "revision": model.revision,
