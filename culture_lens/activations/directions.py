@@ -120,7 +120,7 @@ def fit_directions(
     else:
         prompts = prompts_of(model, questions, how)
         sums = Sums([p.question for p in prompts], model.widths[site])
-        run(model, prompts, lambda batch: (read(batch),) * 2, sums, how)
+        run(model, prompts, lambda batch: twice(read(batch)), sums, how)
     facts = {
         "model": model.name,
         "revision": model.revision,
@@ -186,6 +186,11 @@ def beyond_the_others(means: Float[np.ndarray, "*draw culture width"]) -> np.nda
     others = means.shape[-2] - 1
     found: np.ndarray = means - (means.sum(-2, keepdims=True) - means) / others
     return found
+
+
+def twice(vectors: Vectors) -> tuple[Vectors, Vectors]:
+    """Give the activations as what is contrasted, and as themselves."""
+    return vectors, vectors
 
 
 def last_token(model: LensModel, batch: Batch, *, site: str) -> Tensor:
