@@ -2,6 +2,7 @@
 
 from . import plots as plots
 from .activations.caches import summary_from_caches as summary_from_caches
+from .activations.directions import fit_directions as fit_directions
 from .activations.record import record_activations as record_activations
 from .activations.statistics import ActivationStatistics as ActivationStatistics
 from .activations.summary import ActivationSummary as ActivationSummary
@@ -113,12 +114,17 @@ from .experiments.comparison import (
 from .experiments.comparison import (
     compare_selectors as compare_selectors,
 )
+from .experiments.direction_matrix import direction_matrix as direction_matrix
 from .experiments.dose import DoseCurve as DoseCurve
 from .experiments.dose_curve import dose_curve as dose_curve
 from .experiments.evaluate_suite import evaluate_suite as evaluate_suite
 from .experiments.fidelity import (
     Fidelity as Fidelity,
 )
+from .experiments.generation import GenerationEffect as GenerationEffect
+from .experiments.generation_effect import generation_effect as generation_effect
+from .experiments.localization import LocalizationGap as LocalizationGap
+from .experiments.localization import localization_gap as localization_gap
 from .experiments.matrix import (
     AblationMatrix as AblationMatrix,
 )
@@ -182,6 +188,11 @@ from .finetune import (
 from .finetune import (
     rank_modules as rank_modules,
 )
+from .interventions.change_norm import MatchedScale as MatchedScale
+from .interventions.change_norm import change_norm as change_norm
+from .interventions.change_norm import matched_scale as matched_scale
+from .interventions.directions import direction_added as direction_added
+from .interventions.directions import direction_removed as direction_removed
 from .interventions.edges import edge_hooks as edge_hooks
 from .interventions.edges import edges_cut as edges_cut
 from .interventions.hooks import (
@@ -202,14 +213,23 @@ from .models.architectures import (
 from .models.architectures import (
     preset as preset,
 )
-from .models.heads import with_heads as with_heads
 from .models.attach import with_features as with_features
+from .models.heads import with_heads as with_heads
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
 from .models.sae import SAE as SAE
 from .models.sae_files import load_sae as load_sae
 from .models.sae_files import save_sae as save_sae
 from .neurons.align import align_cultures as align_cultures
+from .neurons.cape import compound as compound
+from .neurons.cape import generic as generic
+from .neurons.cape import pure as pure
+from .neurons.direction_hooks import addition_hooks as addition_hooks
+from .neurons.direction_hooks import removal_hooks as removal_hooks
+from .neurons.direction_units import direction_set as direction_set
+from .neurons.direction_units import with_directions as with_directions
+from .neurons.directions import Direction as Direction
+from .neurons.directions import Directions as Directions
 from .neurons.hooks import (
     ablation_hooks as ablation_hooks,
 )
@@ -219,9 +239,6 @@ from .neurons.hooks import (
 from .neurons.layer_parts import layer_parts as layer_parts
 from .neurons.neuron_set import NeuronSet as NeuronSet
 from .neurons.neurons import Neurons as Neurons
-from .neurons.cape import compound as compound
-from .neurons.cape import generic as generic
-from .neurons.cape import pure as pure
 from .neurons.overlap import (
     overlap_with_chance as overlap_with_chance,
 )
@@ -251,6 +268,8 @@ from .prompts.prompt import (
     Role as Role,
 )
 from .prompts.speed import Speed as Speed
+from .questions.country_named import with_country_named as with_country_named
+from .questions.country_named import without_country_named as without_country_named
 from .questions.culture_names import same_culture as same_culture
 from .questions.images import (
     LazyImage as LazyImage,

@@ -6,30 +6,12 @@ English; adjectives ("Japanese") and other languages are not looked for.
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 import numpy as np
 from jaxtyping import Bool
 
 from culture_lens.cards.tokens import ItemTokens
-from culture_lens.questions.culture_names import meaning, territories
-
-
-@cache
-def name_pattern(culture: str) -> re.Pattern[str]:
-    """Match any name of a culture as whole words.
-
-    Example:
-        >>> bool(name_pattern("South_Korea").search("soups of South Korea?"))
-        True
-    """
-    place, _ = meaning(culture)
-    names = {name for name, code in territories().items() if code == place}
-    label = re.sub(r"\s*\(.*\)$", "", culture).replace("_", " ")
-    words = [re.findall(r"\w+", name) for name in sorted({label, *names}, key=lambda n: -len(n))]
-    either = "|".join(r"[\W_]+".join(map(re.escape, some)) for some in words if some)
-    return re.compile(rf"(?<!\w)(?:{either or '(?!)'})(?!\w)", re.IGNORECASE)
+from culture_lens.questions import country_named
+from culture_lens.questions.country_named import name_pattern
 
 
 def name_tokens(item: ItemTokens) -> Bool[np.ndarray, " pos"]:
@@ -46,4 +28,4 @@ def name_tokens(item: ItemTokens) -> Bool[np.ndarray, " pos"]:
 
 def names_country(item: ItemTokens) -> bool:
     """Whether the question names its country, its options apart."""
-    return bool(name_pattern(item.question.culture).search(item.question.text))
+    return country_named.names_country(item.question)

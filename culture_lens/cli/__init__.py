@@ -17,11 +17,14 @@ from culture_lens.cli.benchmarks import benchmarks
 from culture_lens.cli.card import card
 from culture_lens.cli.compare import compare
 from culture_lens.cli.demo import demo
+from culture_lens.cli.directions import directions
 from culture_lens.cli.dose import dose
 from culture_lens.cli.evaluate import evaluate
 from culture_lens.cli.fidelity import fidelity
 from culture_lens.cli.find import find
 from culture_lens.cli.finetune import finetune
+from culture_lens.cli.gap import gap
+from culture_lens.cli.generation import generation
 from culture_lens.cli.loading import note, say
 from culture_lens.cli.models import models
 from culture_lens.cli.modules import modules
@@ -52,6 +55,9 @@ COMMANDS = (
     suite,
     values,
     answers,
+    gap,
+    directions,
+    generation,
     compare,
     fidelity,
     card,

@@ -34,6 +34,7 @@ from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.models.running_batch import forward_of
+from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
@@ -140,6 +141,43 @@ def greedy_tokens(model: LensModel, batch: Batch, max_new_tokens: int) -> list[t
     return [tuple(row[:end]) for row, end in zip(rows, ends, strict=True)]
 
 
+def written_tokens(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    hooks: HookList,
+    *,
+    max_new_tokens: int = 32,
+    label: str = "writing",
+    running: Running = Running(),
+) -> dict[str, tuple[int, ...]]:
+    """Let a model continue prompts under hooks; nothing is kept.
+
+    Returns:
+        The new tokens for each question id, without the end token.
+
+    Example:
+        ``written_tokens(model, prompts, ablation_hooks(model, found["Japan"]))``
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    with model.hooks(hooks):
+        for batch, rows in run_batches(
+            batches(prompts, running.rows(), model.pad_id),
+            lambda batch: greedy_tokens(model, batch, max_new_tokens),
+            pad_id=model.pad_id,
+            progress=running.progress,
+            label=label,
+        ):
+            names = (prompt.question.id for prompt in batch.prompts)
+            found.update(zip(names, rows, strict=True))
+    return found
+
+
+def text_of(model: LensModel, tokens: Sequence[int]) -> str:
+    """Write tokens as text, without special tokens."""
+    text: str = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
+    return text
+
+
 def write_answers(
     model: LensModel,
     prompts: Sequence[Prompt],
@@ -198,21 +236,18 @@ class Writing:
         import pandas as pd
 
         hooks = ablation_hooks(model, self.neurons, self.value) if self.neurons is not None else []
-        found: dict[str, str] = {}
         done = condition(model, self.neurons, ablated_how(self.value))
-        with under(f"{self.label}, {done}"), model.hooks(hooks):
-            for batch, rows in run_batches(
-                batches(shard.items, self.batch_size, model.pad_id),
-                lambda batch: greedy_tokens(model, batch, self.max_new_tokens),
-                pad_id=model.pad_id,
-                progress=progress,
+        with under(f"{self.label}, {done}"):
+            rows = written_tokens(
+                model,
+                shard.items,
+                hooks,
+                max_new_tokens=self.max_new_tokens,
                 label=self.label,
-            ):
-                for prompt, tokens in zip(batch.prompts, rows, strict=True):
-                    text = model.tokenizer.decode(list(tokens), skip_special_tokens=True)
-                    found[prompt.question.id] = text
+                running=Running(batch_size=self.batch_size, progress=progress),
+            )
         ids = [prompt.question.id for prompt in shard.items]
-        return [pd.DataFrame({"id": ids, "text": [found[name] for name in ids]})]
+        return [pd.DataFrame({"id": ids, "text": [text_of(model, rows[name]) for name in ids]})]
 
 
 def written_places(

@@ -20,7 +20,9 @@ from culture_lens.plots.comparison import comparison_chart, layer_profile_chart
 from culture_lens.plots.dose import dose_chart
 from culture_lens.plots.fidelity import fidelity_chart
 from culture_lens.plots.forgetting import forgetting_chart
+from culture_lens.plots.generation import generation_chart
 from culture_lens.plots.instances import instances_chart
+from culture_lens.plots.localization import localization_gap
 from culture_lens.plots.modules import module_profile_chart
 from culture_lens.plots.neurons import layer_heatmap, overlap_heatmap
 from culture_lens.plots.numbers import data
@@ -40,9 +42,11 @@ __all__ = [
     "dose_chart",
     "fidelity_chart",
     "forgetting_chart",
+    "generation_chart",
     "instances_chart",
     "layer_heatmap",
     "layer_profile_chart",
+    "localization_gap",
     "method_comparison",
     "module_profile_chart",
     "overlap_beyond_chance",

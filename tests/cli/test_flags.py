@@ -57,6 +57,12 @@ TABLE = {
     f"--scoring {LOADING} {SPREAD}",
     "answers": "--path --culture --asked --wording --split --topics --language --run --method "
     f"--ablate --union --value --seen --stem --max-new-tokens {LOADING} {SPREAD}",
+    "gap": f"--run --lead --stand-in --scoring {LOADING} {ASKING} {RUNNING}",
+    "directions": "--layer --run --identify-share --site --contrast --position "
+    f"{LOADING} {ASKING} {RUNNING}",
+    "generation": "--path --run --culture --asked --wording --split --topics --method --ablate "
+    "--union --value --seen --alpha --directions --direction --scale --stem --max-new-tokens "
+    f"{LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
     f"--attribution-scoring --gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {SPREAD}",
     "card": "--run --method --whose --neuron --top --shown --measured --seen --scoring "

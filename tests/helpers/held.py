@@ -26,8 +26,10 @@ from tests.helpers.comparison import compared_by_hand
 from tests.helpers.culnig import as_culnig, drawn
 from tests.helpers.dose import dose_by_hand
 from tests.helpers.forgetting import study_by_hand
+from tests.helpers.generation import effect_by_hand
 from tests.helpers.known import known
 from tests.helpers.lm import lens
+from tests.helpers.localization import KNOWN, gap_by_hand
 from tests.helpers.neurons import found_set
 from tests.helpers.questions import toy_questions
 from tests.helpers.results import make_matrix, make_predicted
@@ -181,13 +183,22 @@ def plan():
     return cl.Plan.of(rows, {**META, "items": 4, "dtype": "float32", **machine, **rests})
 
 
+def direction():
+    """A direction of three elements."""
+    return cl.Direction(NASTY, "resid", 1, torch.tensor([1.0, 2.0, 2.0]))
+
+
 BUILDERS = {
     "Activity": lambda _: cards.card().by_culture[0],
     "Chosen": lambda _: Chosen("conact", NASTY, 0.5, 3, 20),
+    "Direction": lambda _: direction(),
+    "Directions": lambda _: cl.Directions({NASTY: direction()}, {NASTY: ESTIMATE}, META),
     "DoseCurve": lambda _: dose_curve(),
     "Effect": lambda _: cards.card().effects[0],
+    "GenerationEffect": lambda _: effect_by_hand("<b>steered</b>", NASTY, **META),
     "Grid": lambda _: Grid(NASTY, np.zeros((2, 3))),
     "ItemTokens": lambda _: cards.item(NASTY, [0.5, -1.0]),
+    "LocalizationGap": lambda _: gap_by_hand({**KNOWN, NASTY: KNOWN["US"]}, **META),
     "LogitLens": lambda _: cl.logit_lens(lens("llama"), ("act", 0, 3)),
     "NeuronCard": lambda _: cards.card(),
     "NeuronCards": lambda _: NeuronCards((cards.card(),)),
@@ -216,6 +227,7 @@ BUILDERS = {
     "KnowledgeScores": lambda _: known(),
     "LazyImage": lambda _: cl.as_image(b"", where=NASTY),
     "LensModel": lambda _: lens("llama"),
+    "MatchedScale": lambda _: cl.MatchedScale(2.0, ESTIMATE, 0.25, 3, (4, 5)),
     "Means": lambda _: matrix().means("change"),
     "ModuleChoice": lambda _: cl.choose_modules(ranking(), parameter_share=0.5),
     "ModuleRanking": lambda _: ranking(),

@@ -70,6 +70,8 @@ def fixed() -> dict[str, Any]:
         "short": [ShortQuestion("q1/UK", "UK", "Drink?", "English", (drink,), "q1")],
         "rows": [ROW],
         "relations": cl.related_cultures(matrix),
+        "direction": cl.Direction("Japan", "resid", 1, torch.ones(32)),
+        "directions": cl.Directions({"Japan": cl.Direction("Japan", "resid", 1, torch.ones(32))}),
         "ranking": cl.rank_modules(found, model),
         "study": study_by_hand(),
         "truth": cl.load_truth(),

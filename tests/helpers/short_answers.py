@@ -25,4 +25,5 @@ def written_to(folder, region, entries):
 
 def short(name="1", culture="UK", language="English", answers=None, **given):
     humans = answers or (HumanAnswer(("milk",), 2), HumanAnswer(("sugar",), 1))
-    return ShortQuestion(name, culture, "Tea with?", language, humans, **given)
+    text = given.pop("text", "Tea with?")
+    return ShortQuestion(name, culture, text, language, humans, **given)
