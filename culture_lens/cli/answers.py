@@ -78,7 +78,9 @@ def answers(
     --run runs/first --ablate UK`
     """
     from culture_lens.evaluation.short_answers import evaluate_short_answers, load_short_answers
+    from culture_lens.storage.runs import now
 
+    began = now()
     spoken = named_values(language or [], "--language", "Brazil=Portuguese")
     languages = {region: str(name) for region, name in spoken.items()} or None
     chosen = given(which, languages=languages)
@@ -90,7 +92,7 @@ def answers(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
     typer.echo(f"{result.to_parquet(place)}")
-    opened.folder.log("answers", {**opened.loading, "answers": told})
+    opened.folder.log("answers", {**opened.loading, "answers": told}, began=began)
     for matching in ("exact", "contained"):
         weighted = result.accuracy(matching, weighted=True)
         typer.echo(f"all, {matching}: {result.accuracy(matching)}, by votes {weighted}")
@@ -98,3 +100,4 @@ def answers(
         contained = result.by(column, "contained")
         for label, estimate in result.by(column).items():
             typer.echo(f"  {column} {label}: exact {estimate}, contained {contained[label]}")
+    opened.folder.finish("answers", opened.lens.device)

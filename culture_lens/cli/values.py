@@ -84,7 +84,9 @@ def values(
     --run runs/first --ablate Japan`
     """
     from culture_lens.evaluation.values import evaluate_values, load_values
+    from culture_lens.storage.runs import now
 
+    began = now()
     asked = {**given(questions="all" if every_question else None), **given(which)}
     opened = open_masked(run, loading, mask, lambda: load_values(path, answers, **asked), scoring)
     place = opened.folder.named("values", opened.label, ".parquet")
@@ -94,7 +96,7 @@ def values(
         opened.lens, opened.questions, opened.neurons, run=opened.folder, **options
     )
     typer.echo(f"{result.to_parquet(place)}")
-    opened.folder.log("values", {**opened.loading, "values": told})
+    opened.folder.log("values", {**opened.loading, "values": told}, began=began)
     typer.echo(
         f"all: alignment {result.alignment()} (guessing {result.chance():.3f}), distance "
         f"{result.distance()}, answered {result.answered():.1%}"
@@ -103,3 +105,4 @@ def values(
         distances = result.by(column, "distance")
         for name, estimate in result.by(column).items():
             typer.echo(f"  {column} {name}: alignment {estimate}, distance {distances[name]}")
+    opened.folder.finish("values", opened.lens.device)
