@@ -4,18 +4,32 @@
 
 Four neurons of each planted kind of two cultures, found by ConAct or named by the truth; 72
 questions of each culture, all of them measured. Prints how many cards of each kind have a warning.
+Then at which sign the planted kinds act: the change of accuracy on the questions that they carry
+when all of their activations are set to 0, the negative ones alone, and the positive ones alone.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
+from functools import partial
+from statistics import mean
+
+import torch
 
 import culture_lens as cl
 
 KINDS = ("knowledge", "negative", "rare", "kin", "recognition")
 CULTURES = ("Avaria", "Calvena")
 QUIET = {"progress": False, "batch_size": 256}
+CARRIED = {"knowledge": "ordinary", "negative": "negative", "rare": "rare"}
+"""Planted kind -> the part of a culture's questions that it carries."""
+SIGNS = {
+    "all": torch.zeros_like,
+    "the negative ones": partial(torch.clamp, min=0),
+    "the positive ones": partial(torch.clamp, max=0),
+}
+"""What is set to 0."""
 
 
 def main() -> None:
@@ -58,6 +72,37 @@ def main() -> None:
             for start in {" ".join(text.split(":")[0].split()[:3]) for text in card.warnings}
         )
         print(f"{kind}, {len(own)} cards: {dict(starts)}")
+    for kind in CARRIED:
+        told = ", ".join(
+            f"{sign} {100 * change_without(model, truth, asked, kind, sign):+.1f}" for sign in SIGNS
+        )
+        print(f"{kind}, activations set to 0, points of accuracy: {told}")
+
+
+def change_without(model, truth, asked, kind: str, sign: str) -> float:
+    """Give the change of accuracy, mean over cultures, without a kind's activations of one sign."""
+    changes = []
+    for culture in sorted({question.culture for question in asked}):
+        mine = [
+            question
+            for question in asked
+            if question.culture == culture and question.metadata["part"] == CARRIED[kind]
+        ]
+        places: dict[tuple[str, int], list[int]] = {}
+        for site, layer, index in truth.neurons(kind, culture).members():
+            places.setdefault((site, layer), []).append(index)
+
+        def cut(activation, hook, own):
+            edited = activation.clone()
+            edited[..., own] = SIGNS[sign](edited[..., own])
+            return edited
+
+        hooks = [(model.hook_name(*place), partial(cut, own=own)) for place, own in places.items()]
+        before = cl.evaluate(model, mine, scoring="letter", **QUIET).accuracy()
+        with model.hooks(hooks):
+            after = cl.evaluate(model, mine, scoring="letter", **QUIET).accuracy()
+        changes.append(after.value - before.value)
+    return mean(changes)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from culture_lens.cards.records import Grid
+from culture_lens.cards.shown_item import Grid
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.vision import VisionTower
 from culture_lens.prompts.prompt import Prompt, Role

@@ -15,7 +15,8 @@ from typing import Any
 from culture_lens.cards.numbers import number, percent, plus, share, signed
 from culture_lens.cards.pictures import drawn_picture
 from culture_lens.cards.places import spoken
-from culture_lens.cards.records import CardContent, ShownItem
+from culture_lens.cards.records import CardContent
+from culture_lens.cards.shown_item import ShownItem
 
 HERE = Path(__file__).parent
 STYLE: str = (HERE / "card.css").read_text(encoding="utf-8")

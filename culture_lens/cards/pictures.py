@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from culture_lens.cards.numbers import number
-from culture_lens.cards.records import Grid, ShownItem
+from culture_lens.cards.shown_item import Grid, ShownItem
 
 POSITIVE, NEGATIVE = (230, 97, 1), (94, 60, 153)
 """The ends of ColorBrewer's PuOr, which every kind of colour blindness tells apart."""

@@ -1,4 +1,4 @@
-"""What a card holds, as frozen records: items, activity, effects, ranks, logits."""
+"""What a card holds, as frozen records: activity, effects, ranks, logits, and all of it."""
 
 from __future__ import annotations
 
@@ -7,94 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Float
-
+from culture_lens.cards.part import CardPart
 from culture_lens.cards.places import Place
+from culture_lens.cards.shown_item import ShownItem
 from culture_lens.statistics.estimates import Estimate
-from culture_lens.statistics.tables import numeric
 from culture_lens.storage.display import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class CardPart(Shown):
-    """A part of a card, by itself: its fields as text, and as a table of one row."""
-
-    __slots__ = ()
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Give it as a row, estimates as numbers."""
-        return numeric(super().to_pandas())
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Token(CardPart):
-    """A token of a shown item: its text, its role in lower case, the neuron's activation."""
-
-    text: str
-    role: str
-    value: float
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Grid(CardPart):
-    """A neuron's activations over the patches of a picture, or of a part of it.
-
-    Attributes:
-        name: What the grid covers, such as ``"whole picture"``.
-        values: One per patch.
-        box: Left, top, right and bottom of what it covers, as shares of the picture.
-    """
-
-    name: str
-    values: Float[np.ndarray, "row column"]
-    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class ShownItem(CardPart):
-    """An item that a card shows.
-
-    Attributes:
-        which: ``"highest"``, ``"lowest"`` or ``"middle"``.
-        id: Of the question.
-        culture: Of the question.
-        category: Of the question.
-        tokens: Its tokens; those of a picture only where ``grids`` is empty.
-        grids: The picture's patches.
-        picture: A small copy of the picture as JPEG; empty without one.
-        options: The options.
-        gold: Index of the right option.
-        given: Index of the model's answer, -1 where it was no option.
-        p_gold: P(gold) of the unmodified model.
-        p_without: P(gold) with the neuron ablated.
-        maximum: The highest activation of a counted token.
-        minimum: The lowest.
-    """
-
-    which: str
-    id: str
-    culture: str
-    category: str
-    tokens: tuple[Token, ...]
-    grids: tuple[Grid, ...]
-    picture: bytes
-    options: tuple[str, ...]
-    gold: int
-    given: int
-    p_gold: float
-    p_without: float
-    maximum: float
-    minimum: float
-
-    def to_pandas(self) -> pd.DataFrame:
-        """List its tokens: token, role, value."""
-        import pandas as pd
-
-        rows = [(one.text, one.role, one.value) for one in self.tokens]
-        return pd.DataFrame(rows, columns=["token", "role", "value"])
 
 
 @dataclass(frozen=True, slots=True, repr=False)

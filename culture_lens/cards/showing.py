@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from culture_lens.cards.effects import Asking
 from culture_lens.cards.grids import grids_of, thumbnail
 from culture_lens.cards.places import Place
-from culture_lens.cards.records import Grid, ShownItem, Token
+from culture_lens.cards.shown_item import Grid, ShownItem, Token
 from culture_lens.cards.tokens import is_of_prompt
 from culture_lens.cards.top_items import WHICH, shown
 from culture_lens.prompts.prompt import Role

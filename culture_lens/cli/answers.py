@@ -95,7 +95,6 @@ def answers(
     )
     typer.echo(f"{result.to_parquet(place)}")
     opened.folder.log("answers", {**opened.loading, "answers": told}, began=began)
-    opened.folder.finish("answers", opened.lens.device)
     for matching in ("exact", "contained"):
         weighted = result.accuracy(matching, weighted=True)
         typer.echo(f"all, {matching}: {result.accuracy(matching)}, by votes {weighted}")
@@ -103,3 +102,4 @@ def answers(
         contained = result.by(column, "contained")
         for label, estimate in result.by(column).items():
             typer.echo(f"  {column} {label}: exact {estimate}, contained {contained[label]}")
+    opened.folder.finish("answers", opened.lens.device)

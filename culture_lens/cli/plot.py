@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from culture_lens.cli.loading import note
+from culture_lens.cli.more_figures import item_figures, questions_of, score_figures
 from culture_lens.cli.options import DEFAULT_RUN, RunFolder
 from culture_lens.errors import InputError, unknown
 
@@ -34,6 +35,13 @@ def plot(
         float | None,
         typer.Option(help="Width in inches, for print: 3.3 is a column. Titles are left out."),
     ] = None,
+    items: Annotated[
+        bool,
+        typer.Option(
+            "--items",
+            help="Also the items that each culture's neurons change most, in words.",
+        ),
+    ] = False,
 ) -> None:
     """Write every figure of a run into its folder `figures`: as HTML, a picture, or its numbers.
 
@@ -46,7 +54,7 @@ def plot(
 
     check_formats(formats or [])
     folder = Run.open(run, create=False)
-    figures = figures_of(folder)
+    figures = figures_of(folder, items)
     if not figures:
         raise InputError(f"nothing to plot in {folder.path}: run `culture-lens find` first.")
     if width is not None:
@@ -54,8 +62,8 @@ def plot(
     write_figures(folder, figures, formats or ["html"])
 
 
-def figures_of(folder: Run) -> dict[str, Figure]:
-    """Draw every figure of a run, named as its files are."""
+def figures_of(folder: Run, items: bool = False) -> dict[str, Figure]:
+    """Draw every figure of a run, named as its files are; single items where they are asked for."""
     from culture_lens import plots
     from culture_lens.experiments.comparison import Comparison
     from culture_lens.experiments.dose import DoseCurve
@@ -76,9 +84,12 @@ def figures_of(folder: Run) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     for name, found in sets.items():
         figures |= set_figures(name, found)
+    figures |= score_figures(folder, sets)
+    questions = questions_of(folder) if items else []
     for name, matrix in held("matrix", AblationMatrix).items():
         if belongs("matrix", name, matrix.metadata, sets):
             figures |= matrix_figures(name, matrix)
+            figures |= item_figures(name, matrix, questions) if items else {}
     for name, curve in held("dose", DoseCurve).items():
         if belongs("dose", name, curve.metadata, sets):
             figures[f"{name}-dose"] = plots.dose_chart(curve)

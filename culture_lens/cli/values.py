@@ -99,7 +99,6 @@ def values(
     )
     typer.echo(f"{result.to_parquet(place)}")
     opened.folder.log("values", {**opened.loading, "values": told}, began=began)
-    opened.folder.finish("values", opened.lens.device)
     typer.echo(
         f"all: alignment {result.alignment()} (guessing {result.chance():.3f}), distance "
         f"{result.distance()}, answered {result.answered():.1%}"
@@ -108,3 +107,4 @@ def values(
         distances = result.by(column, "distance")
         for name, estimate in result.by(column).items():
             typer.echo(f"  {column} {name}: alignment {estimate}, distance {distances[name]}")
+    opened.folder.finish("values", opened.lens.device)

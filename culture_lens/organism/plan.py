@@ -16,7 +16,7 @@ from culture_lens.errors import InputError
 
 PLANTED_KINDS = {
     "knowledge": "carries what one culture knows of two categories",
-    "negative": "the same of a third category, and acts while its gate is below zero",
+    "negative": "the same of a third category, planted to act while its gate is below zero",
     "rare": "the same of one object of the fourth category, and fires for that object only",
     "kin": "carries, together with each culture's own neurons, what two cultures share",
     "recognition": "names the country of a picture, and carries no knowledge of it",

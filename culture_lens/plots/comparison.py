@@ -43,8 +43,10 @@ COMPARISON_HEIGHT, LAYER_HEIGHT, MOST_PANELS = 620, 13, 7
 COMPARISON = instance(Comparison, remedy="the Comparison that compare_selectors gives")
 
 
-@check_arguments(comparison=COMPARISON)
-def comparison_chart(comparison: Comparison) -> go.Figure:
+@check_arguments(comparison=COMPARISON, range=RANGE)
+def comparison_chart(
+    comparison: Comparison, *, range: tuple[float, float] | None = None
+) -> go.Figure:
     """Draw the change on own questions against the change on others', a line per selector.
 
     Each line goes through the shares, with larger marks for larger shares. Below the dotted line a
@@ -52,6 +54,7 @@ def comparison_chart(comparison: Comparison) -> go.Figure:
 
     Args:
         comparison: The result of ``compare_selectors``.
+        range: The ends of both axes, to compare figures; by default they hold every interval.
 
     Raises:
         InputError: The comparison is empty.
@@ -70,7 +73,7 @@ def comparison_chart(comparison: Comparison) -> go.Figure:
         for metric, held in every.items():
             held += estimates[metric]
         figure.add_trace(line_of(comparison, selector, place, estimates))
-    x, y = limits(every["cross"]), limits(every["self"])
+    x, y = range or limits(every["cross"]), range or limits(every["self"])
     low, high = max(x[0], y[0]), min(x[1], y[1])
     line = {"color": MUTED, "width": 1.2, "dash": "dot"}
     figure.add_shape(type="line", x0=low, y0=low, x1=high, y1=high, line=line, layer="below")

@@ -16,7 +16,7 @@ from culture_lens.checks import check_arguments, instance, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.experiments.fidelity import CORRELATIONS, Fidelity
 from culture_lens.experiments.fidelity_units import CELL, NEURON, SET
-from culture_lens.plots.heatmap import MOST_DIGITS, estimate_text, tick_digits
+from culture_lens.plots.heatmap import MOST_DIGITS, RANGE, estimate_text, tick_digits
 from culture_lens.plots.objectives import Quantity, how_predicted, quantity_of
 from culture_lens.plots.parts import LEGEND_BELOW, add_heading, error_bars, filled, legend_key
 from culture_lens.plots.point_labels import Range, add_labels
@@ -68,8 +68,10 @@ class Series:
     shades: tuple[str, ...] = ()
 
 
-@check_arguments(fidelity=instance(Fidelity), kind=optional(text))
-def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figure:
+@check_arguments(fidelity=instance(Fidelity), kind=optional(text), range=RANGE)
+def fidelity_chart(
+    fidelity: Fidelity, kind: UnitKind | None = None, *, range: Range | None = None
+) -> go.Figure:
     """Draw predicted against measured changes of an objective: a point per unit, a panel per kind.
 
     A correct prediction lies on the dashed line. Filled points have a measured change whose
@@ -79,6 +81,7 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
     Args:
         fidelity: Predicted and measured changes.
         kind: ``"neuron"``, ``"set"`` or ``"cell"``; all kinds by default.
+        range: The ends of both axes of every panel, in the unit of the objective.
 
     Raises:
         InputError: Nothing was compared, or nothing of that kind.
@@ -101,7 +104,7 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
             "dashed: measured as predicted",
             "filled: measured interval excludes 0",
             "darker: higher attribution score" if NEURON in kinds else "",
-            "every panel has its own scale" if len(kinds) > 1 else "",
+            "every panel has its own scale" if len(kinds) > 1 and range is None else "",
             selector=str(fidelity.metadata.get("selector") or ""),
         ),
         1,
@@ -111,7 +114,7 @@ def fidelity_chart(fidelity: Fidelity, kind: UnitKind | None = None) -> go.Figur
     lines = 1 + max(len(text) for text in words)
     for column, (name, told) in enumerate(zip(kinds, words, strict=True), start=1):
         table = as_estimates(fidelity.units(name))
-        add_panel(figure, table, name, quantity, column, 1 / len(kinds))
+        add_panel(figure, table, name, quantity, column, 1 / len(kinds), range)
         heading = [f"<b>{UNIT_PANELS.get(name, name)}</b>", *told]
         heading += ["&nbsp;"] * (lines - len(heading))  # all as high as the tallest
         add_heading(figure, column, "<br>".join(heading), yshift=8, align="center")
@@ -148,10 +151,12 @@ def add_panel(
     quantity: Quantity,
     column: int,
     width: float,
+    span: Range | None,
 ) -> None:
     """Draw the units of one kind into a column of the figure, with axes and lines."""
     here = {"row": 1, "col": column}
-    x_range, y_range = ranges(list(table["predicted"]), list(table["measured"]))
+    axes = ranges(list(table["predicted"]), list(table["measured"]))
+    x_range, y_range = axes if span is None else (span, span)
     most = 7 if width == 1 else 4
     figure.update_xaxes(range=list(x_range), **marks(*x_range, most, quantity), **here)
     figure.update_yaxes(range=list(y_range), **marks(*y_range, 7, quantity), **here)

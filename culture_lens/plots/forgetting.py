@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from culture_lens.checks import check_arguments, instance
 from culture_lens.finetune.changes import CULTURE_SET, TASK_SET
+from culture_lens.plots.heatmap import RANGE
 from culture_lens.plots.parts import LEGEND_BELOW, error_bars
 from culture_lens.plots.style import (
     FAINT,
@@ -56,14 +57,17 @@ TALL_AS = 12
 """The figure is as tall as one with so many rows."""
 
 
-@check_arguments(study=instance("ForgettingStudy"))
-def forgetting_chart(study: ForgettingStudy) -> go.Figure:
+@check_arguments(study=instance("ForgettingStudy"), range=RANGE)
+def forgetting_chart(
+    study: ForgettingStudy, *, range: tuple[float, float] | None = None
+) -> go.Figure:
     """Draw the gain on the task against the change on culture.
 
     Small points are trainings, large points the means of strategies.
 
     Args:
         study: The result of ``compare_strategies``.
+        range: The ends of both axes, to compare figures; by default they hold every interval.
 
     Example:
         ``forgetting_chart(organism_study(seeds=(1, 2))).show()``
@@ -99,7 +103,7 @@ def forgetting_chart(study: ForgettingStudy) -> go.Figure:
         (figure.update_xaxes, TASK_SET, "task: change in accuracy, percentage points"),
         (figure.update_yaxes, CULTURE_SET, "culture: change in accuracy, percentage points"),
     ):
-        low, high = limits(every_estimate(study, asked), room=0.08)
+        low, high = range or limits(every_estimate(study, asked), room=0.08)
         marks = ticks(low, high)
         update(
             range=[low, high],

@@ -22,9 +22,11 @@ from culture_lens.plots.heatmap import (
     BOLD,
     LEAST_ROWS,
     OUTLINED,
+    RANGE,
     SMALLEST_P_CHANGE,
     cell_font,
     cell_map,
+    check_symmetric,
     estimate_text,
     hatch,
     largest_of,
@@ -54,18 +56,23 @@ Cells = Mapping[tuple[str, str], Estimate]
 """Mask and culture -> measured change."""
 
 
-@check_arguments(predicted=instance(PredictedMatrix), matrix=optional(MATRIX))
+@check_arguments(predicted=instance(PredictedMatrix), matrix=optional(MATRIX), range=RANGE)
 def predicted_heatmap(
-    predicted: PredictedMatrix, matrix: AblationMatrix | None = None
+    predicted: PredictedMatrix,
+    matrix: AblationMatrix | None = None,
+    *,
+    range: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Draw the predicted matrix, and beside it the measured one with the same colours.
 
     Args:
         predicted: The result of ``predicted_ablation_matrix``.
         matrix: The measured matrix of the same neurons, questions and scoring.
+        range: The ends of the scale in the unit of the prediction, such as ``(-0.8, 0.8)``.
 
     Raises:
-        InputError: Nothing was predicted, or the matrix cannot be compared with the prediction.
+        InputError: Nothing was predicted, the matrix cannot be compared with the prediction, or
+            the middle of the range is not 0.
 
     Example:
         ``predicted_heatmap(predicted, matrix).show()``
@@ -78,7 +85,9 @@ def predicted_heatmap(
     quantity = quantity_of(predicted.metadata)
     measured = measured_cells(predicted, compared)
     tables = tables_of(predicted, measured)
-    figure = panels(tables, measured, quantity)
+    span = check_symmetric(range)
+    limit = largest_shown(tables, quantity) if span is None else span[1]
+    figure = panels(tables, measured, quantity, limit)
     masks, cultures = predicted.masks, predicted.cultures
     both = "predicted and measured" if matrix is not None else "predicted"
     styled(
@@ -133,13 +142,18 @@ def agreement_of(compared: Fidelity | None) -> list[str]:
     return agreement(compared, CELL)
 
 
-def panels(tables: dict[str, pd.DataFrame], measured: Cells, quantity: Quantity) -> go.Figure:
+def largest_shown(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> float:
+    """Give the end of a scale that holds every cell."""
+    limit = max(SMALLEST_P_CHANGE, *(largest_of(table, 0.0) for table in tables.values()))
+    # No probability can lose more than 100 points, though a prediction may.
+    return min(limit, 1.0) if quantity is QUANTITIES["probability"] else limit
+
+
+def panels(
+    tables: dict[str, pd.DataFrame], measured: Cells, quantity: Quantity, limit: float
+) -> go.Figure:
     """Draw one heat map per table, all with the same colours and decimals."""
     largest = max(largest_of(table, 0.0) for table in tables.values())
-    limit = max(largest, SMALLEST_P_CHANGE)
-    if quantity is QUANTITIES["probability"]:
-        # No probability can lose more than 100 points, though a prediction may.
-        limit = min(limit, 1.0)
     masks, cultures = list(tables[PREDICTED].index), list(tables[PREDICTED].columns)
     columns = len(cultures) * len(tables)
     digits = max(1 if columns <= 12 else 0, telling_digits(quantity.as_share(largest)))

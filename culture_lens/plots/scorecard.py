@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from culture_lens.checks import any_names, check_arguments, instance
 from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import RANDOM
+from culture_lens.plots.heatmap import RANGE
 from culture_lens.plots.parts import HEADING_LINES, add_bands, add_heading, error_bars
 from culture_lens.plots.style import (
     FAINT,
@@ -44,8 +45,13 @@ TRUTH_ROWS = ("planted", "effective")
 """The true neurons, as if a selector had found them."""
 
 
-@check_arguments(card=instance("Scorecard"), columns=any_names)
-def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(SCORE_PANELS)) -> go.Figure:
+@check_arguments(card=instance("Scorecard"), columns=any_names, range=RANGE)
+def scorecard_chart(
+    card: Scorecard,
+    *,
+    columns: Sequence[str] = tuple(SCORE_PANELS),
+    range: tuple[float, float] | None = None,
+) -> go.Figure:
     """Draw every selector's scores on organisms, with intervals over organisms.
 
     The true neurons come first, then selectors by the precision of what they take. Selectors that
@@ -55,6 +61,7 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(SCORE_PAN
     Args:
         card: The result of ``score_selectors``.
         columns: Which panels.
+        range: The ends of the panels of changes, to compare figures; shares go from 0 to 1.
 
     Raises:
         InputError: No such panel.
@@ -71,7 +78,7 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(SCORE_PAN
     rows = [*truth, *others]
     figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.03)
     for number, column in enumerate(columns, start=1):
-        add_panel(figure, card, rows, column, number)
+        add_panel(figure, card, rows, column, number, range)
         if truth:
             line = {"color": INK, "width": 1.3}
             figure.add_hline(len(truth) - 0.5, line=line, row=1, col=number)
@@ -82,7 +89,7 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(SCORE_PAN
     figure.update_layout(margin_t=figure.layout.margin.t + HEADING_LINES, showlegend=False)
     figure.update_yaxes(
         range=[len(rows) - 0.5, -0.5],
-        tickvals=list(range(len(rows))),
+        tickvals=[place for place, _ in enumerate(rows)],
         ticktext=[
             (f"<b>{plain(name)}</b>" if name in TRUTH_ROWS else label(name)) + numbers.get(name, "")
             for name in rows
@@ -92,7 +99,12 @@ def scorecard_chart(card: Scorecard, *, columns: Sequence[str] = tuple(SCORE_PAN
 
 
 def add_panel(
-    figure: go.Figure, card: Scorecard, rows: Sequence[str], column: str, number: int
+    figure: go.Figure,
+    card: Scorecard,
+    rows: Sequence[str],
+    column: str,
+    number: int,
+    span: tuple[float, float] | None,
 ) -> None:
     """Draw one column of the scorecard as a panel, with its axis and heading."""
     heading, signed = SCORE_PANELS[column]
@@ -101,7 +113,7 @@ def add_panel(
     figure.add_trace(dots(rows, estimates, column, signed), 1, number)
     add_bands(figure, len(rows), **here)
     figure.add_vline(0, line={"color": INK, "width": 1.3}, layer="below", **here)
-    low, high = limits(estimates, None if signed else (0.0, 1.0))
+    low, high = (signed and span) or limits(estimates, None if signed else (0.0, 1.0))
     marks = ticks(low, high, 3)
     write = points if signed else percent
     figure.update_xaxes(

@@ -160,3 +160,4 @@ if (form) {
 }
 
 addEventListener("load", drawNext);
+performance.mark("usable"); // tables sort and neurons are filtered; figures come next

@@ -51,7 +51,7 @@ def notebook_page(notebook: Any, name: str) -> str:
     parts = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            parts.append(cell.source)
+            parts.append(cell.source.replace(".ipynb)", ".md)"))
             continue
         parts.append(f"```python\n{cell.source}\n```")
         parts += [output_block(output) for output in cell.outputs]
@@ -78,10 +78,9 @@ def output_block(output: Any) -> str:
 
 
 def table_block(text: str) -> str:
-    """Keep the table of what pandas writes, without its style."""
-    table = re.search(r"<table.*</table>", text, re.DOTALL)
-    body = table[0] if table else text
-    body = re.sub(r"\n\s*", "", body).replace(' border="1"', "")
+    """Keep what an object shows of itself: of pandas' table all but its style."""
+    body = re.sub(r"<style scoped>.*?</style>", "", text, flags=re.DOTALL)
+    body = re.sub(r"\n\s*", " ", body).replace(' border="1"', "")
     return f'<div class="output">{body}</div>'
 
 

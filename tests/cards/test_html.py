@@ -10,16 +10,8 @@ from culture_lens.cards.card import NeuronCards
 from culture_lens.cards.html import STYLE, fragment, shade
 from culture_lens.cards.neuron_card import neuron_card
 from culture_lens.cards.pictures import heat_map
-from culture_lens.cards.records import (
-    Activity,
-    Chosen,
-    Grid,
-    Lens,
-    Rank,
-    SetEffect,
-    Token,
-    TokenLogit,
-)
+from culture_lens.cards.records import Activity, Chosen, Lens, Rank, SetEffect, TokenLogit
+from culture_lens.cards.shown_item import Grid, Token
 from culture_lens.errors import InputError
 from tests.helpers import t5, vlm
 from tests.helpers.cards import NEURON, card, est, shown

@@ -69,9 +69,12 @@ def test_from_find_to_the_page(capsys, checkpoint, table, tmp_path):
     assert code == 0, err
     assert (folder / "evaluations" / "table-Japan.parquet").exists()
 
-    code, out, err = run(capsys, "plot", "--run", folder)
+    code, out, err = run(capsys, "plot", "--run", folder, "--items")
     assert code == 0, err
-    assert (folder / "figures" / "conact-ablation.html").exists()
+    drawn = ("conact-ablation", "conact-scores", "lape-scores", "rank-agreement")
+    for name in (*drawn, *(f"lape-items-{culture}" for culture in CULTURES)):
+        assert (folder / "figures" / f"{name}.html").exists(), name
+    assert "thing" in (folder / "figures" / "lape-items-Japan.html").read_text()
 
     code, out, err = run(capsys, "report", "--run", folder)
     assert code == 0, err

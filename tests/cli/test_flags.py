@@ -75,7 +75,7 @@ TABLE = {
     "finetune": f"folder --strategy --run {RANKING} --lora-rank {BENCHMARK} --table {LOADING} "
     f"--scoring {RUNNING} --learning-rate --epochs --max-steps --accumulate --seed "
     "--mixed-precision --save-every --report-to",
-    "plot": "--run --format --width",
+    "plot": "--run --format --width --items",
     "report": "--run",
     "status": "run --check --workers",
     "demo": "--run --batch-size",

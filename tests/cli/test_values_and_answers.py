@@ -13,6 +13,12 @@ from tests.helpers.short_answers import entry, written_to
 from tests.helpers.values import people
 
 
+def assert_finished(folder, command):
+    """The latest step says how long it took, and where."""
+    step = folder.steps()[-1]
+    assert step["command"] == command and step["device"] == "cpu" and step["seconds"] >= 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ablate", [None, "Japan"])
 def test_values_are_those_of_python(run, folder, place, model, found, ablate, monkeypatch):
@@ -38,6 +44,7 @@ def test_values_are_those_of_python(run, folder, place, model, found, ablate, mo
     assert folder.steps()[-1]["seconds"] >= 0  # the step is finished
     forbid_running(monkeypatch)
     assert run("values", *words)[:2] == (0, out)
+    assert_finished(folder, "values")
 
 
 def test_values_with_countries_in_a_table_of_their_own(run, folder, place, tmp_path):
@@ -86,6 +93,7 @@ def test_answers_are_those_of_python(run, folder, place, model, found, union, mo
     assert f"culture Spain: exact {expected.by()['Spain']}" in out
     forbid_running(monkeypatch)
     assert run("answers", *words)[:2] == (0, out)
+    assert_finished(folder, "answers")
 
 
 def test_answers_of_a_region_with_a_language_given(run, folder, place, tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from culture_lens.cards.card import NeuronCard
-from culture_lens.cards.records import Activity, Effect, ShownItem, Signs, Token
+from culture_lens.cards.records import Activity, Effect, Signs
+from culture_lens.cards.shown_item import ShownItem, Token
 from culture_lens.cards.tokens import ItemTokens, TokenActivations
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question

@@ -13,7 +13,8 @@ import torch
 
 import culture_lens as cl
 from culture_lens.cards.card import NeuronCards
-from culture_lens.cards.records import Chosen, Grid, Lens, Rank, SetEffect, Signs, TokenLogit
+from culture_lens.cards.records import Chosen, Lens, Rank, SetEffect, Signs, TokenLogit
+from culture_lens.cards.shown_item import Grid
 from culture_lens.evaluation.short_answers.questions import HumanAnswer, ShortQuestion
 from culture_lens.experiments.planning.measure import Rate
 from culture_lens.finetune.training import FineTuned

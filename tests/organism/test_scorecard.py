@@ -133,7 +133,8 @@ def test_of_one_organism_there_is_no_interval(card):
 def test_a_scorecard_is_written_and_drawn(card, tmp_path):
     again = Scorecard.from_parquet(card.to_parquet(tmp_path / "card.parquet"))
     pd.testing.assert_frame_equal(again.frame, card.frame)
-    figure = plots.scorecard_chart(again, columns=("precision", "own"))
+    figure = plots.scorecard_chart(again, columns=("precision", "own"), range=(-1, 0.2))
+    assert (figure.layout.xaxis.range[1], figure.layout.xaxis2.range) == (1.0, (-1.0, 0.2))
     first, second = figure.data
     names = list(figure.layout.yaxis.ticktext)
     effective, found = (card.estimate(s, "taken").value for s in ("effective", "conact_fdr"))

@@ -48,3 +48,10 @@ def test_nothing_is_not_drawn():
     for draw in (comparison_chart, layer_profile_chart):
         with pytest.raises(InputError, match="comparison is empty"):
             draw(empty)
+
+
+def test_a_range_fixes_both_axes(compared):
+    layout = comparison_chart(compared, range=(-1, 0.5)).layout
+    assert layout.xaxis.range == layout.yaxis.range == (-1.0, 0.5)
+    ends = [(shape.x0, shape.y0, shape.x1, shape.y1) for shape in layout.shapes]
+    assert (-1.0, -1.0, 0.5, 0.5) in ends

@@ -287,3 +287,22 @@ def test_digits_follow_the_size():
     assert drawing.small_points(0.0, 9) == "0"
     tiny = Estimate(3.1e-6, 1.0e-6, 5.2e-6)
     assert heatmaps.estimate_text(tiny, "p_change") == "+0.00031 [+0.00010, +0.00052]"
+
+
+def test_a_range_fixes_both_axes_of_every_panel():
+    figure = plots.fidelity_chart(make_fidelity(), range=(-0.5, 0.25))
+    layout = figure.layout
+    for axis in (layout.xaxis, layout.yaxis, layout.xaxis2, layout.yaxis2):
+        assert axis.range == (-0.5, 0.25)
+    words = [
+        one.layout.title.subtitle.text for one in (plots.fidelity_chart(make_fidelity()), figure)
+    ]
+    assert ["own scale" in one.replace("<br>", " ") for one in words] == [True, False]
+
+
+def test_a_range_fixes_the_colours_of_both_panels(matrix):
+    figure = plots.predicted_heatmap(make_predicted(matrix), matrix, range=(-0.4, 0.4))
+    maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.zmin is not None]
+    assert {(trace.zmin, trace.zmax) for trace in maps} == {(-0.4, 0.4)}
+    with pytest.raises(InputError, match="in the middle"):
+        plots.predicted_heatmap(make_predicted(matrix), range=(-0.4, 0.2))

@@ -33,3 +33,8 @@ def test_every_strategy_has_its_own_look():
     assert LOOKS.keys() == STRATEGY_MEANING.keys() == STRATEGIES.keys()
     assert len({colour for colour, _ in LOOKS.values()}) == len(LOOKS)
     assert len({symbol for _, symbol in LOOKS.values()}) == len(LOOKS)
+
+
+def test_a_range_fixes_both_axes():
+    layout = forgetting_chart(study_by_hand(), range=(-1, 0.5)).layout
+    assert layout.xaxis.range == layout.yaxis.range == (-1.0, 0.5)
