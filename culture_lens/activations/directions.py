@@ -236,7 +236,7 @@ def item_vectors(
     return vectors
 
 
-def prompts_of(model: LensModel, questions: Sequence[Question], how: Running) -> list[Prompt]:
+def prompts_of(model: LensModel, questions: Sequence[Question], how: Running) -> Sequence[Prompt]:
     """Build the prompts, none of them longer than the context."""
     prompts = build_prompts(
         questions,

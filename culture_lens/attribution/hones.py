@@ -41,7 +41,7 @@ from culture_lens.models.heads import count_heads
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.rows import options_running
 from culture_lens.neurons.scores import NeuronScores
-from culture_lens.prompts.batches import batches
+from culture_lens.prompts.batches import Batches, batches
 from culture_lens.prompts.prompt import Batch, Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions, read_options
@@ -248,7 +248,7 @@ def all_heads(model: LensModel) -> list[PlainHead]:
 
 
 def head_weights(
-    model: LensModel, work: Sequence[Batch], heads: Sequence[PlainHead], scoring: str, bar: Any
+    model: LensModel, work: Batches, heads: Sequence[PlainHead], scoring: str, bar: Any
 ) -> Mapping[PlainHead, float]:
     """Compute w_h of each head: how much the mean utility drops under do(h), at least 0."""
 
@@ -266,10 +266,10 @@ def head_weights(
 
 
 def through(
-    model: LensModel, work: Sequence[Batch], heads: Sequence[tuple[int, int, float]], bar: Any
+    model: LensModel, work: Batches, heads: Sequence[tuple[int, int, float]], bar: Any
 ) -> Float[Tensor, "layer neuron"]:
     """Compute I of every neuron: the weighted mean of the drops of c_n, at least 0 each."""
-    items, width = sum(len(batch.prompts) for batch in work), model.shape("post")
+    items, width = work.items, model.shape("post")
     drops = torch.zeros(len(heads), *width, dtype=torch.float64)
     for batch in work:
         along = aligned(model, batch.prompts)
