@@ -39,7 +39,7 @@ docs: .venv/dev
 
 # Not compiled ahead: of twenty thousand files a run imports a few thousand.
 .venv/demo: EXTRAS := demo
-.venv/dev: EXTRAS := demo,dev,docs
+.venv/dev: EXTRAS := demo,cluster,dev,docs
 .venv/demo .venv/dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
