@@ -42,7 +42,8 @@ def test_every_public_function_is_in_the_table(made):
                "Fidelity", "FineTuned", "Forgetting",
                "ForgettingStudy", "Inference", "InputError", "LensModel", "LogitLens",
                "ModuleChoice", "ModuleRanking", "NeuronCard", "NeuronCards", "PermutationResult",
-               "Plan", "PredictedMatrix", "Preset", "Prompt", "Rate", "Relations", "Role", "RunStatus",
+               "Plan", "PredictedMatrix", "Preset", "Prompt", "Rate", "Relations", "Role",
+               "RunStatus",
                "SaeReport", "Scorecard", "ShortAnswers", "Suite", "TokenActivations",
                "TransferMatrix", "Truth", "WorkStatus",
                "ValueAlignment", "VarianceShares", "plots"}  # fmt: skip
