@@ -33,7 +33,7 @@ from culture_lens.prompts.vision_reader import VisionReader
 from culture_lens.questions.images import LazyImage
 
 GROUP_TOKENS = 2**16
-"""Tokens of the prompts of a group; a token that is not shared takes half a kilobyte in a tree."""
+"""Tokens of the prompts of a group; one that is not shared takes 0.8 kilobytes in its tree."""
 
 
 @dataclass(frozen=True)
