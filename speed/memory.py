@@ -150,7 +150,7 @@ def draw(found: list[dict[str, Any]], place: str) -> None:
             shown = {"name": name, "line": line, "showlegend": column == 1, "legendgroup": name}
             figure.add_scatter(x=items, y=values, mode="lines+markers", **shown, row=1, col=column)
     title, told = "Time and memory against items", "Small random models, one thread; see the page"
-    styled(figure, title, told, 20, legend={"orientation": "h", "y": -0.2}, width=900)
+    styled(figure, title, told, 8, legend={"orientation": "h", "y": -0.3}, width=900)
     figure.update_xaxes(title_text="items", rangemode="tozero", showgrid=True, gridcolor=FAINT)
     figure.update_yaxes(rangemode="tozero", showgrid=True, gridcolor=FAINT)
     figure.update_yaxes(title_text="seconds of one processor", col=1)

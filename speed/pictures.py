@@ -3,7 +3,7 @@
     python speed/pictures.py
     python speed/pictures.py --photographs path/to/k_viscuit
 
-The organism on its own drawings, and a random LLaVA of 8 layers of 512 on photographs (those of
+The organism on its own drawings, and a random LLaVA of 4 layers of 256 on photographs (those of
 K-Viscuit, a local copy; without it on drawings of 640 x 480). torch has one thread. ``prepared`` is
 the time that all pictures take to be read, decoded, resized and normalised, one after another;
 ``hidden`` is the share of it that a pass becomes shorter by. Times are of the wall, in turn, the
@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         asked = items_of(options.photographs, Path(folder))
         kind = "drawings" if options.photographs is None else "photographs"
-        measure(kind, picture_model(layers=8, width=512), asked, options.rounds)
+        measure(kind, picture_model(layers=4, width=256), asked, options.rounds)
 
 
 if __name__ == "__main__":

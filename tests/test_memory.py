@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 import culture_lens as cl
-from culture_lens.models import vision
-from culture_lens.models.vision import groups_of_pictures
+from culture_lens.models import prompt_groups
+from culture_lens.models.prompt_groups import groups_of_pictures
 from tests.helpers.lm import lens
 from tests.helpers.marks import QUIET
 from tests.helpers.processes import run_python
@@ -38,7 +38,7 @@ def peak_kib():
 
 def growth_kib():
     """Answer few questions, then sixteen times as many: what that adds to the peak."""
-    vision.GROUP_TOKENS = 2**12
+    prompt_groups.GROUP_TOKENS = 2**12
     model = lens("llama")
     peaks = []
     for items in (FEW, MANY):
@@ -67,7 +67,7 @@ def test_groups_are_bounded_hold_every_prompt_once_and_put_like_ones_together(mo
     assert [list(group) for group in groups_of_pictures(prompts, model.vision)] == [list(prompts)]
     longest = max(len(prompt.ids) for prompt in prompts)
     for room in (1, 2 * longest, 5 * longest):
-        monkeypatch.setattr(vision, "GROUP_TOKENS", room)
+        monkeypatch.setattr(prompt_groups, "GROUP_TOKENS", room)
         groups = [list(group) for group in groups_of_pictures(prompts, model.vision)]
         assert sorted(p.question.id for group in groups for p in group) == sorted(
             question.id for question in twice
@@ -84,7 +84,7 @@ def test_groups_change_no_answer(monkeypatch):
     options = {"random_seeds": 0, "scoring": "option_likelihood", **QUIET}
     expected = cl.evaluate_suite(model, masks, {"toys": questions}, **options).frame
     alone = cl.evaluate(model, questions, masks["one"], scoring="option_likelihood", **QUIET).frame
-    monkeypatch.setattr(vision, "GROUP_TOKENS", 300)
+    monkeypatch.setattr(prompt_groups, "GROUP_TOKENS", 300)
     assert cl.evaluate_suite(model, masks, {"toys": questions}, **options).frame.equals(expected)
     found = cl.evaluate(model, questions, masks["one"], scoring="option_likelihood", **QUIET).frame
     plain = ["id", "culture", "group", "gold", "prediction", "correct"]

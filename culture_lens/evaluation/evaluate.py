@@ -27,7 +27,7 @@ from culture_lens.interventions.hooks import (
 )
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.vision import groups_of_pictures
+from culture_lens.models.prompt_groups import groups_of_pictures
 from culture_lens.neurons.neurons import NEURONS, Neurons
 from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.build import build_prompts

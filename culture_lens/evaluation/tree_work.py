@@ -38,7 +38,7 @@ USED_MEMORY = 0.7
 class Placed:
     """A batch of trees on the device, its number, and the prompts of each tree.
 
-    The trees themselves are not kept: a node of one takes half a kilobyte.
+    The trees themselves are not kept: a node takes most of a kilobyte.
     """
 
     number: int

@@ -8,7 +8,7 @@ from culture_lens.attribution.gradients import attribute
 from culture_lens.evaluation import answering
 from culture_lens.evaluation.summarise import summarise
 from culture_lens.experiments.ablation_matrix import ablation_matrix
-from culture_lens.models.vision import groups_of_pictures
+from culture_lens.models.prompt_groups import groups_of_pictures
 from culture_lens.prompts.prompt import Role
 from tests.helpers.marks import QUIET
 from tests.helpers.vlm import (

@@ -5,7 +5,8 @@ import pytest
 
 from culture_lens.attribution.gradients import attribute
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.models.vision import NoPictures, groups_of_pictures
+from culture_lens.models.prompt_groups import groups_of_pictures
+from culture_lens.models.vision import NoPictures
 from culture_lens.questions.question import Question
 from tests.helpers.closeness import relative
 from tests.helpers.marks import QUIET
