@@ -13,7 +13,7 @@ Then, by ConAct and by knowledge, with the same number of units for each culture
   is explained linearly by the chosen units' activations (fitted on those that identify), and what
   the same number of random units of the layer explains.
 
-Prints JSON.
+Prints JSON, each part as soon as it is known.
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--number", type=int, default=20)
     parser.add_argument("--limit", type=int, default=120)
+    parser.add_argument("--methods", nargs="+", default=["conact", "knowledge"])
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     model, truth = cl.load_model("organism"), cl.load_truth()
@@ -187,13 +188,14 @@ def main() -> None:
         "training seconds": taken,
         "report": json.loads(report.frame.to_json(orient="records")),
     }
-    for method in ("conact", "knowledge"):
+    print(json.dumps(result, indent=1), flush=True)
+    for method in asked.methods:
         for site in ("act", "sae", "mlp_out"):
-            result[f"{method} {site}"] = measured(
+            found = measured(
                 model, truth, identify, evaluate, site, tokens,
                 method=method, number=asked.number, seed=asked.seed,
             )  # fmt: skip
-    print(json.dumps(result, indent=1))
+            print(json.dumps({"method": method, "site": site, **found}, indent=1), flush=True)
 
 
 if __name__ == "__main__":

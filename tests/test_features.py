@@ -3,6 +3,7 @@
 import pytest
 
 import culture_lens as cl
+from culture_lens.cli.loading import open_model
 from culture_lens.neurons.weight_norms import outgoing_norms
 from culture_lens.selectors import SELECTORS
 from tests.helpers.lm import lens
@@ -81,6 +82,15 @@ def test_the_whole_way(model, tmp_path):
     other = cl.with_features(lens("llama"), random_sae(HOOK, seed=1))
     with pytest.raises(cl.InputError, match="units of another 'sae' than that of"):
         found.check_model(other)
+
+
+def test_a_command_opens_the_model_with_its_autoencoders(tmp_path, monkeypatch):
+    places = [
+        str(cl.save_sae(random_sae(f"blocks.{n}.hook_out"), tmp_path / str(n))) for n in (0, 2)
+    ]
+    monkeypatch.setattr("culture_lens.models.load.load_model", lambda *_, **__: lens("llama"))
+    assert open_model({}).sites == lens("llama").sites
+    assert open_model({"sae": places}).layers_of("sae") == (0, 2)
 
 
 def test_what_is_for_neurons_alone_says_so(model, summary):
