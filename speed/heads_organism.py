@@ -16,6 +16,7 @@ import argparse
 
 import numpy as np
 import pandas as pd
+import torch
 
 import culture_lens as cl
 from culture_lens.benchmarks.organism.world import CULTURES
@@ -29,7 +30,7 @@ QUIET = {"progress": False, "batch_size": 256}
 def p_gold(model, questions, neurons=None) -> pd.DataFrame:
     """P(right letter) of every question."""
     frame = cl.evaluate(model, questions, neurons, scoring="letter", **QUIET).frame
-    return frame[["culture", "p_gold", "correct"]] if "correct" in frame else frame
+    return frame
 
 
 def changes(base: pd.DataFrame, frame: pd.DataFrame, culture: str) -> tuple[float, float]:
@@ -55,8 +56,8 @@ def main() -> None:
 
     sums = cl.attribute(model, identify, sites="head", objective="logit_difference",
                         aggregation="sum", progress=False)  # fmt: skip
-    items = np.array([sums.metadata["items"][c] for c in sums.cultures])
-    table = sums.scores["head"] / np.reshape(items, (-1, 1, 1))
+    items = [sums.metadata["items"][c] for c in sums.cultures]
+    table = sums.scores["head"] / torch.tensor(items)[:, None, None]
     others = (table.sum(0) - table) / (len(table) - 1)
     summary = cl.summarise(model, identify, sites="head", progress=False)
     rankings = {
@@ -83,10 +84,8 @@ def main() -> None:
             frame = p_gold(model, evaluate)
         per_layer[layer] = round(float((frame["p_gold"] - base["p_gold"]).mean()), 3)
     print(f"edges image -> last, by layer: {per_layer}")
-    from culture_lens.organism.scorecard import score_selectors
-
     names = ["hones", "hones_contrast", "gradient", "gradient_contrast", "conact", "random"]
-    card = score_selectors(["organism"], names, pictures=given.pictures, progress=False)
+    card = cl.score_selectors(["organism"], names, pictures=given.pictures, progress=False)
     columns = ["precision", "average_precision", "decoys", "recognition", "own", "others"]
     print(card.frame.groupby("selector", sort=False)[columns].mean().round(3).to_string())
 
