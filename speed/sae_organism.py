@@ -1,10 +1,10 @@
 """Do features of a small autoencoder recover what is planted in the organism? Against its neurons.
 
-    python speed/sae_organism.py [--features 384] [--k 16] [--steps 3000] [--number 20] [--seed 0]
+    python speed/sae_organism.py [--features 384] [--k 16] [--steps 2000] [--number 20]
 
 A top-k autoencoder is trained on what the MLPs of each planted layer add to the residual stream, on
 the tokens of the questions that identify, with as many features as there are neurons by default.
-Then, with the same selector and the same number of units for each culture:
+Then, by ConAct and by knowledge, with the same number of units for each culture and site:
 
 * reconstruction: FVU, active and dead features, and the model's loss, on questions that evaluate;
 * effect: change of accuracy on the own culture's questions and on the others' where the units are
@@ -128,10 +128,10 @@ def truth_table(model, truth, found, site, tokens, seed):
     return rows
 
 
-def measured(model, truth, questions, identify, evaluate, site, number, tokens, seed):
+def measured(model, truth, identify, evaluate, site, tokens, *, method, number, seed):
     """Find, ablate and hold against the truth at one site."""
     found = cl.find_culture_neurons(
-        model, identify, method="conact", k=number, sites=site, progress=False
+        model, identify, method=method, k=number, sites=site, progress=False
     )
     matrix = cl.ablation_matrix(
         model, found, evaluate, random_seeds=2, scoring="letter", batch_size=256, progress=False
@@ -144,7 +144,9 @@ def measured(model, truth, questions, identify, evaluate, site, number, tokens, 
     return {
         "units": number,
         "planted among them": inside,
-        "effects": json.loads(matrix.summary().to_json(orient="records")),
+        "own culture": float(matrix.summary()["self"].mean()),
+        "other cultures": float(matrix.summary()["cross"].mean()),
+        "effects": json.loads(matrix.summary().reset_index().to_json(orient="records")),
         "explained": float(np.mean([row["explained"] for row in rows])),
         "explained by random units": float(np.mean([row["random"] for row in rows])),
         "by culture": rows,
@@ -155,9 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--features", type=int, default=384)
     parser.add_argument("--k", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--number", type=int, default=20)
-    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--limit", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     model, truth = cl.load_model("organism"), cl.load_truth()
@@ -185,10 +187,12 @@ def main() -> None:
         "training seconds": taken,
         "report": json.loads(report.frame.to_json(orient="records")),
     }
-    for site in ("act", "sae", "mlp_out"):
-        result[site] = measured(
-            model, truth, questions, identify, evaluate, site, asked.number, tokens, asked.seed
-        )
+    for method in ("conact", "knowledge"):
+        for site in ("act", "sae", "mlp_out"):
+            result[f"{method} {site}"] = measured(
+                model, truth, identify, evaluate, site, tokens,
+                method=method, number=asked.number, seed=asked.seed,
+            )  # fmt: skip
     print(json.dumps(result, indent=1))
 
 

@@ -19,7 +19,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def summary(model):
-    return cl.summarise(model, toy_questions(), sites=["sae", "sae_error"], progress=False)
+    return cl.summarise(model, toy_questions(), sites="sae", progress=False)
 
 
 @pytest.mark.parametrize("method", sorted(set(SELECTORS) - {"random"}))
@@ -64,15 +64,37 @@ def test_the_whole_way(model, tmp_path):
     assert len(merged) == len(questions)
     assert (merged["p_gold"] - merged["p_gold_whole"]).abs().max() < 1e-5
     mean = cl.ablation_hooks(model, found["Japan"], "mean")
-    assert [name for name, _ in mean] == [HOOK.replace("hook_resid_post", "hook_out")]
+    assert [name for name, _ in mean] == [HOOK]
     (site, layer, index), *_ = sorted(found["Japan"].members())
     lens_of = cl.logit_lens(model, (site, layer, index))
     assert lens_of.norm == pytest.approx(float(outgoing_norms(model, "sae")[layer, index]))
-    card = cl.neuron_card(model, questions, (site, layer, index), found=found, progress=False)
-    assert "sae" in card.to_html()
+    card = cl.neuron_card(
+        model,
+        (site, layer, index),
+        questions,
+        found=found,
+        matrix=matrix,
+        seen=True,
+        progress=False,
+    )
+    assert "sae" in card._repr_html_()
     other = cl.with_features(lens("llama"), random_sae(HOOK, seed=1))
     with pytest.raises(cl.InputError, match="units of another 'sae' than that of"):
         found.check_model(other)
+
+
+def test_what_is_for_neurons_alone_says_so(model, summary):
+    found = cl.select(summary, "conact", k=3)
+    with pytest.raises(
+        cl.InputError, match="site 'sae' are no outputs or inputs of one projection"
+    ):
+        cl.rank_modules(found, model)
+    with pytest.raises(cl.InputError, match="suppress and enhance act on raw projections"):
+        with cl.suppress(model, found["Japan"]):
+            pass
+    scores = cl.NeuronScores(("Japan",), {"sae": summary.mean("sae")[:1]})
+    with pytest.raises(cl.InputError, match="samples from every layer.*units at layers 1 of 3"):
+        cl.fidelity(model, toy_questions(), scores, seen=True, progress=False)
 
 
 @pytest.mark.slow
@@ -87,7 +109,16 @@ def test_kept_results_know_the_autoencoder(model, tmp_path):
 
 @pytest.mark.slow
 def test_knowledge_takes_features(model):
-    scores = cl.knowledge_scores(model, toy_questions(), sites="sae", progress=False)
+    asked = [question for question in toy_questions() if question.culture in ("Japan", "Mexico")]
+    places = ("Japan", "Mexico", "Peru", "Italy")
+    passages = [
+        cl.Question(f"c/{name}", name, f"It came from {name}. Where from?", places, at)
+        for at, name in enumerate(places[:2])
+    ]
+    scores = cl.knowledge_scores(
+        model, asked, countryrc=passages, sites="sae", path="integrated", points=2,
+        scoring="letter", progress=False,
+    )  # fmt: skip
     found = cl.select(scores, "knowledge", k=2)
     assert any(len(neurons) for neurons in found.neurons.values())
     assert all((n.places["sae"][:, 0] == 1).all() for n in found.neurons.values())

@@ -58,8 +58,9 @@ def item_activity(
         check_logits(model.logits(batch), batch)
 
     def rows_at(site: str, layer: int) -> Tensor:
-        none = torch.zeros(len(batch.prompts), model.shape(site)[1], device=model.device)
-        return found.get((site, layer), none)
+        if (site, layer) in found:
+            return found[site, layer]
+        return torch.zeros(len(batch.prompts), model.shape(site)[1], device=model.device)
 
     return {
         site: torch.stack([rows_at(site, n) for n in range(model.layers(site))], 1).double().cpu()

@@ -3,16 +3,18 @@
 Over the counted tokens t of all questions, for the activation y_t that the reconstruction y^_t
 stands for:
 
-    FVU       = sum |y_t - y^_t|^2 / sum |y_t - mean y|^2        fraction of variance unexplained
-    active    = mean number of features above 0 on a token       (L0)
-    dead      = features that are 0 on every counted token
-    loss      = mean over questions of the mean cross-entropy of their counted tokens
-    recovered = (loss with y = mean y  -  loss with y = y^) / (loss with y = mean y  -  loss)
+    FVU         = sum |y_t - y^_t|^2 / sum |y_t - mean y|^2      fraction of variance unexplained
+    active      = mean number of features above 0 on a token     (L0)
+    dead        = features that are 0 on every counted token
+    text loss   = mean over questions of the mean cross-entropy of their counted tokens
+    answer loss = mean over questions of - log P(right letter)
+    recovered   = (loss with y = mean y  -  loss with y = y^) / (loss with y = mean y  -  loss)
 
 The last is 1 where the model does not notice, and 0 where the reconstruction is worth no more than
-the mean. Intervals are clustered by question group: those of means as everywhere, those of ratios
-by drawing groups. An edit of features keeps the reconstruction error, so that even one of a bad
-autoencoder is exact; but its features then say little about the model.
+the mean; it means nothing where the mean itself costs the model nothing. Intervals are clustered by
+question group: those of means as everywhere, those of ratios by drawing groups. An edit of features
+keeps the reconstruction error, so that even one of a bad autoencoder is exact; but its features
+then say little about the model.
 """
 
 from __future__ import annotations
@@ -25,20 +27,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
-from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, text
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.models.checks import MODEL, check_unhooked
 from culture_lens.models.features import Features
 from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import COUNTED, Batch
 from culture_lens.prompts.run_batches import run_batches
-from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.prompts.running import Running, TooLong
 from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.statistics.bootstrap import interval, value_and_draws
 from culture_lens.statistics.estimates import Estimate, mean_estimate
@@ -47,6 +49,7 @@ from culture_lens.storage.display import Shown
 if TYPE_CHECKING:
     import pandas as pd
 
+LOSSES = ("text", "answer")
 ROWS = 4
 """Questions per forward where nothing else is said: logits of every token are held."""
 WORST_FVU, LEAST_RECOVERED = 0.5, 0.8
@@ -61,12 +64,13 @@ class SaeReport(Shown):
 
     Attributes:
         frame: A row per layer: ``layer``, ``features``, ``dead``, ``tokens``, and with their
-            intervals ``fvu``, ``active``, ``loss``, ``loss_sae``, ``loss_zero``, ``loss_mean`` and
-            ``recovered``; see the module.
+            intervals ``fvu``, ``active``, and of ``text`` and ``answer`` each ``text_loss``,
+            ``text_loss_sae``, ``text_loss_zero``, ``text_loss_mean`` and ``text_recovered``; see
+            the module.
         metadata: The model, the site, and how many questions.
 
     Example:
-        ``sae_report(model, questions).frame[["layer", "fvu", "recovered"]]``
+        ``sae_report(model, questions).frame[["layer", "fvu", "answer_recovered"]]``
     """
 
     frame: pd.DataFrame
@@ -86,7 +90,9 @@ def sae_report(
     questions: Sequence[Question],
     *,
     site: str = "sae",
-    **running: Unpack[RunningOptions],
+    batch_size: int | None = None,
+    too_long: TooLong = "error",
+    progress: bool = True,
 ) -> SaeReport:
     """Measure how well an autoencoder's features stand for a model's activations; see the module.
 
@@ -94,7 +100,9 @@ def sae_report(
         model: A model that ``with_features`` gives; decoder-only.
         questions: The questions; tokens of question and options count.
         site: The site of the features.
-        **running: Batch size (4), progress and prompts that are too long of ``Running``.
+        batch_size: Questions per forward, 4 where nothing is said; halved where memory runs out.
+        too_long: What to do with prompts longer than the context; see ``Running``.
+        progress: Show progress bars.
 
     Raises:
         InputError: No features at the site, an encoder-decoder, or hooks that are attached.
@@ -109,7 +117,7 @@ def sae_report(
     if hasattr(model.bridge, "encoder_blocks"):
         raise InputError("sae_report reads the loss of every token, which needs a decoder alone.")
     check_unhooked(model)
-    how = Running.of(running)
+    how = Running(batch_size=batch_size, too_long=too_long, progress=progress)
     prompts = build_prompts(
         questions, model.processor, context=model.context, too_long=how.too_long,
         progress=how.progress,
@@ -131,10 +139,10 @@ def sae_report(
             "zero": lambda y, shown: torch.zeros_like(y),
             "mean": lambda y, shown, held=means: held.to(y).expand_as(y),  # type: ignore[misc]
         }
-        losses = {"": plain["loss"]} | {
+        losses = {"": plain} | {
             f"_{name}": over_all(
                 partial(edited_rows, model, features, layer, change), f"layer {layer}, {name}"
-            )["loss"]
+            )
             for name, change in changes.items()
         }
         table.append(row_of(features, layer, plain, losses, groups))
@@ -162,7 +170,7 @@ def plain_rows(model: LensModel, features: Features, batch: Batch) -> Rows:
         rows[f"{layer}.alive"] = (active & counted[..., None]).any(1)
         return y
 
-    rows["loss"] = loss_of(model, batch, reconstruction_hooks(features, features.layers, see))
+    rows |= losses_of(model, batch, reconstruction_hooks(features, features.layers, see))
     return {name: values.cpu() for name, values in rows.items()}
 
 
@@ -179,7 +187,8 @@ def edited_rows(
         shown = features.dictionaries[layer].reconstruct(read.flatten(2))
         return change(y, shown.to(y.dtype).reshape(y.shape).to(y.device))
 
-    return {"loss": loss_of(model, batch, reconstruction_hooks(features, [layer], put)).cpu()}
+    found = losses_of(model, batch, reconstruction_hooks(features, [layer], put))
+    return {name: values.cpu() for name, values in found.items()}
 
 
 def reconstruction_hooks(
@@ -203,8 +212,8 @@ def reconstruction_hooks(
 
 
 @torch.inference_mode()
-def loss_of(model: LensModel, batch: Batch, hooks: Sequence[Any]) -> Float[Tensor, " item"]:
-    """Give each question's mean cross-entropy of its counted tokens, float64."""
+def losses_of(model: LensModel, batch: Batch, hooks: Sequence[Any]) -> Rows:
+    """Give each question's mean cross-entropy of its counted tokens, and of its answer, float64."""
     ids = batch.input_ids.to(model.device)
     mask = batch.attention_mask.to(model.device)
     with model.hooks(hooks):
@@ -214,7 +223,10 @@ def loss_of(model: LensModel, batch: Batch, hooks: Sequence[Any]) -> Float[Tenso
     gained = chosen.gather(1, ids[:, 1:][counted][:, None])[:, 0].double()
     rows = counted.nonzero()[:, 0]
     sums = torch.zeros(len(ids), dtype=torch.float64, device=model.device)
-    return -sums.index_add_(0, rows, gained) / counted.sum(1)
+    right = [label_ids(prompt, model.processor)[prompt.question.answer] for prompt in batch.prompts]
+    told = logits[:, -1].float().log_softmax(-1)
+    answer = told.gather(1, torch.tensor(right, device=told.device)[:, None])[:, 0].double()
+    return {"text": -sums.index_add_(0, rows, gained) / counted.sum(1), "answer": -answer}
 
 
 def counted_of(batch: Batch) -> Bool[Tensor, "item pos"]:
@@ -226,7 +238,7 @@ def row_of(
     features: Features,
     layer: int,
     plain: Rows,
-    losses: Mapping[str, Tensor],
+    losses: Mapping[str, Rows],
     groups: Sequence[str],
 ) -> dict[str, Any]:
     """Make the row of a layer of what was summed."""
@@ -254,10 +266,12 @@ def row_of(
         "fvu": ratio(plain[f"{layer}.error"], spread),
         "active": ratio(plain[f"{layer}.active"], tokens),
     }
-    for name, values in losses.items():
-        row[f"loss{name}"] = mean_estimate(values.tolist(), groups, name=f"loss{name}")
-    kept = losses["_mean"] - losses["_sae"]
-    row["recovered"] = ratio(kept, losses["_mean"] - losses[""])
+    for kind in LOSSES:
+        own = {name: rows[kind] for name, rows in losses.items()}
+        for name, values in own.items():
+            row[f"{kind}_loss{name}"] = mean_estimate(values.tolist(), groups, name=f"{kind} loss")
+        kept = own["_mean"] - own["_sae"]
+        row[f"{kind}_recovered"] = ratio(kept, own["_mean"] - own[""])
     return row
 
 
@@ -279,13 +293,13 @@ def framed(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def warn_of(report: SaeReport) -> None:
     """Warn of layers whose features say little about the model."""
     for row in report.frame.to_dict("records"):
-        bad = row["fvu"] > WORST_FVU or row["recovered"] < LEAST_RECOVERED
-        if bad or math.isnan(row["fvu"]):
+        kept = max(row[f"{kind}_recovered"] for kind in LOSSES)
+        if row["fvu"] > WORST_FVU or kept < LEAST_RECOVERED or math.isnan(row["fvu"]):
             warn(
                 f"the autoencoder of layer {row['layer']} fits poorly here: it leaves "
                 f"{row['fvu']:.0%} of the variance, and in its place the model keeps "
-                f"{row['recovered']:.0%} of what the activation is worth over its mean. What is "
-                "found of its features says little about the model."
+                f"{kept:.0%} of what the activation is worth over its mean. What is found of its "
+                "features says little about the model."
             )
 
 

@@ -61,6 +61,12 @@ def check_scores_of(model: LensModel, tables: Mapping[str, Tensor]) -> None:
                 f"these scores have {tuple(values.shape)} neurons (layer neuron) at site {site!r}, "
                 f"{model.name!r} has {have}: use the model they were made on."
             )
+        if len(model.layers_of(site)) < have[0]:
+            raise InputError(
+                f"fidelity samples from every layer, and site {site!r} has units at layers "
+                f"{', '.join(map(str, model.layers_of(site)))} of {have[0]} alone: give units for "
+                "every layer, or compare single units with ablation_matrix."
+            )
 
 
 def sample_neurons(

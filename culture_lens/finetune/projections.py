@@ -139,10 +139,18 @@ def projections_of(model: LensModel, plain: Any) -> dict[tuple[str, int], Projec
 def projection_of(site: str) -> str:
     """Name the projection whose output a site is, or whose input.
 
+    Raises:
+        InputError: Its units are neither, such as features.
+
     Example:
         >>> projection_of("act"), projection_of("decoder.post")
         ('gate', 'decoder.down')
     """
+    if part_of(site) not in PROJECTION_OF:
+        raise InputError(
+            f"units of site {site!r} are no outputs or inputs of one projection, so no module can "
+            f"be ranked by them: find neurons at {', '.join(PROJECTION_OF)}."
+        )
     return site[: len(site) - len(part_of(site))] + PROJECTION_OF[part_of(site)]
 
 

@@ -121,7 +121,7 @@ def hooks_of_one(sae: Any, hook: str | None) -> tuple[str, str]:
             raise InputError(
                 f"hook={hook!r}, but this autoencoder says that it reads {sae.hook!r}."
             )
-        read, write = sae.hook, sae.write or sae.hook
+        read, write = sae.hook, sae.write
     else:
         if hook is None:
             raise InputError(

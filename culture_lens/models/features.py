@@ -173,7 +173,9 @@ class Errors:
         self, layer: int, activation: Float[Tensor, "batch pos d_in"]
     ) -> Float[Tensor, "batch pos unit"]:
         """Give the norm of the reconstruction error."""
-        return torch.linalg.vector_norm(self.error(layer, activation), dim=-1, keepdim=True)
+        error = self.error(layer, activation)
+        norm: Tensor = torch.linalg.vector_norm(error, dim=-1, keepdim=True)
+        return norm
 
     def change(
         self,

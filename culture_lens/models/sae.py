@@ -30,6 +30,8 @@ from culture_lens.storage.hashing import content_hash
 if TYPE_CHECKING:
     import pandas as pd
 
+NEEDED = {"topk": "k", "jumprelu": "threshold", "gated": "magnitude"}
+"""Kinds of autoencoders, and what each has beside the others."""
 TENSOR = instance(Tensor, remedy="a tensor; see load_sae")
 EPS = 1e-5
 """What layer_norm adds to the deviation that it divides by."""
@@ -45,7 +47,7 @@ class SAE(Shown):
         decoder: D, ``unit d_out``; its rows are the features' directions.
         decoder_bias: b_dec, ``d_out``.
         hook: The hook point that it reads, such as ``"blocks.5.hook_resid_post"``.
-        write: The hook point that it stands for; the same except for transcoders.
+        write: The hook point that it stands for; ``hook`` if left out, another of transcoders.
         kind: ``"standard"``, ``"topk"``, ``"jumprelu"`` or ``"gated"``.
         k: Features that may be active at once, of ``"topk"``.
         threshold: Of ``"jumprelu"``, ``unit``.
@@ -85,8 +87,14 @@ class SAE(Shown):
         """
         given = dict.fromkeys(("encoder", "encoder_bias", "decoder", "decoder_bias"), TENSOR)
         check_fields(self, **given, hook=text, kind=text, k=whole(0))
+        object.__setattr__(self, "write", self.write or self.hook)
         if self.kind not in ACTIVATIONS:
             raise unknown("kind of autoencoder", self.kind, ACTIVATIONS)
+        lacks = self.kind in NEEDED and NEEDED[self.kind] not in self.tensors
+        if lacks and not (self.kind == "topk" and self.k):
+            raise InputError(f"an autoencoder of kind {self.kind!r} needs {NEEDED[self.kind]}=.")
+        if self.k > self.decoder.shape[0]:
+            raise InputError(f"k={self.k}, and there are {self.decoder.shape[0]} features.")
         d_in, width, d_out = len(self.encoder), len(self.decoder), self.decoder.shape[-1]
         wanted: dict[str, tuple[int, ...]] = {
             **{"encoder": (d_in, width), "encoder_bias": (width,), "decoder": (width, d_out)},
@@ -130,7 +138,7 @@ class SAE(Shown):
     @property
     def is_transcoder(self) -> bool:
         """Whether it stands for another activation than the one that it reads."""
-        return bool(self.write) and self.write != self.hook
+        return self.write != self.hook
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -149,7 +157,8 @@ class SAE(Shown):
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> SAE:
         """Give the same one on a device, and in a dtype."""
-        return replace(self, **{n: t.detach().to(device, dtype) for n, t in self.tensors.items()})
+        moved: dict[str, Any] = {n: t.detach().to(device, dtype) for n, t in self.tensors.items()}
+        return replace(self, **moved)
 
     def encode(self, x: Float[Tensor, "*any d_in"]) -> Float[Tensor, "*any unit"]:
         """Compute the features of an activation."""
@@ -206,20 +215,22 @@ class SAE(Shown):
 def top_k(sae: SAE, pre: Tensor) -> Tensor:
     """Keep the k largest, where they are positive."""
     values, places = pre.topk(sae.k, dim=-1, sorted=False)
-    return torch.zeros_like(pre).scatter(-1, places, values.relu())
+    kept: Tensor = torch.zeros_like(pre).scatter(-1, places, values.relu())
+    return kept
 
 
 def jump_relu(sae: SAE, pre: Tensor) -> Tensor:
     """Keep what is above its threshold, where it is positive."""
-    assert sae.threshold is not None  # load_sae has checked
+    assert sae.threshold is not None  # the record has checked
     return pre.relu() * (pre > sae.threshold)
 
 
 def gated(sae: SAE, pre: Tensor) -> Tensor:
     """Let one half of the encoder say whether a feature is active, and the other how much."""
-    assert sae.magnitude is not None  # load_sae has checked
+    assert sae.magnitude is not None  # the record has checked
     ratio, bias = sae.magnitude
-    return ((pre - sae.encoder_bias) * ratio.exp() + bias).relu() * (pre > 0)
+    size: Tensor = ((pre - sae.encoder_bias) * ratio.exp() + bias).relu()
+    return size * (pre > 0)
 
 
 ACTIVATIONS: Mapping[str, Callable[[SAE, Tensor], Tensor]] = {

@@ -35,11 +35,14 @@ KINDS = {
     "jumprelu_skip_transcoder": "jumprelu",
 }
 """Architectures that are read, and the equation of ``sae`` that each has."""
-NORMALISED = {
-    **{None: "none", False: "none", "none": "none"},
-    # What was divided by is part of the weights where these were saved.
-    **{True: "none", "expected_average_only_in": "none"},
-    **{"layer_norm": "layer_norm", "constant_norm_rescale": "constant_norm_rescale"},
+NORMALISED: Mapping[str | bool | None, str] = {
+    None: "none",
+    False: "none",
+    "none": "none",
+    True: "none",  # as is the next: what was divided by is part of the weights when it is saved
+    "expected_average_only_in": "none",
+    "layer_norm": "layer_norm",
+    "constant_norm_rescale": "constant_norm_rescale",
 }
 FORMAT = "6.0.0"
 """The version of SAELens' layout that is written."""

@@ -44,7 +44,7 @@ def check_found_on(
             "the 'model' entry of the metadata.)"
         )
     for site, facts in metadata.get("units", {}).items():
-        if site in shapes and facts["content"] != model.units[site].content:
+        if site in shapes and facts.get("content") != model.units[site].content:
             raise InputError(
                 f"these neurons are units of another {site!r} than that of {model.name!r}: give "
                 "the model the autoencoder (heads, directions) that they were found on."

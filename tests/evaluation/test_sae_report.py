@@ -12,18 +12,18 @@ from culture_lens.models.attach import with_features
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import COUNTED
 from tests.helpers import t5
+from tests.helpers.gold import gold_tokens
 from tests.helpers.lm import exact, exact_raw
 from tests.helpers.questions import toy_questions
 from tests.helpers.sae import plain_features, random_sae, stream_edited, tensors
 
 HOOK = "blocks.1.hook_resid_post"
-COLUMNS = ("loss", "loss_sae", "loss_zero", "loss_mean")
+KINDS = ("", "_sae", "_zero", "_mean")
 
 
-def by_hand(hf, prompts, held):
+def by_hand(hf, prompts, gold, held):
     """FVU, active and dead features, the four losses, over one prompt after another."""
-    kept, edits = [], {"loss": lambda x: x, "loss_zero": torch.zeros_like}
-    losses = {name: [] for name in COLUMNS}
+    kept, edits = [], {"": lambda x: x, "_zero": torch.zeros_like}
 
     def run(prompt, edit):
         with stream_edited(hf, 1, edit), torch.no_grad():
@@ -31,7 +31,8 @@ def by_hand(hf, prompts, held):
         counted = torch.tensor([role in COUNTED["text"] for role in prompt.roles])
         log_p = torch.log_softmax(logits.float(), -1)[:-1]
         own = log_p.gather(1, torch.tensor(prompt.ids)[1:, None])[:, 0]
-        return counted, float(-own[counted[1:]].double().mean())
+        answer = torch.log_softmax(logits.float(), -1)[-1, gold[prompt.question.id]]
+        return counted, (float(-own[counted[1:]].double().mean()), -float(answer))
 
     for prompt in prompts:
         counted, _ = run(prompt, lambda x: kept.append(x[0]) or x)
@@ -39,16 +40,18 @@ def by_hand(hf, prompts, held):
     x = torch.cat(kept)
     features = plain_features(held, x)
     shown = features @ held["W_dec"] + held["b_dec"]
-    edits["loss_mean"] = lambda y: x.mean(0).expand_as(y)
-    edits["loss_sae"] = lambda y: plain_features(held, y) @ held["W_dec"] + held["b_dec"]
+    edits["_mean"] = lambda y: x.mean(0).expand_as(y)
+    edits["_sae"] = lambda y: plain_features(held, y) @ held["W_dec"] + held["b_dec"]
+    numbers = {}
     for name, edit in edits.items():
-        losses[name] = [run(prompt, edit)[1] for prompt in prompts]
-    numbers = {name: np.mean(values) for name, values in losses.items()}
+        text, answer = np.mean([run(prompt, edit)[1] for prompt in prompts], axis=0)
+        numbers |= {f"text_loss{name}": text, f"answer_loss{name}": answer}
+    for kind in ("text", "answer"):
+        plain, sae, _, mean = (numbers[f"{kind}_loss{name}"] for name in KINDS)
+        numbers[f"{kind}_recovered"] = (mean - sae) / (mean - plain)
     numbers["fvu"] = float((x - shown).pow(2).sum() / (x - x.mean(0)).pow(2).sum())
     numbers["active"] = float((features > 0).sum(1).double().mean())
-    numbers["dead"] = int((~(features > 0).any(0)).sum())
-    above = numbers["loss_mean"] - numbers["loss_sae"]
-    return numbers | {"recovered": above / (numbers["loss_mean"] - numbers["loss"])}
+    return numbers | {"dead": int((~(features > 0).any(0)).sum())}
 
 
 def test_against_a_raw_model():
@@ -61,7 +64,8 @@ def test_against_a_raw_model():
         report = sae_report(model, questions, progress=False, batch_size=3)
     (row,) = report.frame.to_dict("records")
     prompts = build_prompts(questions, model.processor)
-    expected = by_hand(exact_raw("llama"), prompts, {**tensors(), "b_enc": bias})
+    gold = gold_tokens(prompts, model.processor)
+    expected = by_hand(exact_raw("llama"), prompts, gold, {**tensors(), "b_enc": bias})
     assert expected["dead"] >= 3
     for name, value in expected.items():
         assert row[name] == pytest.approx(value, rel=1e-5), name
@@ -81,8 +85,9 @@ def test_a_perfect_one(recwarn):
 
     model = with_features(exact("llama"), Both(), hook=HOOK)
     (row,) = sae_report(model, toy_questions(), progress=False).frame.to_dict("records")
-    assert row["fvu"] < 1e-20 and row["recovered"] == pytest.approx(1)
-    assert row["loss_sae"] == pytest.approx(row["loss"]) and row["active"] == pytest.approx(32)
+    assert row["fvu"] < 1e-20 and row["text_recovered"] == pytest.approx(1)
+    assert row["answer_loss_sae"] == pytest.approx(row["answer_loss"])
+    assert row["active"] == pytest.approx(32)
     assert not [w for w in recwarn if "fits poorly" in str(w.message)]
 
 

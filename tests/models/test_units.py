@@ -22,11 +22,7 @@ from tests.helpers.marks import mostly_slow
 from tests.helpers.sae import plain_features, random_sae, stream_edited, tensors
 from tests.helpers.tiny import D_MODEL
 
-NAMES = [
-    (architecture.name, name)
-    for architecture in ARCHITECTURES
-    for name in CASES[architecture.name][1]
-]
+NAMES = [(one.name, CASES[one.name][1][0]) for one in ARCHITECTURES]
 HOOK, LAYER, CHOSEN = "blocks.1.hook_resid_post", 1, [3, 8]
 
 
@@ -49,7 +45,7 @@ def test_features_on_every_architecture(architecture, name):
     site, dtype = f"{stem}.sae".lstrip("."), case.model.dtype
     sae = random_sae(f"{stem}_{HOOK}".lstrip("_"), centred=True)
     model, held = with_features(case.model, sae, site=site), tensors(dtype=dtype)
-    prompts = list(case.prompts)[:3]
+    prompts = list(case.prompts)[:2]
     batch = collate(prompts, model.pad_id)
     seen = []
 
@@ -80,7 +76,8 @@ def test_features_on_every_architecture(architecture, name):
     with ablated(model, Neurons.of({f"{site}_error": [(LAYER, 0)]})):
         assert relative(model.logits(batch), edited(error)) < 1e-5
     counts = item_statistics(model, batch, [site], CONTENT_ROLES, False).counts[site]
-    assert not counts[:, [0, 2]].any()  # the layers that have no autoencoder
+    others = [layer for layer in range(model.layers(site)) if layer != LAYER]
+    assert not counts[:, others].any()  # they have no autoencoder
     for row, prompt, values in zip(counts, prompts, features, strict=True):
         content = torch.tensor([role in CONTENT_ROLES for role in prompt.roles])
         near = (values[0, content].abs() < 1e-5 * values.abs().max()).sum(0)
