@@ -193,14 +193,17 @@ from .models.architectures import (
 from .models.architectures import (
     preset as preset,
 )
-from .models.heads import with_heads as with_heads
 from .models.attach import with_features as with_features
+from .models.heads import with_heads as with_heads
 from .models.lens_model import LensModel as LensModel
 from .models.load import load_model as load_model
 from .models.sae import SAE as SAE
 from .models.sae_files import load_sae as load_sae
 from .models.sae_files import save_sae as save_sae
 from .neurons.align import align_cultures as align_cultures
+from .neurons.cape import compound as compound
+from .neurons.cape import generic as generic
+from .neurons.cape import pure as pure
 from .neurons.hooks import (
     ablation_hooks as ablation_hooks,
 )
@@ -210,9 +213,6 @@ from .neurons.hooks import (
 from .neurons.layer_parts import layer_parts as layer_parts
 from .neurons.neuron_set import NeuronSet as NeuronSet
 from .neurons.neurons import Neurons as Neurons
-from .neurons.cape import compound as compound
-from .neurons.cape import generic as generic
-from .neurons.cape import pure as pure
 from .neurons.overlap import (
     overlap_with_chance as overlap_with_chance,
 )
