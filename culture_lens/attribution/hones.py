@@ -77,7 +77,7 @@ def replaced_by_mean(model: LensModel, head: PlainHead) -> list[tuple[str, Any]]
     heads = count_heads(model)
 
     def run(z: Tensor, hook: Any) -> Tensor:
-        apart = z.flatten(2).unflatten(2, (heads, -1))
+        apart = z.reshape(*z.shape[:2], heads, -1)
         return others_mean(apart, index).reshape(z.shape)
 
     return [(model.hook_name("z", layer), run)]
