@@ -77,7 +77,7 @@ def replaced_by_mean(model: LensModel, head: PlainHead) -> list[tuple[str, Any]]
     heads = count_heads(model)
 
     def run(z: Tensor, hook: Any) -> Tensor:
-        apart = z.flatten(2).unflatten(2, (heads, -1))
+        apart = z.reshape(*z.shape[:2], heads, -1)
         return others_mean(apart, index).reshape(z.shape)
 
     return [(model.hook_name("z", layer), run)]
@@ -190,8 +190,8 @@ def hones_scores(
     asked = at_most(questions, per_culture)
     check_questions(asked, min_cultures=1)
     site = check_site(model, sites)
-    tried = [(la, h) for s in heads_of(model, heads or all_heads(model)) for la in s.layers
-             for h in s.layers[la]]  # fmt: skip
+    given = heads_of(model, all_heads(model) if heads is None else heads)
+    tried = [(layer, head) for own in given for layer in own.layers for head in own.layers[layer]]
     attribution = Attribution(scoring=read_by(scoring or model.scoring))
     prompts = prepared(model, asked, attribution, how)
     cultures = tuple(sorted({prompt.question.culture for prompt in prompts}))

@@ -110,7 +110,8 @@ def edge_hooks(
     Example:
         ``with model.hooks(edge_hooks(model, [(5, 2)], from_roles="image", to_roles="last")): ...``
     """
-    find = ends_of(model, tuple(from_roles), tuple(to_roles), names)
+    groups = (token_groups("from_roles", from_roles), token_groups("to_roles", to_roles))
+    find = ends_of(model, *groups, names)
     counted = Tally() if tally is None else tally
     return [
         (attention_mask_hook(stack, layer), cutting(find, stack, some, n_heads, counted))

@@ -55,10 +55,9 @@ def add_mask_hook(bridge: Any, attention: torch.nn.Module, name: str) -> None:
         if not point.fwd_hooks or key is None:
             return None
         mask = given[key]
-        hidden = given.get("hidden_states", args[0] if args else None)
-        attends = allowed(mask, module, hidden, given)
-        edited = point(attends)
-        return args, {**given, key: as_given(edited, mask, hidden.dtype)}
+        hidden = given["hidden_states"] if "hidden_states" in given else args[0]
+        edited = point(allowed(mask, module, hidden, given))
+        return args, {**given, key: as_given(edited, mask)}
 
     attention.register_forward_pre_hook(before, with_kwargs=True)
 
@@ -84,7 +83,7 @@ def allowed(
     return seen.expand(rows, 1, -1, -1)
 
 
-def as_given(attends: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+def as_given(attends: Tensor, mask: Tensor | None) -> Tensor:
     """Write a table as the mask was: boolean, or numbers that are added to the scores."""
     if mask is None or mask.dtype == torch.bool:
         return attends

@@ -70,7 +70,7 @@ class HeadUnits:
     ) -> Float[Tensor, "batch pos head"]:
         """Compute the norm of what each head writes."""
         gram = self.grams[layer].to(activation.device)
-        z = activation.unflatten(-1, (len(gram), -1)).to(gram.dtype)
+        z = self._apart(activation).to(gram.dtype)
         squares = torch.einsum("bphi,hij,bphj->bph", z, gram, z)
         some = squares > 0  # the root of 0 has no gradient
         return torch.where(some, torch.where(some, squares, 1).sqrt(), 0)
@@ -83,8 +83,11 @@ class HeadUnits:
         after: Float[Tensor, "batch pos head"],
     ) -> Float[Tensor, "batch pos d_in"]:
         """Scale each head's vector."""
-        z = activation.unflatten(-1, (self.width, -1))
-        return scaled_vector(z.to(before.dtype), before, after).flatten(-2)
+        z = self._apart(activation).to(before.dtype)
+        return scaled_vector(z, before, after).flatten(-2)
+
+    def _apart(self, activation: Tensor) -> Float[Tensor, "batch pos head d_head"]:
+        return activation.reshape(*activation.shape[:-1], self.width, -1)
 
     def outgoing(self, layer: int) -> None:
         """Nothing: the direction that a head writes in depends on its z."""
@@ -135,7 +138,8 @@ def output_weights(model: LensModel, site: str, layer: int) -> Float[Tensor, "he
 
     place = model.hook_name(site, layer).removesuffix(".hook_in")
     module: Any = model.bridge.get_submodule(place).original_component
-    weight, width = getattr(module, "weight", None), model.widths[site]
+    weight: Any = getattr(module, "weight", None)
+    width = model.widths[site]
     axis = 0 if isinstance(module, Conv1D) else 1
     plain = isinstance(weight, Tensor) and weight.is_floating_point() and not weight.is_meta
     if not plain or weight.ndim != 2 or weight.shape[axis] != width or width % count_heads(model):
@@ -144,9 +148,9 @@ def output_weights(model: LensModel, site: str, layer: int) -> Float[Tensor, "he
             f"another shape than {width} inputs: heads need its weights; load the model in "
             "float16, bfloat16 or float32."
         )
-    rows = weight.detach() if axis == 0 else weight.detach().T
-    wide = torch.promote_types(weight.dtype, torch.float32)
-    return rows.to(wide).unflatten(0, (count_heads(model), -1))
+    rows: Tensor = weight.detach() if axis == 0 else weight.detach().T
+    wide = torch.promote_types(rows.dtype, torch.float32)
+    return rows.to(wide).reshape(count_heads(model), -1, rows.shape[1])
 
 
 def stacks_of(model: LensModel) -> tuple[str, ...]:

@@ -74,9 +74,10 @@ def written_out(hf, prompts, top):
     return {head: weights[head] for head in best}, score
 
 
+@pytest.mark.slow
 def test_against_plain_loops():
     model, hf = lm.lens("llama"), lm.raw("llama")
-    asked = toy_questions(topics=2)
+    asked = toy_questions(topics=2, cultures=("Japan", "Mexico"))
     found = hones_scores(model, asked, top_heads=4, scoring="letter", batch_size=3, **QUIET)
     prompts = labelled(build_prompts(asked, model.processor), model.processor)
     for row, culture in enumerate(found.cultures):
@@ -94,8 +95,9 @@ def test_against_plain_loops():
     assert torch.allclose(compared[positive], (table - others)[positive])
 
 
+@pytest.mark.slow
 def test_it_is_a_selector_like_the_others():
-    model, asked = lm.lens("llama"), toy_questions(topics=2)
+    model, asked = lm.lens("llama"), toy_questions(topics=2, cultures=("Japan", "Mexico"))
     options = {"per_culture": 1, "heads": [(0, 1), (2, 3)]}
     found = cl.find_culture_neurons(
         model, asked, method="hones", k=3, summary_options=options, **QUIET

@@ -20,7 +20,6 @@ from culture_lens.prompts.token_groups import identity_tokens
 from tests.helpers import heads, lm, t5
 from tests.helpers.architecture_table import BOUND
 from tests.helpers.closeness import relative
-from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference_heads import edges_gone
 from tests.helpers.tiny import tiny_model, tiny_tokenizer
@@ -49,9 +48,8 @@ def positions(model: LensModel, prompt, groups, decoder: bool) -> list[int]:
     return sorted(found | ({len(prompt.ids) - 1} if "last" in groups else set()))
 
 
-@pytest.mark.parametrize(
-    ("architecture", "name"), mostly_slow(heads.NAMES, fast=[("LlamaForCausalLM", "llama")])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("architecture", "name"), heads.NAMES)
 def test_cut_edges_against_attention_that_is_written_out(architecture, name):
     make, _ = heads.CASES[architecture]
     case, hf = make(name), heads.raw_of(make, name)

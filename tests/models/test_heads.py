@@ -13,7 +13,6 @@ from culture_lens.prompts.batches import collate
 from tests.helpers import heads, lm
 from tests.helpers.architecture_table import BOUND
 from tests.helpers.closeness import relative
-from tests.helpers.marks import mostly_slow
 from tests.helpers.reference_heads import entering, norms_written, output_of
 
 CHOSEN = {0: (1,), 1: (0, 3)}
@@ -41,9 +40,8 @@ def test_the_gradient_of_a_norm_of_zero_is_a_number():
     assert torch.equal(gradient, torch.zeros(1, 1, 4))
 
 
-@pytest.mark.parametrize(
-    ("architecture", "name"), mostly_slow(heads.NAMES, fast=[("LlamaForCausalLM", "llama")])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("architecture", "name"), heads.NAMES)
 def test_heads_against_raw_modules(architecture, name):
     make, _ = heads.CASES[architecture]
     case, hf = make(name), heads.raw_of(make, name)
