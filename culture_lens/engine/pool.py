@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -26,7 +26,7 @@ from culture_lens.models.recipe import Recipe
 from culture_lens.models.units import Units
 from culture_lens.prompts.engine import Ray
 
-Done = tuple[Shard, "list[Part]", float]
+Done = tuple[Shard, Sequence[Part], float]
 """A shard, its parts, and the seconds that it took."""
 ATTEMPTS = 3
 """How many workers a shard, or the loading of the model, may cost."""
