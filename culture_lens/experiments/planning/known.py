@@ -22,7 +22,8 @@ def papers() -> Mapping[str, Any]:
     found: Mapping[str, Any] = json.loads(
         data_path("models", "configurations.json").read_text(encoding="utf-8")
     )
-    return found["models"]
+    models: Mapping[str, Any] = found["models"]
+    return models
 
 
 def config_of(name: str) -> Any:

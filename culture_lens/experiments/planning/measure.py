@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -82,7 +83,11 @@ def timed(model: LensModel, rows: int, tokens: int, clock: Callable[[], float]) 
     """Time a forward of random tokens."""
     hf_model = model.bridge.original_model
     ids = torch.randint(0, 100, (rows, tokens), device=model.device)
-    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
+    given: dict[str, Any] = {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "use_cache": False,
+    }
     if hf_model.config.is_encoder_decoder:
         given["decoder_input_ids"] = ids[:, :1]
     else:

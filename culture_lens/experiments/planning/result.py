@@ -120,7 +120,7 @@ class Plan(ResultRecord):
         low, high = (self.frame[f"seconds_{end}"].sum() / 3600 for end in ("low", "high"))
         facts, cost = self.metadata, self.cost
         rate = f"{facts['rate']:.3g} operations/s"
-        told = {
+        told: dict[str, Any] = {
             "stages": self.frame["stage"].tolist(),
             "operations": f"{self.operations:.3g}",
             "hours": f"{self.hours:.3g} ({low:.3g} to {high:.3g})",

@@ -173,7 +173,7 @@ def active_share(text: Any) -> float:
     """Give the share of the experts that a token goes through; 1 where there are none."""
     count = next((n for n in (getattr(text, name, None) for name in EXPERTS) if n), None)
     chosen = getattr(text, "num_experts_per_tok", None)
-    return chosen / count if count and chosen else 1.0
+    return float(chosen / count) if count and chosen else 1.0
 
 
 def decoder_layers(config: Any) -> int:
