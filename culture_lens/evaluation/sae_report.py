@@ -54,6 +54,8 @@ ROWS = 4
 """Questions per forward where nothing else is said: logits of every token are held."""
 WORST_FVU, LEAST_RECOVERED = 0.5, 0.8
 """Beyond these an autoencoder is warned of."""
+LEAST_COST = 0.1
+"""Nats that the mean must cost the model for what is recovered to mean something."""
 Rows = dict[str, Tensor]
 """A number, or a vector, for each question of a batch."""
 
@@ -293,13 +295,16 @@ def framed(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def warn_of(report: SaeReport) -> None:
     """Warn of layers whose features say little about the model."""
     for row in report.frame.to_dict("records"):
-        kept = max(row[f"{kind}_recovered"] for kind in LOSSES)
-        if row["fvu"] > WORST_FVU or kept < LEAST_RECOVERED or math.isnan(row["fvu"]):
+        cost = {kind: row[f"{kind}_loss_mean"] - row[f"{kind}_loss"] for kind in LOSSES}
+        told = [kind for kind in LOSSES if cost[kind] >= LEAST_COST]
+        kept = {kind: row[f"{kind}_recovered"] for kind in told}
+        bad = [kind for kind in told if kept[kind] < LEAST_RECOVERED]
+        if bad or row["fvu"] > WORST_FVU or math.isnan(row["fvu"]):
+            losses = "".join(f", and recovers {kept[kind]:.0%} of the {kind} loss" for kind in told)
             warn(
-                f"the autoencoder of layer {row['layer']} fits poorly here: it leaves "
-                f"{row['fvu']:.0%} of the variance, and in its place the model keeps "
-                f"{kept:.0%} of what the activation is worth over its mean. What is found of its "
-                "features says little about the model."
+                f"the autoencoder of layer {row['layer']} fits poorly here: it leaves out "
+                f"{row['fvu']:.0%} of the variance{losses}. What is found of its features says "
+                "little about the model."
             )
 
 
