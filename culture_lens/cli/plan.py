@@ -126,7 +126,7 @@ def plan(
     if measure:
         options |= measured(model, dtype)
     names = [] if model is None else [model]
-    made = make(*names, questions=questions, **options)
+    made = make(*names, **{"questions": questions, **options})
     typer.echo(repr(made))
     typer.echo(f"\n{format_table(made.table().set_index('stage')).to_string()}")
 

@@ -102,7 +102,7 @@ def best_resolution(config: Any, width: int, height: int) -> tuple[int, int]:
 def unpadded(config: Any, width: int, height: int, best: tuple[int, int], side: int) -> int:
     """Count the features of a picture's tiles without padding, and one for each row of them."""
     size = config.vision_config.image_size
-    rows, columns = (length // size * side for length in best)
+    rows, columns = (int(length // size * side) for length in best)
     if width / height > columns / rows:
         rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
     else:

@@ -61,13 +61,13 @@ class Plan(ResultRecord):
     @property
     def fits(self) -> bool:
         """Whether every stage fits into the memory of a worker."""
-        return self.peak <= ROOM * self.metadata["memory"]
+        return bool(self.peak <= ROOM * self.metadata["memory"])
 
     @property
     def gpus_needed(self) -> int:
         """How many GPUs of this size one model must span, by ``device_map``."""
         one = self.metadata["memory"] / self.metadata["gpus_per_worker"]
-        return max(1, math.ceil(self.peak / (ROOM * one)))
+        return max(1, int(math.ceil(self.peak / (ROOM * one))))
 
     @property
     def cost(self) -> float | None:

@@ -25,6 +25,7 @@ from culture_lens.attribution.countryrc import countryrc_questions_for
 from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
 from culture_lens.attribution.knowledge import LAYERWISE_UP_TO
 from culture_lens.attribution.paths import Path, PathName
+from culture_lens.evaluation.evaluate import MOST_ITEMS
 from culture_lens.experiments.planning.asking import Asking, sampled
 from culture_lens.experiments.planning.experiment import Experiment
 from culture_lens.experiments.planning.operations import (
@@ -44,10 +45,6 @@ from culture_lens.storage.finished import SHARD
 
 RECORD_BYTES = 60
 """Bytes of the record of one answer in a parquet file."""
-
-
-ANSWERS = 256
-"""Items of a shard of answers; each condition has its own."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +101,8 @@ class Stages:
         style: Style = "choices" if self.scoring.startswith("letter") else "cloze"
         prompts, factor = self._asked(questions, style)
         one = Counted()
-        for start in range(0, len(prompts), ANSWERS):
-            some = prompts[start : start + ANSWERS]
+        for start in range(0, len(prompts), MOST_ITEMS):
+            some = prompts[start : start + MOST_ITEMS]
             run = answering_pass(self.asking.shape, some, self.running, self.on_gpu)
             one = one.plus(run)
         one = one.times(factor)
@@ -120,7 +117,7 @@ class Stages:
             items,
             conditions,
             disk=RECORD_BYTES * items * conditions,
-            shards=conditions * math.ceil(items / ANSWERS),
+            shards=conditions * math.ceil(items / MOST_ITEMS),
         )
 
     def write(self, questions: Sequence[Question], conditions: int) -> Stage:
