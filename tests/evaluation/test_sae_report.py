@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import culture_lens as cl
-from culture_lens.evaluation.sae_report import sae_report
+from culture_lens.evaluation.sae_report import sae_report, warn_of
 from culture_lens.models.attach import with_features
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import COUNTED
@@ -97,3 +98,21 @@ def test_what_is_refused():
     model = with_features(t5.lens("t5"), random_sae(f"encoder_{HOOK}"), site="encoder.sae")
     with pytest.raises(cl.InputError, match="needs a decoder alone"):
         sae_report(model, toy_questions(), site="encoder.sae")
+
+
+@pytest.mark.parametrize(
+    "answer, text, fvu, words",
+    [
+        ((0.05, 0.76, 1.44), (11.1, 11.3, 11.1), 0.24, "leaves out 24% of the variance, and rec"),
+        ((0.05, 0.06, 1.44), (11.1, 11.3, 11.1), 0.6, "leaves out 60% of the variance"),
+        ((0.05, 0.06, 1.44), (11.1, 11.3, 11.1), 0.24, ""),  # the text's mean costs nothing
+    ],
+)
+def test_which_are_warned_of(answer, text, fvu, words, recwarn):
+    row = {"layer": 1, "fvu": fvu}
+    for kind, (plain, sae, mean) in {"answer": answer, "text": text}.items():
+        recovered = (mean - sae) / (mean - plain) if mean != plain else float("nan")
+        row |= {f"{kind}_loss": plain, f"{kind}_loss_mean": mean, f"{kind}_recovered": recovered}
+    warn_of(cl.SaeReport(pd.DataFrame([row])))
+    told = [str(one.message) for one in recwarn]
+    assert len(told) == bool(words) and all(words in one for one in told)
