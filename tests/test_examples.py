@@ -42,7 +42,7 @@ def test_every_way_is_there():
 def test_commands_have_the_flags_that_they_are_given(file):
     known = {
         name: {flag for one in command.params for flag in one.opts}
-        for name, command in leaves(get_command(app)).items()
+        for name, command in leaves(get_command(app))
     }
     calls = commands_in(file.read_text())
     assert calls
