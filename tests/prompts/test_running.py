@@ -33,7 +33,9 @@ def test_the_record_is_frozen():
 def test_an_unknown_option_is_named_with_the_nearest():
     with pytest.raises(InputError, match="unknown option 'batchsize': did you mean 'batch_size'"):
         Running.of({"batchsize": 3})
-    with pytest.raises(InputError, match="Known: batch_size, progress, run, speed, too_long"):
+    with pytest.raises(
+        InputError, match="Known: batch_size, engine, progress, run, speed, too_long"
+    ):
         Running.of({"zzz": 1})
 
 
