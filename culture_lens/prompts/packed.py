@@ -84,8 +84,7 @@ def picked(prompts: Sequence[Prompt], places: Iterable[int]) -> Sequence[Prompt]
     """Give some prompts of a sequence, as packed as they are there.
 
     Example:
-        >>> picked(["a", "b", "c"], [2, 0])
-        ['c', 'a']
+        ``picked(prompts, [2, 0])``
     """
     if isinstance(prompts, PackedPrompts):
         return prompts.pick(places)

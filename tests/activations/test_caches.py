@@ -96,7 +96,8 @@ def test_a_users_own_bridge_has_no_act_but_all_else():
     texts, labels = ["Tea with milk", "Bread", "Soup", "Rice"], ["x", "y", "x", "y"]
     tokens = [lens("llama").to_tokens(text) for text in texts]
     found = summary_from_caches((bridge.run_with_cache(ids)[1] for ids in tokens), labels)
-    assert set(found.sites) == {"gate", "up", "post", "q", "k", "v", "z"}
+    streams = {"attn_out", "mlp_out", "resid"}
+    assert set(found.sites) == {"gate", "up", "post", "q", "k", "v", "z"} | streams
     model = lens("llama")
     ours = summary_from_caches((model.run_with_cache(text)[1] for text in texts), labels)
     for site in found.sites:

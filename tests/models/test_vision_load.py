@@ -20,7 +20,8 @@ def test_widths_of_sites(name):
     d_head = 16 if name.startswith("gemma3") else 8
     q, kv = N_HEADS * d_head, N_KV_HEADS * d_head
     widths = dict.fromkeys(("act", "gate", "up", "post"), D_MLP)
-    assert dict(lens(name).widths) == widths | {"q": q, "k": kv, "v": kv, "z": q}
+    streams = dict.fromkeys(("attn_out", "mlp_out", "resid"), lens(name).bridge.cfg.d_model)
+    assert dict(lens(name).widths) == widths | {"q": q, "k": kv, "v": kv, "z": q} | streams
     assert lens(name).n_layers == N_LAYERS
 
 
