@@ -194,12 +194,12 @@ def nodes(args: argparse.Namespace) -> None:
             shell(f"ip -n {name} link set lo up")
             shell(f"ip -n {name} link set cl-v{number} up")
         head = f"{ADDRESS.format(1)}:6399"
-        start = f"{ray} start --num-cpus 1 --disable-usage-stats --include-dashboard=false"
+        start = f"{ray} start --num-cpus 1 --disable-usage-stats"
         common = f"--object-store-memory 200000000 --node-ip-address {ADDRESS}"
         one, two = (f"ip netns exec {name}".split() for name in NAMESPACES)
         environment = {**os.environ, **SETTINGS}
         for prefix, words in (
-            (one, f"{start} {common.format(1)} --head --port 6399"),
+            (one, f"{start} {common.format(1)} --head --port 6399 --include-dashboard=false"),
             (two, f"{start} {common.format(2)} --address {head}"),
         ):
             subprocess.run([*prefix, *words.split()], check=True, env=environment)
