@@ -53,9 +53,7 @@ class Claims:
     def done(self, shard: Shard) -> None:
         """Let go of a shard that is finished."""
         if (lock := self.locks.pop(shard.number, None)) is not None:
-            # Before it is released: whoever finds it unlocked afterwards looks first what is kept.
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
+            let_go(lock)
 
     def again(self, shard: Shard) -> int:
         """Put a shard back that was lost, as the next one; give how often that has happened."""
@@ -66,7 +64,7 @@ class Claims:
     def close(self) -> None:
         """Let go of every shard."""
         for lock in self.locks.values():
-            lock.release()
+            let_go(lock)
         self.locks = {}
 
     def _places(self, shard: Shard) -> Sequence[Path]:
@@ -89,6 +87,15 @@ class Claims:
     def _made_meanwhile(self, shard: Shard) -> bool:
         places = self._places(shard)
         return bool(places) and all(p.exists() for p in places) and is_kept(self.work, shard)
+
+
+def let_go(lock: BaseFileLock) -> None:
+    """Release a lock and delete its file.
+
+    The file goes first: whoever finds it unlocked afterwards looks first what is kept.
+    """
+    Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
 
 
 def is_kept(work: Pass[Part], shard: Shard) -> bool:

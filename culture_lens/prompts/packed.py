@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from culture_lens.checks import each
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.questions.question import Question
+from culture_lens.storage.display import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FASTEST = 1
 """zlib's level: the higher ones take longer and save little."""
 PACKED = [field.name for field in fields(Prompt) if field.name != "question"]
 
 
-class PackedPrompts(Sequence[Prompt]):
+class PackedPrompts(Shown, Sequence[Prompt]):
     """A sequence of prompts that holds them packed; every access makes a new ``Prompt``.
 
     Args:
@@ -34,6 +38,22 @@ class PackedPrompts(Sequence[Prompt]):
     def __init__(self, prompts: Iterable[Prompt] = ()) -> None:
         """Pack the prompts."""
         self._held = [(prompt.question, pack(prompt)) for prompt in prompts]
+
+    def _headline(self) -> str:
+        return f"{len(self)} prompts"
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"cultures": sorted({question.culture for question in self.questions})}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """List the prompts: question, culture, tokens of the prompt, whether it has a picture."""
+        import pandas as pd
+
+        rows = [
+            (p.question.id, p.question.culture, len(p.ids), p.question.image is not None)
+            for p in self
+        ]
+        return pd.DataFrame(rows, columns=["id", "culture", "tokens", "picture"])
 
     def __len__(self) -> int:
         """Count the prompts."""

@@ -112,7 +112,7 @@ def test_encoder_decoders_write_behind_what_the_decoder_is_given(family):
         hf_model=tiny_t5.tiny_model(family, seed=3).double(),
         tokenizer=tiny_t5.tiny_tokenizer(),
     )
-    prompts = prompts_of(model)
+    prompts = list(prompts_of(model))
     begun = tuple(model.tokenizer("people", add_special_tokens=False).input_ids)
     prompts[1] = replace(prompts[1], decoder_ids=(*prompts[1].decoder_ids, *begun))
     after_ablation = Neurons.of(

@@ -241,6 +241,7 @@ BUILDERS = {
     "PredictedMatrix": lambda _: make_predicted(matrix()),
     "Preset": lambda _: cl.preset("Qwen/Qwen3-14B"),
     "Projection": lambda _: ranking().modules[0].projections[0],
+    "PackedPrompts": lambda _: build_prompts([question()], lens("llama").processor),
     "Prompt": lambda _: build_prompts([question()], lens("llama").processor)[0],
     "PromptFormat": lambda _: cl.PromptFormat(system=NASTY * 50),
     "Question": lambda _: question(),
@@ -271,8 +272,7 @@ BUILDERS = {
 """Class -> how one is made, given a folder of its own."""
 PAGES = ("NeuronCard", "NeuronCards")
 """Those that a notebook shows as a page of their own; see tests/cards/test_html.py."""
-OPTIONS = ("Loading", "Ray", "Recipe", "Speed")
-OPTIONS = ("Counts", "Speed")
+OPTIONS = ("Counts", "Loading", "Ray", "Recipe", "Speed")
 """Public records of options, whose repr is the call that makes them."""
 
 
