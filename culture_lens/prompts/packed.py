@@ -40,7 +40,7 @@ class PackedPrompts(Shown, Sequence[Prompt]):
         self._held = [(prompt.question, pack(prompt)) for prompt in prompts]
 
     def _headline(self) -> str:
-        return f"{len(self)} prompts"
+        return f"PackedPrompts: {len(self)} prompts"
 
     def _facts(self) -> Mapping[str, Any]:
         return {"cultures": sorted({question.culture for question in self.questions})}
