@@ -32,6 +32,7 @@ from culture_lens.experiments.equal_norm import ChangeOfStream, matched_factor, 
 from culture_lens.experiments.masks import AblationMask, joined
 from culture_lens.experiments.unit_edits import (
     Edits,
+    Place,
     RankedUnits,
     ScaledDirection,
     UnitKind,
@@ -77,12 +78,13 @@ class SizedEdit:
     asked: int
     scale: float
     norm: float
+    places: Sequence[Place] = ()
 
     def record(self) -> dict[str, Any]:
         """Give what the metadata keep of it."""
         size = {"number": self.number, "norm": self.norm}
         scale = None if np.isnan(self.scale) else self.scale
-        return {**self.mask.columns, **size, "scale": scale}
+        return {**self.mask.columns, **size, "scale": scale, "places": list(map(list, self.places))}
 
 
 @check_arguments(
@@ -220,7 +222,8 @@ def sized(
         else:
             size = number = matched_number(norm_of, norms[culture], len(own.members))
         hooks = own.hooks(stream.model, size)
-        found.append(SizedEdit(mask, hooks, number, asked, scale, norm_of(size)))
+        places = own.members[:number] if isinstance(own, RankedUnits) else ()
+        found.append(SizedEdit(mask, hooks, number, asked, scale, norm_of(size), places))
     return found
 
 

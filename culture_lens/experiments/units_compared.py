@@ -9,6 +9,7 @@ from culture_lens.checks import text
 from culture_lens.errors import unknown
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix, check_metric
+from culture_lens.neurons.neurons import Neurons
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.tables import numeric
 from culture_lens.storage.records import ResultRecord
@@ -28,7 +29,7 @@ class UnitsComparison(ResultRecord):
         frame: One record per item and edit: ``condition``, ``units`` (the kind), ``mask`` (the
             culture), ``seed``, and the columns of an Evaluation without gold and scores.
         metadata: Model, benchmark, scoring; ``equal``, ``k`` and ``reference``; ``methods``, the
-            selector of each kind; and ``edits``, one record for each with number, scale and norm.
+            selector of each kind; and ``edits``, one record for each with its size and places.
 
     Example:
         ``print(compare_units(model, questions, {"neurons": ("act", "conact")}).table())``
@@ -100,7 +101,26 @@ class UnitsComparison(ResultRecord):
         """
         import pandas as pd
 
-        return pd.DataFrame(self.metadata["edits"]).astype({"scale": float})
+        return pd.DataFrame(self.metadata["edits"]).drop(columns="places").astype({"scale": float})
+
+    def neurons(self, kind: str) -> dict[str, Neurons]:
+        """Give the units of a kind that were ablated for each culture; none of directions.
+
+        Raises:
+            InputError: No such kind.
+
+        Example:
+            ``compared.neurons("features")["Japan"]``
+        """
+        self.matrix(kind)  # refuses an unknown kind
+        found = {}
+        for edit in self.metadata["edits"]:
+            if (edit["units"], edit["condition"]) == (kind, FOUND) and edit["places"]:
+                places: dict[str, list[tuple[int, int]]] = {}
+                for site, layer, index in edit["places"]:
+                    places.setdefault(site, []).append((layer, index))
+                found[edit["mask"]] = Neurons.of(places)
+        return found
 
     def table(self) -> pd.DataFrame:
         """Give a row per kind: number, norm, self, cross and gap, beside random units.

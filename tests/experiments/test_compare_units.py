@@ -59,8 +59,10 @@ def compared(equal):
 def test_the_best_units_come_first():
     ranked = RankedUnits((("act", 2, 1), ("q", 0, 0), ("act", 0, 3)))
     assert ranked.first(2).members() == {("act", 2, 1), ("q", 0, 0)}
-    edits = compared("number").edits().set_index(["condition", "units", "mask"])
-    assert edits.loc[("found", "own", "Japan"), "number"] == 2
+    assert compared("number").neurons("own")["Japan"].members() == {("act", 1, 5), ("act", 2, 7)}
+    assert compared("number").neurons("directions") == {}
+    chosen = compared("number").neurons("neurons")
+    assert {culture: len(own) for culture, own in chosen.items()} == dict.fromkeys(TWO, 2)
 
 
 def test_random_units_are_others_of_the_same_layers():
@@ -146,9 +148,9 @@ def test_the_chart_holds_the_table():
 
 
 def test_what_cannot_be_compared_is_refused(idle):
-    with pytest.raises(InputError, match="Peru"):
+    with pytest.raises(InputError, match="nothing for France"):
         cl.compare_units(
-            idle, toy_questions(cultures=("Japan", "Peru")), {"own": own_set(**cl.looked_at([]))}
+            idle, toy_questions(cultures=("Japan", "France")), {"own": own_set(**cl.looked_at([]))}
         )
     with pytest.raises(InputError, match="every question was used"):
         cl.compare_units(idle, questions(), {"own": own_set(**cl.looked_at(questions()))})
