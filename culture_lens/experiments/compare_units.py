@@ -15,36 +15,29 @@ Norms are measured on questions that identify, so nothing is fitted to those tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from typing_extensions import Unpack
 
 from culture_lens.checks import any_names, check_arguments, mapping, optional, real, text, whole
-from culture_lens.errors import InputError, unknown, warn
+from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import answer_prompts, prepare
 from culture_lens.experiments.comparison.plan import cultures_of, identify_and_held_out
 from culture_lens.experiments.comparison.result import KEPT_COLUMNS
-from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
-from culture_lens.experiments.equal_norm import ChangeOfStream, matched_factor, matched_number
+from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
+from culture_lens.experiments.equal_norm import ChangeOfStream
 from culture_lens.experiments.masks import AblationMask, joined
 from culture_lens.experiments.unit_edits import (
-    Edits,
-    Place,
-    RankedUnits,
-    ScaledDirection,
     UnitKind,
     check_kind,
     random_kind,
     ranked_kind,
     unit_kind,
 )
+from culture_lens.experiments.unit_sizes import SizedEdit, sized, smallest, warn_of_sizes
 from culture_lens.experiments.units_compared import UnitsComparison
 from culture_lens.models.checks import MODEL, under
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.directions import Directions
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.prompts.running import Running, RunningOptions
@@ -64,27 +57,6 @@ else:
 EQUAL = ("number", "norm")
 MEASURED = 32
 """Questions of each culture on which norms are measured, at most."""
-FAR = 0.1
-"""Norms further apart than this share are warned of."""
-
-
-@dataclass(frozen=True, eq=False)
-class SizedEdit:
-    """An edit that is run: whose, its size and its hooks."""
-
-    mask: AblationMask
-    hooks: HookList
-    number: int
-    asked: int
-    scale: float
-    norm: float
-    places: Sequence[Place] = ()
-
-    def record(self) -> dict[str, Any]:
-        """Give what the metadata keep of it."""
-        size = {"number": self.number, "norm": self.norm}
-        scale = None if np.isnan(self.scale) else self.scale
-        return {**self.mask.columns, **size, "scale": scale, "places": list(map(list, self.places))}
 
 
 @check_arguments(
@@ -193,63 +165,6 @@ def answered(
     return joined(masks, records)
 
 
-def sized(
-    stream: ChangeOfStream,
-    name: str,
-    edits: Edits,
-    k: int,
-    norms: Mapping[str, float] | None,
-    *,
-    condition: Any = FOUND,
-    seed: int = 0,
-) -> list[SizedEdit]:
-    """Give one kind of every culture its size: k units, or as many as reach the culture's norm."""
-    found = []
-    for culture, own in edits.items():
-        mask = AblationMask(condition, culture, seed, facts={"units": name})
-
-        @cache
-        def norm_of(size: Any, own: Any = own, culture: str = culture) -> float:
-            return stream.norm(own.hooks(stream.model, size), culture)
-
-        number, asked, scale, size = 1, 1, float("nan"), None
-        if isinstance(own, ScaledDirection):
-            if norms is not None:
-                size = scale = matched_factor(norm_of, norms[culture])
-        elif norms is None or not own.members:
-            asked, size = k, min(k, len(own.members))
-            number = size
-        else:
-            size = number = matched_number(norm_of, norms[culture], len(own.members))
-        hooks = own.hooks(stream.model, size)
-        places = own.members[:number] if isinstance(own, RankedUnits) else ()
-        found.append(SizedEdit(mask, hooks, number, asked, scale, norm_of(size), places))
-    return found
-
-
-def smallest(
-    stream: ChangeOfStream, found: Mapping[str, Edits], k: int
-) -> tuple[str, dict[str, float]]:
-    """Find the kind whose k units change the stream least, mean over cultures; give its norms.
-
-    Raises:
-        InputError: It changes nothing for some culture.
-    """
-    norms = {
-        name: {edit.mask.name: edit.norm for edit in sized(stream, name, edits, k, None)}
-        for name, edits in found.items()
-        if all(isinstance(own, RankedUnits) for own in edits.values())
-    }
-    reference = min(norms, key=lambda name: np.mean(list(norms[name].values())))
-    for culture, norm in norms[reference].items():
-        if norm == 0:
-            raise InputError(
-                f"the {k} units of {reference!r} change nothing for {culture}, so no other kind "
-                "can be made as small: give a larger k, or leave this kind out."
-            )
-    return reference, norms[reference]
-
-
 def check_asked(
     model: LensModel, units: Mapping[str, UnitKind], k: int, equal: str, how: Running
 ) -> None:
@@ -283,24 +198,6 @@ def check_cultures(units: Mapping[str, UnitKind], cultures: Sequence[str]) -> No
         for culture in cultures if isinstance(kind, (NeuronSet, Directions)) else ():
             if culture not in set(kind):
                 raise InputError(f"{name} has nothing for {culture}: name others in cultures=.")
-
-
-def warn_of_sizes(edits: Sequence[SizedEdit], norms: Mapping[str, float] | None) -> None:
-    """Warn of kinds that are fewer than asked for, or not as large."""
-    told = {}
-    for kind in dict.fromkeys((edit.mask.facts["units"], edit.mask.condition) for edit in edits):
-        own = [e for e in edits if (e.mask.facts["units"], e.mask.condition) == kind]
-        name = f"random {kind[0]}" if kind[1] == RANDOM else kind[0]
-        if norms is not None:
-            wanted = np.mean([norms[edit.mask.name] for edit in own])
-            norm = np.mean([edit.norm for edit in own])
-            if abs(norm / wanted - 1) > FAR:
-                told[name] = f"{norm:.3g} of |x|, not {wanted:.3g}"
-        elif any(edit.number < edit.asked for edit in own):
-            told[name] = f"{min(edit.number for edit in own)} units, not {own[0].asked}"
-    if told:
-        some = "; ".join(f"{name} {what}" for name, what in told.items())
-        warn(f"not every kind can be made as large as asked for: {some}.")
 
 
 def method_of(kind: UnitKind) -> str:

@@ -31,6 +31,7 @@ from culture_lens.plots.style import (
     styled,
     with_interval,
 )
+from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.tables import as_estimates
 
 MARK, RANDOM_MARK = 12, 9
@@ -60,7 +61,8 @@ def units_chart(
     if not compared.kinds:
         raise InputError("this comparison is empty: make it with compare_units.")
     table = as_estimates(compared.table())
-    figure, held = go.Figure(), {"self": [], "cross": []}
+    figure = go.Figure()
+    held: dict[str, list[Estimate]] = {"self": [], "cross": []}
     for condition in (RANDOM, FOUND):  # what was found lies on top
         prefix = "random_" if condition == RANDOM else ""
         if f"{prefix}self" in table:
