@@ -12,7 +12,8 @@ effects it prints what the units say of the planted truth:
   share that the chosen units' activations explain linearly, and random ones of the layer;
 * of a direction, the share of its square in the span of what they write, and a random one's.
 
-On another model, such as smollm2-135m, there are no features and no truth.
+On another model, such as smollm2-135m, there are no features and no truth, and of a benchmark only
+the questions of ``--cultures`` are read.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def prepared(asked: argparse.Namespace):
     """Load model and questions, and list the kinds of units."""
     if asked.model != "organism":
         model = cl.with_heads(cl.load_model(asked.model))
-        questions = cl.load_benchmark(asked.benchmark, limit=asked.limit)
+        some = {"cultures": asked.cultures} if asked.cultures else {}
+        questions = cl.load_benchmark(asked.benchmark, limit=asked.limit, **some)
         kinds = {"neurons, ConAct": ("act", "conact"), "heads, MAD": ("head", "mad")}
         return model, None, questions, kinds
     model, truth = cl.load_model("organism"), cl.load_truth()
