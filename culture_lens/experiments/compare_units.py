@@ -15,13 +15,14 @@ Norms are measured on questions that identify, so nothing is fitted to those tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
 from culture_lens.checks import any_names, check_arguments, mapping, optional, real, text, whole
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.evaluate import answer_prompts, prepare
+from culture_lens.evaluation.scoring import Scoring
 from culture_lens.experiments.comparison.plan import cultures_of, identify_and_held_out
 from culture_lens.experiments.comparison.result import KEPT_COLUMNS
 from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
@@ -40,6 +41,7 @@ from culture_lens.models.checks import MODEL, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.directions import Directions
 from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
 from culture_lens.questions.unseen import unseen
@@ -47,6 +49,8 @@ from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
     from typing import Literal
+
+    import pandas as pd
 
     from culture_lens.evaluation.scoring import ScoringName
 
@@ -118,9 +122,9 @@ def compare_units(
     chosen = cultures_of(identify, held_out, cultures)
     check_cultures(units, chosen)
     prompts, read_by = prepare(model, held_out, scoring, how)
-    style = "letter" if read_by.style == "choices" else "option_likelihood"
     found = {
-        name: ranked_kind(model, identify, kind, chosen, style, how) for name, kind in units.items()
+        name: ranked_kind(model, identify, kind, chosen, read_by, how)
+        for name, kind in units.items()
     }
     own = {c: [q for q in identify if q.culture == c][:MEASURED] for c in chosen}
     stream = ChangeOfStream(model, own, how)
@@ -153,8 +157,12 @@ def compare_units(
 
 
 def answered(
-    model: LensModel, prompts: Any, read_by: Any, edits: Sequence[SizedEdit], how: Running
-) -> Any:
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    read_by: Scoring,
+    edits: Sequence[SizedEdit],
+    how: Running,
+) -> pd.DataFrame:
     """Ask the questions unmodified and under every edit; give the records of all."""
     masks = [AblationMask(UNMODIFIED, facts={"units": ""}), *(edit.mask for edit in edits)]
     records = []

@@ -14,6 +14,7 @@ import torch
 
 from culture_lens.checks import refused, text
 from culture_lens.errors import InputError, unknown
+from culture_lens.evaluation.scoring import Scoring
 from culture_lens.experiments.direction_matrix import random_like
 from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
@@ -122,7 +123,7 @@ def ranked_kind(
     identify: Sequence[Question],
     kind: UnitKind,
     cultures: Sequence[str],
-    scoring: str,
+    scoring: Scoring,
     running: Running,
 ) -> Edits:
     """Rank the units of a kind for every culture; records what its selector reads."""
@@ -131,9 +132,10 @@ def ranked_kind(
     if isinstance(kind, NeuronSet):
         return {culture: RankedUnits(best_first(kind[culture])) for culture in cultures}
     site, selector = kind
-    shared = {"sites": site, **vars(running)}
+    shared = {"sites": site, "scoring": scoring.name, **vars(running)}
     if reads(selector) == "knowledge":
-        sources = sources_of(model, identify, knowledge={"scoring": scoring, **shared})
+        read_by = "letter" if scoring.style == "choices" else "option_likelihood"
+        sources = sources_of(model, identify, knowledge={**shared, "scoring": read_by})
     else:
         sources = sources_of(model, identify, activation=shared)
     scores = get_ranking(selector)(sources)
