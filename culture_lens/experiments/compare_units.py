@@ -108,7 +108,12 @@ def compare_units(
 
     Raises:
         InputError: Before the model runs: no kinds, unknown sites, selectors or cultures, more
-            units than a site has, a run folder, or equal norms of directions alone.
+            units than a site has, a run folder, or equal norms of directions alone. Later, k units
+            that change nothing, so that no other kind can be as small.
+
+    Warns:
+        CultureLensWarning: A kind ranks fewer units than k, or none of its numbers comes within
+            10% of the norm, mean over cultures.
 
     Example:
         ``compare_units(model, questions, {"neurons": ("act", "conact")}, equal="norm").table()``
