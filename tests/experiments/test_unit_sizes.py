@@ -5,26 +5,34 @@ import warnings
 import pytest
 
 from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.experiments.equal_norm import ChangeOfStream
 from culture_lens.experiments.masks import AblationMask
 from culture_lens.experiments.unit_edits import RankedUnits
 from culture_lens.experiments.unit_sizes import SizedEdit, smallest, warn_of_sizes
+from culture_lens.prompts.running import Running
+from tests.helpers.lm import lens
 
 NAN = float("nan")
 
 
-class Paper:
+EACH = {"head": 0.3, "act": 0.1, "sae": 0.0}
+
+
+class Paper(ChangeOfStream):
     """A stream in which each head moves 0.3 and each neuron 0.1, and features nothing."""
 
-    model = None
-
     def norm(self, hooks, culture):
-        return hooks
+        return sum(EACH[site] for site, _ in hooks)
 
 
 class OnPaper(RankedUnits):
+    """Units whose hooks are named by their site."""
+
     def hooks(self, model, number):
-        each = {"head": 0.3, "act": 0.1, "sae": 0.0}[self.members[0][0]]
-        return each * number
+        return [(site, print) for site, _, _ in self.members[:number]]
+
+
+PAPER = Paper(lens("llama"), {}, Running())
 
 
 def kind(site, most=9):
@@ -37,10 +45,10 @@ def edit(units, number, norm, condition="found"):
 
 
 def test_the_smallest_kind_is_the_reference():
-    name, norms = smallest(Paper(), {"heads": kind("head"), "neurons": kind("act")}, 4)
+    name, norms = smallest(PAPER, {"heads": kind("head"), "neurons": kind("act")}, 4)
     assert name == "neurons" and norms == pytest.approx({"Japan": 0.4, "Peru": 0.4})
     with pytest.raises(InputError, match="4 units of 'features' change nothing for Japan"):
-        smallest(Paper(), {"neurons": kind("act"), "features": kind("sae")}, 4)
+        smallest(PAPER, {"neurons": kind("act"), "features": kind("sae")}, 4)
 
 
 def test_kinds_that_are_fewer_or_larger_are_named():
