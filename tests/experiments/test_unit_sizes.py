@@ -32,9 +32,6 @@ class OnPaper(RankedUnits):
         return [(site, print) for site, _, _ in self.members[:number]]
 
 
-PAPER = Paper(lens("llama"), {}, Running())
-
-
 def kind(site, most=9):
     return {c: OnPaper(tuple((site, 0, at) for at in range(most))) for c in ("Japan", "Peru")}
 
@@ -45,10 +42,11 @@ def edit(units, number, norm, condition="found"):
 
 
 def test_the_smallest_kind_is_the_reference():
-    name, norms = smallest(PAPER, {"heads": kind("head"), "neurons": kind("act")}, 4)
+    paper = Paper(lens("llama"), {}, Running())
+    name, norms = smallest(paper, {"heads": kind("head"), "neurons": kind("act")}, 4)
     assert name == "neurons" and norms == pytest.approx({"Japan": 0.4, "Peru": 0.4})
     with pytest.raises(InputError, match="4 units of 'features' change nothing for Japan"):
-        smallest(PAPER, {"neurons": kind("act"), "features": kind("sae")}, 4)
+        smallest(paper, {"neurons": kind("act"), "features": kind("sae")}, 4)
 
 
 def test_kinds_that_are_fewer_or_larger_are_named():
