@@ -108,6 +108,7 @@ from .experiments.cell_tests import (
     diagonal_test as diagonal_test,
 )
 from .experiments.changed_decisions import changed_decisions as changed_decisions
+from .experiments.compare_units import compare_units as compare_units
 from .experiments.comparison import (
     Comparison as Comparison,
 )
@@ -157,6 +158,7 @@ from .experiments.transfer import (
     TransferMatrix as TransferMatrix,
 )
 from .experiments.transfer_matrix import transfer_matrix as transfer_matrix
+from .experiments.units_compared import UnitsComparison as UnitsComparison
 from .find import find_culture_neurons as find_culture_neurons
 from .finetune import (
     FineTuned as FineTuned,

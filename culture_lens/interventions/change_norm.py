@@ -116,6 +116,23 @@ def change_norm(
     Example:
         ``change_norm(model, ablation_hooks(model, found["Japan"]), questions, layer=12)``
     """
+    values, groups = item_changes(
+        model, hooks, questions, layer=layer, site=site, position=position, **running
+    )
+    return mean_estimate(values, groups, bounds=UNBOUNDED)
+
+
+def item_changes(
+    model: LensModel,
+    hooks: HookList,
+    questions: Sequence[Question],
+    *,
+    layer: int,
+    site: str = STREAM,
+    position: str | Sequence[int] = "content",
+    **running: Unpack[RunningOptions],
+) -> tuple[list[float], list[str]]:
+    """Give the change of every item, and its question group; see ``change_norm``."""
     how = Running.of(running)
     check_questions(questions, min_cultures=1)
     check_sites(site, model.sites)
@@ -131,7 +148,7 @@ def change_norm(
         ):
             values += found.tolist()
             groups += [prompt.question.group for prompt in batch.prompts]
-    return mean_estimate(values, groups, bounds=UNBOUNDED)
+    return values, groups
 
 
 @torch.inference_mode()

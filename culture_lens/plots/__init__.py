@@ -33,6 +33,7 @@ from culture_lens.plots.saving import save
 from culture_lens.plots.scorecard import scorecard_chart
 from culture_lens.plots.scores import score_chart
 from culture_lens.plots.transfer import transfer_heatmap
+from culture_lens.plots.units import units_chart
 
 __all__ = [
     "ablation_heatmap",
@@ -60,6 +61,7 @@ __all__ = [
     "scorecard_chart",
     "self_cross_chart",
     "transfer_heatmap",
+    "units_chart",
 ]
 
 

@@ -9,6 +9,7 @@ from culture_lens.evaluation.short_answers import evaluate_short_answers
 from culture_lens.evaluation.values import evaluate_values
 from culture_lens.experiments.ablation_fidelity import fidelity
 from culture_lens.experiments.ablation_matrix import ablation_matrix
+from culture_lens.experiments.compare_units import compare_units
 from culture_lens.experiments.comparison import compare_selectors
 from culture_lens.experiments.evaluate_suite import evaluate_suite
 from culture_lens.experiments.predicted_effects import Prediction, predicted_effects
@@ -33,6 +34,7 @@ SCORES = NeuronScores(("Japan", "Mexico"), {"act": torch.rand(2, 3, 48)})
     [
         (ablation_matrix, (SET, toy_questions())),
         (compare_selectors, (toy_questions(),)),
+        (compare_units, (toy_questions(), {"neurons": ("act", "mad")})),
         (evaluate, (toy_questions(),)),
         (evaluate_short_answers, ([],)),
         (evaluate_suite, (SOME, {"toys": toy_questions()})),

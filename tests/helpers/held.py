@@ -36,6 +36,7 @@ from tests.helpers.questions import toy_questions
 from tests.helpers.results import make_matrix, make_predicted
 from tests.helpers.sae import random_sae
 from tests.helpers.simulated import statistics_of
+from tests.helpers.units import units_by_hand
 
 NASTY = '<b>Japan</b> & "more"'
 CULTURES = ["Ethiopia", NASTY, "Peru"]
@@ -262,6 +263,7 @@ BUILDERS = {
     "Suite": lambda _: suite(),
     "TransferMatrix": lambda _: transfer(),
     "Truth": lambda _: cl.load_truth(),
+    "UnitsComparison": lambda _: units_by_hand(["Ethiopia", NASTY], **META),
     "ValueAlignment": lambda _: values(),
     "ValuePrompts": lambda _: cl.ValuePrompts({NASTY: "As in {culture}."}, ["{question} {low}?"]),
     "WorkStatus": lambda folder: cl.run_status(begun(folder)).work[0],

@@ -1,0 +1,223 @@
+"""compare_units: neurons, features, heads and directions on the same questions, equally large.
+
+1. The units of each kind are ranked for every culture on the questions that identify.
+2. Equal number: the first k of each are ablated; a direction is one unit and is projected out.
+   Equal norm: the kind whose first k units change the residual stream least is the reference. Of
+   every other kind as many units are ablated, culture by culture, as come nearest to its norm, and
+   directions are subtracted as often as it takes (see ``equal_norm``).
+3. Random units of each kind, in the same layers, are made as many, or as large.
+4. All are asked the held-out questions, and ``self``, ``cross`` and ``gap`` are those of
+   ``AblationMatrix``. Differences between kinds are paired.
+
+Norms are measured on questions that identify, so nothing is fitted to those that evaluate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from typing_extensions import Unpack
+
+from culture_lens.checks import any_names, check_arguments, mapping, optional, real, text, whole
+from culture_lens.errors import InputError, unknown
+from culture_lens.evaluation.evaluate import answer_prompts, prepare
+from culture_lens.evaluation.scoring import Scoring
+from culture_lens.experiments.comparison.plan import cultures_of, identify_and_held_out
+from culture_lens.experiments.comparison.result import KEPT_COLUMNS
+from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
+from culture_lens.experiments.equal_norm import ChangeOfStream
+from culture_lens.experiments.masks import AblationMask, joined
+from culture_lens.experiments.unit_edits import (
+    UnitKind,
+    check_kind,
+    random_kind,
+    ranked_kind,
+    unit_kind,
+)
+from culture_lens.experiments.unit_sizes import SizedEdit, sized, smallest, warn_of_sizes
+from culture_lens.experiments.units_compared import UnitsComparison
+from culture_lens.models.checks import MODEL, under
+from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.directions import Directions
+from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.running import Running, RunningOptions
+from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
+from culture_lens.questions.unseen import unseen
+from culture_lens.storage.runs import versions
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    import pandas as pd
+
+    from culture_lens.evaluation.scoring import ScoringName
+
+    Equal = Literal["number", "norm"]
+else:
+    Equal = str  # a wrong name reaches the check that lists the right ones
+
+EQUAL = ("number", "norm")
+MEASURED = 32
+"""Questions of each culture on which norms are measured, at most."""
+
+
+@check_arguments(
+    model=MODEL,
+    questions=QUESTIONS,
+    units=mapping(unit_kind, "{name: (site, selector)}"),
+    k=whole(1),
+    equal=text,
+    cultures=any_names,
+    identify_share=real,
+    random_seeds=whole(0),
+    scoring=optional(text),
+)
+def compare_units(
+    model: LensModel,
+    questions: Sequence[Question],
+    units: Mapping[str, UnitKind],
+    *,
+    k: int = 20,
+    equal: Equal = "number",
+    cultures: Sequence[str] = (),
+    identify_share: float = 0.5,
+    random_seeds: int = 3,
+    scoring: ScoringName | None = None,
+    **running: Unpack[RunningOptions],
+) -> UnitsComparison:
+    """Edit units of several kinds, equally many or equally large, and compare what it does.
+
+    Args:
+        model: The model; with features, heads or directions of your own as sites.
+        questions: All questions; ``split_questions`` takes some to identify, the rest evaluate.
+        units: Name -> ``(site, selector)``, such as ``("sae", "knowledge")``; a ``NeuronSet`` of
+            your own, best score first; or ``Directions``. What these two were found on is not
+            asked.
+        k: Units of each culture.
+        equal: ``"number"``: k of each kind; ``"norm"``: as many as change the residual stream as
+            much as the k units of the kind that changes it least.
+        cultures: Whose units are edited; by default all that both halves have.
+        identify_share: Share of the question groups that identify, where the benchmark has no
+            split of its own.
+        random_seeds: Random units beside each culture's.
+        scoring: How answers are read; the model's own scoring by default.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
+            kept in a run folder.
+
+    Raises:
+        InputError: Before the model runs: no kinds, unknown sites, selectors or cultures, more
+            units than a site has, a run folder, or equal norms of directions alone. Later, k units
+            that change nothing, so that no other kind can be as small.
+
+    Warns:
+        CultureLensWarning: A kind ranks fewer units than k, or none of its numbers comes within
+            10% of the norm, mean over cultures.
+
+    Example:
+        ``compare_units(model, questions, {"neurons": ("act", "conact")}, equal="norm").table()``
+    """
+    how = Running.of(running)
+    check_asked(model, units, k, equal, how)
+    identify, held_out = identify_and_held_out(questions, identify_share)
+    for kind in units.values():
+        if isinstance(kind, (NeuronSet, Directions)):
+            held_out = unseen(kind, held_out)
+    chosen = cultures_of(identify, held_out, cultures)
+    check_cultures(units, chosen)
+    prompts, read_by = prepare(model, held_out, scoring, how)
+    found = {
+        name: ranked_kind(model, identify, kind, chosen, read_by, how)
+        for name, kind in units.items()
+    }
+    own = {c: [q for q in identify if q.culture == c][:MEASURED] for c in chosen}
+    stream = ChangeOfStream(model, own, how)
+    reference, norms = None, None
+    if equal == "norm":
+        reference, norms = smallest(stream, found, k)
+    edits = [edit for name, one in found.items() for edit in sized(stream, name, one, k, norms)]
+    for seed in range(random_seeds):
+        for name, one in found.items():
+            drawn = random_kind(model, units[name], one, seed)
+            edits += sized(stream, name, drawn, k, norms, condition=RANDOM, seed=seed)
+    warn_of_sizes(edits, norms)
+    metadata = {
+        "model": model.name,
+        "revision": model.revision,
+        "weights": model.fingerprint,
+        "benchmark": benchmarks_of(questions),
+        "scoring": read_by.name,
+        "equal": equal,
+        "k": k,
+        "reference": reference,
+        "methods": {name: method_of(kind) for name, kind in units.items()},
+        "identified_on": len(identify),
+        "items": len(prompts),
+        "random_seeds": random_seeds,
+        "edits": [edit.record() for edit in edits],
+        "versions": versions(),
+    }
+    return UnitsComparison(answered(model, prompts, read_by, edits, how), metadata)
+
+
+def answered(
+    model: LensModel,
+    prompts: Sequence[Prompt],
+    read_by: Scoring,
+    edits: Sequence[SizedEdit],
+    how: Running,
+) -> pd.DataFrame:
+    """Ask the questions unmodified and under every edit; give the records of all."""
+    masks = [AblationMask(UNMODIFIED, facts={"units": ""}), *(edit.mask for edit in edits)]
+    records = []
+    for mask, hooks in zip(masks, [[], *(edit.hooks for edit in edits)], strict=True):
+        with under(f"units {mask.label}"), model.hooks(hooks):
+            frame = answer_prompts(model, prompts, read_by, label=mask.label, running=how)
+        records.append(frame[list(KEPT_COLUMNS)])
+    return joined(masks, records)
+
+
+def check_asked(
+    model: LensModel, units: Mapping[str, UnitKind], k: int, equal: str, how: Running
+) -> None:
+    """Refuse what cannot be compared, before the model runs.
+
+    Raises:
+        InputError: See ``compare_units``.
+    """
+    if not units:
+        raise InputError("units is empty: give kinds, such as {'neurons': ('act', 'conact')}.")
+    if equal not in EQUAL:
+        raise unknown("way to be equal", equal, EQUAL)
+    if how.run is not None or how.engine is not None:
+        raise InputError(
+            "compare_units keeps nothing in a run folder and runs in one process: leave out run= "
+            "and engine=, and save what it gives with compared.to_parquet(path)."
+        )
+    if equal == "norm" and all(isinstance(kind, Directions) for kind in units.values()):
+        raise InputError("equal norms need a kind of units to measure: directions have any size.")
+    for name, kind in units.items():
+        check_kind(model, name, kind, k)
+
+
+def check_cultures(units: Mapping[str, UnitKind], cultures: Sequence[str]) -> None:
+    """Refuse neuron sets and directions that lack a culture.
+
+    Raises:
+        InputError: Names the kind and the culture.
+    """
+    for name, kind in units.items():
+        for culture in cultures if isinstance(kind, (NeuronSet, Directions)) else ():
+            if culture not in set(kind):
+                raise InputError(f"{name} has nothing for {culture}: name others in cultures=.")
+
+
+def method_of(kind: UnitKind) -> str:
+    """Give the selector of a kind of units."""
+    if isinstance(kind, Directions):
+        return f"directions, layer {kind.layer}"
+    return (kind.method or "given") if isinstance(kind, NeuronSet) else kind[1]
+
+
+__all__ = ["compare_units"]
