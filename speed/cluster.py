@@ -197,6 +197,8 @@ def nodes(args: argparse.Namespace) -> None:
         start = f"{ray} start --num-cpus 1 --disable-usage-stats"
         common = f"--object-store-memory 200000000 --node-ip-address {ADDRESS}"
         one, two = (f"ip netns exec {name}".split() for name in NAMESPACES)
+        # The namespaces see nobody else; a token would have to be copied to each machine.
+        os.environ["RAY_AUTH_MODE"] = "disabled"
         environment = {**os.environ, **SETTINGS}
         for prefix, words in (
             (one, f"{start} {common.format(1)} --head --port 6399 --include-dashboard=false"),
