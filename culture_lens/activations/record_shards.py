@@ -11,18 +11,17 @@ from culture_lens.activations.record import Recording, record_activations
 from culture_lens.activations.resampling import Design
 from culture_lens.activations.statistics import ActivationStatistics
 from culture_lens.activations.summary import ActivationSummary
+from culture_lens.engine.places import numbered_places
 from culture_lens.engine.results import run_shards
 from culture_lens.engine.shards import Pass, Shard, by_culture, cut
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.storage import finished
 from culture_lens.storage.finished import check_key, keyed
 from culture_lens.storage.runs import Run, content_key
-from culture_lens.storage.work import shard_place
 
 MOST_WITH_REPLICATES = 16
 """Shards of a pass with replicates, each of which holds all cultures once for every replicate."""
@@ -119,9 +118,9 @@ def statistics_places(
         for p in prompts
     }
     drawn = design.key if design is not None else None
-    key = key_of(model, settings, asked, drawn, [len(shard.items) for shard in shards])
-    begin_pass(model, run, "statistics", key, shards=len(shards), data=asked, options=settings)
-    return lambda shard: [shard_place(run, "statistics", key, shard.number, ".safetensors")]
+    facts = (settings, asked, drawn)
+    kind = ("statistics", ".safetensors")
+    return numbered_places(model, run, *kind, shards, *facts, data=asked, options=settings)
 
 
 __all__ = ["record_in_shards"]

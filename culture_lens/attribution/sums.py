@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from culture_lens.attribution.item_scores import ItemScores
+from culture_lens.engine.places import numbered_places
 from culture_lens.engine.results import run_shards
 from culture_lens.engine.shards import Pass, Shard, by_culture, cut
 from culture_lens.errors import InputError
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.prompt import Batch, Prompt
@@ -27,7 +27,6 @@ from culture_lens.questions.question import Question
 from culture_lens.questions.unseen import joined, looked_at
 from culture_lens.storage.finished import check_key, keyed
 from culture_lens.storage.runs import Run, content_key
-from culture_lens.storage.work import shard_place
 
 FACTS = ("items", "p_gold", "right", "gap", "change")
 """What is summed per culture beside the scores."""
@@ -208,10 +207,10 @@ def scores_places(
         )
         for p in prompts
     }
-    key = key_of(model, settings, asked, [len(shard.items) for shard in shards])
     told = {name: value for name, value in settings.items() if name not in ("model", "weights")}
-    begin_pass(model, run, "attribution", key, shards=len(shards), data=asked, options=told)
-    return lambda shard: [shard_place(run, "attribution", key, shard.number, ".safetensors")]
+    facts = (settings, asked)
+    kind = ("attribution", ".safetensors")
+    return numbered_places(model, run, *kind, shards, *facts, data=asked, options=told)
 
 
 __all__ = ["FACTS", "AttributionSums", "sum_in_shards"]

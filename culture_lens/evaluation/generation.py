@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from culture_lens.engine.places import numbered_places
 from culture_lens.engine.results import run_shards
 from culture_lens.engine.shards import Pass, Shard, cut
 from culture_lens.errors import InputError
@@ -32,7 +33,6 @@ from culture_lens.interventions.hooks import (
 from culture_lens.models.checks import check_logits, under
 from culture_lens.models.encoder_decoder import EncoderDecoder, decoder_inputs
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.models.running_batch import forward_of
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.neurons import Neurons
@@ -42,7 +42,6 @@ from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
 from culture_lens.storage.finished import read_frame, write_frame
 from culture_lens.storage.runs import Run
-from culture_lens.storage.work import shard_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -264,7 +263,6 @@ def written_places(
         return None
     asked = {prompt.question.id: prompt.all_ids for prompt in prompts}
     told = {"max_new_tokens": max_new_tokens, "stop": stop_ids(model)}
-    cuts = [len(shard.items) for shard in shards]
-    key = key_of(model, told, asked, *described(neurons, value), cuts)
-    begin_pass(model, run, "written", key, shards=len(shards), data=asked, options=told)
-    return lambda shard: [shard_place(run, "written", key, shard.number, ".parquet")]
+    facts = (told, asked, *described(neurons, value))
+    kind = ("written", ".parquet")
+    return numbered_places(model, run, *kind, shards, *facts, data=asked, options=told)

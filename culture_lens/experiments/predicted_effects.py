@@ -26,6 +26,7 @@ from torch import Tensor
 from culture_lens.attribution.passes import Met, PassResult, value_at
 from culture_lens.attribution.points import along, check_path
 from culture_lens.attribution.settings import Attribution
+from culture_lens.engine.places import numbered_places
 from culture_lens.engine.results import run_shards
 from culture_lens.engine.shards import Pass, Shard, cut
 from culture_lens.errors import InputError
@@ -33,7 +34,6 @@ from culture_lens.evaluation.answering import asked_of
 from culture_lens.interventions.hooks import described
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.pieces import begin_pass, key_of
 from culture_lens.neurons.hooks import check_inside
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import labelled
@@ -43,7 +43,6 @@ from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.storage.finished import read_frame, write_frame
 from culture_lens.storage.runs import Run
-from culture_lens.storage.work import shard_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -301,9 +300,9 @@ def effects_places(
         return None
     chosen = [described(neurons, "zero") for neurons in sets]
     asked, told = asked_of(prompts), asdict(prediction)
-    key = key_of(model, asked, chosen, told, [len(shard.items) for shard in shards])
-    begin_pass(model, run, "effects", key, shards=len(shards), data=asked, options=told)
-    return lambda shard: [shard_place(run, "effects", key, shard.number, ".parquet")]
+    facts = (asked, chosen, told)
+    kind = ("effects", ".parquet")
+    return numbered_places(model, run, *kind, shards, *facts, data=asked, options=told)
 
 
 def item_frame(prompts: Sequence[Prompt], effects: Effects) -> pd.DataFrame:
