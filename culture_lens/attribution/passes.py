@@ -68,15 +68,23 @@ class PassResult:
 
     Attributes:
         value: The objective, ``item``.
-        p_gold: The probability of the right option, ``item``.
         unit: A power of two; the gradients are the given ones times it, ``item``.
-        right: Whether the model answers with the right option, ``item``.
+        options: The scores of the options, without their graph.
     """
 
     value: Float[Tensor, " item"]
-    p_gold: Float[Tensor, " item"]
     unit: Float[Tensor, " item"]
-    right: Bool[Tensor, " item"]
+    options: OptionScores
+
+    @property
+    def p_gold(self) -> Float[Tensor, " item"]:
+        """The probability of the right option."""
+        return self.options.p_gold
+
+    @property
+    def right(self) -> Bool[Tensor, " item"]:
+        """Whether the model answers with the right option."""
+        return self.options.right
 
 
 def attribution_pass(
@@ -141,7 +149,7 @@ def attribution_pass(
         p_gold = options.p_gold.detach()
         units.append(unit_of(p_gold if objective is probability else torch.ones_like(p_gold)))
         torch.autograd.grad((value * units[0].reciprocal().to(value.dtype)).sum(), targets)
-    return PassResult(value.detach(), p_gold, units[0], options.right)
+    return PassResult(value.detach(), units[0], options.detached())
 
 
 @torch.no_grad()
@@ -181,9 +189,8 @@ def value_at(
 
     with under(state_of(model)), model.hooks(hooks_at(model, places, move)):
         options = scores(model, batch)
-        p_gold = options.p_gold.detach()
-        value = objective(options).detach()
-    return PassResult(value, p_gold, torch.ones_like(p_gold), options.right)
+        value = objective(options)
+    return PassResult(value, torch.ones_like(value), options)
 
 
 def hooks_at(

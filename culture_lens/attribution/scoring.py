@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from culture_lens.attribution.objectives import NO_OPTION, OptionScores
+from culture_lens.attribution.objectives import NO_SCORE, OptionScores
 from culture_lens.errors import InputError, unknown
 from culture_lens.models.checks import check_logits, check_options
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.answers import NO_OPTION, label_ids
 from culture_lens.prompts.prompt import Batch, Prompt, Style
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def by_letter(model: LensModel, batch: Batch) -> OptionScores:
     labels = [label_ids(prompt, model.processor) for prompt in batch.prompts]
     rows = [logits[row, list(ids)] for row, ids in enumerate(labels)]
     gold = gold_options(batch, logits.device)
-    tokens = torch.tensor([ids[p.question.answer] for ids, p in zip(labels, batch.prompts)])
-    right = logits.detach().argmax(-1) == tokens.to(logits.device)
-    return OptionScores(padded(rows), logits.logsumexp(-1), gold, right)
+    best = [list(ids)[int(row.detach().argmax())] for ids, row in zip(labels, rows, strict=True)]
+    given = logits.detach().argmax(-1) == torch.tensor(best).to(logits.device)
+    prediction = padded(rows).detach().argmax(1).where(given, NO_OPTION)
+    return OptionScores(padded(rows), logits.logsumexp(-1), gold, prediction)
 
 
 def by_likelihood(model: LensModel, batch: Batch) -> OptionScores:
@@ -64,7 +65,7 @@ def by_likelihood(model: LensModel, batch: Batch) -> OptionScores:
         check_options(row.detach(), prompt)
     scores = padded(rows)
     gold = gold_options(batch, scores.device)
-    return OptionScores(scores, scores.logsumexp(1), gold, scores.detach().argmax(1) == gold)
+    return OptionScores(scores, scores.logsumexp(1), gold, scores.detach().argmax(1))
 
 
 def check_tokens(prompts: Sequence[Prompt]) -> None:
@@ -89,7 +90,7 @@ def gold_options(batch: Batch, device: torch.device) -> Tensor:
 
 def padded(rows: Sequence[Tensor]) -> Tensor:
     """Stack scores of items with different numbers of options, ``item option``."""
-    return torch.nn.utils.rnn.pad_sequence(list(rows), True, NO_OPTION)
+    return torch.nn.utils.rnn.pad_sequence(list(rows), True, NO_SCORE)
 
 
 @dataclass(frozen=True, slots=True)

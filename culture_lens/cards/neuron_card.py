@@ -1,9 +1,9 @@
 """neuron_card and neuron_cards: everything about one neuron, or about many in the same passes.
 
-1. One forward of every question records all neurons' tokens and the model's answers.
-2. One backward of every question predicts what ablating each neuron alone does.
-3. For each neuron some questions are asked with it ablated, and with its set ablated without it.
-4. What else was given (sets, scores, a matrix) is looked up; what was not is left out, and said.
+1. One forward of every question records all neurons' tokens and the model's answers; a backward
+   from it predicts what ablating each neuron alone does.
+2. For each neuron some questions are asked with it ablated, and with its set ablated without it.
+3. What else was given (sets, scores, a matrix) is looked up; what was not is left out, and said.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from culture_lens.cards.given import Given, read_given, sets_of
 from culture_lens.cards.gold_logits import lens_of
 from culture_lens.cards.left_out import absent
 from culture_lens.cards.places import Place, as_neurons, checked_places
-from culture_lens.cards.prediction import can_predict, predicted_changes
+from culture_lens.cards.prediction import can_predict, tokens_and_changes
 from culture_lens.cards.ranks import ranks_of
 from culture_lens.cards.records import Activity, Chosen
 from culture_lens.cards.settings import CardOptions, CardSettings
@@ -87,13 +87,21 @@ def neuron_cards(
     scoring = get_scoring(settings.scoring or model.scoring)
     cards: dict[Place, NeuronCard] = {}
     for side in sides(model, places):
-        recorded = token_activations(
-            model, side, questions, scoring=scoring.name, roles=settings.roles, **running_of(how)
-        )
-        asking = Asking(model, recorded, scoring, how)
         predicted = None
         if can_predict(scoring.name):
-            predicted = predicted_changes(model, recorded.prompts, side, scoring.name, how)
+            recorded, predicted = tokens_and_changes(
+                model, side, questions, scoring.name, settings.roles, how
+            )
+        else:
+            recorded = token_activations(
+                model,
+                side,
+                questions,
+                scoring=scoring.name,
+                roles=settings.roles,
+                **running_of(how),
+            )
+        asking = Asking(model, recorded, scoring, how)
         whole: dict[tuple[str, str], pd.Series] = {}
         for row, place in enumerate(side):
             own = None if predicted is None else predicted[:, row]

@@ -19,16 +19,19 @@ from torch import Tensor
 
 from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
 from culture_lens.attribution.objectives import logit_difference
-from culture_lens.attribution.passes import Met, attribution_pass
+from culture_lens.attribution.objectives.option_scores import OptionScores
+from culture_lens.attribution.passes import Met, PassResult, attribution_pass
 from culture_lens.attribution.scoring import ATTRIBUTION_SCORINGS
 from culture_lens.cards.places import Place
-from culture_lens.cards.tokens import columns_of
+from culture_lens.cards.tokens import TokenActivations, columns_of, tokens_of
+from culture_lens.evaluation.evaluate import prepare
+from culture_lens.evaluation.scoring import Answer
 from culture_lens.models.continuations import wide
 from culture_lens.models.lens_model import LensModel
 from culture_lens.prompts.batches import batches
-from culture_lens.prompts.prompt import Batch, Prompt
-from culture_lens.prompts.run_batches import run_batches
+from culture_lens.prompts.prompt import Batch
 from culture_lens.prompts.running import Running
+from culture_lens.questions.question import Question
 
 Columns = Mapping[tuple[str, int], Sequence[tuple[int, int]]]
 
@@ -38,47 +41,69 @@ def can_predict(scoring: str) -> bool:
     return scoring in ATTRIBUTION_SCORINGS
 
 
-def predicted_changes(
+def tokens_and_changes(
     model: LensModel,
-    prompts: Sequence[Prompt],
     places: Sequence[Place],
+    questions: Sequence[Question],
     scoring: str,
+    roles: str | Sequence[int],
     running: Running,
-) -> Float[np.ndarray, "item neuron 2"]:
-    """Predict the change of the log-odds of every item under each neuron's ablation.
+) -> tuple[TokenActivations, Float[np.ndarray, "item neuron 2"]]:
+    """Record tokens and answers as ``token_activations`` does, and predict in the same forward.
 
     Args:
         model: The model.
-        prompts: Prompts in the style of the scoring, with their labels.
         places: The neurons.
+        questions: What to ask.
         scoring: A scoring that ``can_predict`` accepts.
+        roles: Tokens that count.
         running: Batch size, progress.
 
     Returns:
-        The change from tokens on which the neuron is positive, and that from the others.
+        The tokens; and the change of every item's log-odds under each neuron's ablation, from
+        tokens on which the neuron is positive and from the others.
+
+    Raises:
+        InputError: As ``token_activations``.
     """
+    prompts, _ = prepare(model, questions, scoring, running)
+    columns = columns_of(places)
     found: dict[str, np.ndarray] = {}
-    for batch, rows in run_batches(
-        batches(prompts, running.rows(GRADIENT_BATCH_SIZE), model.pad_id),
-        partial(changes_of_batch, model, places, scoring),
-        pad_id=model.pad_id,
-        progress=running.progress,
-        label="predicting effects",
-    ):
+
+    def answer(batch: Batch) -> list[Answer]:
+        changes, done = changes_of_batch(model, columns, len(places), scoring, batch)
         ids = [prompt.question.id for prompt in batch.prompts]
-        found.update(zip(ids, rows.numpy(), strict=True))
-    return np.stack([found[prompt.question.id] for prompt in prompts])
+        found.update(zip(ids, changes.numpy(), strict=True))
+        return answers_of(done.options, batch)
+
+    work = batches(prompts, running.rows(GRADIENT_BATCH_SIZE), model.pad_id)
+    tokens = tokens_of(model, places, prompts, work, answer, roles, progress=running.progress)
+    return tokens, np.stack([found[item.question.id] for item in tokens.items])
 
 
 def changes_of_batch(
-    model: LensModel, places: Sequence[Place], scoring: str, batch: Batch
-) -> Float[Tensor, "item neuron 2"]:
+    model: LensModel, columns: Columns, neurons: int, scoring: str, batch: Batch
+) -> tuple[Float[Tensor, "item neuron 2"], PassResult]:
     """Run one forward and one backward of a batch."""
-    columns = columns_of(places)
-    sums = torch.zeros(len(batch.prompts), len(places), 2, dtype=torch.float64)
+    sums = torch.zeros(len(batch.prompts), neurons, 2, dtype=torch.float64)
     take, scores = partial(add_products, sums, columns), ATTRIBUTION_SCORINGS[scoring].scores
     done = attribution_pass(model, batch, columns, take, scores, logit_difference)
-    return -sums * done.unit.cpu()[:, None, None]
+    return -sums * done.unit.cpu()[:, None, None], done
+
+
+def answers_of(options: OptionScores, batch: Batch) -> list[Answer]:
+    """Make the answers of what was scored with gradients."""
+    read = zip(
+        batch.prompts,
+        options.scores.tolist(),
+        options.prediction.tolist(),
+        options.p_gold.tolist(),
+        strict=True,
+    )
+    return [
+        Answer(prediction, p_gold, tuple(scores[: len(prompt.question.options)]))
+        for prompt, scores, prediction, p_gold in read
+    ]
 
 
 def add_products(sums: Float[Tensor, "item neuron 2"], columns: Columns, met: Met) -> None:

@@ -19,20 +19,20 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from culture_lens.cards.places import Place, checked_places
+from culture_lens.cards.texts import Written, written
 from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.evaluation.evaluation import to_frame
-from culture_lens.evaluation.scoring import Answer, Scoring
+from culture_lens.evaluation.scoring import Answer
 from culture_lens.models.checks import MODEL, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.rows import options_running
 from culture_lens.models.sites import on_encoder
-from culture_lens.prompts.batches import batches
+from culture_lens.prompts.batches import Batches, batches
 from culture_lens.prompts.prompt import Batch, Prompt, Role, roles_of
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
-from culture_lens.prompts.tokens import encode
 from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.storage.display import Shown
 
@@ -168,32 +168,59 @@ def token_activations(
     Example:
         ``token_activations(model, ("act", 3, 7), questions).items[0].values``
     """
-    places = checked_places(model, neurons)
-    how, counted = Running.of(running), roles_of(roles)
-    sites = tuple(dict.fromkeys(site for site, _, _ in places))
-    model.check_together(sites)
+    places, how = checked_places(model, neurons), Running.of(running)
     prompts, chosen = prepare(model, questions, scoring, how)
+    work = batches(prompts, how.rows(), model.pad_id, share_prefix=model.can_share_prefix(prompts))
+    answer = partial(chosen.answers, model)
+    return tokens_of(model, places, prompts, work, answer, roles, progress=how.progress)
+
+
+def tokens_of(
+    model: LensModel,
+    places: Sequence[Place],
+    prompts: Sequence[Prompt],
+    work: Batches,
+    answer: Callable[[Batch], list[Answer]],
+    roles: str | Sequence[int],
+    *,
+    progress: bool,
+) -> TokenActivations:
+    """Answer batches of prompts in any way, and record the tokens that pass.
+
+    Args:
+        model: The model.
+        places: The neurons.
+        prompts: The prompts, in the order of the items.
+        work: The same in batches.
+        answer: Runs a batch and gives its answers.
+        roles: Tokens that count.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        InputError: The model's answers are NaN.
+    """
+    counted = roles_of(roles)
+    model.check_together(tuple(dict.fromkeys(site for site, _, _ in places)))
     found: dict[str, ItemTokens] = {}
     answers: dict[str, Answer] = {}
-    work = batches(prompts, how.rows(), model.pad_id, share_prefix=model.can_share_prefix(prompts))
     with under(state_of(model)):
         for batch, (rows, own) in run_batches(
             work,
-            partial(tokens_of_batch, model, chosen, places, counted),
+            partial(tokens_of_batch, model, answer, places, counted),
             pad_id=model.pad_id,
-            progress=how.progress,
+            progress=progress,
             label="recording tokens",
         ):
             ids = [prompt.question.id for prompt in batch.prompts]
             found.update(zip(ids, rows, strict=True))
             answers.update(zip(ids, own, strict=True))
     items = tuple(found[prompt.question.id] for prompt in prompts)
-    return TokenActivations(places, items, to_frame(prompts, answers), tuple(prompts))
+    return TokenActivations(tuple(places), items, to_frame(prompts, answers), tuple(prompts))
 
 
 def tokens_of_batch(
     model: LensModel,
-    scoring: Scoring,
+    answer: Callable[[Batch], list[Answer]],
     neurons: Sequence[Place],
     roles: Sequence[int],
     batch: Batch,
@@ -204,14 +231,14 @@ def tokens_of_batch(
 
     def keep(activation: Tensor, hook: Any, *, place: tuple[str, int], at: list[int]) -> None:
         if options_running() is None:  # options that run behind their prompts are not recorded
-            held[place].append(activation.flatten(2)[..., at].float().cpu())
+            held[place].append(activation.detach().flatten(2)[..., at].float().cpu())
 
     hooks = [
         (model.hook_name(*place), partial(keep, place=place, at=[n for n, _ in wanted]))
         for place, wanted in columns.items()
     ]
     with model.hooks(hooks):
-        answers = scoring.answers(model, batch)
+        answers = answer(batch)
     sites = [site for site, _, _ in neurons]
     mask = model.token_mask(batch, sites[0]).bool().cpu()
     counts = [model.counted(part, sites, roles).cpu() for part in parts_of(batch)]
@@ -266,40 +293,6 @@ def item_of(
     return ItemTokens(
         prompt.question, tokens, np.array(roles), counted.numpy().copy(), values.numpy().copy()
     )
-
-
-Written = tuple[tuple[str, ...], tuple[int, ...]]
-"""The text and the role of every token."""
-
-
-def written(prompt: Prompt, *, tokenizer: Any, encoder: bool) -> Written:
-    """Write the tokens that a site lies over, with their roles."""
-    if encoder:
-        return pieces(prompt, tokenizer), prompt.roles
-    roles = [Role.TEMPLATE] + [Role.ANSWER_PREFIX] * (len(prompt.decoder_ids) - 1)
-    return alone(prompt.decoder_ids, tokenizer), tuple(int(role) for role in roles)
-
-
-def pieces(prompt: Prompt, tokenizer: Any) -> tuple[str, ...]:
-    """Cut a prompt's text into its tokens.
-
-    A character of several tokens stands with the first of them. Where the prompt was truncated its
-    text is longer than its tokens, and each of these is decoded alone.
-    """
-    ids, offsets = encode(prompt.text, tokenizer)
-    if tuple(ids) != prompt.ids:
-        return alone(prompt.ids, tokenizer)
-    found, end = [], 0
-    for (start, stop), token in zip(offsets, ids, strict=True):
-        text = prompt.text[end:stop]  # with the space before it, which some tokenizers drop
-        found.append(text if stop > start else tokenizer.decode([token]))
-        end = max(end, stop)
-    return tuple(found)
-
-
-def alone(ids: Sequence[int], tokenizer: Any) -> tuple[str, ...]:
-    """Decode each token by itself."""
-    return tuple(tokenizer.decode([token]) for token in ids)
 
 
 __all__ = ["ItemTokens", "TokenActivations", "token_activations"]

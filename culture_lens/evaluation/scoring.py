@@ -35,14 +35,12 @@ from torch import Tensor
 from culture_lens.errors import unknown
 from culture_lens.models.checks import check_highest, check_options
 from culture_lens.models.lens_model import LensModel
-from culture_lens.prompts.answers import label_ids
+from culture_lens.prompts.answers import NO_OPTION, label_ids
 from culture_lens.prompts.prompt import Batch, Prompt, Style
 
 ScoringName = Literal[
     "letter", "letter_options", "option_likelihood", "option_likelihood_sum", "number"
 ]
-NO_OPTION = -1
-"""The prediction of an answer that is none of the options."""
 
 
 @dataclass(frozen=True, slots=True)

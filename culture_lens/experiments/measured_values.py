@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from culture_lens.attribution.objectives import NO_OPTION, OptionScores, get_objective
+from culture_lens.attribution.objectives import NO_SCORE, OptionScores, get_objective
 from culture_lens.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ def objective_values(answers: pd.DataFrame, objective: str) -> Float[np.ndarray,
     if objective == "probability":
         return np.asarray(answers["p_gold"], dtype=float)  # as it is, without rounding
     rows = [torch.tensor(list(scores), dtype=torch.float64) for scores in answers["scores"]]
-    scores = torch.nn.utils.rnn.pad_sequence(rows, True, NO_OPTION)
+    scores = torch.nn.utils.rnn.pad_sequence(rows, True, NO_SCORE)
     gold = torch.tensor(answers["gold"].to_numpy(dtype=int))
     # Whatever the scoring normalises by, P(gold) = exp(score of gold - normaliser).
     log_p = torch.tensor(answers["p_gold"].to_numpy(dtype=float)).log()
     normaliser = scores.gather(1, gold[:, None])[:, 0] - log_p
-    right = torch.tensor(answers["correct"].to_numpy(dtype=bool))
-    values = explain(OptionScores(scores, normaliser, gold, right)).numpy()
+    prediction = torch.tensor(answers["prediction"].to_numpy(dtype=int))
+    values = explain(OptionScores(scores, normaliser, gold, prediction)).numpy()
     if not np.isfinite(values).all():
         first = answers["id"].iloc[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise InputError(

@@ -12,6 +12,9 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.text_reader import as_reader
 from culture_lens.questions.question import LabelForm
 
+NO_OPTION = -1
+"""The prediction of an answer that is none of the options."""
+
 
 def continuation_ids(prompt: Prompt, continuation: str, processor: Any) -> tuple[int, ...]:
     """Tokenise a text that follows the prompt, without touching the prompt's own tokens.

@@ -1,6 +1,6 @@
 """P(gold) without a neuron against plain PyTorch; predictions; which items are asked; sets."""
 
-import functools
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -8,15 +8,16 @@ import torch
 
 from culture_lens.cards.effects import Asking, drawn, half_of
 from culture_lens.cards.neuron_card import neuron_card, neuron_cards
-from culture_lens.cards.prediction import predicted_changes
+from culture_lens.cards.prediction import tokens_and_changes
 from culture_lens.cards.tokens import token_activations
 from culture_lens.errors import InputError
 from culture_lens.evaluation.scoring import get_scoring
 from culture_lens.experiments.ablation_matrix import ablation_matrix
 from culture_lens.experiments.predicted_effects import Prediction, predicted_effects
 from culture_lens.neurons.neurons import Neurons
-from culture_lens.prompts.answers import label_ids, labelled
+from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.running import Running
+from tests.helpers import t5, vlm
 from tests.helpers.lm import exact, exact_raw, lens, prompts_of
 from tests.helpers.marks import QUIET
 from tests.helpers.neurons import found_set
@@ -32,7 +33,13 @@ def card():
     return neuron_card(exact("llama"), PLACE, toy_questions(), **asked)
 
 
-@functools.cache
+def predicted(model, places, questions, scoring):
+    """Tokens and changes, of content tokens."""
+    running = Running(progress=False)
+    return tokens_and_changes(model, places, questions, scoring, "content", running)
+
+
+@cache
 def by_hand(*neurons):
     """P(gold) and log-odds of every question by id, neurons of layer 1 at 0, in plain PyTorch."""
     model, hf, found = exact("llama"), exact_raw("llama"), {}
@@ -69,10 +76,9 @@ def test_effects_are_mean_changes_per_culture(card):
 @pytest.mark.parametrize("scoring", ["letter", "option_likelihood"])
 def test_predictions_are_those_of_predicted_effects(scoring):
     model = lens("llama")
-    prompts = prompts_of(model, "choices" if scoring == "letter" else "cloze")[::3]
-    prompts = labelled(prompts, model.processor) if scoring == "letter" else prompts
     places = [PLACE, ("act", 2, 3), ("gate", 0, 5), ("act", 1, 1)]
-    found = predicted_changes(model, prompts, places, scoring, Running(progress=False))
+    recorded, found = predicted(model, places, toy_questions()[::3], scoring)
+    prompts = recorded.prompts
     sets = [Neurons.of({site: [(layer, index)]}) for site, layer, index in places]
     whole = predicted_effects(
         model, prompts, sets,
@@ -82,13 +88,39 @@ def test_predictions_are_those_of_predicted_effects(scoring):
     assert np.abs(found).max() > 1e-3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("load", "questions", "scoring"),
+    [
+        pytest.param(partial(lens, "llama"), toy_questions, "letter", id="letter"),
+        pytest.param(partial(lens, "llama"), toy_questions, "option_likelihood", id="likelihood"),
+        pytest.param(partial(t5.lens, "t5"), toy_questions, "option_likelihood", id="t5"),
+        pytest.param(partial(vlm.lens, "llava"), vlm.pictured_questions, "letter", id="pictures"),
+    ],
+)
+def test_tokens_and_answers_are_those_of_a_pass_of_their_own(load, questions, scoring):
+    model, questions = load(), questions()[::3]
+    site = model.default_site
+    places = [(site, 0, 3), (site, 1, 5)]
+    same, _ = predicted(model, places, questions, scoring)
+    apart = token_activations(model, places, questions, scoring=scoring, **QUIET)
+    for one, other in zip(same.items, apart.items, strict=True):
+        assert one.tokens == other.tokens and (one.roles == other.roles).all()
+        assert (one.counted == other.counted).all()
+        np.testing.assert_allclose(one.values, other.values, atol=2e-5)
+    answers = same.answers.drop(columns=["p_gold", "scores"])
+    assert answers.equals(apart.answers.drop(columns=["p_gold", "scores"]))
+    np.testing.assert_allclose(same.answers["p_gold"], apart.answers["p_gold"], atol=1e-5)
+    for own, theirs in zip(same.answers["scores"], apart.answers["scores"], strict=True):
+        np.testing.assert_allclose(own, theirs, atol=1e-4)
+
+
 def test_the_parts_of_a_prediction_are_of_positive_and_of_other_tokens():
     """A neuron whose negative activations are cut off has no effect from negative tokens."""
     model = lens("llama")
-    prompts = labelled(prompts_of(model)[:3], model.processor)
     hook = model.hook_name("act", 1)
     with model.hooks([(hook, lambda activation, hook: activation.clamp(min=0))]):
-        found = predicted_changes(model, prompts, [PLACE], "letter", Running(progress=False))
+        _, found = predicted(model, [PLACE], toy_questions()[:3], "letter")
     assert not found[..., 1].any() and found[..., 0].any()
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.evaluation.scoring import NO_OPTION, SCORINGS, get_scoring
+from culture_lens.evaluation.scoring import SCORINGS, get_scoring
 from culture_lens.interventions.hooks import ablated
 from culture_lens.neurons.neurons import Neurons
-from culture_lens.prompts.answers import continuation_ids, joined, label_ids
+from culture_lens.prompts.answers import NO_OPTION, continuation_ids, joined, label_ids
 from culture_lens.prompts.batches import batches, collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from culture_lens.errors import InputError
-from culture_lens.evaluation.scoring import NO_OPTION, SCORINGS, exactly
+from culture_lens.evaluation.scoring import SCORINGS, exactly
 from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.answers import NO_OPTION
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
 from culture_lens.questions.question import PromptFormat, Question

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from culture_lens.attribution.objectives.log_probability import log_probability
 from culture_lens.attribution.objectives.logit_difference import logit_difference
-from culture_lens.attribution.objectives.option_scores import NO_OPTION, OptionScores
+from culture_lens.attribution.objectives.option_scores import NO_SCORE, OptionScores
 from culture_lens.attribution.objectives.probability import probability
 from culture_lens.errors import unknown
 
@@ -49,7 +49,7 @@ def get_objective(name: str) -> Objective:
 
 
 __all__ = [
-    "NO_OPTION",
+    "NO_SCORE",
     "OBJECTIVES",
     "Objective",
     "ObjectiveName",

@@ -17,8 +17,8 @@ def log_probability(options: OptionScores) -> Float[Tensor, " item"]:
     Example:
         >>> import torch
         >>> scores = torch.tensor([[1.0, 1.0]])
-        >>> right = torch.tensor([True])
-        >>> options = OptionScores(scores, scores.logsumexp(1), torch.tensor([0]), right)
+        >>> gold = torch.tensor([0])
+        >>> options = OptionScores(scores, scores.logsumexp(1), gold, gold)
         >>> round(log_probability(options).item(), 3)
         -0.693
     """

@@ -20,8 +20,8 @@ def logit_difference(options: OptionScores) -> Float[Tensor, " item"]:
     Example:
         >>> import torch
         >>> scores = torch.tensor([[3.0, 1.0]])
-        >>> right = torch.tensor([True])
-        >>> options = OptionScores(scores, scores.logsumexp(1), torch.tensor([0]), right)
+        >>> gold = torch.tensor([0])
+        >>> options = OptionScores(scores, scores.logsumexp(1), gold, gold)
         >>> logit_difference(options).item()
         2.0
     """

@@ -30,11 +30,12 @@ from typing_extensions import Unpack
 from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError, unknown, warn
 from culture_lens.evaluation.evaluate import evaluate
-from culture_lens.evaluation.scoring import NO_OPTION, Scoring, get_scoring
+from culture_lens.evaluation.scoring import Scoring, get_scoring
 from culture_lens.interventions.hooks import Value, ablation_value
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import NEURONS, Neurons
+from culture_lens.prompts.answers import NO_OPTION
 from culture_lens.prompts.running import RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question
 from culture_lens.statistics.estimates import Estimate, mean_estimate
