@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.checked_calls import leave_inner_functions
+
 if TYPE_CHECKING:
     import torch
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from culture_lens.questions.question import Question
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+leave_inner_functions()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,13 +46,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (item.path not in slow, len(item.path.parts)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave what is imported, which is never garbage, out of every later search for garbage.
 
-    A search takes a third of a second otherwise, and each training makes one.
+    A search takes a third of a second otherwise, and each training makes one. Fast tests leave
+    little garbage: for them Python need not look for it after every 700 new objects.
     """
     gc.collect()
     gc.freeze()
+    if not session.config.getoption("--runslow"):
+        gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="session", autouse=True)
