@@ -7,32 +7,39 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Bytecode is kept, or every test process, command and kernel would compile all modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 # Threads of two test processes beside each other wait more than they work. One process runs all
-# tests of a file: what they share, models and runs, is made once.
+# tests of a file: what they share, models and runs, is made once. No test reads a log.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 \
-	--dist loadfile --no-loadscope-reorder
+	--dist loadfile --no-loadscope-reorder -p no:logging
 
-.PHONY: demo quick test lint docs clean
+.PHONY: demo quick test lint style types fast docs clean
 
 demo: .venv/demo
 	$(BIN)/culture-lens demo
 
-# mypy checks types before anything runs. `make test` also checks types and shapes at every call of
-# the fast tests; whole pipelines run as users run them.
-quick: lint
-	$(PYTEST) --jaxtyping-packages=
+# Style takes a second and goes first. Types are checked beside the tests.
+quick: style
+	$(MAKE) --no-print-directory --jobs 2 types fast
 
-# Types and the site are checked beside each other. Examples in docstrings are fast, so for the slow
-# tests the package itself is not searched.
+# `make quick` leaves the types of calls to mypy. `make test` also checks types and shapes at every
+# call of the fast tests, and the site beside mypy; whole pipelines run as users run them. Examples in
+# docstrings are fast, so for the slow tests the package itself is not searched.
 test: .venv/dev
 	$(MAKE) --jobs 2 lint docs
 	$(PYTEST) -m "not slow"
 	$(PYTEST) -m slow --runslow --jaxtyping-packages= tests
 
-lint: .venv/dev
+lint: style types
+
+style: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: .venv/dev
+	$(BIN)/mypy
+
+fast: .venv/dev
+	$(PYTEST) -m "not slow" --jaxtyping-packages=
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

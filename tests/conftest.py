@@ -1,26 +1,31 @@
 """Fixtures shared by the tests: tiny models of every architecture, toy questions, SmolLM2.
 
 No test may use the network, and one thread is fastest for models of this size.
+
+Fixtures import what they use: the process that hands tests out to others reads this file, too, and
+runs none.
 """
+
+from __future__ import annotations
 
 import gc
 import os
 from collections.abc import Callable
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
-from culture_lens.experiments.comparison.result import Comparison
-from culture_lens.models.lens_model import LensModel
-from culture_lens.models.load import load_model
-from culture_lens.questions.question import Question
-from tests.helpers.comparison import compared_on_llama
-from tests.helpers.forwards import must_not_run
-from tests.helpers.lm import lens, raw
-from tests.helpers.questions import toy_questions
-from tests.helpers.smollm2 import needs_smollm2
+from tests.helpers.checked_calls import leave_inner_functions
+
+if TYPE_CHECKING:
+    import torch
+
+    from culture_lens.experiments.comparison.result import Comparison
+    from culture_lens.models.lens_model import LensModel
+    from culture_lens.questions.question import Question
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+leave_inner_functions()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,17 +46,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (item.path not in slow, len(item.path.parts)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave what is imported, which is never garbage, out of every later search for garbage.
 
-    A search takes a third of a second otherwise, and each training makes one.
+    A search takes a third of a second otherwise, and each training makes one. Fast tests leave
+    little garbage: for them Python need not look for it after every 700 new objects.
     """
     gc.collect()
     gc.freeze()
+    if not session.config.getoption("--runslow"):
+        gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread_everywhere():
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -61,18 +71,24 @@ def one_thread_everywhere():
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., LensModel]:
     """``tiny(architecture, dtype=torch.float32)``: a loaded model, cached for the session."""
+    from tests.helpers.lm import lens
+
     return lens
 
 
 @pytest.fixture(scope="session")
 def bare() -> Callable[..., torch.nn.Module]:
     """``bare(architecture, dtype=torch.float32)``: the raw model that ``tiny`` wraps a twin of."""
+    from tests.helpers.lm import raw
+
     return raw
 
 
 @pytest.fixture
 def questions() -> list[Question]:
     """Sixteen toy questions: four topics, four cultures, four options each."""
+    from tests.helpers.questions import toy_questions
+
     return toy_questions()
 
 
@@ -88,6 +104,9 @@ def cache_apart(tmp_path_factory, monkeypatch) -> None:
 @pytest.fixture
 def idle(monkeypatch) -> LensModel:
     """A tiny Llama that must not run: whatever is wrong is to be said before."""
+    from tests.helpers.forwards import must_not_run
+    from tests.helpers.lm import lens
+
     model = lens("llama")
     must_not_run(monkeypatch)
     return model
@@ -96,11 +115,16 @@ def idle(monkeypatch) -> LensModel:
 @pytest.fixture
 def compared() -> Comparison:
     """All six selectors compared on a tiny Llama; tests must leave it as it was."""
+    from tests.helpers.comparison import compared_on_llama
+
     return compared_on_llama()
 
 
 @pytest.fixture(scope="session")
 def smollm2() -> LensModel:
     """The embedded SmolLM2-135M-Instruct in float32."""
+    from culture_lens.models.load import load_model
+    from tests.helpers.smollm2 import needs_smollm2
+
     needs_smollm2()
     return load_model("smollm2-135m")

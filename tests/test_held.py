@@ -15,13 +15,13 @@ from tests.helpers.held import (
     OPTIONS,
     PAGES,
     fidelity,
-    held_by_users,
     matrix,
     scorecard,
     suite,
     transfer,
 )
 from tests.helpers.neurons import found_set
+from tests.helpers.public_classes import held_by_users
 
 
 @pytest.mark.slow

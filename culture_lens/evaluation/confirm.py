@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import false_discovery_control
 from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, optional, real, text, whole
@@ -237,6 +236,8 @@ def p_of(effects: Effects) -> float:
 
 def judged(every: Sequence[Group], effects: Sequence[Effects], fdr: float) -> list[dict[str, Any]]:
     """Test every group, and keep those that hold the rate over all cultures together."""
+    from scipy.stats import false_discovery_control
+
     if not every:
         return []
     p = [p_of(effect) for effect in effects]

@@ -156,7 +156,7 @@ def encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]
         doubled = len(ids) > 1 and ids[0] == ids[1] == bos
         if doubled:
             ids, offsets = ids[1:], offsets[1:]
-        elif adds_bos(tokenizer) and ids[:1] != [bos]:
+        elif ids[:1] != [bos] and adds_bos(tokenizer):
             ids, offsets = [bos, *ids], [(0, 0), *offsets]
     return ids, offsets
 

@@ -13,6 +13,7 @@ and goes on; changed settings give other keys, so that nothing outdated is used.
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import sys
@@ -50,13 +51,16 @@ def versions() -> dict[str, str]:
         >>> "torch" in versions()
         True
     """
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
+
+
+@functools.cache
+def version_of(package: str) -> str:
+    """Give the version of an installed package; its metadata is parsed once in a process."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def now() -> datetime:

@@ -69,6 +69,7 @@ def test_where_only_options_count_an_item_without_any_scores_nothing():
             assert (scores.scores["act"] != 0).any()
 
 
+@pytest.mark.slow
 def test_prompt_and_options_add_up_to_all_tokens():
     model, how = exact("llama"), {**PATH, "aggregation": "sum"}
     parts = [

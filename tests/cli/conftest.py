@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from culture_lens.models.load import load_model
@@ -48,6 +49,27 @@ def place(tmp_path_factory):
     written_to(blend, "UK", {"q1": entry("Drink?", tea), "q2": entry("Sport?", tea)})
     written_to(blend, "Spain", {"q1": entry("Bebida?", wine)})
     return place
+
+
+@pytest.fixture(scope="package")
+def checkpoint(place):
+    """The checkpoint's folder, as it is typed."""
+    return str(place / "llama")
+
+
+@pytest.fixture(scope="package")
+def table(place):
+    """The table of questions, as its path is typed."""
+    return str(place / "rows.jsonl")
+
+
+@pytest.fixture(scope="package")
+def table_of_columns(place, table):
+    """The same questions, with a column for each option: columns that a user has to name."""
+    rows = pd.read_json(table, lines=True, dtype=str)
+    options = pd.DataFrame(rows.pop("options").tolist(), columns=list("abc"))
+    rows.join(options).to_csv(place / "rows.csv", index=False)
+    return str(place / "rows.csv")
 
 
 @pytest.fixture(scope="package")

@@ -17,6 +17,7 @@ def run(tmp_path):
     return make_run(tmp_path / "run", conact=(make_found(), make_matrix()))
 
 
+@pytest.mark.slow
 def test_every_figure_is_written_in_every_format(run, capsys):
     kinds = ["--format", "html", "--format", "csv", "--width", 3.3]
     code, out, said = call(capsys, "plot", "--run", run.path, *kinds)
@@ -46,6 +47,7 @@ def test_items_need_to_know_what_was_asked(run, capsys):
     assert not (run.path / "figures").exists()
 
 
+@pytest.mark.slow
 def test_scores_are_drawn_of_the_summary_that_chose(run, capsys):
     """A set tells of the pass that it was chosen from; of another pass nothing is drawn."""
     summary = replace(summary_of_counts(), metadata={"model": "hand", "items": 3})

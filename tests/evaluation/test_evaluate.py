@@ -1,5 +1,7 @@
 """One record per item, the same whatever the batches; intervals by question group."""
 
+from bisect import bisect_right
+
 import pandas as pd
 import pytest
 import torch
@@ -231,12 +233,12 @@ def test_too_long_for_the_context():
 def test_a_long_option_does_not_run_over_the_context(architecture):
     """The prompt fits, and so does the room kept for an answer, but this option does not."""
     model = lens(architecture)
-    words = next(
-        n
-        for n in range(600, 0, -1)
-        if len(build_prompts([long_question(n)], model.tokenizer, style="cloze")[0].ids)
-        <= model.context - 40
-    )
+
+    def tokens(words):
+        return len(build_prompts([long_question(words)], model.tokenizer, style="cloze")[0].ids)
+
+    words = bisect_right(range(1, 601), model.context - 40, key=tokens)
+    assert tokens(words) <= model.context - 40 < tokens(words + 1)
     asked = long_question(words, ["tea", "coffee and sugar and milk " * 12])
     with pytest.raises(InputError, match="1 of 1 prompts.*'long'"):
         evaluate(model, [asked], scoring="option_likelihood", **QUIET)

@@ -228,6 +228,7 @@ def test_out_of_memory_halves_and_says_so(monkeypatch):
     assert rows == [2] * 4
 
 
+@pytest.mark.slow
 def test_a_run_is_found_again_and_nothing_stale_is(tmp_path, monkeypatch):
     model, kept = lens("llama", torch.float64), replace(QUIET, run=tmp_path)
     prompts = prompts_of(model)

@@ -55,6 +55,7 @@ def by_hand(hf, prompts, gold, held):
     return numbers | {"dead": int((~(features > 0).any(0)).sum())}
 
 
+@pytest.mark.slow
 def test_against_a_raw_model():
     sae = random_sae(HOOK)
     bias = sae.encoder_bias.clone()

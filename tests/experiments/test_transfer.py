@@ -108,6 +108,7 @@ def test_overlap_counts_what_is_shared():
         assert row["by_chance"] == pytest.approx(len(one) * len(other) / 144)
 
 
+@pytest.mark.slow
 def test_saved_and_read(tmp_path):
     again = TransferMatrix.from_parquet(result().to_parquet(tmp_path / "t.parquet"))
     pd.testing.assert_frame_equal(again.frame, result().frame)

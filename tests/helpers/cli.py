@@ -1,12 +1,17 @@
 """The command line, called as a user calls it."""
 
+import functools
 import sys
 
 import pandas as pd
+import typer.main
 
 from culture_lens import cli
 from culture_lens.evaluation import generation
 from tests.helpers.forwards import must_not_run
+
+# A process of users has one command, and builds the parsers of all of them once. So do the tests.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 def run(capsys, *arguments):

@@ -93,8 +93,9 @@ def live_hooks(model):
     )
 
 
+@functools.cache
 def spoilt(value: float, layer: int = 1) -> LensModel:
-    """A tiny Llama that reads a weight of ``value`` at neuron 5 of a layer."""
+    """A tiny Llama that reads a weight of ``value`` at neuron 5 of a layer; leave it so."""
     hf = tiny_model("llama")
     with torch.no_grad():
         hf.model.layers[layer].mlp.gate_proj.weight[5] = value

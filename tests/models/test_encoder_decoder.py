@@ -69,6 +69,7 @@ def test_a_model_and_its_sites(family):
     assert not any(p.requires_grad for p in model.bridge.original_model.parameters())
 
 
+@pytest.mark.slow
 def test_context_comes_from_the_tokenizer_or_is_that_of_t5():
     assert lens("flan").context == 512
     tokenizer = tiny_tokenizer()

@@ -50,6 +50,7 @@ def test_nothing_is_not_drawn():
             draw(empty)
 
 
+@pytest.mark.slow
 def test_a_range_fixes_both_axes(compared):
     layout = comparison_chart(compared, range=(-1, 0.5)).layout
     assert layout.xaxis.range == layout.yaxis.range == (-1.0, 0.5)

@@ -37,6 +37,7 @@ def test_a_pipe_or_device_as_image_is_not_waited_for(tmp_path):
         questions_from_table([{**ROW, "image": tmp_path / "photo.png"}], image="image")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_columns_take_no_time(tmp_path):
     names = [f"c{number}" for number in range(WIDE)]
     path = tmp_path / "wide.csv"
