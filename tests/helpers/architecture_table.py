@@ -33,7 +33,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
+from culture_lens.prompts.prompt import CONTENT_ROLES, Batch, Prompt, Role
 from culture_lens.prompts.tokens import adds_bos
 from tests.helpers import (
     lm,
@@ -207,6 +207,15 @@ def images_right(case: Case, prompt: Prompt) -> bool:
     return all((i == token) == (r == Role.IMAGE) for i, r in zip(prompt.ids, prompt.roles))
 
 
+def counts_at(model: LensModel, batch: Batch, sites: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Count positive tokens at sites, those of an encoder and of a decoder in a pass each."""
+    sides = [[s for s in sites if on_encoder(s) == side] for side in (True, False)]
+    found = {}
+    for side in filter(None, sides):
+        found |= item_statistics(model, batch, side, CONTENT_ROLES, False).counts
+    return found
+
+
 def measure(case: Case) -> Measured:
     """Hold one checkpoint against its raw model."""
     model, prompts = case.model, list(case.prompts)
@@ -221,14 +230,16 @@ def measure(case: Case) -> Measured:
     attributed = [site for site in sites if part_of(site) != "act"]
     held = [case.values(sites, prompt) for prompt in prompts]
     targets = [case.gradients(attributed, p, gold[p.question.id]) for p in prompts]
+    counted = counts_at(model, batch, sites)
+    scored = item_scores(model, batch, attributed).scores
     for site in sites:
         decoder = bool(prompts[0].decoder_ids) and not on_encoder(site)
-        rows = item_statistics(model, batch, [site], CONTENT_ROLES, False).counts[site]
+        rows = counted[site]
         wrong = np.zeros(rows.shape[1:], dtype=bool)
         for counts, prompt, of_prompt in zip(rows.numpy(), prompts, held, strict=True):
             values = np.asarray(of_prompt[site])
-            counted = [-1] if decoder else [r in CONTENT_ROLES for r in prompt.roles]
-            values, rounding = values[:, np.array(counted)], BOUND * np.abs(values).max()
+            counted_tokens = [-1] if decoder else [r in CONTENT_ROLES for r in prompt.roles]
+            values, rounding = values[:, np.array(counted_tokens)], BOUND * np.abs(values).max()
             least, most = ((values > bound).sum(1) for bound in (rounding, -rounding))
             wrong |= (counts < least) | (counts > most)
         miscounted += int(wrong.sum())
@@ -238,8 +249,8 @@ def measure(case: Case) -> Measured:
                 relative(model.logits(batch), torch.stack([case.edited(site, p) for p in prompts]))
             )
         if site in attributed:
-            scores = item_scores(model, batch, [site]).scores[site]
-            gradients.append(relative(scores, np.stack([target[site] for target in targets])))
+            expected_scores = np.stack([target[site] for target in targets])
+            gradients.append(relative(scored[site], expected_scores))
     return Measured(
         logits=relative(found, expected),
         miscounted=miscounted,

@@ -106,20 +106,20 @@ def values_at_sites(hf, sites, ids, decoder_ids) -> dict[str, Tensor]:
     }
 
 
-def sums(hf, site, items) -> dict[str, tuple[Tensor, Tensor, Tensor, int]]:
-    """Culture -> counts of positive values, sums, sums of squares (each ``layer neuron``), tokens.
+def sums_at_sites(hf, sites, items) -> dict[str, dict[str, tuple[Tensor, Tensor, Tensor, int]]]:
+    """Site -> culture -> counts of positive values, sums, sums of squares, tokens.
 
-    ``items``: (encoder ids, decoder ids, which encoder tokens count, culture). Of the decoder's
-    tokens the last one counts.
+    Each of the first three is ``layer neuron``. ``items``: (encoder ids, decoder ids, which encoder
+    tokens count, culture). Of the decoder's tokens the last one counts.
     """
-    found = {}
+    found = {site: {} for site in sites}
     for ids, decoder_ids, counts, culture in items:
-        seen = values(hf, site, ids, decoder_ids)
-        seen = seen[:, torch.tensor(counts)] if of_encoder_tokens(site) else seen[:, -1:]
-        own = ((seen > 0).sum(1), seen.sum(1), seen.square().sum(1), seen.shape[1])
-        if culture in found:
-            own = tuple(a + b for a, b in zip(found[culture], own, strict=True))
-        found[culture] = own
+        for site, seen in values_at_sites(hf, sites, ids, decoder_ids).items():
+            seen = seen[:, torch.tensor(counts)] if of_encoder_tokens(site) else seen[:, -1:]
+            own = ((seen > 0).sum(1), seen.sum(1), seen.square().sum(1), seen.shape[1])
+            if culture in found[site]:
+                own = tuple(a + b for a, b in zip(found[site][culture], own, strict=True))
+            found[site][culture] = own
     return found
 
 
