@@ -138,6 +138,28 @@ def edited_logits(hf, ids, decoder_ids, neurons, edit) -> Tensor:
         return logits(hf, ids, decoder_ids)
 
 
+def edited_rows(hf, ids, decoder_ids, rows) -> Tensor:
+    """Logits ``row pos vocab`` of one item, each row under an edit of its own; none is padded.
+
+    ``rows``: (site, layer) -> indices, and ``edit(layer, values)``, ``pos neuron``, of them.
+    """
+
+    def change(site, layer, value):
+        value = value.clone()
+        for row, (neurons, edit) in enumerate(rows):
+            if (site, layer) in neurons:
+                own = neurons[site, layer]
+                value[row, :, own] = edit(layer, value[row][:, own])
+        return value
+
+    places = list(dict.fromkeys(place for neurons, _ in rows for place in neurons))
+    with torch.no_grad(), hooked(hf, places, change):
+        return hf(
+            input_ids=torch.tensor([list(ids)] * len(rows)),
+            decoder_input_ids=torch.tensor([list(decoder_ids)] * len(rows)),
+        ).logits
+
+
 def option_log_likelihood(hf, ids, decoder_ids, option, neurons=None, edit=None) -> float:
     """log P(option | prompt) = sum_i log P(option_i | prompt, option_1 .. option_{i-1})."""
     given = edited_logits(hf, ids, [*decoder_ids, *option], neurons or {}, edit)
