@@ -11,6 +11,7 @@ from tests.helpers.reference_vlm import (
     text_layers,
     vlm_attribution,
     vlm_edited_logits,
+    vlm_edited_rows,
     vlm_logits,
     vlm_site_values,
 )
@@ -63,6 +64,9 @@ def test_edits(architecture):
     three = [(0, 2), (1, 3), (2, 15)]  # k and v are 16 wide
     for site in ("gate", "act", "up", "post", *"qkvz"):
         assert (edited(site, value=3.0) - plain).abs().max() > 1e-3
+    rows = [{site: dict.fromkeys(three, 3.0)} for site in ("gate", "z")]
+    by_row = torch.stack([edited("gate", value=3.0), edited("z", value=3.0)])
+    assert torch.allclose(vlm_edited_rows(hf, inputs, rows), by_row, atol=1e-5)
     both = edited("gate", "v")
     for site in ("gate", "v"):
         assert (edited(site) - both).abs().max() > 1e-4
