@@ -8,9 +8,9 @@ read images get pictures with most of them. All in float32, but T5 and mT5 in fl
 attention is not scaled, and in float32 the raw model is itself 3e-6 away from float64.
 
 * logits, edits (two neurons of every layer set to 0, at each site in turn), gradients: the largest
-  difference from the raw model, one unpadded item at a time, over the largest value; the item's
-  edits are rows of one batch of the raw model;
-* counts: neurons, at each site in turn, whose number of positive tokens differs on some item by
+  difference from the raw model, one unpadded item at a time, over the largest value; the raw model
+  runs an item's edits as rows of one batch;
+* counts: neurons, at each site, whose number of positive tokens differs on some item by
   more than the tokens on which the raw value is nothing but rounding, within 1e-5 of the largest;
 * alone: the same item alone and in the batch.
 """
@@ -240,26 +240,27 @@ def measure(case: Case) -> Measured:
     attributed = [site for site in sites if part_of(site) != "act"]
     held = [case.values(sites, prompt) for prompt in prompts]
     targets = [case.gradients(attributed, p, gold[p.question.id]) for p in prompts]
-    edited = torch.stack([case.edited(sites, prompt) for prompt in prompts], 1)
-    counted = counts_at(model, batch, sites)
-    scored = item_scores(model, batch, attributed).scores
+    by_site = torch.stack([case.edited(sites, prompt) for prompt in prompts], 1)
+    edited = dict(zip(sites, by_site, strict=True))
+    counts = counts_at(model, batch, sites)
+    scores = item_scores(model, batch, attributed).scores
     for site in sites:
         decoder = bool(prompts[0].decoder_ids) and not on_encoder(site)
-        rows = counted[site]
+        rows = counts[site].numpy()
         wrong = np.zeros(rows.shape[1:], dtype=bool)
-        for counts, prompt, of_prompt in zip(rows.numpy(), prompts, held, strict=True):
+        for of_model, prompt, of_prompt in zip(rows, prompts, held, strict=True):
             values = np.asarray(of_prompt[site])
-            counted_tokens = [-1] if decoder else [r in CONTENT_ROLES for r in prompt.roles]
-            values, rounding = values[:, np.array(counted_tokens)], BOUND * np.abs(values).max()
+            counted = [-1] if decoder else [r in CONTENT_ROLES for r in prompt.roles]
+            values, rounding = values[:, np.array(counted)], BOUND * np.abs(values).max()
             least, most = ((values > bound).sum(1) for bound in (rounding, -rounding))
-            wrong |= (counts < least) | (counts > most)
+            wrong |= (of_model < least) | (of_model > most)
         miscounted += int(wrong.sum())
         neurons += wrong.size
         with ablated(model, Neurons.of({site: pairs(model, site)})):
-            edits.append(relative(model.logits(batch), edited[sites.index(site)]))
+            edits.append(relative(model.logits(batch), edited[site]))
         if site in attributed:
-            expected_scores = np.stack([target[site] for target in targets])
-            gradients.append(relative(scored[site], expected_scores))
+            its = np.stack([target[site] for target in targets])
+            gradients.append(relative(scores[site], its))
     return Measured(
         logits=relative(found, expected),
         miscounted=miscounted,
