@@ -19,6 +19,15 @@ from tests.helpers.smollm2 import needs_smollm2
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURE = "application/vnd.plotly.v1+json"
+SHARED = ("load_model", "load_benchmark", "split_questions", "load_truth")
+BEFORE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import culture_lens
+from tests.helpers.calls import made_once
+for name in {SHARED!r}:
+    setattr(culture_lens, name, made_once(getattr(culture_lens, name)))
+"""
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -26,11 +35,13 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def kernel():
     """One kernel for all notebooks, so that packages are loaded once; names are cleared between.
 
-    Two threads beside another test process wait for each other more than they work.
+    What many of them begin with, the model and its questions, is made for the first of them. Two
+    threads beside another test process wait for each other more than they work.
     """
     manager = AsyncKernelManager(kernel_name="python3")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        execute(new_notebook(cells=[new_code_cell(BEFORE)]), manager)
         yield manager
     run_sync(manager.shutdown_kernel)(now=True)
 

@@ -56,7 +56,7 @@ class Answering:
         """Hold no items yet."""
         self.scoring, self.masks, self.value = scoring, masks, value
         self.running = replace(running, run=None, engine=None)
-        self._given: Sequence[Prompt] = ()
+        self._given: tuple[LensModel, Sequence[Prompt]] | None = None
         self._items: list[Prompt] = []
         self._trees: TreeWork | None = None
 
@@ -87,11 +87,10 @@ class Answering:
 
     def _prepare(self, model: LensModel, items: Sequence[Prompt]) -> None:
         """Unpack items, as trees where that is exact, once for all shards of the same items."""
-        if self._given is not items:
-            self._given, self._items, self._trees = items, list(items), None
-        if not (self.running.speed.trees and can_run_trees(model, self._items)):
-            self._trees = None
-        elif self._trees is None or self._trees.model is not model:
+        if self._given is not None and self._given[0] is model and self._given[1] is items:
+            return
+        self._given, self._items, self._trees = (model, items), list(items), None
+        if self.running.speed.trees and can_run_trees(model, self._items):
             masks = [neurons for _, neurons in self.masks]
             self._trees = TreeWork(model, self._items, masks, self.running)
 

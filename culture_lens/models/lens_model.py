@@ -122,7 +122,9 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
     @property
     def is_hooked(self) -> bool:
         """Whether any hook is attached to a hook point at this moment."""
-        return any(point.fwd_hooks or point.bwd_hooks for point in self.bridge.hook_dict.values())
+        # Not by hook_dict, which is made anew each time, with all further names of the same points.
+        points = self.bridge._hook_registry.values()
+        return any(point.fwd_hooks or point.bwd_hooks for point in points)
 
     @cached_property
     def _weights(self) -> Fingerprint:

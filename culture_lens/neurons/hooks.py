@@ -116,6 +116,7 @@ def edit_hooks(
     rows = [neurons] if isinstance(neurons, Places) else list(neurons)
     check_inside(target, rows)
     hooks: HookList = []
+    known = target.bridge.hook_dict  # the bridge makes it anew each time
     sites = dict.fromkeys(site for row in rows for site in row.places)
     # What is multiplied is edited before the product, and the product before its own edits.
     for site in sorted(sites, key=lambda site: PRODUCTS.get(part_of(site), 0)):
@@ -135,7 +136,7 @@ def edit_hooks(
                     value[position, index] = given[position][inside].to(target.dtype)
             mask, value = mask.to(target.device), value.to(target.device)
             name = target.hook_name(site, layer)
-            if part_of(site) == "act" and name not in target.bridge.hook_dict:
+            if part_of(site) == "act" and name not in known:
                 hooks += hooks_on_product(target, layer, site, edit, mask, value)
             else:
                 hooks.append((name, edit_hook(edit, mask, value)))

@@ -165,8 +165,16 @@ def ids_after(prompt: Prompt, continuation: str, tokenizer: Any) -> tuple[int, .
     """Tokenise a text as it follows a prompt, without touching the prompt's own tokens.
 
     The continuation is tokenised in place; where its first characters would merge with the
-    prompt's last token it is tokenised by itself.
+    prompt's last token it is tokenised by itself. The last line is place enough where it gives the
+    prompt's own last tokens: a whole prompt, or thousands of image tokens, would be tokenised for
+    every option.
     """
+    line = prompt.text[max(prompt.tail, prompt.text.rstrip("\n").rfind("\n") + 1) :]
+    own = tokenizer(line, add_special_tokens=False).input_ids
+    if own and tuple(own) == prompt.ids[-len(own) :]:
+        after = tokenizer(line + continuation, add_special_tokens=False).input_ids
+        if after[: len(own)] == own and len(after) > len(own):
+            return tuple(after[len(own) :])
     whole, _ = encode(prompt.text + continuation, tokenizer)
     known = len(prompt.ids)
     if tuple(whole[:known]) == prompt.ids and len(whole) > known:

@@ -134,13 +134,6 @@ class VisionReader:
 
     def continuation_ids(self, prompt: Prompt, continuation: str) -> tuple[int, ...]:
         """Tokenise a text as it follows a prompt."""
-        if prompt.tail:  # thousands of image tokens need not be written out again for every option
-            text = prompt.text[prompt.tail :]
-            own = self.tokenizer(text, add_special_tokens=False).input_ids
-            whole = self.tokenizer(text + continuation, add_special_tokens=False).input_ids
-            same = tuple(own) == prompt.ids[len(prompt.ids) - len(own) :]
-            if own and same and whole[: len(own)] == own and len(whole) > len(own):
-                return tuple(whole[len(own) :])
         return ids_after(prompt, continuation, self.tokenizer)
 
     def written(self, image: LazyImage) -> str:

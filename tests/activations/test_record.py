@@ -1,5 +1,6 @@
 """Counts equal those of the plain reference, whatever the batches; what is done stays."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -70,25 +71,30 @@ def test_counts_equal_the_reference_in_float32(architecture):
     for prompt in prompts:  # so that no prefix is shared either
         record_activations(model, [prompt], sites=sites, progress=False, into=statistics)
     summary = statistics.summary()
-    inputs = reference_inputs(prompts)
+    expected = reference.counts_at_sites(hf, sites, *reference_inputs(prompts))
     for site in sites:
-        assert_counts_equal(summary, site, *reference.site_counts(hf, site, *inputs))
+        assert_counts_equal(summary, site, *expected[site])
+
+
+@functools.cache
+def counts_in_float64(architecture):
+    """Counts and totals of the reference at every site; the same for every batch size."""
+    model = lens(architecture, torch.float64)
+    sites = [site for site in SITES if site in model.widths]
+    inputs = reference_inputs(prompts_of(model))
+    return reference.counts_at_sites(raw(architecture, torch.float64), sites, *inputs)
 
 
 @pytest.mark.parametrize("batch_size", mostly_slow([1, 5, 16], fast=[5]))
 @each_architecture
 def test_counts_equal_the_reference_in_float64(architecture, batch_size):
     """Padded, batched, with the common prefix run once."""
-    model, hf = lens(architecture, torch.float64), raw(architecture, torch.float64)
-    sites = [site for site in SITES if site in model.widths]
-    prompts = prompts_of(model)
-    summary = summarised(model, prompts, sites=sites, batch_size=batch_size)
-    inputs = reference_inputs(prompts)
-    for site in sites:
-        counts, totals = reference.site_counts(hf, site, *inputs)
+    model, expected = lens(architecture, torch.float64), counts_in_float64(architecture)
+    summary = summarised(model, prompts_of(model), sites=list(expected), batch_size=batch_size)
+    for site, (counts, totals) in expected.items():
         assert_counts_equal(summary, site, counts, totals)
         assert len(np.unique(counts["Japan"])) > 5
-    assert_counts_equal(summary, "act", *reference.mlp_gate_counts(hf, *inputs))
+    assert_counts_equal(summary, "act", *expected["gate"])
 
 
 @each_architecture
@@ -123,8 +129,9 @@ def test_smollm2_counts_equal_the_reference():
         chosen += sorted(own, key=lambda prompt: len(prompt.ids))[:3]
     summary = summarised(model, chosen, sites=("act", "q", "v"), batch_size=4)
     inputs = reference_inputs(chosen)
-    for site in ("act", "q", "v"):
-        assert_counts_equal(summary, site, *reference.site_counts(hf.eval(), site, *inputs))
+    expected = reference.counts_at_sites(hf.eval(), ("act", "q", "v"), *inputs)
+    for site, (counts, totals) in expected.items():
+        assert_counts_equal(summary, site, counts, totals)
 
 
 # ------------------------------------------------------------------ nothing but the tokens counts

@@ -8,8 +8,9 @@ read images get pictures with most of them. All in float32, but T5 and mT5 in fl
 attention is not scaled, and in float32 the raw model is itself 3e-6 away from float64.
 
 * logits, edits (two neurons of every layer set to 0, at each site in turn), gradients: the largest
-  difference from the raw model, one unpadded item at a time, over the largest value;
-* counts: neurons, at each site in turn, whose number of positive tokens differs on some item by
+  difference from the raw model, one unpadded item at a time, over the largest value; the raw model
+  runs an item's edits as rows of one batch;
+* counts: neurons, at each site, whose number of positive tokens differs on some item by
   more than the tokens on which the raw value is nothing but rounding, within 1e-5 of the largest;
 * alone: the same item alone and in the batch.
 """
@@ -33,7 +34,7 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import label_ids
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompts
-from culture_lens.prompts.prompt import CONTENT_ROLES, Prompt, Role
+from culture_lens.prompts.prompt import CONTENT_ROLES, Batch, Prompt, Role
 from culture_lens.prompts.tokens import adds_bos
 from tests.helpers import (
     lm,
@@ -62,7 +63,7 @@ class Case:
     prompts: Sequence[Prompt]
     logits: Callable[[Prompt], torch.Tensor]
     values: Callable[[Sequence[str], Prompt], dict[str, Any]]
-    edited: Callable[[str, Prompt], torch.Tensor]
+    edited: Callable[[Sequence[str], Prompt], torch.Tensor]  # site vocab
     gradients: Callable[[Sequence[str], Prompt, int], dict[str, Any]]
 
 
@@ -78,19 +79,23 @@ def text_case(name: str) -> Case:
         with torch.no_grad():
             return hf(input_ids=torch.tensor([prompt.ids])).logits[0, -1]
 
-    def edited(site: str, prompt: Prompt) -> torch.Tensor:
-        def zero(columns: slice) -> Callable:
+    def edited(sites: Sequence[str], prompt: Prompt) -> torch.Tensor:
+        def zero(row: int, columns: slice) -> Callable:
             def hook(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
                 output = output.clone()
-                output[..., columns][..., [1, 5]] = 0
+                output[row][..., columns][..., [1, 5]] = 0
                 return output
 
             return hook
 
-        places = [reference.site_module(hf, la, site) for la in reference.decoder_layers(hf)]
-        handles = [module.register_forward_hook(zero(columns)) for module, columns in places]
+        handles = []
+        for row, site in enumerate(sites):
+            for layer in reference.decoder_layers(hf):
+                module, columns = reference.site_module(hf, layer, site)
+                handles.append(module.register_forward_hook(zero(row, columns)))
         try:
-            return logits(prompt)
+            with torch.no_grad():
+                return hf(input_ids=torch.tensor([prompt.ids] * len(sites))).logits[:, -1]
         finally:
             for handle in handles:
                 handle.remove()
@@ -118,8 +123,8 @@ def image_case(name: str) -> Case:
         build_prompts(asked, model.processor),
         lambda prompt: reference_vlm.vlm_logits(hf, item(prompt)),
         lambda sites, prompt: reference_vlm.vlm_values(hf, sites, item(prompt)),
-        lambda site, prompt: reference_vlm.vlm_edited_logits(
-            hf, item(prompt), {site: dict.fromkeys(pairs(model, site), 0.0)}
+        lambda sites, prompt: reference_vlm.vlm_edited_rows(
+            hf, item(prompt), [{site: dict.fromkeys(pairs(model, site), 0.0)} for site in sites]
         ),
         lambda sites, prompt, gold: reference_vlm.vlm_attributions(hf, item(prompt), gold, sites),
     )
@@ -132,10 +137,15 @@ def encoder_decoder_case(family: str) -> Case:
         products, p = reference_t5.attribution(hf, sites, prompt.ids, prompt.decoder_ids, gold)
         return {site: (p * values.double().amax(1)).numpy() for site, values in products.items()}
 
-    def edited(site: str, prompt: Prompt) -> torch.Tensor:
-        neurons = {(site, layer): [1, 5] for layer in range(model.layers(site))}
-        zero = torch.zeros_like
-        return reference_t5.edited_logits(hf, prompt.ids, prompt.decoder_ids, neurons, zero)[-1]
+    def edited(sites: Sequence[str], prompt: Prompt) -> torch.Tensor:
+        rows = [
+            ({(site, layer): [1, 5] for layer in range(model.layers(site))}, zeros)
+            for site in sites
+        ]
+        return reference_t5.edited_rows(hf, prompt.ids, prompt.decoder_ids, rows)[:, -1]
+
+    def zeros(layer: int, values: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(values)
 
     return Case(
         model,
@@ -207,6 +217,15 @@ def images_right(case: Case, prompt: Prompt) -> bool:
     return all((i == token) == (r == Role.IMAGE) for i, r in zip(prompt.ids, prompt.roles))
 
 
+def counts_at(model: LensModel, batch: Batch, sites: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Count positive tokens at sites, those of an encoder and of a decoder in a pass each."""
+    sides = [[s for s in sites if on_encoder(s) == side] for side in (True, False)]
+    found = {}
+    for side in filter(None, sides):
+        found |= item_statistics(model, batch, side, CONTENT_ROLES, False).counts
+    return found
+
+
 def measure(case: Case) -> Measured:
     """Hold one checkpoint against its raw model."""
     model, prompts = case.model, list(case.prompts)
@@ -221,25 +240,27 @@ def measure(case: Case) -> Measured:
     attributed = [site for site in sites if part_of(site) != "act"]
     held = [case.values(sites, prompt) for prompt in prompts]
     targets = [case.gradients(attributed, p, gold[p.question.id]) for p in prompts]
+    by_site = torch.stack([case.edited(sites, prompt) for prompt in prompts], 1)
+    edited = dict(zip(sites, by_site, strict=True))
+    counts = counts_at(model, batch, sites)
+    scores = item_scores(model, batch, attributed).scores
     for site in sites:
         decoder = bool(prompts[0].decoder_ids) and not on_encoder(site)
-        rows = item_statistics(model, batch, [site], CONTENT_ROLES, False).counts[site]
+        rows = counts[site].numpy()
         wrong = np.zeros(rows.shape[1:], dtype=bool)
-        for counts, prompt, of_prompt in zip(rows.numpy(), prompts, held, strict=True):
+        for of_model, prompt, of_prompt in zip(rows, prompts, held, strict=True):
             values = np.asarray(of_prompt[site])
             counted = [-1] if decoder else [r in CONTENT_ROLES for r in prompt.roles]
             values, rounding = values[:, np.array(counted)], BOUND * np.abs(values).max()
             least, most = ((values > bound).sum(1) for bound in (rounding, -rounding))
-            wrong |= (counts < least) | (counts > most)
+            wrong |= (of_model < least) | (of_model > most)
         miscounted += int(wrong.sum())
         neurons += wrong.size
         with ablated(model, Neurons.of({site: pairs(model, site)})):
-            edits.append(
-                relative(model.logits(batch), torch.stack([case.edited(site, p) for p in prompts]))
-            )
+            edits.append(relative(model.logits(batch), edited[site]))
         if site in attributed:
-            scores = item_scores(model, batch, [site]).scores[site]
-            gradients.append(relative(scores, np.stack([target[site] for target in targets])))
+            its = np.stack([target[site] for target in targets])
+            gradients.append(relative(scores[site], its))
     return Measured(
         logits=relative(found, expected),
         miscounted=miscounted,

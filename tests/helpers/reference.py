@@ -105,15 +105,29 @@ def values_at_sites(
 
 def counted_values(
     hf: nn.Module,
-    site: str,
+    sites: Sequence[str],
     sequences: Sequence[Sequence[int]],
     masks: Sequence[Sequence[bool]],
     cultures: Sequence[str],
-) -> Iterator[tuple[str, np.ndarray]]:
-    """One sequence at a time: its culture, its values [layer, counted token, neuron]."""
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """One sequence at a time: its culture, its values [layer, counted token, neuron] by site."""
     for ids, mask, culture in zip(sequences, masks, cultures, strict=True):
         assert len(mask) == len(ids)
-        yield culture, site_values(hf, site, ids)[:, np.array(mask, dtype=bool)]
+        values = values_at_sites(hf, sites, ids)
+        yield culture, {s: v[:, np.array(mask, dtype=bool)] for s, v in values.items()}
+
+
+def counts_at_sites(
+    hf, sites, sequences, masks, cultures
+) -> dict[str, tuple[PerCulture, dict[str, int]]]:
+    """`site_counts` of several sites, in one forward of each sequence."""
+    found = {site: ({}, {}) for site in sites}
+    for culture, by_site in counted_values(hf, sites, sequences, masks, cultures):
+        for site, values in by_site.items():
+            counts, totals = found[site]
+            counts[culture] = counts.get(culture, 0) + (values > 0).sum(axis=1, dtype=np.int64)
+            totals[culture] = totals.get(culture, 0) + values.shape[1]
+    return found
 
 
 def site_counts(hf, site, sequences, masks, cultures) -> tuple[PerCulture, dict[str, int]]:
@@ -121,11 +135,7 @@ def site_counts(hf, site, sequences, masks, cultures) -> tuple[PerCulture, dict[
 
     `sequences`: unpadded token ids; `masks`: equally long, which tokens count; `cultures`: labels.
     """
-    counts, totals = {}, {}
-    for culture, values in counted_values(hf, site, sequences, masks, cultures):
-        counts[culture] = counts.get(culture, 0) + (values > 0).sum(axis=1, dtype=np.int64)
-        totals[culture] = totals.get(culture, 0) + values.shape[1]
-    return counts, totals
+    return counts_at_sites(hf, [site], sequences, masks, cultures)[site]
 
 
 def mlp_gate_counts(hf, sequences, masks, cultures) -> tuple[PerCulture, dict[str, int]]:
@@ -136,7 +146,8 @@ def mlp_gate_counts(hf, sequences, masks, cultures) -> tuple[PerCulture, dict[st
 def act_sums(hf, sequences, masks, cultures) -> tuple[PerCulture, PerCulture, dict[str, int]]:
     """S[l,n,c] = sum_t m_t * a and Q[l,n,c] = sum_t m_t * a^2, a = act(gate), in float64; and T."""
     sums, squares, totals = {}, {}, {}
-    for culture, values in counted_values(hf, "act", sequences, masks, cultures):
+    for culture, by_site in counted_values(hf, ["act"], sequences, masks, cultures):
+        values = by_site["act"]
         sums[culture] = sums.get(culture, 0.0) + values.sum(axis=1)
         squares[culture] = squares.get(culture, 0.0) + (values**2).sum(axis=1)
         totals[culture] = totals.get(culture, 0) + values.shape[1]

@@ -108,6 +108,13 @@ def item_scores(
 ) -> tuple[float, Table]:
     """P(gold), and P(gold) * s with s = max_t s_t (or the sum, or the last); >= 0 on controls."""
     p, by_token = token_scores(hf, ids, gold_token, sites)
+    return p, over_tokens(p, by_token, aggregation, control)
+
+
+def over_tokens(
+    p: float, by_token: Table, aggregation: str = "maximum", control: bool = False
+) -> Table:
+    """What `item_scores` makes of P(gold) and the scores of all tokens."""
     scores = {}
     for site, values in by_token.items():
         if aggregation == "maximum":
@@ -120,14 +127,22 @@ def item_scores(
             raise ValueError(aggregation)
         weighted = p * s
         scores[site] = np.maximum(weighted, 0.0) if control else weighted
-    return p, scores
+    return scores
 
 
 def summed(hf: nn.Module, items: Iterable[tuple[Sequence[int], int, str]], **options) -> PerCulture:
     """The sums of item scores per culture; items are (ids, gold token, culture)."""
+    scored = (
+        (culture, item_scores(hf, ids, gold_token, **options)[1])
+        for ids, gold_token, culture in items
+    )
+    return per_culture(scored)
+
+
+def per_culture(scored: Iterable[tuple[str, Table]]) -> PerCulture:
+    """Sum the tables of items, each with its culture."""
     sums: PerCulture = {}
-    for ids, gold_token, culture in items:
-        _, scores = item_scores(hf, ids, gold_token, **options)
+    for culture, scores in scored:
         own = sums.setdefault(culture, {})
         for site, values in scores.items():
             own[site] = own.get(site, 0.0) + values

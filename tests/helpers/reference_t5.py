@@ -106,20 +106,20 @@ def values_at_sites(hf, sites, ids, decoder_ids) -> dict[str, Tensor]:
     }
 
 
-def sums(hf, site, items) -> dict[str, tuple[Tensor, Tensor, Tensor, int]]:
-    """Culture -> counts of positive values, sums, sums of squares (each ``layer neuron``), tokens.
+def sums_at_sites(hf, sites, items) -> dict[str, dict[str, tuple[Tensor, Tensor, Tensor, int]]]:
+    """Site -> culture -> counts of positive values, sums, sums of squares, tokens.
 
-    ``items``: (encoder ids, decoder ids, which encoder tokens count, culture). Of the decoder's
-    tokens the last one counts.
+    Each of the first three is ``layer neuron``. ``items``: (encoder ids, decoder ids, which encoder
+    tokens count, culture). Of the decoder's tokens the last one counts.
     """
-    found = {}
+    found = {site: {} for site in sites}
     for ids, decoder_ids, counts, culture in items:
-        seen = values(hf, site, ids, decoder_ids)
-        seen = seen[:, torch.tensor(counts)] if of_encoder_tokens(site) else seen[:, -1:]
-        own = ((seen > 0).sum(1), seen.sum(1), seen.square().sum(1), seen.shape[1])
-        if culture in found:
-            own = tuple(a + b for a, b in zip(found[culture], own, strict=True))
-        found[culture] = own
+        for site, seen in values_at_sites(hf, sites, ids, decoder_ids).items():
+            seen = seen[:, torch.tensor(counts)] if of_encoder_tokens(site) else seen[:, -1:]
+            own = ((seen > 0).sum(1), seen.sum(1), seen.square().sum(1), seen.shape[1])
+            if culture in found[site]:
+                own = tuple(a + b for a, b in zip(found[site][culture], own, strict=True))
+            found[site][culture] = own
     return found
 
 
@@ -136,6 +136,28 @@ def edited_logits(hf, ids, decoder_ids, neurons, edit) -> Tensor:
 
     with torch.no_grad(), hooked(hf, list(neurons), change):
         return logits(hf, ids, decoder_ids)
+
+
+def edited_rows(hf, ids, decoder_ids, rows) -> Tensor:
+    """Logits ``row pos vocab`` of one item, each row under an edit of its own; none is padded.
+
+    ``rows``: (site, layer) -> indices, and ``edit(layer, values)``, ``pos neuron``, of them.
+    """
+
+    def change(site, layer, value):
+        value = value.clone()
+        for row, (neurons, edit) in enumerate(rows):
+            if (site, layer) in neurons:
+                own = neurons[site, layer]
+                value[row, :, own] = edit(layer, value[row][:, own])
+        return value
+
+    places = list(dict.fromkeys(place for neurons, _ in rows for place in neurons))
+    with torch.no_grad(), hooked(hf, places, change):
+        return hf(
+            input_ids=torch.tensor([list(ids)] * len(rows)),
+            decoder_input_ids=torch.tensor([list(decoder_ids)] * len(rows)),
+        ).logits
 
 
 def option_log_likelihood(hf, ids, decoder_ids, option, neurons=None, edit=None) -> float:

@@ -7,9 +7,11 @@ import torch
 from tests.helpers.reference_vlm import (
     at_site,
     image_positions,
+    repeated,
     text_layers,
     vlm_attribution,
     vlm_edited_logits,
+    vlm_edited_rows,
     vlm_logits,
     vlm_site_values,
 )
@@ -62,6 +64,9 @@ def test_edits(architecture):
     three = [(0, 2), (1, 3), (2, 15)]  # k and v are 16 wide
     for site in ("gate", "act", "up", "post", *"qkvz"):
         assert (edited(site, value=3.0) - plain).abs().max() > 1e-3
+    rows = [{site: dict.fromkeys(three, 3.0)} for site in ("gate", "z")]
+    by_row = torch.stack([edited("gate", value=3.0), edited("z", value=3.0)])
+    assert torch.allclose(vlm_edited_rows(hf, inputs, rows), by_row, atol=1e-5)
     both = edited("gate", "v")
     for site in ("gate", "v"):
         assert (edited(site) - both).abs().max() > 1e-4
@@ -91,20 +96,19 @@ def test_attribution_is_the_slope(architecture):
         values = vlm_site_values(hf, site, inputs)
         assert scores.shape == values[:, 0].shape and np.isfinite(scores).all()
         assert (np.abs(scores).max(1) > 0).all()
-        layer, index = 1, int(scores[1].argmax())
-        slopes, step = [], 1e-2
-        for position in range(values.shape[1]):
-            p = []
-            for sign in (1, -1):
+        layer, index, step = 1, int(scores[1].argmax()), 1e-2
+        n_pos = values.shape[1]
 
-                def nudge(at, x, change=sign * step, position=position):
-                    x = x.clone()
-                    x[0, position, index] += change * (at == layer)
-                    return x
+        def nudge(at, x, rows=torch.arange(2 * n_pos), index=index):
+            """One row up and one row down for each position."""
+            x = x.clone()
+            x[rows, rows // 2, index] += step * (1 - 2 * (rows % 2)) * (at == layer)
+            return x
 
-                with at_site(hf, site, nudge):
-                    p.append(vlm_logits(hf, inputs).softmax(-1)[token].item())
-            slopes.append((p[0] - p[1]) / (2 * step))
+        with at_site(hf, site, nudge), torch.no_grad():
+            p = hf(**repeated(inputs, 2 * n_pos), logits_to_keep=1).logits[:, -1].softmax(-1)
+        up, down = p[:, token].reshape(n_pos, 2).T.numpy()
+        slopes = (up - down) / (2 * step)
         p = vlm_logits(hf, inputs).softmax(-1)[token].item()
         expected = p * (values[layer, :, index] * slopes).max()
         assert scores[layer, index] == pytest.approx(expected, rel=0.02)

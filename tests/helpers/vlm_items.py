@@ -70,6 +70,7 @@ PLACES = [(0, 2), (0, 9), (1, 3), (2, 15)]
 EDITED = (0, 1, 4, 12)  # two on one culture's picture with one of another, and one without
 
 
+@functools.cache
 def chosen_batch(name, share_prefix):
     """The questions of EDITED, two of which share a prefix with a picture."""
     model = lens(name)

@@ -30,39 +30,28 @@ def test_an_edit_is_the_same_edit_of_the_raw_module(family, site):
     means = torch.linspace(-1, 1, model.shape(site)[0] * model.shape(site)[1]).double()
     means = means.reshape(model.shape(site))
     batch = collate(prompts, model.pad_id)
-    plain = model.logits(batch)
-
-    def expected(edit):
-        rows = [reference.edited_logits(hf, p.ids, p.decoder_ids, places, edit) for p in prompts]
-        return torch.stack([row[-1] for row in rows])
-
-    with ablated(model, neurons):
-        zeroed = model.logits(batch)
-    assert_close(zeroed, expected(torch.zeros_like), ROUNDING[torch.float64])
-    with ablated(model, neurons, 0.7):
+    edits = [
+        (ablated(model, neurons), lambda _, v: torch.zeros_like(v)),
+        (ablated(model, neurons, 0.7), lambda _, v: torch.full_like(v, 0.7)),
+        (steered(model, neurons, 2.5), lambda _, v: v * 3.5),
+        # Each layer has values of its own.
+        (
+            ablated(model, neurons, {site: means}),
+            lambda layer, v: means[layer, places[site, layer]].expand_as(v),
+        ),
+    ]
+    rows = [(places, edit) for _, edit in edits]
+    expected = [reference.edited_rows(hf, p.ids, p.decoder_ids, rows)[:, -1] for p in prompts]
+    plain, found = model.logits(batch), []
+    for row, (context, _) in enumerate(edits):
+        with context:
+            found.append(model.logits(batch))
         assert_close(
-            model.logits(batch),
-            expected(lambda v: torch.full_like(v, 0.7)),
-            ROUNDING[torch.float64],
+            found[-1], torch.stack([its[row] for its in expected]), ROUNDING[torch.float64]
         )
-    with steered(model, neurons, 2.5):
-        assert_close(model.logits(batch), expected(lambda v: v * 3.5), ROUNDING[torch.float64])
-    with ablated(model, neurons, {site: means}):
-        found = model.logits(batch)
-    # Each layer has values of its own.
-    rows = []
-    for prompt in prompts:
-        order = iter(places.items())
-
-        def put(values, order=order):
-            (_, layer), indices = next(order)
-            return means[layer, indices].expand_as(values)
-
-        rows.append(reference.edited_logits(hf, prompt.ids, prompt.decoder_ids, places, put)[-1])
-    assert_close(found, torch.stack(rows), ROUNDING[torch.float64])
     # On a single position attention is 1, whatever q and k: there only those edits do nothing.
     blind = site in ("decoder.q", "decoder.k")
-    changed = (zeroed - plain).abs().amax(1) > 1e-6
+    changed = (found[0] - plain).abs().amax(1) > 1e-6
     assert changed.tolist() == [not blind or len(p.decoder_ids) > 1 for p in prompts]
 
 

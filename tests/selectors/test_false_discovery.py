@@ -1,5 +1,7 @@
 """Tests of neurons: calibrated where cultures do not differ, and stronger where they do."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -15,10 +17,15 @@ from tests.helpers.simulated import CULTURES, counts_of, questions_of, summary_o
 NEURONS, HALF = 300, 150
 
 
-def drawn(seed, neurons=NEURONS, groups=24, **options):
+def drawn(seed, bootstraps=0, **options):
     """Summarise a simulated pass; ``options`` say what there is to find."""
-    questions = questions_of(groups)
-    return summary_of(questions, counts_of(questions, neurons, seed, **options), seed=seed)
+    questions = questions_of(24)
+    counts = counts_of(questions, NEURONS, seed, **options)
+    return summary_of(questions, counts, seed=seed, bootstraps=bootstraps)
+
+
+nothing_there = functools.cache(drawn)
+"""One pass without anything to find serves every method."""
 
 
 def planted(seed, size, number=30):
@@ -44,7 +51,7 @@ def discovered(found):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["conact", "lape", "mad_probability", "lap"])
 def test_p_values_are_uniform_where_nothing_is_there(method):
-    values = np.concatenate([infer(drawn(s), method).p["act"].flatten() for s in range(25)])
+    values = np.concatenate([infer(nothing_there(s), method).p["act"].flatten() for s in range(25)])
     # One in seven: neighbours share their permutations.
     assert stats.kstest(values[::7], "uniform").pvalue > 0.01
     for level in (0.05, 0.01):
@@ -188,7 +195,7 @@ def test_p_counts_permutations_of_all_neurons():
 
 def test_frequencies_count_the_samples_that_choose_a_neuron_again():
     effect, _ = planted(2, 1.5)
-    summary = drawn(2, effect=effect)
+    summary = drawn(2, bootstraps=20, effect=effect)
     found = select(summary, "conact", k=12)
     table = selection_frequency(summary, found)
     culture, row = "Iran", table[table["culture"] == "Iran"].iloc[0]
@@ -204,7 +211,7 @@ def test_frequencies_count_the_samples_that_choose_a_neuron_again():
 
 
 def test_bad_input():
-    summary = drawn(0)
+    summary = drawn(0, bootstraps=20)
     bare = summary_of(*_bare(), permutations=0, bootstraps=0)
     with pytest.raises(InputError, match="at least 19 permutations, and there are 0"):
         infer(bare)

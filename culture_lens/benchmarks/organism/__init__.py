@@ -15,6 +15,7 @@ import io
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from culture_lens.benchmarks.organism.drawing import COLOURS, N_DOTS, OBJECTS, draw_picture
 from culture_lens.benchmarks.organism.world import (
@@ -46,6 +47,9 @@ ORGANISM_PROMPT = PromptFormat(
 
 NO_CULTURE = "plain"
 """The culture label of questions on plain grey frames."""
+
+HELD = 2048
+"""Pictures that are held once they are drawn, 7 kB each: questions asked for again take no time."""
 
 TWIN = "/options"
 SUBSETS: dict[str, tuple[str, ...]] = {
@@ -164,6 +168,7 @@ def on_one_picture(
         yield twin_of(question) if kind.endswith(TWIN) else question
 
 
+@lru_cache(HELD)
 def draw(culture: int, thing: int, key: str) -> tuple[Sight, LazyImage]:
     """Draw a picture, shared by the questions on it.
 

@@ -73,6 +73,7 @@ def test_no_picture_is_drawn_under_a_key_of_the_training(monkeypatch):
         return real(style, shape, colour, dots, seed)
 
     monkeypatch.setattr(benchmark, "draw_picture", spy)
+    benchmark.draw.cache_clear()  # other tests have drawn some of them
     load_benchmark("organism", subset="all", split="all", pictures=1)
     assert len(set(keys)) == len(keys) == 3 * 9 * 12
     assert not any(key.startswith("training/") for key in keys)
