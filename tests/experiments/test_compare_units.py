@@ -9,10 +9,11 @@ import torch
 
 import culture_lens as cl
 from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.experiments.compare_units import MEASURED
 from culture_lens.experiments.equal_norm import ChangeOfStream
 from culture_lens.experiments.unit_edits import RankedUnits, permuted
 from culture_lens.experiments.units_compared import UnitsComparison
-from culture_lens.prompts.running import Running
+from culture_lens.prompts.build import build_prompts
 from tests.helpers import lm
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import asked_twice, toy_questions
@@ -58,7 +59,7 @@ def compared(equal):
 
 @pytest.mark.slow
 def test_the_best_units_come_first():
-    ranked = RankedUnits((("act", 2, 1), ("q", 0, 0), ("act", 0, 3)))
+    ranked = RankedUnits.of([("act", 2, 1), ("q", 0, 0), ("act", 0, 3)])
     assert ranked.first(2).members() == {("act", 2, 1), ("q", 0, 0)}
     assert compared("number").neurons("own")["Japan"].members() == {("act", 1, 5), ("act", 2, 7)}
     assert compared("number").neurons("directions") == {}
@@ -69,12 +70,15 @@ def test_the_best_units_come_first():
 def test_random_units_are_others_of_the_same_layers():
     members = tuple(("act", layer, index) for layer in (2, 0, 2) for index in range(9, 3, -1))
     members = tuple(dict.fromkeys(members))
-    drawn = permuted(members, lm.lens("llama"), 1, "Japan")
+
+    def draw(seed):
+        return permuted(RankedUnits.of(members), lm.lens("llama"), seed, "Japan").members(99)
+
+    drawn = draw(1)
     assert [place[:2] for place in drawn] == [place[:2] for place in members]
-    assert len(set(drawn)) == len(members) and drawn != members
+    assert len(set(drawn)) == len(members) and drawn != list(members)
     assert max(Counter(drawn).values()) == 1
-    assert drawn == permuted(members, lm.lens("llama"), 1, "Japan")
-    assert drawn != permuted(members, lm.lens("llama"), 2, "Japan")
+    assert drawn == draw(1) and drawn != draw(2)
 
 
 @pytest.mark.slow
@@ -110,10 +114,10 @@ def test_at_equal_norms_every_number_is_the_nearest():
         assert row["norm"] == pytest.approx(wanted[row["mask"]], rel=0.0101)
         assert row["scale"] > 0 and row["number"] == 1
     identify, _ = cl.split_questions(questions())
-    own = {c: [q for q in identify if q.culture == c] for c in TWO}
-    stream = ChangeOfStream(model, own, Running(progress=False))
-    ranked = RankedUnits((("act", 1, 5), ("act", 2, 7), ("act", 0, 0)))
-    norms = [stream.norm(ranked.hooks(model, n), "Japan") for n in (1, 2, 3)]
+    japanese = [q for q in identify if q.culture == "Japan"][:MEASURED]
+    stream = ChangeOfStream(model, build_prompts(japanese, model.processor), 16)
+    ranked = RankedUnits.of([("act", 1, 5), ("act", 2, 7), ("act", 0, 0)])
+    norms = [stream.norm(ranked.hooks(model, n)) for n in (1, 2, 3)]
     nearest = min(range(3), key=lambda at: abs(norms[at] - wanted["Japan"]))
     mine = edits[edits["units"].eq("own") & edits["condition"].eq("found")].set_index("mask")
     assert mine.loc["Japan", "number"] == nearest + 1
