@@ -43,9 +43,7 @@ def said(row, metric: str) -> str:
 def show(name: str, compared: cl.UnitsComparison) -> None:
     """Print a table in points, as a page has it."""
     print(f"\n## {name}, reference {compared.metadata['reference']}\n")
-    print(
-        "| units | number | norm, % | own | others | gap | random: norm, % | own | others | beyond |"
-    )
+    print("| units | number | norm, % | own | others | gap | random norm | own | others | beyond |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for row in compared.table().to_dict("records"):
         cells = [f"{row['units']}", f"{row['number']:.1f}", f"{100 * row['norm']:.1f}"]
