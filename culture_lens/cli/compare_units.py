@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -24,9 +26,6 @@ from culture_lens.cli.options import (
 from culture_lens.cli.plot import units_figures, write_figures
 from culture_lens.errors import InputError, unknown
 
-if TYPE_CHECKING:
-    from culture_lens.storage.runs import Run
-
 DEFAULT_UNITS = ("act:conact",)
 
 
@@ -45,10 +44,10 @@ class UnitsFlags:
         ),
     ] = None
     directions: Annotated[
-        list[str] | None,
+        list[Path] | None,
         typer.Option(
-            help="Directions in the run folder, by name, as `culture-lens directions` keeps them; "
-            "may be given several times."
+            help="A file of directions, as `culture-lens directions` writes it; may be given "
+            "several times."
         ),
     ] = None
     k: Annotated[int | None, typer.Option(min=1, help="Units of each culture.")] = None
@@ -89,11 +88,11 @@ def compare_units(
     check_names(scoring=comparing.scoring)
     if comparing.equal not in (None, *EQUAL):
         raise unknown("--equal", comparing.equal, EQUAL)
-    pairs = kinds_of(comparing.units or ([] if comparing.directions else DEFAULT_UNITS))
+    kinds = kinds_of(comparing.units or ([] if comparing.directions else DEFAULT_UNITS))
+    kinds |= directions_of(comparing.directions or ())
     questions = open_questions(opened)
     began = now()
     folder = Run.open(run)
-    kinds = pairs | directions_of(folder, comparing.directions or [])
     lens = open_model(opened)
     options = given(running, comparing, **engine.chosen)
     told = {name: value for name, value in options.items() if name not in ("units", "directions")}
@@ -108,7 +107,7 @@ def compare_units(
     typer.echo(format_table(result.table()).to_string(index=False))
 
 
-def kinds_of(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
+def kinds_of(texts: Sequence[str]) -> dict[str, Any]:
     """Read kinds of units written as ``site:selector``.
 
     Raises:
@@ -129,17 +128,17 @@ def kinds_of(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def directions_of(folder: Run, names: list[str]) -> dict[str, Any]:
-    """Read directions of a run folder by name.
+def directions_of(files: Sequence[Path]) -> dict[str, Any]:
+    """Read files of directions, named as the files are.
 
     Raises:
-        InputError: There are none of that name.
+        InputError: A file cannot be read, or two have the same name.
     """
     from culture_lens.neurons.directions import Directions
 
-    held = folder.names("directions", ".safetensors")
-    for name in names:
-        if name not in held:
-            raise unknown("directions", name, held, "`culture-lens directions` makes them.")
-    places = {name: folder.named("directions", name, ".safetensors") for name in names}
-    return {f"direction {name}": Directions.load(place) for name, place in places.items()}
+    found = {}
+    for file in files:
+        if file.stem in found:
+            raise InputError(f"--directions: two files are named {file.name}: rename one of them.")
+        found[file.stem] = Directions.load(file)
+    return found
