@@ -29,7 +29,12 @@ from culture_lens.models.sites import PROJECTIONS, sites_reading
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.selectors.culnig_general import reads_countries
-from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE, LEAST_Z, eligible
+from culture_lens.selectors.culnig_specific import (
+    COUNTRYRC_SHARE,
+    LEAST_Z,
+    eligible,
+    layers_of,
+)
 from culture_lens.selectors.mad import against_others
 from culture_lens.selectors.random import random
 from culture_lens.selectors.registry import (
@@ -152,7 +157,8 @@ def general_ranking(sources: Sources) -> NeuronScores:
     ranked: dict[str, torch.Tensor] = {}
     for site in sites_reading(GATE, contrast):
         score = contrast[site].sum(0)
-        high = reads_countries(scores.countryrc, [site], COUNTRYRC_SHARE).places[site]
+        layers = layers_of(scores, [site])
+        high = reads_countries(scores.countryrc, layers, COUNTRYRC_SHARE).places[site]
         score[high[:, 0], high[:, 1]] = NEVER
         ranked[site] = score.expand_as(contrast[site])
     return NeuronScores(scores.task.cultures, ranked, metadata=scores.metadata)
