@@ -96,7 +96,7 @@ def prepared(asked: argparse.Namespace):
         questions = cl.load_benchmark(asked.benchmark, limit=asked.limit, **some)
         identify, evaluate = cl.split_questions(questions)
         model = cl.with_features(model, autoencoder(model, identify, asked))
-        few = evaluate[:: max(1, len(evaluate) // 60)]
+        few = evaluate[:: max(1, len(evaluate) // 30)]
         report = cl.sae_report(model, few, progress=False)
         print(report.frame.T.to_string(), flush=True)
         kinds = {
@@ -138,7 +138,8 @@ def main() -> None:
     parser.add_argument("--layer", type=int, default=2, help="of the directions")
     parser.add_argument("--k", type=int, nargs="+", default=[20, 2])
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--cultures", nargs="*", default=[])
+    parser.add_argument("--cultures", nargs="*", default=[], help="whose questions are read")
+    parser.add_argument("--whose", nargs="*", default=[], help="whose units are edited")
     parser.add_argument("--scoring", default="letter")
     parser.add_argument("--run", help="a run folder")
     parser.add_argument("--equal", nargs="+", default=["number", "norm"])
@@ -152,8 +153,8 @@ def main() -> None:
     kinds["directions, removed or subtracted"] = directions = cl.fit_directions(
         model, identify, layer=asked.layer, **quiet
     )
-    options = {"random_seeds": asked.seeds, "scoring": asked.scoring, "cultures": asked.cultures}
-    options["run"] = asked.run
+    options = {"random_seeds": asked.seeds, "scoring": asked.scoring, "run": asked.run}
+    options["cultures"] = asked.whose or asked.cultures
     tokens = None
     if truth is not None:
         names = [model.hook_name(s, at) for s in ("act", "post", "sae", "head")
