@@ -62,8 +62,10 @@ class ChangeOfStream:
 
     def norm(self, hooks: HookList) -> float:
         """Give the change that hooks make, as a share of E |x|."""
-        pairs = zip(self.before, self._stream(hooks), strict=True)
-        return mean_length([after - before for before, after in pairs]) / self.length
+        pairs = zip(self._stream(hooks), self.before, strict=True)
+        return (
+            mean_length([after.double() - before.double() for after, before in pairs]) / self.length
+        )
 
 
 def mean_length(vectors: Sequence[Float[torch.Tensor, "token d_model"]]) -> float:
@@ -90,6 +92,8 @@ def matched_number(norm_of: Callable[[int], float], norm: float, most: int, firs
         3
     """
     low, high = 0, max(1, min(first, most))
+    if norm_of(high) == norm:  # the kind whose norm it is
+        return high
     while high < most and norm_of(high) < norm:
         low, high = high, min(2 * high, most)
     while high - low > 1:

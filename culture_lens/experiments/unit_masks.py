@@ -43,14 +43,14 @@ def answered(
         if isinstance(edit.own, RankedUnits)
     ]
     turned, directions = direction_masks(model, edits)
-    masks, records = [*units, *directions], list["pd.DataFrame"]()
+    records: list[pd.DataFrame] = []
     for its_model, some in ((model, units), (turned, directions)):
         if some:
             frames = answer_masks(
                 its_model, prompts, read_by, labelled(some), label="units", running=running
             )
             records += [frame[list(KEPT_COLUMNS)] for frame in frames]
-    return joined(masks, records)
+    return joined([*units, *directions], records)
 
 
 def direction_masks(

@@ -187,10 +187,10 @@ def size_places(
         return None
     asked = {name: key for prompts in own.values() for name, key in asked_of(prompts).items()}
     facts = [(e.units, e.culture, e.condition, e.seed, e.own.content) for e in edits]
-    told = {"k": k, "equal": "number" if norms is None else "norm"}
-    kind = ("sizes", ".json")
-    given = (asked, facts, k, norms)
-    return numbered_places(model, running.folder, *kind, shards, *given, data=asked, options=told)
+    kind, given = ("sizes", ".json"), (asked, facts, k, norms)
+    return numbered_places(
+        model, running.folder, *kind, shards, *given, data=asked, options={"k": k}
+    )
 
 
 def read_size(place: Path) -> Size:
