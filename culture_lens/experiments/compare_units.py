@@ -105,8 +105,8 @@ def compare_units(
 
     Raises:
         InputError: Before the model runs: no kinds, unknown sites, selectors or cultures, more
-            units than a site has, or equal norms of directions alone. Later, k units
-            that change nothing, so that no other kind can be as small.
+            units than a site has, or equal norms of directions alone. Later, k units that change
+            nothing, so that no other kind can be as small.
 
     Warns:
         CultureLensWarning: A kind ranks fewer units than k, or none of its numbers comes within
@@ -124,7 +124,7 @@ def compare_units(
     chosen = cultures_of(identify, held_out, cultures)
     check_cultures(units, chosen)
     prompts, read_by = prepare(model, held_out, scoring, how)
-    edits = []
+    edits: list[UnitEdit] = []
     for name, kind in units.items():
         ranked = ranked_kind(model, identify, kind, chosen, read_by, how)
         edits += [UnitEdit(name, culture, own) for culture, own in ranked.items()]

@@ -66,8 +66,9 @@ def direction_masks(
     for number, ((site, layer), members) in enumerate(places.items()):
         name = f"{site[: -len(part_of(site))]}compared_{number}"
         vectors = [own.direction for _, own in members]
-        units = vector_units(model, vectors, [edit.sized.scale for edit, _ in members])
-        model = model.with_units(name, units)
+        # All are subtracted, each so many times, or all are projected out.
+        scales = [edit.sized.scale for edit, _ in members if edit.sized.scale is not None]
+        model = model.with_units(name, vector_units(model, vectors, scales or None))
         masks += [
             mask_of(edit, Neurons.of({name: [(layer, row)]}))
             for row, (edit, _) in enumerate(members)

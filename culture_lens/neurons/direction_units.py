@@ -94,25 +94,26 @@ class ConstantUnits(DirectionUnits):
 
 
 def vector_units(
-    model: LensModel, vectors: Sequence[Direction], scales: Sequence[float | None]
+    model: LensModel, vectors: Sequence[Direction], scales: Sequence[float] | None = None
 ) -> DirectionUnits:
     """Make units of directions at one place: each is projected out, or subtracted so many times.
 
     Args:
         model: The model.
         vectors: The directions, all at one site and layer.
-        scales: How often each is subtracted where its unit is ablated; None for all where they are
+        scales: How often each is subtracted where its unit is ablated; without them each is
             projected out.
 
     Example:
-        ``model.with_units("direction", vector_units(model, [directions["Japan"]], [None]))``
+        ``model.with_units("direction", vector_units(model, [directions["Japan"]]))``
     """
     read, layer = model.hook_name(vectors[0].site, vectors[0].layer), vectors[0].layer
-    if scales[0] is None:
-        rows, kind = torch.stack([one.unit for one in vectors]), DirectionUnits
+    kind: type[DirectionUnits] = DirectionUnits if scales is None else ConstantUnits
+    if scales is None:
+        rows = torch.stack([one.unit for one in vectors])
     else:
         pairs = zip(scales, vectors, strict=True)
-        rows, kind = torch.stack([scale * one.vector for scale, one in pairs]), ConstantUnits
+        rows = torch.stack([scale * one.vector for scale, one in pairs])
     content = content_hash({"rows": rows}, {"read": read, "kind": kind.__name__})[:32]
     return kind(read, layer, rows, content)
 
