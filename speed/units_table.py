@@ -1,19 +1,19 @@
 """The table of units: neurons, features, heads and directions on one model and set of questions.
 
-    python speed/units_table.py [--model organism] [--pictures 1] [--limit 60] [--k 20 2]
+    python speed/units_table.py [--model organism] [--limit 60] [--k 20 2] [--run runs/units]
 
 On the organism a top-k autoencoder of 384 features is trained on what the MLP of each planted layer
-adds, for ``--steps`` steps (see ``sae_organism.py``), and directions are fitted at layer 2 on the
-questions that identify. Each kind is compared at equal numbers, k for each k, and at the equal norm
-of the first k; heads are left out of equal numbers above 4, because there are only 20. Beside the
-effects it prints what the units say of the planted truth:
+adds, for ``--steps`` steps (see ``sae_organism.py``), on another model one of ``--features`` on the
+residual stream after ``--layer``, each on the tokens of the questions that identify. Directions are
+fitted after ``--layer`` on the same questions. Each kind is compared at equal numbers, k for each
+k, and at the equal norm of the first k; heads are left out of equal numbers above 4, because there
+are few. ``--run`` keeps what is finished, so that the same command goes on where it was cut off.
+
+On the organism it also prints what the units say of the planted truth:
 
 * explained: of what a culture's planted neurons write on the tokens of questions that evaluate, the
   share that the chosen units' activations explain linearly, and random ones of the layer;
 * of a direction, the share of its square in the span of what they write, and a random one's.
-
-On another model, such as smollm2-135m, there are no features and no truth, and of a benchmark only
-the questions of ``--cultures`` are read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,7 +32,6 @@ import culture_lens as cl
 from culture_lens.organism.scores_against_truth import SOUGHT
 
 MOST_HEADS = 4
-COLUMNS = ["selector", "number", "norm", "random_number", "random_norm"]
 
 
 def said(row, metric: str) -> str:
@@ -43,13 +43,13 @@ def said(row, metric: str) -> str:
 def show(name: str, compared: cl.UnitsComparison) -> None:
     """Print a table in points, as a page has it."""
     print(f"\n## {name}, reference {compared.metadata['reference']}\n")
-    print("| units | number | norm, % | own | others | gap | random: norm, % | own | others |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| units | number | norm, % | own | others | gap | random norm | own | others | beyond |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for row in compared.table().to_dict("records"):
         cells = [f"{row['units']}", f"{row['number']:.1f}", f"{100 * row['norm']:.1f}"]
         cells += [said(row, metric) for metric in ("self", "cross", "gap")]
         cells += [f"{100 * row['random_norm']:.1f}"]
-        cells += [said(row, f"random_{metric}") for metric in ("self", "cross")]
+        cells += [said(row, name) for name in ("random_self", "random_cross", "beyond_random")]
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
@@ -73,14 +73,38 @@ def show_truth(model, truth, compared, directions, tokens) -> None:
         print(flush=True)
 
 
+def autoencoder(model, identify, asked: argparse.Namespace) -> cl.SAE:
+    """Train an autoencoder of the residual stream after a layer, or take the one in the run."""
+    hook = f"blocks.{asked.layer}.hook_resid_post"
+    made = (asked.features, asked.active, asked.steps, 0, hook)
+    place = Path(asked.run or ".") / "sae"
+    if asked.run and place.exists():
+        return cl.load_sae(place)
+    data = recorded(model, identify, [hook])[hook].float()
+    sae = trained(data, *made)
+    print(f"autoencoder of {made}, trained on {len(data)} tokens", flush=True)
+    if asked.run:
+        cl.save_sae(sae, place)
+    return sae
+
+
 def prepared(asked: argparse.Namespace):
     """Load model and questions, and list the kinds of units."""
     if asked.model != "organism":
-        model = cl.with_heads(cl.load_model(asked.model))
+        model = cl.load_model(asked.model)
         some = {"cultures": asked.cultures} if asked.cultures else {}
         questions = cl.load_benchmark(asked.benchmark, limit=asked.limit, **some)
-        kinds = {"neurons, ConAct": ("act", "conact"), "heads, MAD": ("head", "mad")}
-        return model, None, questions, kinds
+        identify, evaluate = cl.split_questions(questions)
+        model = cl.with_features(model, autoencoder(model, identify, asked))
+        few = evaluate[:: max(1, len(evaluate) // 30)]
+        report = cl.sae_report(model, few, progress=False)
+        print(report.frame.T.to_string(), flush=True)
+        kinds = {
+            "neurons, ConAct": ("act", "conact"),
+            "features, ConAct": ("sae", "conact"),
+            "heads, MAD": ("head", "mad"),
+        }
+        return cl.with_heads(model), None, questions, kinds
     model, truth = cl.load_model("organism"), cl.load_truth()
     questions = cl.load_benchmark("organism", pictures=asked.pictures, limit=asked.limit)
     identify, _ = cl.split_questions(questions)
@@ -107,13 +131,18 @@ def main() -> None:
     parser.add_argument("--model", default="organism")
     parser.add_argument("--benchmark", default="everyday")
     parser.add_argument("--pictures", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--limit", type=int, default=60, help="questions of each culture")
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--features", type=int, default=2304, help="on another model")
+    parser.add_argument("--active", type=int, default=32)
     parser.add_argument("--layer", type=int, default=2, help="of the directions")
     parser.add_argument("--k", type=int, nargs="+", default=[20, 2])
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--cultures", nargs="*", default=[])
+    parser.add_argument("--cultures", nargs="*", default=[], help="whose questions are read")
+    parser.add_argument("--whose", nargs="*", default=[], help="whose units are edited")
     parser.add_argument("--scoring", default="letter")
+    parser.add_argument("--run", help="a run folder")
+    parser.add_argument("--equal", nargs="+", default=["number", "norm"])
     parser.add_argument("--figure", help="write the chart of the first equal norm here")
     asked = parser.parse_args()
     warnings.simplefilter("ignore", cl.CultureLensWarning)
@@ -124,7 +153,8 @@ def main() -> None:
     kinds["directions, removed or subtracted"] = directions = cl.fit_directions(
         model, identify, layer=asked.layer, **quiet
     )
-    options = {"random_seeds": asked.seeds, "scoring": asked.scoring, "cultures": asked.cultures}
+    options = {"random_seeds": asked.seeds, "scoring": asked.scoring, "run": asked.run}
+    options["cultures"] = asked.whose or asked.cultures
     tokens = None
     if truth is not None:
         names = [model.hook_name(s, at) for s in ("act", "post", "sae", "head")
@@ -132,12 +162,13 @@ def main() -> None:
         tokens = [recorded(model, some, names) for some in (identify, evaluate)]
     print(f"{len(identify)} questions identify, {len(evaluate)} evaluate", flush=True)
     for place, k in enumerate(asked.k):
-        few = {n: one for n, one in kinds.items() if k <= MOST_HEADS or "heads" not in n}
-        compared = cl.compare_units(model, questions, few, k=k, **options, **quiet)
-        show(f"equal number, {k}", compared)
-        if truth is not None:
-            show_truth(model, truth, compared, directions, tokens)
-        if place == 0:
+        if "number" in asked.equal:
+            few = {n: one for n, one in kinds.items() if k <= MOST_HEADS or "heads" not in n}
+            compared = cl.compare_units(model, questions, few, k=k, **options, **quiet)
+            show(f"equal number, {k}", compared)
+            if truth is not None:
+                show_truth(model, truth, compared, directions, tokens)
+        if place == 0 and "norm" in asked.equal:
             equal = cl.compare_units(model, questions, kinds, k=k, equal="norm", **options, **quiet)
             show(f"equal norm, that of {k}", equal)
             if asked.figure:

@@ -118,7 +118,7 @@ def test_kept_results_know_the_autoencoder(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_knowledge_takes_features(model):
+def test_gradient_selectors_take_features(model):
     asked = [question for question in toy_questions() if question.culture in ("Japan", "Mexico")]
     places = ("Japan", "Mexico", "Peru", "Italy")
     passages = [
@@ -129,9 +129,20 @@ def test_knowledge_takes_features(model):
         model, asked, countryrc=passages, sites="sae", path="integrated", points=2,
         scoring="letter", progress=False,
     )  # fmt: skip
-    found = cl.select(scores, "knowledge", k=2)
-    assert any(len(neurons) for neurons in found.neurons.values())
-    assert all((n.places["sae"][:, 0] == 1).all() for n in found.neurons.values())
+    further = {"countryrc": passages}
+    for found in (
+        cl.select(scores, "knowledge", k=2),
+        cl.find_culture_neurons(
+            model, asked, method="culnig_specific", sites="sae", share=0.2, z=None,
+            summary_options=further, progress=False,
+        ),
+        cl.find_culture_neurons(
+            model, asked, method="culnig_general", sites="sae", mlp_share=0.2,
+            summary_options=further, progress=False,
+        ),
+    ):  # fmt: skip
+        assert any(len(neurons) for neurons in found.neurons.values())
+        assert all((n.places["sae"][:, 0] == 1).all() for n in found.neurons.values())
 
 
 @pytest.mark.slow

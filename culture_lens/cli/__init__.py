@@ -16,6 +16,7 @@ from culture_lens.cli.answers import answers
 from culture_lens.cli.benchmarks import benchmarks
 from culture_lens.cli.card import card
 from culture_lens.cli.compare import compare
+from culture_lens.cli.compare_units import compare_units
 from culture_lens.cli.demo import demo
 from culture_lens.cli.directions import directions
 from culture_lens.cli.dose import dose
@@ -59,6 +60,7 @@ COMMANDS = (
     directions,
     generation,
     compare,
+    compare_units,
     fidelity,
     card,
     transfer,

@@ -70,6 +70,12 @@ OF_COMMAND = {
         "selectors": "lap, lape, mad, conact, culnig_specific, random",
         "shares": "0.001, 0.003, 0.01",
     },
+    "compare-units": {
+        "random_seeds": "3",
+        "units": "act:conact",
+        "k": "20",
+        "equal": "number",
+    },
     "fidelity": {
         "neurons": "30",
         "objective": "probability",

@@ -42,7 +42,8 @@ def flags(command: Callable[..., None]) -> Callable[..., None]:
             shown += fields_as_parameters(one.annotation)
         else:
             shown.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    shown = [with_default(one, command.__name__) for one in shown]
+    name = command.__name__.replace("_", "-")
+    shown = [with_default(one, name) for one in shown]
 
     @functools.wraps(command)
     def call(**values: Any) -> None:

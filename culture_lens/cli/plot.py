@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from culture_lens.experiments.comparison import Comparison
     from culture_lens.experiments.conditions import Metric
     from culture_lens.experiments.matrix import AblationMatrix
+    from culture_lens.experiments.units_compared import UnitsComparison
     from culture_lens.neurons.neuron_set import NeuronSet
     from culture_lens.storage.runs import Run
 
@@ -71,6 +72,7 @@ def figures_of(folder: Run, items: bool = False) -> dict[str, Figure]:
     from culture_lens.experiments.matrix import AblationMatrix
     from culture_lens.experiments.predicted_matrix import PredictedMatrix
     from culture_lens.experiments.transfer import TransferMatrix
+    from culture_lens.experiments.units_compared import UnitsComparison
     from culture_lens.neurons.neuron_set import NeuronSet
 
     def held(kind: str, record: Any) -> dict[str, Any]:
@@ -105,6 +107,8 @@ def figures_of(folder: Run, items: bool = False) -> dict[str, Figure]:
             figures[f"{name}-transfer-{metric}"] = drawn
     for name, compared in held("comparison", Comparison).items():
         figures |= comparison_figures(name, compared)
+    for name, units in held("units", UnitsComparison).items():
+        figures |= units_figures(name, units)
     return figures
 
 
@@ -171,6 +175,13 @@ def comparison_figures(name: str, compared: Comparison) -> dict[str, Figure]:
         f"{name}-comparison": plots.comparison_chart(compared),
         f"{name}-comparison-layers": plots.layer_profile_chart(compared),
     }
+
+
+def units_figures(name: str, compared: UnitsComparison) -> dict[str, Figure]:
+    """Draw a comparison of units, named as its file is."""
+    from culture_lens import plots
+
+    return {f"{name}-units": plots.units_chart(compared)}
 
 
 def write_figures(

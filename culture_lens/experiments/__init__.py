@@ -13,6 +13,8 @@ fidelity_units
 transfer, transfer_matrix                   neurons of one benchmark ablated on another
 suite, evaluate_suite                       several benchmarks in one table
 comparison/                                 selectors at equal numbers of neurons
+compare_units, units_compared, unit_edits,  kinds of units at equal numbers or equal norm
+unit_sizes, unit_masks, equal_norm
 conditions, masks, means                    what they share
 ==========================================  =====================================================
 """

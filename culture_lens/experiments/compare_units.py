@@ -19,25 +19,24 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
+from culture_lens.activations.directions import prompts_of
 from culture_lens.checks import any_names, check_arguments, mapping, optional, real, text, whole
 from culture_lens.errors import InputError, unknown
-from culture_lens.evaluation.evaluate import answer_prompts, prepare
-from culture_lens.evaluation.scoring import Scoring
+from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.comparison.plan import cultures_of, identify_and_held_out
-from culture_lens.experiments.comparison.result import KEPT_COLUMNS
-from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
-from culture_lens.experiments.equal_norm import ChangeOfStream
-from culture_lens.experiments.masks import AblationMask, joined
+from culture_lens.experiments.conditions import FOUND, RANDOM
 from culture_lens.experiments.unit_edits import (
+    RankedUnits,
     UnitKind,
     check_kind,
     random_kind,
     ranked_kind,
     unit_kind,
 )
-from culture_lens.experiments.unit_sizes import SizedEdit, sized, smallest, warn_of_sizes
+from culture_lens.experiments.unit_masks import answered
+from culture_lens.experiments.unit_sizes import UnitEdit, smallest, warn_of_sizes, with_sizes
 from culture_lens.experiments.units_compared import UnitsComparison
-from culture_lens.models.checks import MODEL, under
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.directions import Directions
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -50,8 +49,6 @@ from culture_lens.storage.runs import versions
 if TYPE_CHECKING:
     from typing import Literal
 
-    import pandas as pd
-
     from culture_lens.evaluation.scoring import ScoringName
 
     Equal = Literal["number", "norm"]
@@ -59,7 +56,7 @@ else:
     Equal = str  # a wrong name reaches the check that lists the right ones
 
 EQUAL = ("number", "norm")
-MEASURED = 32
+MEASURED = 16
 """Questions of each culture on which norms are measured, at most."""
 
 
@@ -103,13 +100,13 @@ def compare_units(
             split of its own.
         random_seeds: Random units beside each culture's.
         scoring: How answers are read; the model's own scoring by default.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, run folder, prompts that are too long, workers; see
+            ``Running``.
 
     Raises:
         InputError: Before the model runs: no kinds, unknown sites, selectors or cultures, more
-            units than a site has, a run folder, or equal norms of directions alone. Later, k units
-            that change nothing, so that no other kind can be as small.
+            units than a site has, or equal norms of directions alone. Later, k units that change
+            nothing, so that no other kind can be as small.
 
     Warns:
         CultureLensWarning: A kind ranks fewer units than k, or none of its numbers comes within
@@ -119,7 +116,7 @@ def compare_units(
         ``compare_units(model, questions, {"neurons": ("act", "conact")}, equal="norm").table()``
     """
     how = Running.of(running)
-    check_asked(model, units, k, equal, how)
+    check_asked(model, units, k, equal)
     identify, held_out = identify_and_held_out(questions, identify_share)
     for kind in units.values():
         if isinstance(kind, (NeuronSet, Directions)):
@@ -127,21 +124,20 @@ def compare_units(
     chosen = cultures_of(identify, held_out, cultures)
     check_cultures(units, chosen)
     prompts, read_by = prepare(model, held_out, scoring, how)
-    found = {
-        name: ranked_kind(model, identify, kind, chosen, read_by, how)
-        for name, kind in units.items()
-    }
-    own = {c: [q for q in identify if q.culture == c][:MEASURED] for c in chosen}
-    stream = ChangeOfStream(model, own, how)
+    edits: list[UnitEdit] = []
+    for name, kind in units.items():
+        ranked = ranked_kind(model, identify, kind, chosen, read_by, how)
+        edits += [UnitEdit(name, culture, own) for culture, own in ranked.items()]
+        for seed in range(random_seeds):
+            drawn = random_kind(model, kind, ranked, seed)
+            edits += [UnitEdit(name, c, own, RANDOM, seed) for c, own in drawn.items()]
+    own = measured_on(model, identify, chosen, how)
     reference, norms = None, None
     if equal == "norm":
-        reference, norms = smallest(stream, found, k)
-    edits = [edit for name, one in found.items() for edit in sized(stream, name, one, k, norms)]
-    for seed in range(random_seeds):
-        for name, one in found.items():
-            drawn = random_kind(model, units[name], one, seed)
-            edits += sized(stream, name, drawn, k, norms, condition=RANDOM, seed=seed)
-    warn_of_sizes(edits, norms)
+        found = [e for e in edits if e.condition == FOUND and isinstance(e.own, RankedUnits)]
+        reference, norms = smallest(with_sizes(model, own, found, k, None, how))
+    edits = with_sizes(model, own, edits, k, norms, how)
+    warn_of_sizes(edits, k, norms)
     metadata = {
         "model": model.name,
         "revision": model.revision,
@@ -161,26 +157,15 @@ def compare_units(
     return UnitsComparison(answered(model, prompts, read_by, edits, how), metadata)
 
 
-def answered(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    read_by: Scoring,
-    edits: Sequence[SizedEdit],
-    how: Running,
-) -> pd.DataFrame:
-    """Ask the questions unmodified and under every edit; give the records of all."""
-    masks = [AblationMask(UNMODIFIED, facts={"units": ""}), *(edit.mask for edit in edits)]
-    records = []
-    for mask, hooks in zip(masks, [[], *(edit.hooks for edit in edits)], strict=True):
-        with under(f"units {mask.label}"), model.hooks(hooks):
-            frame = answer_prompts(model, prompts, read_by, label=mask.label, running=how)
-        records.append(frame[list(KEPT_COLUMNS)])
-    return joined(masks, records)
+def measured_on(
+    model: LensModel, identify: Sequence[Question], cultures: Sequence[str], how: Running
+) -> dict[str, Sequence[Prompt]]:
+    """Build the prompts of each culture on which norms are measured."""
+    own = {c: [q for q in identify if q.culture == c][:MEASURED] for c in cultures}
+    return {culture: prompts_of(model, some, how) for culture, some in own.items()}
 
 
-def check_asked(
-    model: LensModel, units: Mapping[str, UnitKind], k: int, equal: str, how: Running
-) -> None:
+def check_asked(model: LensModel, units: Mapping[str, UnitKind], k: int, equal: str) -> None:
     """Refuse what cannot be compared, before the model runs.
 
     Raises:
@@ -190,11 +175,6 @@ def check_asked(
         raise InputError("units is empty: give kinds, such as {'neurons': ('act', 'conact')}.")
     if equal not in EQUAL:
         raise unknown("way to be equal", equal, EQUAL)
-    if how.run is not None or how.engine is not None:
-        raise InputError(
-            "compare_units keeps nothing in a run folder and runs in one process: leave out run= "
-            "and engine=, and save what it gives with compared.to_parquet(path)."
-        )
     if equal == "norm" and all(isinstance(kind, Directions) for kind in units.values()):
         raise InputError("equal norms need a kind of units to measure: directions have any size.")
     for name, kind in units.items():

@@ -4,26 +4,25 @@
 
 x being the residual stream after the last layer, averaged over an item's content tokens, x' the
 same under the edit (see ``change_norm``). It grows with the number of units, so the number that
-comes nearest to a norm is found by bisection. It is nearly proportional to the scale of a
-direction that is added, so s <- s norm / norm(s) finds the scale.
+comes nearest to a norm is found by halving. It is nearly proportional to the scale of a direction
+that is added, so s <- s norm / norm(s) finds the scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
+from jaxtyping import Float
 
 from culture_lens.errors import InputError
-from culture_lens.interventions.change_norm import item_changes
+from culture_lens.interventions.change_norm import counted_activations
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import part_of
 from culture_lens.models.transformer_lens import HookList
-from culture_lens.prompts.running import Running
-from culture_lens.questions.question import Question
+from culture_lens.prompts.prompt import Prompt
 
 CLOSE, MOST_STEPS = 0.01, 12
 """How near a scale comes to a norm, as a share of it, and after how many steps at the latest."""
@@ -35,58 +34,66 @@ class ChangeOfStream:
 
     Attributes:
         model: The model; of an encoder-decoder the stack of its default site.
-        questions: What is read, by culture.
-        running: Batch size, prompts that are too long.
+        prompts: What is read; the stream of their content tokens is kept.
+        rows: Prompts per forward.
     """
 
     model: LensModel
-    questions: Mapping[str, Sequence[Question]]
-    running: Running
+    prompts: Sequence[Prompt]
+    rows: int
 
     @cached_property
-    def lengths(self) -> dict[str, float]:
-        """E |x| of every culture's questions: what setting x to 0 changes."""
-        site, layer = self._place
-        zero = [(self.model.hook_name(site, layer), set_to_zero)]
-        return {culture: self._change(zero, culture) for culture in self.questions}
+    def before(self) -> list[Float[torch.Tensor, "token d_model"]]:
+        """The stream of each item's content tokens, as the model is."""
+        return self._stream([])
 
-    @property
-    def _place(self) -> tuple[str, int]:
+    @cached_property
+    def length(self) -> float:
+        """E |x|: what setting x to 0 changes."""
+        return mean_length(self.before)
+
+    def _stream(self, hooks: HookList) -> list[Float[torch.Tensor, "token d_model"]]:
         site = self.model.default_site
         stream = site[: -len(part_of(site))] + "resid"
-        return stream, self.model.layers(stream) - 1
-
-    def _change(self, hooks: HookList, culture: str) -> float:
-        site, layer = self._place
-        options: dict[str, Any] = {**vars(self.running), "progress": False}
-        values, _ = item_changes(
-            self.model, hooks, self.questions[culture], layer=layer, site=site, **options
+        layer = self.model.layers(stream) - 1
+        return counted_activations(
+            self.model, hooks, self.prompts, layer=layer, site=stream, rows=self.rows
         )
-        return sum(values) / len(values)
 
-    def norm(self, hooks: HookList, culture: str) -> float:
-        """Give the change that hooks make on a culture's questions, as a share of E |x|."""
-        return self._change(hooks, culture) / self.lengths[culture]
-
-
-def set_to_zero(activation: torch.Tensor, hook: Any) -> torch.Tensor:
-    """Give zeros in the place of an activation."""
-    return torch.zeros_like(activation)
+    def norm(self, hooks: HookList) -> float:
+        """Give the change that hooks make, as a share of E |x|."""
+        pairs = zip(self._stream(hooks), self.before, strict=True)
+        return (
+            mean_length([after.double() - before.double() for after, before in pairs]) / self.length
+        )
 
 
-def matched_number(norm_of: Callable[[int], float], norm: float, most: int) -> int:
+def mean_length(vectors: Sequence[Float[torch.Tensor, "token d_model"]]) -> float:
+    """Give the mean over items of the mean length of an item's vectors.
+
+    Example:
+        >>> mean_length([torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([[0.0, 1.5]])])
+        2.0
+    """
+    return sum(float(one.double().norm(dim=1).mean()) for one in vectors) / len(vectors)
+
+
+def matched_number(norm_of: Callable[[int], float], norm: float, most: int, first: int = 1) -> int:
     """Find the number of units whose norm is nearest: at least one, at most all.
 
     Args:
         norm_of: The norm of the first so many units; it should not fall.
         norm: The norm to come near to.
         most: How many units there are.
+        first: The number that is tried first, such as one that is expected.
 
     Example:
         >>> matched_number(lambda number: 0.1 * number, 0.33, 20)
         3
     """
-    low, high = 0, 1
+    low, high = 0, max(1, min(first, most))
+    if norm_of(high) == norm:  # the kind whose norm it is
+        return high
     while high < most and norm_of(high) < norm:
         low, high = high, min(2 * high, most)
     while high - low > 1:

@@ -7,10 +7,12 @@ same layers as the first n that were found. A random direction is Gaussian, at t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from culture_lens.checks import refused, text
 from culture_lens.errors import InputError, unknown
@@ -21,6 +23,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.direction_hooks import addition_hooks, removal_hooks
+from culture_lens.neurons.direction_units import check_plain
 from culture_lens.neurons.directions import Direction, Directions
 from culture_lens.neurons.hooks import ablation_hooks
 from culture_lens.neurons.neuron_set import NeuronSet
@@ -28,8 +31,9 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.running import Running
 from culture_lens.questions.question import Question
 from culture_lens.selectors.random import generator
-from culture_lens.selectors.ranking import RANKINGS, get_ranking, in_order
+from culture_lens.selectors.ranking import RANKINGS, get_ranking, order_of
 from culture_lens.selectors.registry import key_of, reads
+from culture_lens.storage.hashing import content_hash
 
 if TYPE_CHECKING:
     UnitKind = tuple[str, str] | NeuronSet | Directions
@@ -44,17 +48,43 @@ Place = tuple[str, int, int]
 class RankedUnits:
     """Units of one culture, the best first; the first few are ablated.
 
+    Attributes:
+        sites: Their sites.
+        order: Of each unit the number of its site, the layer and the index.
+
     Example:
-        >>> RankedUnits((("act", 1, 3), ("act", 0, 2))).first(1).members()
+        >>> RankedUnits.of([("act", 1, 3), ("act", 0, 2)]).first(1).members()
         {('act', 1, 3)}
     """
 
-    members: tuple[Place, ...]
+    sites: tuple[str, ...]
+    order: Int[Tensor, "unit 3"] = field(repr=False)
+
+    @classmethod
+    def of(cls, members: Sequence[Place]) -> RankedUnits:
+        """Order units that are given one by one."""
+        sites = tuple(dict.fromkeys(site for site, _, _ in members))
+        rows = [(sites.index(site), layer, index) for site, layer, index in members]
+        return cls(sites, torch.tensor(rows, dtype=torch.int64).reshape(-1, 3))
+
+    def __len__(self) -> int:
+        """Count the units."""
+        return len(self.order)
+
+    @property
+    def content(self) -> str:
+        """A hash of the order."""
+        return content_hash({"order": self.order}, {"sites": self.sites})[:32]
+
+    def members(self, number: int) -> list[Place]:
+        """List the first units."""
+        rows = self.order[:number].tolist()
+        return [(self.sites[site], layer, index) for site, layer, index in rows]
 
     def first(self, number: int) -> Neurons:
         """Give the first units."""
         places: dict[str, list[tuple[int, int]]] = {}
-        for site, layer, index in self.members[:number]:
+        for site, layer, index in self.members(number):
             places.setdefault(site, []).append((layer, index))
         return Neurons.of(places)
 
@@ -68,6 +98,12 @@ class ScaledDirection:
     """The direction of one culture: projected out, or subtracted so many times."""
 
     direction: Direction
+
+    @property
+    def content(self) -> str:
+        """A hash of the direction and its place."""
+        place = {"site": self.direction.site, "layer": self.direction.layer}
+        return content_hash({"vector": self.direction.vector}, place)[:32]
 
     def hooks(self, model: LensModel, scale: float | None = None) -> HookList:
         """Give the hooks that subtract it so many times; without a scale, project it out."""
@@ -105,7 +141,7 @@ def check_kind(model: LensModel, name: str, kind: UnitKind, k: int) -> None:
         InputError: No such site, or fewer units than k.
     """
     if isinstance(kind, Directions):
-        kind.check_model(model)
+        check_plain(model, kind)
     elif isinstance(kind, NeuronSet):
         for site, shape in kind.shapes.items():
             check_sites(site, model.sites)
@@ -130,7 +166,7 @@ def ranked_kind(
     if isinstance(kind, Directions):
         return {culture: ScaledDirection(kind[culture]) for culture in cultures}
     if isinstance(kind, NeuronSet):
-        return {culture: RankedUnits(best_first(kind[culture])) for culture in cultures}
+        return {culture: RankedUnits.of(best_first(kind[culture])) for culture in cultures}
     site, selector = kind
     shared = {"sites": site, "scoring": scoring.name, **vars(running)}
     if reads(selector) == "knowledge":
@@ -139,13 +175,12 @@ def ranked_kind(
     else:
         sources = sources_of(model, identify, activation=shared)
     scores = get_ranking(selector)(sources)
-    layers = set(model.layers_of(site))
-    return {
-        culture: RankedUnits(
-            tuple(place for place in in_order(scores, culture) if place[1] in layers)
-        )
-        for culture in cultures
-    }
+    have = torch.tensor(model.layers_of(site))
+    found = {}
+    for culture in cultures:
+        sites, order = order_of(scores, culture)
+        found[culture] = RankedUnits(sites, order[torch.isin(order[:, 1], have)])
+    return found
 
 
 def best_first(neurons: Neurons) -> tuple[Place, ...]:
@@ -161,21 +196,22 @@ def random_kind(model: LensModel, kind: UnitKind, edits: Edits, seed: int) -> Ed
         drawn = random_like(kind, seed)
         return {culture: ScaledDirection(drawn[culture]) for culture in edits}
     return {
-        culture: RankedUnits(permuted(own.members, model, seed, culture))
+        culture: permuted(own, model, seed, culture)
         for culture, own in edits.items()
         if isinstance(own, RankedUnits)
     }
 
 
-def permuted(
-    members: Sequence[Place], model: LensModel, seed: int, culture: str
-) -> tuple[Place, ...]:
+def permuted(own: RankedUnits, model: LensModel, seed: int, culture: str) -> RankedUnits:
     """Permute the indices of units within each site and layer, the order of layers kept."""
-    orders: dict[tuple[str, int], list[int]] = {}
-    for site, layer in dict.fromkeys((site, layer) for site, layer, _ in members):
+    order = own.order.clone()
+    for place in torch.unique(order[:, :2], dim=0):
+        site, layer = own.sites[int(place[0])], int(place[1])
         source = generator(seed, "units", f"{site}.{layer}", culture)
-        orders[site, layer] = torch.randperm(model.widths[site], generator=source).tolist()
-    return tuple((site, layer, orders[site, layer][index]) for site, layer, index in members)
+        here = (order[:, :2] == place).all(1)
+        drawn = torch.randperm(model.widths[site], generator=source)
+        order[here, 2] = drawn[order[here, 2]]
+    return RankedUnits(own.sites, order)
 
 
 __all__ = ["RankedUnits", "ScaledDirection", "check_kind", "random_kind", "ranked_kind"]

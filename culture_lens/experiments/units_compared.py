@@ -41,7 +41,7 @@ class UnitsComparison(ResultRecord):
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of units, in the given order."""
-        return tuple(dict.fromkeys(self.frame.loc[self.frame["condition"] == FOUND, "units"]))
+        return tuple(dict.fromkeys(edit["units"] for edit in self.metadata["edits"]))
 
     @cached_property
     def _matrices(self) -> dict[str, AblationMatrix]:

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Unpack
 
@@ -30,7 +31,8 @@ from culture_lens.models.sites import check_sites
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.directions import DIRECTION, Direction
 from culture_lens.prompts.batches import batches
-from culture_lens.prompts.prompt import Batch, roles_of
+from culture_lens.prompts.packed import questions_of
+from culture_lens.prompts.prompt import CONTENT_ROLES, Batch, Prompt, roles_of
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, check_questions
@@ -161,25 +163,73 @@ def changes(
     batch: Batch,
 ) -> Tensor:
     """Give the mean length of the change over each item's counted tokens, in float64."""
-    seen: list[Tensor] = []
-
-    def keep(activation: Tensor, hook: Any) -> None:
-        seen.append(activation.flatten(2).double())
-
-    for edits in ([], hooks):
-        with model.hooks([*edits, (name, keep)]):
-            check_logits(model.logits(batch), batch)
-    before, after = seen
+    before, after = (activation_under(model, edits, name, batch) for edits in ([], hooks))
     mask = (
         last_token(model, batch, site=site)
         if roles is None
         else model.counted(batch, [site], roles)
     ).double()
-    if not mask.sum(1).all():
-        raise InputError("a question has no token of these roles: give other roles as position=.")
-    moved = (after - before).norm(dim=-1).cpu()
+    check_counted(mask)
+    moved = (after.double() - before.double()).norm(dim=-1).cpu()
     mean: Tensor = (moved * mask).sum(1) / mask.sum(1)
     return mean
+
+
+@torch.inference_mode()
+def activation_under(
+    model: LensModel, hooks: HookList, name: str, batch: Batch
+) -> Float[Tensor, "batch pos d"]:
+    """Run a batch under hooks and give the activation at a hook point, heads joined."""
+    seen: list[Tensor] = []
+
+    def keep(activation: Tensor, hook: Any) -> None:
+        seen.append(activation.flatten(2).clone())
+
+    with model.hooks([*hooks, (name, keep)]):
+        check_logits(model.logits(batch), batch)
+    return seen[0]
+
+
+def check_counted(mask: Tensor) -> None:
+    """Refuse items without a counted token.
+
+    Raises:
+        InputError: There is one.
+    """
+    if not mask.sum(1).all():
+        raise InputError("a question has no token of these roles: give other roles as position=.")
+
+
+def counted_activations(
+    model: LensModel,
+    hooks: HookList,
+    prompts: Sequence[Prompt],
+    *,
+    layer: int,
+    site: str,
+    rows: int,
+) -> list[Float[Tensor, "token d"]]:
+    """Give the activations of each item's content tokens under hooks, in the order of prompts.
+
+    Raises:
+        InputError: An item has no content token.
+    """
+    name = model.hook_name(site, layer)
+
+    def step(batch: Batch) -> list[Tensor]:
+        activation = activation_under(model, hooks, name, batch)
+        mask = model.counted(batch, [site], CONTENT_ROLES).bool()
+        check_counted(mask)
+        pairs = zip(activation, mask.to(activation.device), strict=True)
+        return [vectors[counted].cpu() for vectors, counted in pairs]
+
+    found: dict[str, Tensor] = {}
+    with under(state_of(model)):
+        work = batches(prompts, rows, model.pad_id)
+        for batch, parts in run_batches(work, step, pad_id=model.pad_id, progress=False):
+            ids = (prompt.question.id for prompt in batch.prompts)
+            found.update(zip(ids, parts, strict=True))
+    return [found[question.id] for question in questions_of(prompts)]
 
 
 @check_arguments(model=MODEL, direction=DIRECTION, hooks=HOOKS, questions=QUESTIONS)

@@ -9,6 +9,7 @@ changed one by one: where their directions are not orthogonal, x' keeps some of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +22,7 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.models.units import PREFIX
-from culture_lens.neurons.directions import DIRECTIONS, Directions
+from culture_lens.neurons.directions import DIRECTIONS, Direction, Directions
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.storage.hashing import content_hash
@@ -80,6 +81,43 @@ class DirectionUnits:
         return self.rows
 
 
+@dataclass(frozen=True, eq=False)
+class ConstantUnits(DirectionUnits):
+    """Vectors as units that are always 1: ablating a unit subtracts its vector at every token."""
+
+    def encode(
+        self, layer: int, activation: Float[Tensor, "batch pos d"]
+    ) -> Float[Tensor, "batch pos unit"]:
+        """Give 1 at every token, in float32 or wider."""
+        wide = torch.promote_types(activation.dtype, torch.float32)
+        return activation.new_ones((*activation.shape[:-1], self.width), dtype=wide)
+
+
+def vector_units(
+    model: LensModel, vectors: Sequence[Direction], scales: Sequence[float] | None = None
+) -> DirectionUnits:
+    """Make units of directions at one place: each is projected out, or subtracted so many times.
+
+    Args:
+        model: The model.
+        vectors: The directions, all at one site and layer.
+        scales: How often each is subtracted where its unit is ablated; without them each is
+            projected out.
+
+    Example:
+        ``model.with_units("direction", vector_units(model, [directions["Japan"]]))``
+    """
+    read, layer = model.hook_name(vectors[0].site, vectors[0].layer), vectors[0].layer
+    kind: type[DirectionUnits] = DirectionUnits if scales is None else ConstantUnits
+    if scales is None:
+        rows = torch.stack([one.unit for one in vectors])
+    else:
+        pairs = zip(scales, vectors, strict=True)
+        rows = torch.stack([scale * one.vector for scale, one in pairs])
+    content = content_hash({"rows": rows}, {"read": read, "kind": kind.__name__})[:32]
+    return kind(read, layer, rows, content)
+
+
 @check_arguments(model=MODEL, directions=DIRECTIONS, site=text)
 def with_directions(
     model: LensModel, directions: Directions, *, site: str = "direction"
@@ -101,17 +139,28 @@ def with_directions(
         ``ablation_matrix(with_directions(model, directions), direction_set(model, directions),
         questions)``
     """
-    directions.check_model(model)
-    check_sites(directions.site, model.sites)
+    check_plain(model, directions)
     rows = torch.stack([directions[culture].unit for culture in directions])
     read = model.hook_name(directions.site, directions.layer)
-    if read.startswith(PREFIX) or rows.shape[1] != model.widths[directions.site]:
-        raise InputError(
-            f"directions of {rows.shape[1]} elements at {directions.site!r} are no vectors of "
-            f"{model.name!r} there: fit them on this model, at a site of plain activations."
-        )
     content = content_hash({"rows": rows}, {"read": read})[:32]
     return model.with_units(site, DirectionUnits(read, directions.layer, rows, content))
+
+
+def check_plain(model: LensModel, directions: Directions) -> None:
+    """Refuse directions that are no vectors of a model's plain activations.
+
+    Raises:
+        InputError: They are of another model, width or site.
+    """
+    directions.check_model(model)
+    check_sites(directions.site, model.sites)
+    read = model.hook_name(directions.site, directions.layer)
+    width = len(next(iter(directions.directions.values())).vector)
+    if read.startswith(PREFIX) or width != model.widths[directions.site]:
+        raise InputError(
+            f"directions of {width} elements at {directions.site!r} are no vectors of "
+            f"{model.name!r} there: fit them on this model, at a site of plain activations."
+        )
 
 
 @check_arguments(model=MODEL, directions=DIRECTIONS, site=text)

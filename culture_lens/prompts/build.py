@@ -94,8 +94,9 @@ def build_prompt(question: Question, processor: Any, style: Style = "choices") -
             as continuations.
 
     Raises:
-        InputError: An unknown style, a slow tokenizer, a template that rewrites the message, or a
-            picture that cannot be read or that the model cannot take.
+        InputError: An unknown style, a slow tokenizer, a template that rewrites the message, an
+            answer prefix that would be written twice, or a picture that cannot be read or that the
+            model cannot take.
 
     Example:
         ``build_prompt(questions[0], model.processor).text`` shows what the model sees.
@@ -119,8 +120,8 @@ def render(question: Question, reader: Reader, style: Style) -> tuple[Rendered, 
     """Write the whole prompt with special tokens; tell question, options and answer prefix apart.
 
     Raises:
-        InputError: The chat template changed or dropped the message, or the question has a picture
-            and the model reads text only.
+        InputError: The chat template changed or dropped the message, the answer prefix is there
+            already, or the question has a picture and the model reads text only.
     """
     if question.image is not None and not reader.takes_pictures:
         raise InputError(
@@ -133,8 +134,25 @@ def render(question: Question, reader: Reader, style: Style) -> tuple[Rendered, 
     spans = [(start + a, start + b, role) for a, b, role in inside]
     prefix = question.prompt.answer_prefix if style == "choices" and reader.prefix_in_text else ""
     if prefix:
+        check_not_twice(question, text)
         spans.append((len(text), len(text) + len(prefix), Role.ANSWER_PREFIX))
     return rendered._replace(text=text + prefix), spans
+
+
+def check_not_twice(question: Question, text: str) -> None:
+    """Refuse an answer prefix that the prompt ends with already: written twice, it misleads.
+
+    Raises:
+        InputError: The layout or the chat template has written it.
+    """
+    prefix = question.prompt.answer_prefix.strip()
+    if prefix and text.rstrip().endswith(prefix):
+        raise InputError(
+            f"question {question.id!r}: its prompt ends with {prefix!r} before "
+            f"answer_prefix={question.prompt.answer_prefix!r} is added, which would write it twice "
+            "and mislead the model: leave answer_prefix empty, or take it out of the layout or the "
+            "chat template."
+        )
 
 
 def fitted(prompts: PackedPrompts, context: int, reserve: int, too_long: str) -> PackedPrompts:

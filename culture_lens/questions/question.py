@@ -46,8 +46,9 @@ class PromptFormat(Shown):
             continuation; ``{question}`` and ``{instruction}`` may be used.
         cloze_instruction: The instruction of the cloze message.
         answer_prefix: The beginning of the answer, written for the model, such as
-            ``{"answer_choice":"`` so that the next token is the letter. Not used by ``cloze``.
-            An encoder-decoder is given it on the side of the decoder.
+            ``{"answer_choice":"`` so that the next token is the letter. Refused where the prompt
+            ends with it already. Not used by ``cloze``. An encoder-decoder is given it on the side
+            of the decoder.
         label_form: ``"bare"`` for a label token ``A``, ``"space"`` for ``" A"``, ``"auto"`` to let
             the end of the prompt decide.
         labels: The options' labels in order, one character each, such as ``"1234"``.

@@ -93,7 +93,7 @@ def python_of(run: Run) -> str:
     lines = [
         "import culture_lens as cl",
         "",
-        f"model = cl.load_model({arguments(finding.get('model'), **kept(finding, LOADING))})",
+        *loaded(finding),
         f"questions = cl.load_benchmark({asked(finding)})",
     ]
     if finding.get("preset"):
@@ -114,6 +114,21 @@ def python_of(run: Run) -> str:
                 f"matrix.to_parquet({written(f'{method}.parquet')})",
             ]
     return "\n".join(lines)
+
+
+def loaded(options: Mapping[str, Any]) -> list[str]:
+    """Write the lines that load the model, and give it heads and features as sites.
+
+    Example:
+        >>> loaded({"model": "gpt2", "heads": True})
+        ['model = cl.load_model("gpt2")', 'model = cl.with_heads(model)']
+    """
+    lines = [f"model = cl.load_model({arguments(options.get('model'), **kept(options, LOADING))})"]
+    if options.get("heads"):
+        lines.append("model = cl.with_heads(model)")
+    if options.get("sae"):
+        lines.append(f"model = cl.with_features(model, {written(options['sae'])})")
+    return lines
 
 
 def names_of(value: Any) -> list[str]:

@@ -16,12 +16,16 @@ from torch import Tensor
 
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.checks import real
-from culture_lens.errors import InputError
 from culture_lens.models.sites import sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
-from culture_lens.neurons.scores import NeuronScores, check_pooled_share, pooled_top
-from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE
+from culture_lens.neurons.scores import NeuronScores, check_pooled_share
+from culture_lens.selectors.culnig_specific import (
+    COUNTRYRC_SHARE,
+    chosen_from,
+    layers_of,
+    top_of,
+)
 from culture_lens.selectors.wordings import wording_stability
 
 GENERAL = "general"
@@ -31,22 +35,18 @@ MLP_SHARE, ATTENTION_SHARE = 0.01, 0.002
 
 
 def families(sites: Iterable[str]) -> dict[str, list[str]]:
-    """Sort sites into MLP and attention; families without a site are left out.
+    """Sort sites into MLP and attention; features and other units are taken as the MLP's.
 
     Raises:
-        InputError: None of the sites is gate, q, k or v.
+        InputError: Only other sites of neurons than gate, q, k and v.
 
     Example:
-        >>> families(["gate", "q", "act"])
-        {'mlp': ['gate'], 'attention': ['q']}
+        >>> families(["gate", "q", "act"]), families(["sae"])
+        ({'mlp': ['gate'], 'attention': ['q']}, {'mlp': ['sae']})
     """
-    given = list(sites)
+    given = chosen_from(sites)
     found = {name: sites_reading(wanted, given) for name, wanted in FAMILIES.items()}
-    if not any(found.values()):
-        raise InputError(
-            f"culture-general neurons are chosen at gate, q, k, v; not {', '.join(given)}."
-        )
-    return {name: present for name, present in found.items() if present}
+    return {name: present for name, present in found.items() if present} or {"mlp": given}
 
 
 def check_general(
@@ -76,11 +76,13 @@ def check_general(
             check_pooled_share({site: shapes[site] for site in sites}, countryrc_share)
 
 
-def reads_countries(countryrc: NeuronScores, sites: Iterable[str], share: float) -> Neurons:
+def reads_countries(
+    countryrc: NeuronScores, layers: Mapping[str, list[int]], share: float
+) -> Neurons:
     """Choose the top share of some sites by CountryRC score, summed over cultures; 0 for none."""
     if not share:
         return Neurons({})
-    return pooled_top({site: countryrc.scores[site].sum(0) for site in sites}, share)
+    return top_of({site: countryrc.scores[site].sum(0) for site in layers}, layers, share)
 
 
 def culnig_general(
@@ -95,7 +97,8 @@ def culnig_general(
 
     Args:
         scores: The three scorings.
-        mlp_share: Share of the gate neurons with the highest score.
+        mlp_share: Share of the gate neurons with the highest score; of features, heads
+            or other units where those were scored instead.
         attention_share: Share of the q, k and v neurons, taken together.
         countryrc_mlp_share: Gate neurons in this top share of CountryRC are left out; 0 leaves
             none out.
@@ -106,8 +109,8 @@ def culnig_general(
         metadata hold its stability over the wordings of CountryRC; see ``selectors.wordings``.
 
     Raises:
-        InputError: A share outside its range or that chooses no neuron, or none of the sites gate,
-            q, k, v was scored.
+        InputError: A share outside its range or that chooses no neuron, or only sites of neurons
+            were scored that are not gate, q, k or v.
 
     Example:
         ``culnig_general(scores, mlp_share=0.02)["general"]``
@@ -118,14 +121,12 @@ def culnig_general(
         "attention": (attention_share, countryrc_attention_share),
     }
     found = families(contrast)
-    candidates = joined(
-        pooled_top({site: contrast[site] for site in sites}, shares[family][0])
-        for family, sites in found.items()
-    )
+    layers = {family: layers_of(scores, sites) for family, sites in found.items()}
+    candidates = joined(top_of(contrast, have, shares[name][0]) for name, have in layers.items())
 
     def without_readers(countryrc: NeuronScores) -> dict[str, Neurons]:
         readers = joined(
-            reads_countries(countryrc, sites, shares[family][1]) for family, sites in found.items()
+            reads_countries(countryrc, have, shares[name][1]) for name, have in layers.items()
         )
         return {GENERAL: candidates - readers}
 

@@ -2,7 +2,8 @@
 
 The steps for a culture c (CULNIG, arXiv 2510.08284, section 3, and its published code):
 1. Score of a neuron: c's task sum minus c's control sum, each divided by the number of all items.
-2. Top ``share`` of the gate, q, k and v neurons together.
+2. Top ``share`` of the gate, q, k and v neurons together; of features, heads or other units where
+   those were scored instead.
 3. Minus the neurons in the top ``countryrc_share`` by c's own CountryRC score. Their places are
    not filled again.
 4. Of these, the neurons with z >= ``z``, z the standard score of c among all cultures of the task,
@@ -20,32 +21,63 @@ from torch import Tensor
 from culture_lens.attribution.culnig import CulnigScores
 from culture_lens.checks import finite, optional, real
 from culture_lens.errors import InputError
-from culture_lens.models.sites import PROJECTIONS, sites_reading
+from culture_lens.models.sites import PROJECTIONS, SITES, part_of, sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
-from culture_lens.neurons.scores import NeuronScores, check_pooled_share, pooled_top
+from culture_lens.neurons.scores import (
+    NeuronScores,
+    check_pooled_share,
+    layers_with_units,
+    pooled_top,
+)
 from culture_lens.selectors.wordings import wording_stability
 
 SPECIFIC_SHARE, COUNTRYRC_SHARE, LEAST_Z = 0.003, 0.01, 0.5
 
 
-def projections(sites: Iterable[str]) -> list[str]:
-    """Give those of some sites that are gate, q, k or v.
+def chosen_from(sites: Iterable[str]) -> list[str]:
+    """Give those of some sites that are gate, q, k or v; where none is, those of further units.
 
     Raises:
-        InputError: None of them is.
+        InputError: They are other sites of neurons, which CULNIG does not read.
 
     Example:
-        >>> projections(["act", "gate"])
-        ['gate']
+        >>> chosen_from(["act", "gate", "sae"]), chosen_from(["act", "sae"])
+        (['gate'], ['sae'])
     """
     given = list(sites)
-    found = sites_reading(PROJECTIONS, given)
+    further = [site for site in given if part_of(site) not in SITES]
+    found = sites_reading(PROJECTIONS, given) or further
     if not found:
         raise InputError(
-            f"culture-specific neurons are chosen at gate, q, k, v; not {', '.join(given)}."
+            f"CULNIG chooses neurons at gate, q, k, v, or features and heads; not at "
+            f"{', '.join(given)}."
         )
     return found
+
+
+def layers_of(scores: CulnigScores, sites: Iterable[str]) -> dict[str, list[int]]:
+    """List the layers of some sites that have units to choose, such as those with an autoencoder.
+
+    Example:
+        ``layers_of(scores, ["gate"])`` is ``{"gate": [0, 1, ...]}``
+    """
+    tables = scores.task.scores
+    return {s: layers_with_units(scores.task.metadata, s, tables[s].shape[1]) for s in sites}
+
+
+def top_of(
+    tables: Mapping[str, Float[Tensor, "layer neuron"]],
+    layers: Mapping[str, list[int]],
+    share: float,
+) -> Neurons:
+    """Choose the top share of some sites together, among the layers that have units."""
+    found = pooled_top({site: tables[site][have] for site, have in layers.items()}, share)
+    places = {}
+    for site, have in layers.items():
+        layer, index = found.places[site].unbind(1)
+        places[site] = torch.stack([torch.tensor(have)[layer], index], 1)
+    return Neurons(places, found.scores)
 
 
 def check_specific(
@@ -63,7 +95,7 @@ def check_specific(
     Example:
         >>> check_specific({"gate": (30, 1536)}, share=0.01)
     """
-    chosen = {site: shapes[site] for site in projections(shapes)}
+    chosen = {site: shapes[site] for site in chosen_from(shapes)}
     optional(finite)("z", z)
     real("countryrc_share", countryrc_share)
     check_pooled_share(chosen, share)
@@ -102,7 +134,8 @@ def eligible(
         z: See ``culnig_specific``.
     """
     allowed = standing_out(tables, z)
-    for culture, readers in readers_of(scores.countryrc, tables, countryrc_share).items():
+    layers = layers_of(scores, tables)
+    for culture, readers in readers_of(scores.countryrc, layers, countryrc_share).items():
         own = scores.task.cultures.index(culture)
         for site, places in readers.places.items():
             allowed[site][own, places[:, 0], places[:, 1]] = False
@@ -121,13 +154,14 @@ def standing_out(
     }
 
 
-def readers_of(countryrc: NeuronScores, sites: Iterable[str], share: float) -> dict[str, Neurons]:
+def readers_of(
+    countryrc: NeuronScores, layers: Mapping[str, list[int]], share: float
+) -> dict[str, Neurons]:
     """Choose each culture's top share of some sites by its own CountryRC score; 0 for none."""
     if not share:
         return dict.fromkeys(countryrc.cultures, Neurons({}))
-    sites = list(sites)
     return {
-        culture: pooled_top({site: countryrc.scores[site][row] for site in sites}, share)
+        culture: top_of({site: countryrc.scores[site][row] for site in layers}, layers, share)
         for row, culture in enumerate(countryrc.cultures)
     }
 
@@ -143,7 +177,8 @@ def culnig_specific(
 
     Args:
         scores: The three scorings.
-        share: Share of the gate, q, k and v neurons, taken together.
+        share: Share of the gate, q, k and v neurons, taken together; of features, heads or
+            other units where those were scored instead.
         countryrc_share: Neurons in this top share of the culture's own CountryRC score are left
             out; 0 leaves none out.
         z: Smallest standard score among cultures; ``None`` keeps all.
@@ -153,23 +188,23 @@ def culnig_specific(
         stability over the wordings of CountryRC; see ``selectors.wordings``.
 
     Raises:
-        InputError: A share outside its range or that chooses no neuron, or none of the sites gate,
-            q, k, v was scored.
+        InputError: A share outside its range or that chooses no neuron, or only sites of neurons
+            were scored that are not gate, q, k or v.
 
     Example:
         ``culnig_specific(scores, z=1.0)["Japan"]``
     """
     every = scores.contrast()
-    contrast = {site: every[site] for site in projections(every)}
-    high = standing_out(contrast, z)
+    contrast = {site: every[site] for site in chosen_from(every)}
+    high, layers = standing_out(contrast, z), layers_of(scores, contrast)
     candidates: dict[str, Neurons] = {}
     for culture in scores.countryrc.cultures:
         own = scores.task.cultures.index(culture)
-        top = pooled_top({site: values[own] for site, values in contrast.items()}, share)
+        top = top_of({site: values[own] for site, values in contrast.items()}, layers, share)
         candidates[culture] = top.among({site: marks[own] for site, marks in high.items()})
 
     def without_readers(countryrc: NeuronScores) -> dict[str, Neurons]:
-        readers = readers_of(countryrc, contrast, countryrc_share)
+        readers = readers_of(countryrc, layers, countryrc_share)
         return {culture: own - readers[culture] for culture, own in candidates.items()}
 
     shapes = {site: (values.shape[1], values.shape[2]) for site, values in contrast.items()}

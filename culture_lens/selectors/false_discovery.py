@@ -8,7 +8,8 @@ A selector's scores are compared with its scores under permuted culture labels (
 2. The neurons of a site share one null distribution, so few permutations are enough:
    p = (1 + number of t_b >= t) / (1 + number of t_b), over all neurons and permutations b.
 3. q-values by Benjamini and Hochberg (scipy) over the neurons of a site, and over cultures where
-   the selector scores each.
+   the selector scores each. Layers without units, such as those without an autoencoder, are no
+   part of 1 to 3: their p and q are 1.
 4. A global test. Neuron scores are correlated, so one unlucky set of labels can give thousands of
    high scores. Each permutation is treated as if it were the data; unless the data give more
    discoveries than all but 5% of the permutations, nothing is discovered. Whatever the
@@ -35,7 +36,7 @@ from culture_lens.checks import check_arguments, real, text, whole
 from culture_lens.errors import InputError
 from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.scores import NEVER, NeuronScores, layers_with_units
 from culture_lens.selectors.lape import entropy
 from culture_lens.selectors.registry import (
     GRADIENT_SELECTORS,
@@ -166,10 +167,13 @@ def infer_with(summary: ActivationSummary, name: str, options: Mapping[str, Any]
     null = [statistics_of(one, name, options) for one in summary.permuted()]
     p, q, nulls = {}, {}, {}
     for site, observed in data.items():
-        rows = np.stack([observed.numpy().ravel(), *(one[site].numpy().ravel() for one in null)])
+        have = layers_with_units(summary.metadata, site, observed.shape[1])
+        tested = [one[site][:, have] for one in (data, *null)]
+        rows = np.stack([values.numpy().ravel() for values in tested])
         p_data, q_data, nulls[site] = p_and_q(rows)
-        p[site] = torch.from_numpy(p_data).view(observed.shape)
-        q[site] = torch.from_numpy(q_data).view(observed.shape)
+        for every, values in ((p, p_data), (q, q_data)):
+            every[site] = torch.ones(observed.shape, dtype=torch.float64)
+            every[site][:, have] = torch.from_numpy(values).view(tested[0].shape)
     made = {"selector": name, "options": dict(options), "permutations": held}
     metadata = {**summary.metadata, **made}
     return Inference(summary.cultures, p, q, selector(summary, **options), nulls, metadata)

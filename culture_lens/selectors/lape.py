@@ -6,8 +6,9 @@ The steps, as in its published code:
 3. The share of all neurons with the lowest H is selected.
 4. A selected neuron belongs to every culture whose P exceeds the ``percentile_membership``.
 
-A percentile q of N values is the round(q N)-th smallest, as in that code. The number selected is
-int(share * number), as everywhere in this package; that code rounds, which can differ by one.
+A percentile q of N values is the round(q N)-th smallest, as in that code; layers without units do
+not count. The number selected is int(share * number), as everywhere in this package; that code
+rounds, which can differ by one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.checks import real
 from culture_lens.errors import InputError
-from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.scores import NEVER, NeuronScores, layers_with_units
 
 PERCENTILE = 0.95
 """Both percentiles of the published code."""
@@ -100,8 +101,9 @@ def lape(
     for site in summary.sites:
         probability = summary.probability(site)
         low = -entropy(probability)
-        enough = (probability > order_statistic(probability, percentile_filter)).any(0)
-        member = probability > order_statistic(probability, percentile_membership)
+        have = probability[:, layers_with_units(summary.metadata, site, probability.shape[1])]
+        enough = (probability > order_statistic(have, percentile_filter)).any(0)
+        member = probability > order_statistic(have, percentile_membership)
         ranking[site] = torch.where(enough, low, NEVER)
         scores[site] = torch.where(member, low, NEVER)
     return NeuronScores(summary.cultures, scores, ranking, summary.metadata)

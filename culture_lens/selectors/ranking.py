@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.attribution.culnig import CulnigScores
@@ -27,7 +29,12 @@ from culture_lens.models.sites import PROJECTIONS, sites_reading
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NEVER, NeuronScores
 from culture_lens.selectors.culnig_general import reads_countries
-from culture_lens.selectors.culnig_specific import COUNTRYRC_SHARE, LEAST_Z, eligible
+from culture_lens.selectors.culnig_specific import (
+    COUNTRYRC_SHARE,
+    LEAST_Z,
+    eligible,
+    layers_of,
+)
 from culture_lens.selectors.mad import against_others
 from culture_lens.selectors.random import random
 from culture_lens.selectors.registry import (
@@ -150,7 +157,8 @@ def general_ranking(sources: Sources) -> NeuronScores:
     ranked: dict[str, torch.Tensor] = {}
     for site in sites_reading(GATE, contrast):
         score = contrast[site].sum(0)
-        high = reads_countries(scores.countryrc, [site], COUNTRYRC_SHARE).places[site]
+        layers = layers_of(scores, [site])
+        high = reads_countries(scores.countryrc, layers, COUNTRYRC_SHARE).places[site]
         score[high[:, 0], high[:, 1]] = NEVER
         ranked[site] = score.expand_as(contrast[site])
     return NeuronScores(scores.task.cultures, ranked, metadata=scores.metadata)
@@ -233,10 +241,38 @@ def rank(
     return ranking(sources)
 
 
-def in_order(scores: NeuronScores, culture: str) -> list[tuple[str, int, int]]:
-    """List the neurons of a culture, the best first, as ``(site, layer, index)``.
+def order_of(scores: NeuronScores, culture: str) -> tuple[tuple[str, ...], Int[Tensor, "neuron 3"]]:
+    """Order the neurons of a culture, the best first: the sites, and of each neuron its place.
 
-    Neurons that cannot be chosen are left out; ties keep the order of sites, layers and indices.
+    A place is the number of the site, the layer and the index. Neurons that cannot be chosen are
+    left out; ties keep the order of sites, layers and indices.
+
+    Raises:
+        InputError: No such culture.
+
+    Example:
+        >>> table = torch.tensor([[[0.1, 0.3]], [[NEVER, 0.2]]])
+        >>> order_of(NeuronScores(("a", "b"), {"act": table}), "a")[1].tolist()
+        [[0, 0, 1], [0, 0, 0]]
+    """
+    if culture not in scores.cultures:
+        raise unknown("culture", culture, scores.cultures)
+    own = scores.cultures.index(culture)
+    tables = [values[own] for values in scores.scores.values()]
+    flat = torch.cat([values.flatten() for values in tables])
+    places = torch.cat([numbered(site, *table.shape) for site, table in enumerate(tables)])
+    order = torch.sort(flat, descending=True, stable=True).indices
+    return tuple(scores.scores), places[order[flat[order] > NEVER]]
+
+
+def numbered(site: int, layers: int, width: int) -> Int[Tensor, "neuron 3"]:
+    """List the places of a site: its number, layer and index."""
+    layer, index = torch.arange(layers), torch.arange(width)
+    return torch.cartesian_prod(torch.tensor([site]), layer, index)
+
+
+def in_order(scores: NeuronScores, culture: str) -> list[tuple[str, int, int]]:
+    """List the neurons of a culture, the best first, as ``(site, layer, index)``; see ``order_of``.
 
     Raises:
         InputError: No such culture.
@@ -246,18 +282,8 @@ def in_order(scores: NeuronScores, culture: str) -> list[tuple[str, int, int]]:
         >>> in_order(NeuronScores(("a", "b"), {"act": table}), "a")
         [('act', 0, 1), ('act', 0, 0)]
     """
-    if culture not in scores.cultures:
-        raise unknown("culture", culture, scores.cultures)
-    own = scores.cultures.index(culture)
-    flat = torch.cat([values[own].flatten() for values in scores.scores.values()])
-    places = [
-        (site, layer, index)
-        for site, values in scores.scores.items()
-        for layer in range(values.shape[1])
-        for index in range(values.shape[2])
-    ]
-    order = torch.sort(flat, descending=True, stable=True).indices
-    return [places[place] for place in order[flat[order] > NEVER].tolist()]
+    sites, places = order_of(scores, culture)
+    return [(sites[site], layer, index) for site, layer, index in places.tolist()]
 
 
 def first(scores: NeuronScores, culture: str, number: int) -> Neurons:
@@ -272,4 +298,4 @@ def first(scores: NeuronScores, culture: str, number: int) -> Neurons:
     return Neurons.of(dict(sorted(places.items())))
 
 
-__all__ = ["RANKINGS", "Sources", "first", "get_ranking", "in_order", "rank"]
+__all__ = ["RANKINGS", "Sources", "first", "get_ranking", "in_order", "order_of", "rank"]

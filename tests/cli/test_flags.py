@@ -65,6 +65,8 @@ TABLE = {
     f"{LOADING} {RUNNING}",
     "compare": "--run --method --share --whose --identify-share --random-seeds --scoring "
     f"--attribution-scoring --gradient-batch-size {LOADING} {ASKING} {COUNTING} {CULNIG} {SPREAD}",
+    "compare-units": "--run --unit --directions --k --equal --whose --identify-share "
+    f"--random-seeds --scoring {LOADING} {ASKING} {SPREAD}",
     "card": "--run --method --whose --neuron --top --shown --measured --seen --scoring "
     f"{LOADING} {ASKING} {RUNNING}",
     "fidelity": f"--run --neurons {LOADING} {ASKING} --objective --attribution-scoring "

@@ -90,6 +90,9 @@ PYTHON = {
     ("compare", "shares"): (cl.compare_selectors, "shares"),
     ("compare", "selectors"): (cl.compare_selectors, "selectors"),
     ("compare", "gradient_batch_size"): (GradientScoring, "gradient_batch_size"),
+    ("compare-units", "random_seeds"): (cl.compare_units, "random_seeds"),
+    ("compare-units", "k"): (cl.compare_units, "k"),
+    ("compare-units", "equal"): (cl.compare_units, "equal"),
     ("fidelity", "neurons"): (cl.fidelity, "neurons"),
     ("fidelity", "objective"): (Prediction, "objective"),
     ("fidelity", "attribution_scoring"): (Prediction, "scoring"),
@@ -158,6 +161,7 @@ def test_quiet_leaves_notes_out_and_only_of_its_own_call(capsys):
         (["evaluate", "--run", "none", "--value", "zeroo"], "zero"),
         (["evaluate", "--run", "none", "--scoring", "leter"], "letter"),
         (["compare", "--method", "cunlig-general"], "culnig"),
+        (["compare-units", "--unit", "act:conactt"], "conact"),
     ],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest(words, near, capsys, tmp_path, monkeypatch):
@@ -184,6 +188,7 @@ def test_a_misspelt_model_is_answered_with_the_nearest():
         (["evaluate"], "evaluation.evaluate.evaluate"),
         (["suite", "--benchmark", "table=ROWS"], "experiments.evaluate_suite.evaluate_suite"),
         (["compare"], "experiments.comparison.compare_selectors"),
+        (["compare-units"], "experiments.compare_units.compare_units"),
         (["find"], "find.find_each"),
     ],
 )

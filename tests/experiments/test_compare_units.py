@@ -1,6 +1,7 @@
 """Units compared: records are those of evaluate, sizes as asked for, tables by hand."""
 
 import functools
+import pickle
 import warnings
 from collections import Counter
 
@@ -8,12 +9,18 @@ import pytest
 import torch
 
 import culture_lens as cl
+from culture_lens.engine.shards import Shard
 from culture_lens.errors import CultureLensWarning, InputError
+from culture_lens.experiments import unit_sizes
+from culture_lens.experiments.compare_units import MEASURED
 from culture_lens.experiments.equal_norm import ChangeOfStream
-from culture_lens.experiments.unit_edits import RankedUnits, permuted
+from culture_lens.experiments.unit_edits import RankedUnits, ScaledDirection, permuted
+from culture_lens.experiments.unit_sizes import Sizing, UnitEdit
 from culture_lens.experiments.units_compared import UnitsComparison
-from culture_lens.prompts.running import Running
+from culture_lens.neurons.direction_units import vector_units
+from culture_lens.prompts.build import build_prompts
 from tests.helpers import lm
+from tests.helpers.forwards import must_not_run
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import asked_twice, toy_questions
 from tests.helpers.results import CULTURES
@@ -44,21 +51,23 @@ def questions():
     return asked_twice(toy_questions(cultures=TWO))
 
 
-@functools.cache
-def compared(equal):
+def compare(equal, **running):
     units = {"neurons": ("act", "conact"), "dimensions": ("mlp_out", "mad")}
     units |= {"own": own_set(**cl.looked_at([])), "directions": directions()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CultureLensWarning)
         return cl.compare_units(
             lm.lens("llama"), questions(), units, k=2, equal=equal, random_seeds=1,
-            scoring="letter", **QUIET,
+            scoring="letter", **QUIET, **running,
         )  # fmt: skip
+
+
+compared = functools.cache(compare)
 
 
 @pytest.mark.slow
 def test_the_best_units_come_first():
-    ranked = RankedUnits((("act", 2, 1), ("q", 0, 0), ("act", 0, 3)))
+    ranked = RankedUnits.of([("act", 2, 1), ("q", 0, 0), ("act", 0, 3)])
     assert ranked.first(2).members() == {("act", 2, 1), ("q", 0, 0)}
     assert compared("number").neurons("own")["Japan"].members() == {("act", 1, 5), ("act", 2, 7)}
     assert compared("number").neurons("directions") == {}
@@ -69,12 +78,15 @@ def test_the_best_units_come_first():
 def test_random_units_are_others_of_the_same_layers():
     members = tuple(("act", layer, index) for layer in (2, 0, 2) for index in range(9, 3, -1))
     members = tuple(dict.fromkeys(members))
-    drawn = permuted(members, lm.lens("llama"), 1, "Japan")
+
+    def draw(seed):
+        return permuted(RankedUnits.of(members), lm.lens("llama"), seed, "Japan").members(99)
+
+    drawn = draw(1)
     assert [place[:2] for place in drawn] == [place[:2] for place in members]
-    assert len(set(drawn)) == len(members) and drawn != members
+    assert len(set(drawn)) == len(members) and drawn != list(members)
     assert max(Counter(drawn).values()) == 1
-    assert drawn == permuted(members, lm.lens("llama"), 1, "Japan")
-    assert drawn != permuted(members, lm.lens("llama"), 2, "Japan")
+    assert drawn == draw(1) and drawn != draw(2)
 
 
 @pytest.mark.slow
@@ -110,14 +122,65 @@ def test_at_equal_norms_every_number_is_the_nearest():
         assert row["norm"] == pytest.approx(wanted[row["mask"]], rel=0.0101)
         assert row["scale"] > 0 and row["number"] == 1
     identify, _ = cl.split_questions(questions())
-    own = {c: [q for q in identify if q.culture == c] for c in TWO}
-    stream = ChangeOfStream(model, own, Running(progress=False))
-    ranked = RankedUnits((("act", 1, 5), ("act", 2, 7), ("act", 0, 0)))
-    norms = [stream.norm(ranked.hooks(model, n), "Japan") for n in (1, 2, 3)]
+    japanese = [q for q in identify if q.culture == "Japan"][:MEASURED]
+    stream = ChangeOfStream(model, build_prompts(japanese, model.processor), 16)
+    ranked = RankedUnits.of([("act", 1, 5), ("act", 2, 7), ("act", 0, 0)])
+    norms = [stream.norm(ranked.hooks(model, n)) for n in (1, 2, 3)]
     nearest = min(range(3), key=lambda at: abs(norms[at] - wanted["Japan"]))
     mine = edits[edits["units"].eq("own") & edits["condition"].eq("found")].set_index("mask")
     assert mine.loc["Japan", "number"] == nearest + 1
     assert mine.loc["Japan", "norm"] == pytest.approx(norms[nearest], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_direction_is_subtracted_as_often_as_its_size_says():
+    result, model = compared("norm"), lm.lens("llama")
+    own = result.edits().query("units == 'directions' and condition == 'found'").set_index("mask")
+    asked = [q for q in questions() if q.id in set(result.frame["id"])]
+    with cl.direction_added(model, directions()["Japan"], -own.loc["Japan", "scale"]):
+        expected = cl.evaluate(model, asked, scoring="letter", **QUIET).frame
+    rows = result.frame.query("units == 'directions' and condition == 'found' and mask == 'Japan'")
+    got = rows.set_index("id")["p_gold"].to_dict()
+    assert got == pytest.approx(expected.set_index("id")["p_gold"].to_dict(), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_comparison_that_was_cut_off_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    sizes, original = [], unit_sizes.size_of
+
+    def fails(*given):
+        if len(sizes) == 9:  # six of the reference, and then three
+            raise KeyboardInterrupt
+        sizes.append(original(*given))
+        return sizes[-1]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(unit_sizes, "size_of", fails)
+        compare("norm", run=tmp_path / "run")
+    held = {file: file.read_bytes() for file in (tmp_path / "run" / "pieces").rglob("*.json")}
+    assert len(held) == 9
+    compare("norm", run=tmp_path / "run")
+    must_not_run(monkeypatch)
+    again = compare("norm", run=tmp_path / "run").to_parquet(tmp_path / "again.parquet")
+    whole = compared("norm").to_parquet(tmp_path / "whole.parquet")
+    assert again.read_bytes() == whole.read_bytes()
+    assert all(file.read_bytes() == content for file, content in held.items())
+
+
+@pytest.mark.slow
+def test_workers_find_the_sizes_that_this_process_finds():
+    """What Ray sends to its workers gives the same where it arrives."""
+    model, asked = lm.lens("llama"), questions()
+    prompts = [p for p in build_prompts(asked, model.processor) if p.question.culture == "Japan"]
+    ranked, turned = RankedUnits.of([("act", 1, 5), ("act", 2, 7)]), directions()["Japan"]
+    edits = [UnitEdit("a", "Japan", ranked), UnitEdit("b", "Japan", ScaledDirection(turned))]
+    shard, sizing = Shard(0, prompts, (0, 1)), Sizing(edits, 2, {"Japan": 0.1}, 4)
+    sent = pickle.loads(pickle.dumps(sizing))
+    assert sent(model, shard, False) == sizing(model, shard, False)
+    units = vector_units(model, [turned, turned], [0.5, 2.0])
+    arrived = pickle.loads(pickle.dumps(units))
+    assert arrived.content == units.content and torch.equal(arrived.rows, units.rows)
+    assert torch.equal(arrived.rows[1], 2.0 * turned.vector)
 
 
 def test_the_table_by_hand(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation.evaluate import evaluate
 from culture_lens.experiments.dose import DoseCurve
-from culture_lens.experiments.dose_curve import dose_curve
+from culture_lens.experiments.dose_curve import dose_curve, doses_of
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from tests.helpers.dose import dose_by_hand
@@ -197,3 +197,13 @@ def test_sets_without_scores_or_neurons(monkeypatch):
         with pytest.warns(CultureLensWarning, match="fewer neurons .* Mexico 10"):
             with pytest.raises(AssertionError):
                 dose_curve(model, scored_set({"Japan": 0, "Mexico": 10}), questions, **LETTERS)
+
+
+def test_a_share_is_that_of_the_layers_that_have_units():
+    """As of features in one layer of three: a quarter of 48, not of 144."""
+    places = {"act": torch.tensor([[1, index] for index in range(40)])}
+    own = Neurons(places, {"act": torch.arange(40.0)})
+    found = NeuronSet({"Japan": own}, {"act": (3, 48)}, {"units": {"act": {"layers": [1]}}})
+    assert len(doses_of(found, [0.25])[0.25]["Japan"]) == 12
+    with pytest.raises(InputError, match="asks for 48 of 48 neurons"):
+        doses_of(found, [1.0])

@@ -9,8 +9,9 @@ import pytest
 
 from culture_lens.errors import InputError
 from culture_lens.prompts import tokens
-from culture_lens.prompts.build import build_prompts
+from culture_lens.prompts.build import build_prompt, build_prompts
 from culture_lens.prompts.time_limit import time_limit
+from culture_lens.questions.question import PromptFormat, with_format
 from tests.helpers.questions import toy_questions
 from tests.helpers.tiny import tiny_tokenizer
 
@@ -91,3 +92,21 @@ def test_another_thread_has_no_limit_and_no_error():
     thread.start()
     thread.join()
     assert done == [1]
+
+
+@pytest.mark.parametrize(
+    ("layout", "template"),
+    [("{options}\nAnswer: ", MESSAGE), ("{options}", MESSAGE + "{{ ' Answer:' }}")],
+    ids=["layout", "template"],
+)
+def test_an_answer_prefix_that_is_there_already_is_refused(layout, template):
+    tokenizer = tokenizer_with(template)
+    (twice,) = with_format(
+        toy_questions()[:1], PromptFormat(layout=layout, answer_prefix="Answer:")
+    )
+    with pytest.raises(InputError, match="ends with 'Answer:' before answer_prefix='Answer:'"):
+        build_prompt(twice, tokenizer)
+    (once,) = with_format(
+        [twice], PromptFormat(layout="Answer: {question}", answer_prefix="Answer: (")
+    )
+    assert build_prompt(once, tokenizer).text.endswith("Answer: (")

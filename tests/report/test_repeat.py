@@ -1,6 +1,7 @@
 """The Python of a page does what the commands did, and the commands are given as they were."""
 
 import inspect
+import json
 import sys
 
 import culture_lens as cl
@@ -26,6 +27,8 @@ FIND = {
     "option": ["percentile_filter=0.9"],
     "batch_size": 8,
 }
+CALLED = ("load_model", "with_heads", "with_features", "load_benchmark", "find_culture_neurons")
+CALLED += ("ablation_matrix",)
 ABLATE = {"method": ["conact"], "random_seeds": 3, "value": "mean", "batch_size": 8}
 
 
@@ -50,7 +53,7 @@ def called(monkeypatch, code):
 
         return call
 
-    for name in ("load_model", "load_benchmark", "find_culture_neurons", "ablation_matrix"):
+    for name in CALLED:
         monkeypatch.setattr(cl, name, stand_in(name), raising=False)
     exec(code, {})
     return calls
@@ -91,6 +94,17 @@ def test_python_gives_every_function_the_options_of_the_commands(tmp_path, monke
         ),
         ("save", "culnig_specific.safetensors"),
     ]
+
+
+def test_heads_and_features_are_given_to_the_model(tmp_path, monkeypatch):
+    run = Run.open(tmp_path)
+    saes = ["saes/layer5", "saes/layer6"]
+    run.log("find", {"model": "org/tiny", "heads": True, "sae": saes, "sites": ["head"]})
+    code = python_of(run)
+    calls = called(monkeypatch, code)
+    assert calls[:3] == [("load_model", "org/tiny", {}), ("with_heads", {}), ("with_features", {})]
+    assert f"with_features(model, {json.dumps(saes)})" in code
+    assert calls[4][0] == "find_culture_neurons" and calls[4][-1]["sites"] == ["head"]
 
 
 def test_without_find_there_is_no_python(tmp_path):

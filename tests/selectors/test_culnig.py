@@ -11,7 +11,16 @@ from culture_lens.errors import InputError
 from culture_lens.neurons.scores import NeuronScores
 from culture_lens.selectors import select
 from tests.helpers import reference_culnig as reference
-from tests.helpers.culnig import CULTURES, NAMED, SHAPES, as_culnig, drawn, expected_of, members
+from tests.helpers.culnig import (
+    CULTURES,
+    METHODS,
+    NAMED,
+    SHAPES,
+    as_culnig,
+    drawn,
+    expected_of,
+    members,
+)
 
 # ------------------------------------------------------------------ scores drawn at random
 
@@ -187,3 +196,24 @@ def test_other_options_that_are_refused():
         only = {c: {"up": t["gate"]} for c, t in drawn(0)[0].items()}
         named = {c: only[c] for c in NAMED}
         select(as_culnig((only, only, named), 4, sites=("up",)), "culnig_general")
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS)
+def test_features_are_chosen_as_gate_neurons_are(method, options):
+    """The same scores at the gate of three layers, and as features of the last three of five."""
+    options = {name: value for name, value in options.items() if "attention" not in name}
+    tables = [
+        {culture: {"gate": table["gate"]} for culture, table in one.items()} for one in drawn(3)
+    ]
+    features = [
+        {culture: {"sae": np.pad(t["gate"], ((2, 0), (0, 0)))} for culture, t in one.items()}
+        for one in tables
+    ]
+    facts = {"units": {"sae": {"layers": [2, 3, 4]}}}
+    gate = select(as_culnig(tables, 4, sites=("gate",)), method, **options)
+    found = select(as_culnig(features, 4, sites=("sae",), **facts), method, **options)
+    expected = {
+        label: {("sae", layer + 2, index) for _, layer, index in own}
+        for label, own in members(gate).items()
+    }
+    assert members(found) == expected and all(expected.values())

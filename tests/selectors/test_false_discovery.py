@@ -1,6 +1,7 @@
 """Tests of neurons: calibrated where cultures do not differ, and stronger where they do."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -244,3 +245,32 @@ def test_statistics_of_two_sites_are_tested_apart():
     assert infer(summary, "mad_probability").p["act"].shape == (4, 2, HALF)
     assert infer(summary, "conact").p["act"].shape == (1, 2, HALF)
     assert torch.isfinite(infer(summary, "lape").q["act"]).all()
+
+
+# ------------------------------------------------------------------ layers without units
+
+
+def beside_layers_without_units(summary, before=4):
+    """The same counts in the last layers of a site whose first layers have no units."""
+
+    def behind(counts):
+        return {"act": torch.nn.functional.pad(counts["act"], (0, 0, before, 0))}
+
+    kept = replace(summary.replicates, counts=behind(summary.replicates.counts))
+    metadata = {**summary.metadata, "units": {"act": {"layers": [before, before + 1]}}}
+    return replace(summary, counts=behind(summary.counts), replicates=kept, metadata=metadata)
+
+
+@pytest.mark.parametrize("method", ["conact", "lape", "mad_probability", "lap"])
+def test_layers_without_units_change_nothing(method):
+    alone = drawn(5, effect=planted(5, 2.5)[0])
+    expected, got = infer(alone, method), infer(beside_layers_without_units(alone), method)
+    for name in ("p", "q"):
+        few, every = (getattr(one, name)["act"] for one in (expected, got))
+        assert torch.equal(every[:, 4:], few) and (every[:, :4] == 1).all()
+    assert got.global_p("act") == expected.global_p("act")
+    found, wide = (
+        {(c, layer, index) for c in CULTURES for _, layer, index in one.select()[c].members()}
+        for one in (expected, got)
+    )
+    assert wide == {(c, layer + 4, index) for c, layer, index in found} and len(found) > 5
