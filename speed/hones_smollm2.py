@@ -65,14 +65,15 @@ def main() -> None:
         name = "hones_contrast" if contrast else "hones"
         sizes = {culture: len(found[culture]) for culture in found}
         last = [layer for c in found for layer, _ in found[c].places["act"].tolist()]
+        seeds = 0 if contrast else asked.seeds
         matrix = cl.ablation_matrix(
-            model, found, held_out, random_seeds=asked.seeds, **LIKELIHOOD, **QUIET
+            model, found, held_out, random_seeds=seeds, **LIKELIHOOD, **QUIET
         )
         matrix.to_parquet(asked.folder / f"{name}.parquet")
         told = [f"{m} {matrix.overall(m)}" for m in ("self", "cross", "gap")]
-        told += [f"random self {matrix.overall('self', 'random')}",
-                 f"random cross {matrix.overall('cross', 'random')}"]  # fmt: skip
-        if asked.seeds > 1:
+        if matrix.has_random:
+            told += [f"random {m} {matrix.overall(m, 'random')}" for m in ("self", "cross")]
+        if len(matrix.seeds) > 1:
             told.append(f"beyond random {matrix.beyond_random()}")
         share = sum(layer >= model.n_layers - 7 for layer in last) / len(last)
         print(f"{name}, {sizes}: {'; '.join(told)}; in the last 7 layers {100 * share:.0f}%")

@@ -35,7 +35,6 @@ from culture_lens.selectors.knowledge import knowledge
 DRAWS, OBJECTIVE = 500, "logit_difference"
 WAYS = {
     "default": {},
-    "path from 0, sum": {"aggregation": "sum"},
     "gradient, sum": {"path": "none", "aggregation": "sum"},
     "gradient, largest": {"path": "none", "aggregation": "largest"},
 }
