@@ -151,6 +151,8 @@ from .experiments.related_cultures import (
 from .experiments.related_cultures import (
     related_cultures as related_cultures,
 )
+from .experiments.steering import SteeringCurve as SteeringCurve
+from .experiments.steering_curve import steering_curve as steering_curve
 from .experiments.suite import (
     Suite as Suite,
 )

@@ -44,8 +44,8 @@ def test_every_public_function_is_in_the_table(made):
                "ModuleChoice", "ModuleRanking", "NeuronCard", "NeuronCards", "PermutationResult",
                "Plan", "PredictedMatrix", "Preset", "Prompt", "Rate", "Relations", "Role",
                "RunStatus",
-               "SaeReport", "Scorecard", "ShortAnswers", "Suite", "TokenActivations",
-               "TransferMatrix", "Truth", "WorkStatus",
+               "SaeReport", "Scorecard", "ShortAnswers", "SteeringCurve", "Suite",
+               "TokenActivations", "TransferMatrix", "Truth", "WorkStatus",
                "ValueAlignment", "VarianceShares", "plots"}  # fmt: skip
     cl = made["cl"]
     lacking = [name for name in cl.__all__ if f"cl.{name}" not in text and name not in results]

@@ -34,6 +34,7 @@ from culture_lens.cli.plan import plan
 from culture_lens.cli.plot import plot
 from culture_lens.cli.report import report
 from culture_lens.cli.status import status
+from culture_lens.cli.steer import steer
 from culture_lens.cli.suite import suite
 from culture_lens.cli.transfer import transfer
 from culture_lens.cli.values import values
@@ -52,6 +53,7 @@ COMMANDS = (
     find,
     ablate,
     dose,
+    steer,
     evaluate,
     suite,
     values,

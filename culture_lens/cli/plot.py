@@ -71,6 +71,7 @@ def figures_of(folder: Run, items: bool = False) -> dict[str, Figure]:
     from culture_lens.experiments.fidelity import Fidelity
     from culture_lens.experiments.matrix import AblationMatrix
     from culture_lens.experiments.predicted_matrix import PredictedMatrix
+    from culture_lens.experiments.steering import SteeringCurve
     from culture_lens.experiments.transfer import TransferMatrix
     from culture_lens.experiments.units_compared import UnitsComparison
     from culture_lens.neurons.neuron_set import NeuronSet
@@ -95,6 +96,9 @@ def figures_of(folder: Run, items: bool = False) -> dict[str, Figure]:
     for name, curve in held("dose", DoseCurve).items():
         if belongs("dose", name, curve.metadata, sets):
             figures[f"{name}-dose"] = plots.dose_chart(curve)
+    for name, steered in held("steering", SteeringCurve).items():
+        if belongs("steering", name, steered.metadata, sets):
+            figures[f"{name}-steering"] = plots.dose_chart(steered)
     for name, predicted in held("predicted", PredictedMatrix).items():
         if belongs("predicted", name, predicted.metadata, sets):
             figures[f"{name}-predicted"] = plots.predicted_heatmap(predicted)

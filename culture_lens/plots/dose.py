@@ -1,4 +1,4 @@
-"""Dose curves: the effect on each culture against the share of its neurons that is ablated."""
+"""Dose curves: the effect on each culture of ablating more neurons or steering more strongly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from culture_lens.checks import check_arguments, either, instance, mapping, text
 from culture_lens.errors import InputError
 from culture_lens.experiments.conditions import FOUND, RANDOM
 from culture_lens.experiments.dose import DoseCurve
+from culture_lens.experiments.effect_curve import NEURONS, EffectCurve
 from culture_lens.experiments.matrix import MEAN
+from culture_lens.experiments.steering import SteeringCurve
 from culture_lens.plots.comparison import SELECTOR_COLOURS, SYMBOLS
 from culture_lens.plots.heatmap import RANGE
 from culture_lens.plots.parts import LEGEND_BELOW, error_bars, filled, points_axis
@@ -38,14 +40,26 @@ if TYPE_CHECKING:
 
     from culture_lens.experiments.conditions import DoseMetric
 
-CURVE = instance(DoseCurve, remedy="the DoseCurve that dose_curve gives")
-CURVES = either(CURVE, mapping(CURVE), remedy="a DoseCurve, or {name: DoseCurve}")
+CURVE = instance(
+    DoseCurve, SteeringCurve, remedy="the curve that dose_curve or steering_curve gives"
+)
+CURVES = either(CURVE, mapping(CURVE), remedy="a DoseCurve or SteeringCurve, or {name: curve}")
 TITLES: dict[str, tuple[str, str]] = {
-    "self": ("Own questions, the more neurons are ablated", "change in accuracy, points"),
-    "p_change": ("Own questions, the more neurons are ablated", "change in P(right), points"),
-    "flips": ("Answers that change, the more neurons are ablated", "share of answers, points"),
-    "cross": ("Other cultures’ questions, the more neurons are ablated", "change, points"),
-    "gap": ("Own beyond other questions, the more neurons are ablated", "difference, points"),
+    "self": ("Own questions", "change in accuracy, points"),
+    "p_change": ("Own questions", "change in P(right), points"),
+    "flips": ("Answers that change", "share of answers, points"),
+    "cross": ("Other cultures’ questions", "change, points"),
+    "gap": ("Own beyond other questions", "difference, points"),
+}
+DOSES = {
+    "share": ("the more neurons are ablated", "share of neurons ablated"),
+    "strength": ("the stronger is steered", "strength of steering"),
+}
+"""What a dose is -> how the title goes on, and the name of the axis."""
+NAMES = {
+    "share": ("found neurons", "random neurons, as many per layer"),
+    "strength": ("found neurons scaled", "random neurons scaled, as many per layer"),
+    "directions": ("direction added", "random directions of the same length"),
 }
 PANEL, PANELS, LETTERS, HEADINGS = 130, 4, 20, 16
 """Height of a panel, panels beside each other, letters of a heading, and its height."""
@@ -53,41 +67,50 @@ PANEL, PANELS, LETTERS, HEADINGS = 130, 4, 20, 16
 
 @check_arguments(curves=CURVES, metric=text, range=RANGE)
 def dose_chart(
-    curves: DoseCurve | Mapping[str, DoseCurve],
+    curves: DoseCurve | SteeringCurve | Mapping[str, DoseCurve] | Mapping[str, SteeringCurve],
     *,
     metric: DoseMetric = "self",
     range: tuple[float, float] | None = None,
 ) -> go.Figure:
-    """Draw the effect of ablating ever more neurons, a panel per culture and one for the mean.
+    """Draw the effect of every dose, a panel per culture and one for the mean.
 
-    The share of neurons grows by equal factors along the axis. Filled marks have an interval that
-    excludes 0. Of one curve the random neurons are drawn too.
+    The dose is the share of neurons ablated, which grows by equal factors along the axis, or the
+    strength of steering. Filled marks have an interval that excludes 0. Of one curve the random
+    neurons or directions are drawn too.
 
     Args:
-        curves: The result of ``dose_curve``, or several by name, such as those of two selectors.
+        curves: The result of ``dose_curve`` or ``steering_curve``, or several of one kind by name,
+            such as those of two selectors.
         metric: ``"self"``, ``"p_change"``, ``"flips"``, ``"cross"`` or ``"gap"``.
         range: The ends of the vertical axis; by default it holds every interval.
 
     Raises:
-        InputError: No curve, an unknown metric, or what ``DoseCurve.table`` refuses.
+        InputError: No curve, curves of both kinds, an unknown metric, or what the curve's ``table``
+            refuses.
 
     Example:
         ``dose_chart({"conact": one, "knowledge": other}, metric="gap").show()``
     """
-    named = {"": curves} if isinstance(curves, DoseCurve) else dict(curves)
-    if not named:
-        raise InputError("nothing to draw: give a DoseCurve, or {name: DoseCurve}.")
+    named = {"": curves} if isinstance(curves, EffectCurve) else dict(curves)
+    kinds = {curve.by for curve in named.values()}
+    if len(kinds) != 1:
+        raise InputError(
+            "nothing to draw: give a curve, or {name: curve}."
+            if not kinds
+            else "a DoseCurve and a SteeringCurve have no axis in common: draw each by itself."
+        )
+    (by,) = kinds
     series = all_series(named, metric)
     names = panels_of([table for _, _, _, table in series])
     figure, rows, columns = grid_of_panels(names)
     for (key, colour, symbol, table), (place, name) in product(series, enumerate(names)):
         here = {"row": place // columns + 1, "col": place % columns + 1}
         own = table[table["culture"] == name]
-        figure.add_trace(curve_of(own, key, name, colour, symbol, first=place == 0), **here)
-    title, axis = TITLES[metric]
+        figure.add_trace(curve_of(own, by, key, name, colour, symbol, first=place == 0), **here)
+    (title, axis), (goes_on, along) = TITLES[metric], DOSES[by]
     styled(
         figure,
-        title,
+        f"{title}, {goes_on}",
         about(
             next(iter(named.values())).metadata,
             INTERVALS,
@@ -98,13 +121,15 @@ def dose_chart(
         legend=LEGEND_BELOW,
     )
     tables = [table for _, _, _, table in series]
-    scale_axes(figure, tables, range)
+    scale_effects(figure, tables, range)
+    doses = sorted({float(dose) for table in tables for dose in table[by]})
+    figure.update_xaxes(**(share_axis(doses) if by == "share" else strength_axis(doses)))
     figure.update_annotations(font={"size": 12, "color": INK})
     top = figure.layout.margin.t + HEADINGS
     figure.update_layout(height=top + 120 + rows * (PANEL + 20), margin_t=top, margin_b=90)
     figure.update_yaxes(title_text=axis, col=1, row=(rows + 1) // 2)
     last = {"col": (columns + 1) // 2, "row": rows}
-    figure.update_xaxes(title_text="share of neurons ablated", **last)
+    figure.update_xaxes(title_text=along, **last)
     return figure
 
 
@@ -125,7 +150,7 @@ def grid_of_panels(names: Sequence[str]) -> tuple[go.Figure, int, int]:
 
 
 def all_series(
-    named: Mapping[str, DoseCurve], metric: DoseMetric
+    named: Mapping[str, EffectCurve], metric: DoseMetric
 ) -> list[tuple[str, str, str, pd.DataFrame]]:
     """Give name, colour, symbol and table of every line."""
     if len(named) > 1 or "" not in named:
@@ -139,10 +164,11 @@ def all_series(
             for place, (name, curve) in enumerate(named.items())
         ]
     curve = named[""]
-    found = ("found neurons", SELECTOR_COLOURS[0], SYMBOLS[0], curve.table(metric, FOUND))
+    labels = NAMES[curve.by if NEURONS in curve.frame else "directions"]
+    found = (labels[0], SELECTOR_COLOURS[0], SYMBOLS[0], curve.table(metric, FOUND))
     if not curve.has_random:
         return [found]
-    random = ("random neurons, as many per layer", RANDOM_COLOUR, SYMBOLS[2])
+    random = (labels[1], RANDOM_COLOUR, SYMBOLS[2])
     return [found, (*random, curve.table(metric, RANDOM))]
 
 
@@ -158,21 +184,31 @@ def heading(name: str) -> str:
 
 
 def curve_of(
-    table: pd.DataFrame, key: str, culture: str, colour: str, symbol: str, *, first: bool
+    table: pd.DataFrame,
+    by: str,
+    key: str,
+    culture: str,
+    colour: str,
+    symbol: str,
+    *,
+    first: bool,
 ) -> go.Scatter:
     """Make the line of one culture."""
     cells = zip(table["value"], table["low"], table["high"], strict=True)
     estimates = [Estimate(*map(float, cell)) for cell in cells]
-    shares, numbers = list(table["share"]), list(table["neurons"])
+    doses = list(table[by])
+    told = [f"{100 * dose:.3g}%" if by == "share" else f"{by} {dose:g}" for dose in doses]
+    if NEURONS in table:
+        told = [f"{n:.0f} neurons, {one}" for n, one in zip(table[NEURONS], told, strict=True)]
     return go.Scatter(
-        x=shares,
+        x=doses,
         y=[estimate.value for estimate in estimates],
         error_y=error_bars(estimates, colour, 1.0),
         mode="lines+markers",
         name=plain(key),
         legendgroup=key,
         showlegend=first,
-        customdata=[culture] * len(shares),
+        customdata=[culture] * len(doses),
         meta={"panel": culture},
         line={"color": colour, "width": 1.6},
         marker={
@@ -182,18 +218,17 @@ def curve_of(
             "line": {"color": colour, "width": 1.4},
         },
         hovertext=[
-            f"<b>{plain(culture)}</b>, {plain(key)}<br>{number:.0f} neurons, {100 * share:.3g}%"
-            f"<br>{with_interval(estimate)}"
-            for share, number, estimate in zip(shares, numbers, estimates, strict=True)
+            f"<b>{plain(culture)}</b>, {plain(key)}<br>{dose}<br>{with_interval(estimate)}"
+            for dose, estimate in zip(told, estimates, strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
-def scale_axes(
+def scale_effects(
     figure: go.Figure, tables: Sequence[pd.DataFrame], span: tuple[float, float] | None
 ) -> None:
-    """Give all panels the same axes: shares by factors, and effects with a line at 0."""
+    """Give all panels the same axis of effects, with a line at 0."""
     every = [
         Estimate(*map(float, cell))
         for table in tables
@@ -201,19 +236,30 @@ def scale_axes(
     ]
     figure.update_yaxes(points_axis(span or limits(every)))
     figure.update_yaxes(zeroline=True, zerolinecolor=INK, zerolinewidth=1.2)
-    shares = sorted({float(share) for table in tables for share in table["share"]})
+
+
+def share_axis(shares: Sequence[float]) -> dict[str, Any]:
+    """Make an axis of shares that grow by equal factors."""
     low, high = np.log10(shares[0]), np.log10(shares[-1])
     room = 0.08 * (high - low) or 0.3
     marks = [share for place, share in enumerate(shares) if place in (0, len(shares) - 1)]
     if len(shares) > 2:
         marks.insert(1, shares[len(shares) // 2])
-    layout: dict[str, Any] = {
+    return {
         "type": "log",
         "range": [low - room, high + room],
         "tickvals": marks,
         "ticktext": [f"{100 * share:.2g}%" for share in marks],
+        "showgrid": True,
+        "gridcolor": FAINT,
     }
-    figure.update_xaxes(showgrid=True, gridcolor=FAINT, **layout)
+
+
+def strength_axis(strengths: Sequence[float]) -> dict[str, Any]:
+    """Make an axis of strengths, with 0 in it."""
+    low, high = min(0.0, strengths[0]), max(0.0, strengths[-1])
+    room = 0.08 * (high - low)
+    return {"range": [low - room, high + room], "showgrid": True, "gridcolor": FAINT}
 
 
 __all__ = ["dose_chart"]

@@ -48,6 +48,8 @@ TABLE = {
     f"{LOADING} {ASKING} {SPREAD}",
     "dose": "--run --method --share --others --own-only --random-seeds --value --seen --scoring "
     f"{LOADING} {ASKING} {SPREAD}",
+    "steer": "--run --method --alpha --directions --scale --unnamed --others --own-only "
+    f"--random-seeds --seen --scoring {LOADING} {ASKING} {RUNNING}",
     "evaluate": f"--run --neurons --ablate --value --seen --scoring {LOADING} {ASKING} {SPREAD}",
     "suite": f"--benchmark --run --method --whose --union {SUBSET} {LOADING} --random-seeds "
     "--random-match --every-wording --scoring --value --seen --batch-size --correction "

@@ -1,8 +1,9 @@
-"""Dose curves by hand."""
+"""Dose and steering curves by hand."""
 
 import pandas as pd
 
 from culture_lens.experiments.dose import DoseCurve
+from culture_lens.experiments.steering import SteeringCurve
 
 
 def dose_by_hand(answers, cultures=("A", "B")):
@@ -16,3 +17,10 @@ def dose_by_hand(answers, cultures=("A", "B")):
         for group, right in enumerate(table[culture])
     ]  # fmt: skip
     return DoseCurve(pd.DataFrame(rows), {"others": True})
+
+
+def steering_by_hand(answers, cultures=("A", "B"), scaled=True):
+    """The same by strength, of neurons or of directions."""
+    curve = dose_by_hand(answers, cultures)
+    frame = curve.frame.rename(columns={"share": "strength"})
+    return SteeringCurve(frame if scaled else frame.drop(columns="neurons"), curve.metadata)

@@ -20,7 +20,7 @@ from culture_lens.storage.work import begin_work
 from tests.helpers import cards
 from tests.helpers.comparison import compared_by_hand
 from tests.helpers.culnig import as_culnig, drawn
-from tests.helpers.dose import dose_by_hand
+from tests.helpers.dose import dose_by_hand, steering_by_hand
 from tests.helpers.forgetting import study_by_hand
 from tests.helpers.generation import effect_by_hand
 from tests.helpers.known import known
@@ -163,11 +163,11 @@ def ranking():
     return cl.rank_modules(found_set(), lens("llama"))
 
 
-def dose_curve():
-    """A curve of one share of two cultures."""
+def dose_curve(made=dose_by_hand):
+    """A curve of one dose of two cultures."""
     right = {"Ethiopia": (1, 1, 1, 1), NASTY: (1, 1, 1, 0)}
     masks = {("found", 0.01, name, 0): {**right, name: (1, 0, 0, 0)} for name in right}
-    return dose_by_hand({("unmodified", 0.0, "", 0): right, **masks}, cultures=tuple(right))
+    return made({("unmodified", 0.0, "", 0): right, **masks}, cultures=tuple(right))
 
 
 def plan():
@@ -255,6 +255,7 @@ BUILDERS = {
         "1", NASTY, "Tea?", "English", (HumanAnswer(("a",), 1),)
     ),
     "Spread": lambda _: matrix().means("change").at(0, 0).spread(),
+    "SteeringCurve": lambda _: dose_curve(steering_by_hand),
     "Suite": lambda _: suite(),
     "TransferMatrix": lambda _: transfer(),
     "Truth": lambda _: cl.load_truth(),
