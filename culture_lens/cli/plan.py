@@ -124,7 +124,7 @@ def plan(
     options |= given(batch_size=batch_size, items=items)
     options = {name.removeprefix("attribution_"): value for name, value in options.items()}
     if measure:
-        options |= measured(model, dtype)
+        options |= measured(model, dtype, questions, scoring)
     names = [] if model is None else [model]
     made = make(*names, **{"questions": questions, **options})
     typer.echo(repr(made))
@@ -169,10 +169,17 @@ def pixels(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def measured(model: str | None, dtype: str | None) -> dict[str, Any]:
-    """Load a model and measure its rate on this machine."""
+def measured(
+    model: str | None,
+    dtype: str | None,
+    questions: list[Question] | Counts,
+    scoring: str | None,
+) -> dict[str, Any]:
+    """Load a model, and measure on this machine how fast it runs and what is done around it."""
     from culture_lens.experiments.planning.measure import measure_rate
     from culture_lens.models.load import load_model
 
     names = [] if model is None else [model]
-    return measure_rate(load_model(*names, **given(dtype=dtype))).options
+    loaded = load_model(*names, **given(dtype=dtype))
+    asked = given(scoring=scoring) if isinstance(questions, list) else {}
+    return measure_rate(loaded, questions if isinstance(questions, list) else None, **asked).options

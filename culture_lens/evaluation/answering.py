@@ -29,6 +29,7 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.shared_prefix import picture_key
+from culture_lens.prompts.speed import Speed
 from culture_lens.storage.finished import read_frame
 from culture_lens.storage.runs import Run, content_key
 
@@ -106,17 +107,14 @@ def read_records(place: Path) -> pd.DataFrame:
 
 
 def conditions_of_shard(
-    model: LensModel,
-    prompts: Sequence[Prompt],
-    masks: Sequence[Neurons | None],
-    running: Running,
+    model: LensModel, prompts: Sequence[Prompt], conditions: int, speed: Speed
 ) -> int:
     """Say under how many conditions a shard is run: one, or those that are rows of one batch."""
-    if running.speed.together is None and model.device.type == "cpu":
+    if speed.together is None and model.device.type == "cpu":
         return 1
-    if not (running.speed.trees and can_run_trees(model, prompts)):
+    if not (speed.trees and can_run_trees(model, prompts)):
         return 1
-    return conditions_together(TreeWork(model, prompts, masks, running), len(masks))
+    return conditions_together(prompts, conditions, speed)
 
 
 def record_places(

@@ -145,7 +145,7 @@ def answer_masks(
     shards: list[Shard] = []
     for group in groups_of_pictures(prompts, model.vision):
         for items in slices(group, MOST_ITEMS):
-            together = conditions_of_shard(model, items, neurons_of, running)
+            together = conditions_of_shard(model, items, len(masks), running.speed)
             for start in range(0, len(order), together):
                 shards.append(Shard(len(shards), items, tuple(order[start : start + together])))
     work = Pass(

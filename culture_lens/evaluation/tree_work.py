@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,8 +12,9 @@ from culture_lens.models.skipped_layers import KeptStreams
 from culture_lens.models.trees import on_device
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import label_ids
-from culture_lens.prompts.prompt import Prompt
+from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.running import Running
+from culture_lens.prompts.shared_prefix import picture_key
 from culture_lens.prompts.speed import Speed
 from culture_lens.prompts.trees import (
     ROW_TOKENS,
@@ -86,11 +87,6 @@ class TreeWork:
         self._numbers = 0
         on_gpu = model.device.type != "cpu"
         self._tokens = first_tokens(on_gpu, self.speed, running.batch_size)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of all trees that are not yet in a batch."""
-        return sum(len(tree.tokens) for tree in self._left)
 
     def images(self) -> list[LazyImage]:
         """Give the pictures in the order in which batches need them."""
@@ -178,17 +174,35 @@ def free_memory(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0]) + unused
 
 
-def conditions_together(work: TreeWork, conditions: int) -> int:
-    """Say how many conditions to run as rows of one batch.
+def conditions_together(prompts: Iterable[Prompt], conditions: int, speed: Speed) -> int:
+    """Say how many conditions are rows of one batch on an accelerator: as many as fill it.
+
+    Tokens are counted without making trees, of one tree of all prompts: several repeat some. The
+    count ends where a single condition fills a batch.
+
+    Args:
+        prompts: The prompts.
+        conditions: How many conditions there are.
+        speed: How time is saved.
 
     Example:
-        ``conditions_together(work, 31)`` is 1 on a CPU
+        ``conditions_together(prompts, 31, Speed(together=8))`` is 8
     """
-    if work.speed.together is not None:
-        return min(work.speed.together, conditions)
-    if work.model.device.type == "cpu":
-        return 1
-    return max(1, min(conditions, GPU_TOKENS // max(work.tokens, 1)))
+    if speed.together is not None:
+        return min(speed.together, conditions)
+    nodes: dict[tuple[int, int, str], int] = {}  # number of a node by parent, token and picture
+    for prompt in prompts:
+        end = 0
+        for token, role in zip(prompt.ids, prompt.roles, strict=True):
+            picture = picture_key(prompt) if role == Role.IMAGE else ""
+            end = nodes.setdefault((end, token, picture), len(nodes) + 1)
+        for option in options_of(prompt):
+            node = end
+            for token in option[:-1]:
+                node = nodes.setdefault((node, token, ""), len(nodes) + 1)
+        if 2 * len(nodes) > GPU_TOKENS:
+            return 1
+    return max(1, min(conditions, GPU_TOKENS // max(len(nodes), 1)))
 
 
 __all__ = [

@@ -26,7 +26,7 @@ from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.shared_prefix import picture_key
 
 ROW_TOKENS = 384
-"""Tokens of a tree, where single prompts are not longer: more share more, and attend to more."""
+"""Tokens of a tree, unless prompts share more: more share more, and attend to more."""
 FEW_TREES = 32
 """Up to so many trees are made of about one length, which costs a little time."""
 
@@ -165,7 +165,7 @@ def prompt_trees(
 
     Args:
         prompts: The prompts, with continuations or labels.
-        row_tokens: Tokens of a tree; a single prompt may have more.
+        row_tokens: Tokens of a tree; more where one prompt has more, or two share more.
         most: Prompts of a tree at most.
 
     Example:
@@ -189,16 +189,18 @@ def filled(prompts: Sequence[Prompt], row_tokens: int, most: int | None) -> list
     """Put prompts into trees in their order, each as full as it may be."""
     trees: list[PromptTree] = []
     for prompt in prompts:
-        size = len(trees[-1].tokens) + added(trees[-1], prompt) if trees else 0
+        shared, added = overlap(trees[-1], prompt) if trees else (0, 0)
+        # A picture that is longer than a tree: to run it again costs more than a longer tree.
+        room = 2 * shared if shared > row_tokens else row_tokens
         full = bool(trees) and most is not None and len(trees[-1].prompts) >= most
-        if not trees or size > row_tokens or full:
+        if not trees or len(trees[-1].tokens) + added > room or full:
             trees.append(PromptTree())
         trees[-1].add(prompt)
     return trees
 
 
-def added(tree: PromptTree, prompt: Prompt) -> int:
-    """Count the nodes that a prompt and its options would add to a tree, at most."""
+def overlap(tree: PromptTree, prompt: Prompt) -> tuple[int, int]:
+    """Count the tokens that a prompt shares with a tree, and the nodes it would add at most."""
     node, shared = -1, 0
     for token, role in zip(prompt.ids, prompt.roles, strict=True):
         picture = picture_key(prompt) if role == Role.IMAGE else ""
@@ -206,7 +208,7 @@ def added(tree: PromptTree, prompt: Prompt) -> int:
         if found is None:
             break
         node, shared = found, shared + 1
-    return len(prompt.ids) - shared + sum(len(option) - 1 for option in options_of(prompt))
+    return shared, len(prompt.ids) - shared + sum(len(option) - 1 for option in options_of(prompt))
 
 
 def tree_batch(trees: Sequence[PromptTree], pad_id: int) -> TreeBatch:

@@ -8,17 +8,20 @@ import torch
 
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import tree_answers as module
+from culture_lens.evaluation import tree_work as work_module
 from culture_lens.evaluation.evaluate import answer_masks, evaluate, prepare
-from culture_lens.evaluation.tree_work import TreeWork, conditions_together, first_layer
+from culture_lens.evaluation.tree_work import conditions_together, first_layer
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.speed import Speed
+from culture_lens.prompts.trees import prompt_trees
 from tests.helpers import vlm
 from tests.helpers.lm import lens
 from tests.helpers.marks import QUIET
 from tests.helpers.questions import toy_questions
+from tests.helpers.reference_trees import distinct_beginnings
 
 NONE = Speed(trees=False, fold=False, skip=False, together=1)
 MASKS = [
@@ -176,13 +179,27 @@ def test_an_error_in_the_middle_leaves_the_model_whole(monkeypatch, error):
     assert not model.is_hooked and not any("forward" in vars(b) for b in model.bridge.blocks)
 
 
-def test_how_many_conditions_run_together():
-    model = lens("llama")
-    prompts, _ = prepare(model, toy_questions(), "letter_options", Running(**QUIET))
-    for together, expected in ((None, 1), (3, 3), (9, 5)):
-        running = Running(speed=Speed(together=together))
-        work = TreeWork(model, prompts, [n for _, n in MASKS], running)
-        assert conditions_together(work, 5) == expected
+def test_how_many_conditions_run_together(monkeypatch):
+    """Twice the tokens of one tree must fill a batch, the more conditions the fewer tokens."""
+    prompts, _ = prepare(lens("llama"), toy_questions(), "option_likelihood", Running(**QUIET))
+    assert [conditions_together(prompts, 5, Speed(together=n)) for n in (3, 9)] == [3, 5]
+    tokens = distinct_beginnings(prompts)
+    for room, expected in ((4 * tokens, 4), (2 * tokens, 2), (2 * tokens - 1, 1), (99 * tokens, 5)):
+        monkeypatch.setattr(work_module, "GPU_TOKENS", room)
+        assert conditions_together(prompts, 5, Speed()) == expected
+
+
+def test_trees_are_made_once_for_all_conditions(monkeypatch):
+    model, made = lens("llama"), []
+
+    def counting(*given):
+        made.append(1)
+        return prompt_trees(*given)
+
+    plain = answered(model, Speed(together=1))
+    monkeypatch.setattr(work_module, "prompt_trees", counting)
+    same(answered(model, Speed(together=2)), plain, 2e-6)
+    assert len(made) == 1  # three shards of one group: 2, 2 and 1 conditions
 
 
 def test_bad_options():

@@ -107,8 +107,21 @@ def test_few_trees_are_of_about_one_length():
 
 
 def test_a_prompt_longer_than_a_tree_stands_alone():
-    prompts = build_prompts(toy_questions(), tiny_tokenizer("llama"), style="cloze")
-    assert all(len(tree.prompts) == 1 for tree in prompt_trees(prompts, row_tokens=1))
+    apart = [
+        prompt(q, tuple(range(first, first + 9)), ((7,),)) for q, first in ((ONE, 10), (TWO, 30))
+    ]
+    assert [len(tree.tokens) for tree in prompt_trees(apart, row_tokens=1)] == [9, 9]
+
+
+def test_what_is_longer_than_a_tree_is_run_once_for_all_that_share_it():
+    """Nine tokens are shared and two are each prompt's own.
+
+    A tree of at most twice nine tokens has 9 + 4 x 2; one of ten tokens holds no second prompt.
+    """
+    asked = [prompt(q, (*range(9), 90 + n, 80), ((7,),)) for n, q in enumerate((ONE, TWO, *REST))]
+    assert [len(tree.prompts) for tree in filled(asked[:6], 8, None)] == [4, 2]
+    assert [len(tree.tokens) for tree in filled(asked[:6], 8, None)] == [17, 13]
+    assert [len(tree.prompts) for tree in filled(asked[:6], 10, None)] == [1] * 6
 
 
 def test_a_repeated_batch_reads_from_its_own_rows():

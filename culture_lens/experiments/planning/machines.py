@@ -58,6 +58,9 @@ class MachineOptions(TypedDict, total=False):
     device: str
     flops_per_second: float | None
     seconds_per_forward: float
+    seconds_per_prompt: float
+    seconds_per_picture: float
+    seconds_per_answer: float
     memory: float | None
     gpus: int
     gpus_per_worker: int
@@ -74,6 +77,9 @@ class Machine:
         flops_per_second: Operations a second that one worker reaches, such as ``measure_rate``
             gives; by default those of the device.
         seconds_per_forward: What a forward takes beside its operations.
+        seconds_per_prompt: What making a prompt takes.
+        seconds_per_picture: What a picture takes beside the operations of the tower.
+        seconds_per_answer: What reading and recording an answer takes.
         memory: GiB that a GPU, or the machine of a CPU, holds; by default those of the device.
         gpus: How many there are.
         gpus_per_worker: GPUs that one model spans, by ``device_map``.
@@ -92,6 +98,9 @@ class Machine:
     device: str = "cpu"
     flops_per_second: float | None = None
     seconds_per_forward: float = 0.0
+    seconds_per_prompt: float = 0.0
+    seconds_per_picture: float = 0.0
+    seconds_per_answer: float = 0.0
     memory: float | None = None
     gpus: int = 1
     gpus_per_worker: int = 1
@@ -100,11 +109,12 @@ class Machine:
 
     def __post_init__(self) -> None:
         """Check every number."""
+        beside = ("forward", "prompt", "picture", "answer")
         check_fields(
             self,
+            **dict.fromkeys((f"seconds_per_{one}" for one in beside), at_least_nothing),
             device=text,
             flops_per_second=optional(more_than_nothing),
-            seconds_per_forward=at_least_nothing,
             memory=optional(more_than_nothing),
             gpus=whole(1),
             gpus_per_worker=whole(1),

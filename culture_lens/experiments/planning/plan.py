@@ -4,7 +4,8 @@
 2. The questions, or their numbers, give the prompts (``asking``).
 3. The stages of the method give the passes (``stages``), which are cut into trees and batches as
    the runs themselves cut them (``passes``), and counted (``operations``).
-4. Seconds = operations / rate + forwards x what one takes beside them, shared by the workers.
+4. Seconds = operations / rate + what forwards, prompts, pictures and answers take beside them,
+   shared by the workers.
 5. Peak memory and what a run folder holds (``memory``, ``stages``).
 """
 
@@ -90,8 +91,9 @@ def plan(
             cache, has; else a stand-in of four bytes a token.
         **options: What is done (``random_seeds``, ``conditions``, ``first_layer``,
             ``identify_share``, ``only_correct``, ``path``, ``points``, ``new_tokens``), the machine
-            (``device``, ``flops_per_second``, ``seconds_per_forward``, ``memory``, ``gpus``,
-            ``gpus_per_worker``, ``workers``, ``price``), ``batch_size`` and ``speed``.
+            (``device``, ``memory``, ``gpus``, ``gpus_per_worker``, ``workers``, ``price``), what
+            ``measure_rate`` gives (``flops_per_second``, ``seconds_per_forward`` and the like),
+            ``batch_size`` and ``speed``.
 
     Raises:
         InputError: No configuration, an unknown name or option, or a number out of its range.
@@ -215,11 +217,16 @@ def row_of(shape: ModelShape, stage: Stage, machine: Machine, size: int) -> dict
 def seconds_of(shape: ModelShape, stage: Stage, machine: Machine, rate: float, size: int) -> float:
     """Give the seconds of a stage at a rate, with all workers.
 
-    A step of writing takes no less than reading every weight once.
+    A step of writing takes no less than reading every weight once. What is beside the operations
+    was measured with the middle rate, and is as much slower or faster as the rate is.
     """
     reading = shape.parameters * size / DEVICES[machine.device].bandwidth
-    seconds = max(stage.operations / rate, stage.streamed * reading)
-    return (seconds + stage.counted.forwards * machine.seconds_per_forward) / machine.count
+    beside = stage.counted.forwards * machine.seconds_per_forward
+    beside += stage.items * machine.seconds_per_prompt
+    beside += stage.pictures * machine.seconds_per_picture
+    beside += stage.answers * machine.seconds_per_answer
+    beside *= machine.rates(size < 4)[1] / rate
+    return (max(stage.operations / rate, stage.streamed * reading) + beside) / machine.count
 
 
 def metadata_of(

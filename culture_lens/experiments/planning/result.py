@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from culture_lens.storage.records import ResultRecord
+from culture_lens.storage.status import duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,20 +118,22 @@ class Plan(ResultRecord):
         return f"Plan: {facts['model']}, {facts['items']:,} items, {facts['dtype']}"
 
     def _facts(self) -> Mapping[str, Any]:
-        low, high = (self.frame[f"seconds_{end}"].sum() / 3600 for end in ("low", "high"))
+        middle, low, high = (
+            duration(float(self.frame[f"seconds{end}"].sum())) for end in ("", "_low", "_high")
+        )
         facts, cost = self.metadata, self.cost
         rate = f"{facts['rate']:.3g} operations/s"
         told: dict[str, Any] = {
             "stages": self.frame["stage"].tolist(),
             "operations": f"{self.operations:.3g}",
-            "hours": f"{self.hours:.3g} ({low:.3g} to {high:.3g})",
+            "time": f"{middle} ({low} to {high})",
             "machine": f"{facts['workers']} x {facts['device']} at {rate}",
             "memory": self.advice(),
             "disk": f"{self.frame['disk'].sum() / GB:.2g} GB, {self.frame['shards'].sum()} shards",
             "rests on": f"rate: {facts['rate_from']}; tokens: {facts['tokens_from']}",
         }
         if cost is not None:
-            told["hours"] += f", {cost:,.2f} at the price given"
+            told["time"] += f", {cost:,.2f} at the price given"
         return told
 
     def _main_table(self) -> pd.DataFrame:

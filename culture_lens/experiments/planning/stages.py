@@ -57,6 +57,8 @@ class Stage:
         counted: What its forwards run.
         items: Questions.
         conditions: How often each is asked.
+        pictures: Pictures that go through the tower.
+        answers: Answers that are read and recorded.
         backward: Whether gradients are taken.
         kept: Bytes of the statistics or scores that it accumulates in memory.
         disk: Bytes that it leaves in a run folder.
@@ -69,6 +71,8 @@ class Stage:
     counted: Counted
     items: int
     conditions: int = 1
+    pictures: Number = 0
+    answers: int = 0
     backward: bool = False
     kept: int = 0
     disk: int = 0
@@ -110,12 +114,15 @@ class Stages:
         operations = conditions * forward_operations(shape, one, first)
         operations += forward_operations(shape, one) - forward_operations(shape, one, first)
         items = round(len(prompts) * factor)
+        pictures, seen = self.pictures(prompts)
         return Stage(
             name,
-            operations + factor * self._pictures(prompts),
+            operations + factor * seen,
             one.times(conditions),
             items,
             conditions,
+            factor * pictures,
+            items * conditions,
             disk=RECORD_BYTES * items * conditions,
             shards=conditions * math.ceil(items / MOST_ITEMS),
         )
@@ -133,6 +140,7 @@ class Stages:
             one.times(conditions),
             items,
             conditions,
+            answers=items * conditions,
             disk=4 * RECORD_BYTES * items * conditions,
             shards=conditions * math.ceil(items / SHARD),
             streamed=conditions * one.forwards,
@@ -146,29 +154,33 @@ class Stages:
         kept = 24 * cultures_of(questions) * shape.neurons  # counts, sums, squares: 8 bytes each
         # Three products of a mask and what is recorded, of every token.
         reduced = 6 * shape.neurons * (one.encoder_tokens or one.tokens)
-        operations = forward_operations(shape, one) + reduced + factor * self._pictures(prompts)
-        return self._kept("record", operations, one, round(len(prompts) * factor), kept)
+        operations = forward_operations(shape, one) + reduced
+        return self._kept("record", operations, one, prompts, factor, kept)
 
     def _kept(
         self,
         name: str,
         operations: Number,
         one: Counted,
-        items: int,
+        prompts: Sequence[Prompt],
+        factor: Number,
         kept: int,
         *,
         backward: bool = False,
     ) -> Stage:
-        shards = math.ceil(items / SHARD)
+        """Make a stage that keeps statistics or scores; its pictures are added."""
+        items = round(len(prompts) * factor)
+        pictures, seen = self.pictures(prompts)
         return Stage(
             name,
-            operations,
+            operations + factor * seen,
             one,
             items,
+            pictures=factor * pictures,
             backward=backward,
             kept=kept,
             disk=kept + 40 * items,
-            shards=shards,
+            shards=math.ceil(items / SHARD),
         )
 
     def culnig(self, questions: Sequence[Question]) -> list[Stage]:
@@ -195,8 +207,8 @@ class Stages:
             shape, prompts, self.running.rows(BATCH_SIZE), share=False, options=False
         ).times(factor)
         kept = 16 * cultures_of(questions) * shape.neurons
-        operations = forward_operations(shape, one) + factor * self._pictures(prompts)
-        activity = self._kept("activity", operations, one, round(len(prompts) * factor), kept)
+        operations = forward_operations(shape, one)
+        activity = self._kept("activity", operations, one, prompts, factor, kept)
         return [
             self.attribute(questions, "task", path, shape.neurons),
             self.attribute(asked, "CountryRC", path, shape.neurons, own=True),
@@ -224,11 +236,9 @@ class Stages:
         forwards, backwards = passes_of(Path(path, self.experiment.points), shape.layers)
         operations = forwards * forward_operations(shape, one)
         operations += backwards * backward_operations(shape, one)
-        operations += factor * self._pictures(prompts)
         kept = 8 * cultures_of(questions) * neurons
-        items = round(len(prompts) * factor)
         run = one.times(forwards + backwards)
-        return self._kept(name, operations, run, items, kept, backward=True)
+        return self._kept(name, operations, run, prompts, factor, kept, backward=True)
 
     def attribution(self, questions: Sequence[Question]) -> Stage:
         """Make the stage of ``attribute`` alone, at the sites of CULNIG."""
@@ -242,11 +252,12 @@ class Stages:
         factor = len(questions) / len(some) * (1 if own else self.scale)
         return self.asking.prompts(some, style), factor
 
-    def _pictures(self, prompts: Sequence[Prompt]) -> Number:
+    def pictures(self, prompts: Sequence[Prompt]) -> tuple[int, Number]:
+        """Count the pictures of prompts, and the operations of the tower for all of them."""
         found = {picture_key(p): p.question.image for p in prompts if p.question.image is not None}
         shape, asking = self.asking.shape, self.asking
         sizes = [asking.size(image) for image in found.values()]
-        return sum(
+        return len(sizes), sum(
             picture_operations(shape, picture_count(shape, *size, asking.settings))
             for size in sizes
         )

@@ -53,6 +53,17 @@ def test_a_given_rate_is_taken(base):
     assert slower.hours > given.hours
 
 
+def test_what_is_done_around_forwards_is_added_by_hand(base):
+    """20 items identify and 20 evaluate, under 25 conditions; no pictures."""
+    rate = {"flops_per_second": 1e12}
+    beside = {"seconds_per_prompt": 0.5, "seconds_per_picture": 9.0, "seconds_per_answer": 0.1}
+    bare, whole = planned(**rate).frame, planned(**rate, **beside, workers=2).frame
+    for end, scale in (("", 1), ("_low", 1 / 1.3), ("_high", 1.3)):
+        seconds = f"seconds{end}"
+        added = (2 * whole[seconds] - bare[seconds]).tolist()
+        assert added == pytest.approx([scale * 0.5 * 20, scale * (0.5 * 20 + 0.1 * 20 * 25)])
+
+
 def test_items_stand_for_more_than_are_at_hand(base):
     more = planned(items=400)
     assert more.operations == pytest.approx(10 * base.operations, rel=1e-3)
@@ -113,13 +124,16 @@ def test_written_answers_take_a_forward_for_every_token():
 
 @pytest.mark.slow
 def test_pictures_go_through_the_tower_once_for_all_conditions():
+    """Four questions on two pictures of 2,340 tokens, each of which is run once for its two."""
     counts = cl.Counts(items=8, cultures=2, picture=(640, 480), per_picture=2)
+    fast = {"flops_per_second": 1e30, "seconds_per_picture": 9.0}
     one, many = (
-        planned("llava-hf/llava-v1.6-mistral-7b-hf", counts, method=None, conditions=n)
+        planned("llava-hf/llava-v1.6-mistral-7b-hf", counts, method=None, conditions=n, **fast)
         for n in (1, 11)
     )
     assert many.operations < 11 * one.operations
-    assert one.frame["tokens"][0] / one.frame["items"][0] > 2340  # the picture, and the question
+    assert 2340 / 2 < one.frame["tokens"][0] / one.frame["items"][0] < 2340
+    assert many.hours * 3600 == pytest.approx(18)
 
 
 def test_a_plan_is_saved_and_read(base, tmp_path):
