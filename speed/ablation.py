@@ -115,24 +115,30 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def prepared(model: LensModel, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Prepare the pictures, for the package too."""
+    pixels = {
+        str(p.question.image.key): model.processor.pixels(p.question.image)["pixel_values"]
+        for p in prompts
+        if p.question.image is not None
+    }
+    if pixels:  # a frozen reader takes no assignment
+        held = {key: {"pixel_values": of_one} for key, of_one in pixels.items()}
+        object.__setattr__(model.processor, "pixels", lambda image: held[str(image.key)])
+    return pixels
+
+
 def ways(
     model: LensModel,
     prompts: Sequence[Prompt],
     scoring: Any,
     masks: Sequence[Mask],
     loops: Mapping[str, Any],
+    pixels: Mapping[str, Any],
     size: int,
     answers: dict[str, list[list[int]]],
 ) -> dict[str, Pass]:
     """Make the passes to compare; each leaves the options that it chose in ``answers``."""
-    pixels = {
-        str(p.question.image.key): model.processor.pixels(p.question.image)["pixel_values"]
-        for p in prompts
-        if p.question.image is not None
-    }
-    if pixels:  # prepared for the package too; a frozen reader takes no assignment
-        prepared = {key: {"pixel_values": held} for key, held in pixels.items()}
-        object.__setattr__(model.processor, "pixels", lambda image: prepared[str(image.key)])
 
     def straightforward(name: str, hf_model: Any) -> Pass:
         def run() -> None:
@@ -172,10 +178,12 @@ def main() -> None:
         loops[f"the same in {options.dtype}"] = plain_model(name, dtype, device)
     answers: dict[str, list[list[int]]] = {}
     size = options.batch or (64 if options.pictures else 4)
-    runs = ways(model, prompts, chosen, masks, loops, size, answers)
+    how = chosen, masks, loops, prepared(model, prompts), size
+    warm = ways(model, list(prompts)[:4], *how, {})  # a whole loop takes minutes
+    runs = ways(model, prompts, *how, answers)
     last = list(loops.values())[-1]
     rate = matmul_rate(last, dtype, device)
-    times = take_turns(runs, options.rounds, clock(device), lambda: settle(device))
+    times = take_turns(runs, options.rounds, clock(device), lambda: settle(device), warm)
     floor = floor_operations(last, prompts, masks) / rate
     tokens = sum(len(p.ids) + len(o) for p in prompts for o in options_of(p))
     firsts = [int(n.places["act"][:, 0].min()) for _, n in masks if n is not None]

@@ -33,6 +33,7 @@ def take_turns(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
     settle: Pass = lambda: None,
+    warm: Mapping[str, Pass] | None = None,
 ) -> Times:
     """Time passes in turn, after one of each that is not timed.
 
@@ -41,10 +42,11 @@ def take_turns(
         rounds: How often each is timed.
         clock: Gives seconds.
         settle: Waits until the device is idle.
+        warm: What is run first and not timed, where it is not the passes themselves.
     """
     times: Times = {name: [] for name in runs}
     for number in range(rounds + 1):
-        for name, run in runs.items():
+        for name, run in (runs if number or warm is None else warm).items():
             settle()
             start = clock()
             run()

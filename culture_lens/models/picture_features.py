@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
+
+from culture_lens.errors import InputError
+from culture_lens.prompts.prompt import Prompt, Role
 
 GIBIBYTE = 2**30
 IMAGE_MEMORY = 4 * GIBIBYTE
@@ -74,3 +77,19 @@ class PictureFeatures:
         """Drop all features."""
         self._features.clear()
         self._held = 0
+
+
+def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
+    """Check that each picture has as many features as image tokens.
+
+    Raises:
+        InputError: It has not, so the processor is not the model's.
+    """
+    for features, prompt in zip(rows, prompts, strict=True):
+        tokens = sum(role == Role.IMAGE for role in prompt.roles)
+        if len(features) != tokens:
+            raise InputError(
+                f"question {prompt.question.id!r}: its picture gives {len(features)} features but "
+                f"its prompt has {tokens} image tokens: this processor does not belong to the "
+                "model; give load_model the processor of its own checkpoint."
+            )

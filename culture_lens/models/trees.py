@@ -20,6 +20,8 @@ TREE_TEXT = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "gpt2"
 """By ``model_type``, the decoders that attend by the mask and the positions that they are given."""
 TREE_PICTURES = ("llava", "llava_next", "llava_onevision", "idefics3", "smolvlm")
 """Those around such a decoder whose image tokens are ordinary tokens to it."""
+CACHED_NUMBERS = 2**18
+"""So many numbers at a time stay in the cache of a CPU: a megabyte in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +84,27 @@ def on_device(tree: TreeBatch, device: torch.device) -> TreeBatch:
 def read_trees(logits: Float[Tensor, "row last vocab"], tree: TreeBatch) -> TreeReads:
     """Read the options' tokens and the next tokens off the logits of trees."""
     rows, columns, tokens = tree.reads.T
-    total = wide(logits).logsumexp(-1)
+    total = log_totals(logits)
     chosen = wide(logits[rows, columns, tokens])
     ends = logits[tree.ends[:, 0], tree.ends[:, 1]]
     highest, best = ends.max(-1)
     return TreeReads(chosen, chosen - total[rows, columns], best, wide(highest))
+
+
+def log_totals(logits: Float[Tensor, "row last vocab"]) -> Float[Tensor, "row last"]:
+    """Give the logarithm of the sum of exp over the vocabulary, in float32 or wider.
+
+    On a CPU a few rows at a time: what is made on the way to the sums of all would be several times
+    as large as the logits, and to get so much memory takes longer than the sums.
+
+    Example:
+        >>> log_totals(torch.zeros(1, 2, 1)).tolist()
+        [[0.0, 0.0]]
+    """
+    rows = logits.flatten(0, 1)
+    size = max(1, CACHED_NUMBERS // rows.shape[1]) if logits.device.type == "cpu" else len(rows)
+    totals = [wide(some).logsumexp(-1) for some in rows.split(size)]
+    return torch.cat(totals).unflatten(0, logits.shape[:2])
 
 
 def joined(parts: Sequence[TreeReads]) -> TreeReads:
@@ -100,6 +118,7 @@ __all__ = [
     "TreeReads",
     "can_run_trees",
     "joined",
+    "log_totals",
     "on_device",
     "plain",
     "read_trees",

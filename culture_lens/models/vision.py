@@ -1,9 +1,10 @@
 """Run a picture through the vision tower and projector once, and keep its features.
 
 The features of a picture do not depend on the question, the culture or the neurons that
-are ablated in the language model. So it is computed once per picture, one picture at a time (no
-result depends on what else is in the batch), and kept in memory up to a limit. Passes over many
-pictures take them in groups that fit; see ``prompt_groups``.
+are ablated in the language model. So it is computed once per picture, and kept in memory up to a
+limit. A picture goes through the tower alone, a small one in a group whose size never changes (see
+``picture_groups``): no result depends on what else is in the batch. Passes over many pictures take
+them in parts that fit; see ``prompt_groups``.
 
 The language model is given the kept features instead of pixels. Beside them each class needs its
 own keywords, listed in ``VISION_MODELS``.
@@ -23,7 +24,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from culture_lens.errors import InputError
-from culture_lens.models.picture_features import PictureFeatures
+from culture_lens.models.picture_features import PictureFeatures, check_features
+from culture_lens.models.picture_groups import Prepared, group_size, in_groups, rows_of, stacked
 from culture_lens.models.pictures_ahead import PicturesAhead
 from culture_lens.prompts.prompt import Batch, Prompt, Role
 from culture_lens.prompts.run_batches import out_of_memory
@@ -185,30 +187,49 @@ class VisionTower:
         """The keywords that the tower takes."""
         return set(inspect.signature(self.hf_model.get_image_features).parameters)
 
-    @torch.no_grad()
     def features(self, image: LazyImage) -> Float[Tensor, "token d_model"]:
         """What the language model reads in the place of a picture's tokens.
 
         Raises:
             InputError: The picture cannot be read.
         """
-        if self.is_hooked():  # features of an edited tower are not kept
-            return self._run(image)
-        found = self.kept.get(image.key)
-        if found is None:
-            found = self._run(image)
-            self.kept.keep(image.key, found)
-        return found
+        return self.all_features([image])[0]
 
-    def _run(self, image: LazyImage) -> Tensor:
+    @torch.no_grad()
+    def all_features(self, images: Sequence[LazyImage]) -> list[Float[Tensor, "token d_model"]]:
+        """What the language model reads in the place of each picture's tokens.
+
+        Small pictures go through the tower in groups of one size; see ``picture_groups``.
+
+        Raises:
+            InputError: A picture cannot be read.
+
+        Example:
+            ``model.vision.all_features([question.image for question in questions])``
+        """
+        if self.is_hooked():  # features of an edited tower are not kept
+            return [self._run([(image, self._inputs(image))])[0] for image in images]
+        found = {image.key: self.kept.get(image.key) for image in images}
+        asked = {image.key: image for image in images if found[image.key] is None}
+        for group in in_groups((image, self._inputs(image)) for image in asked.values()):
+            for (image, _), rows in zip(group, self._run(group), strict=True):
+                self.kept.keep(image.key, rows)
+                found[image.key] = rows
+        return [rows for image in images if (rows := found[image.key]) is not None]
+
+    def _inputs(self, image: LazyImage) -> dict[str, Tensor]:
         inputs = self._ahead.take(image)
         if "image_grid_thw" in inputs:
             self.kept.grids[image.key] = inputs["image_grid_thw"]
-        inputs = {name: value for name, value in inputs.items() if name in self.accepted}
+        return {name: value for name, value in inputs.items() if name in self.accepted}
+
+    def _run(self, group: Sequence[Prepared]) -> list[Tensor]:
+        first, alone = group[0], self.is_hooked() or group_size(group[0][1]) == 1
+        inputs = dict(first[1]) if alone else stacked([given for _, given in group])
         for name, value in inputs.items():
             wide = value.is_floating_point()
             inputs[name] = value.to(self.device, self.hf_model.dtype if wide else value.dtype)
-        self.kept.runs += 1
+        self.kept.runs += len(group)
         try:
             made = self.hf_model.get_image_features(**inputs, return_dict=True).pooler_output
         except (ValueError, TypeError, IndexError, RuntimeError) as error:
@@ -216,18 +237,11 @@ class VisionTower:
                 raise
             name = type(self.processor.hf_processor).__name__
             raise InputError(
-                f"{image.where}: the vision tower cannot take the picture as {name} prepares it "
-                f"({error}): this processor does not belong to the model; give load_model the "
+                f"{first[0].where}: the vision tower cannot take the picture as {name} prepares "
+                f"it ({error}): this processor does not belong to the model; give load_model the "
                 "processor of its own checkpoint."
             ) from error
-        pieces = made if isinstance(made, (list, tuple)) else [made]
-        rows: Tensor = torch.cat([piece.reshape(-1, piece.shape[-1]) for piece in pieces])
-        if not torch.isfinite(rows).all():
-            raise InputError(
-                f"{image.name}: the vision tower gives NaN or infinite features: load the model in "
-                "bfloat16 or float32 (float16 overflows), or check its weights."
-            )
-        return rows
+        return rows_of(made, [image for image, _ in group], alone=alone)
 
     def forget(self) -> None:
         """Drop all features, such as after the tower's weights were changed.
@@ -264,7 +278,8 @@ class VisionTower:
 
         if not prompts:
             return {}
-        rows = [self.features(prompt.question.image).to(self.device) for prompt in prompts]
+        features = self.all_features([prompt.question.image for prompt in prompts])
+        rows = [held.to(self.device) for held in features]
         check_features(rows, prompts)
         pooled = torch.cat(rows)[None] if self.inputs.one_tensor else rows
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pooled)}}
@@ -296,19 +311,3 @@ class VisionTower:
         if image.key not in self.kept.grids:
             self.features(image)
         return self.kept.grids[image.key]
-
-
-def check_features(rows: Sequence[Tensor], prompts: Sequence[Prompt]) -> None:
-    """Check that each picture has as many features as image tokens.
-
-    Raises:
-        InputError: It has not, so the processor is not the model's.
-    """
-    for features, prompt in zip(rows, prompts, strict=True):
-        tokens = sum(role == Role.IMAGE for role in prompt.roles)
-        if len(features) != tokens:
-            raise InputError(
-                f"question {prompt.question.id!r}: its picture gives {len(features)} features but "
-                f"its prompt has {tokens} image tokens: this processor does not belong to the "
-                "model; give load_model the processor of its own checkpoint."
-            )

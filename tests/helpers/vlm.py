@@ -129,7 +129,7 @@ def continued(item: Item, tokens) -> Item:
 
 
 def counting_tower(architecture, **options):
-    """A model of one's own, and a list that grows with every run of its raw vision tower."""
+    """A model of one's own, and a list that grows with every picture its raw tower is given."""
     hf = bare(architecture)
     name = "visual" if hasattr(hf.model, "visual") else "vision_tower"
     tower = getattr(hf.model, name if hasattr(hf.model, name) else "vision_model")
@@ -137,7 +137,9 @@ def counting_tower(architecture, **options):
     forward = tower.forward
 
     def counted(*args, **options):
-        runs.append(1)
+        pixels = args[0] if args else options["pixel_values"]
+        together = architecture_of(architecture) in ("llava", "gemma3")  # a row each, or blank
+        runs.extend(1 for one in (pixels if together else [pixels]) if one.any())
         return forward(*args, **options)
 
     tower.forward = counted  # a hook would not go with a run folder

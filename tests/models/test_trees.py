@@ -1,13 +1,15 @@
 """Prompt trees give what plain Hugging Face gives of full sequences, one at a time."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from culture_lens.interventions.hooks import ablated
+from culture_lens.models import trees
 from culture_lens.models.load import load_model
-from culture_lens.models.trees import can_run_trees, on_device, read_trees
+from culture_lens.models.trees import can_run_trees, log_totals, on_device, read_trees
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.answers import labelled
 from culture_lens.prompts.batches import collate
@@ -53,6 +55,17 @@ def test_reads_are_those_of_full_sequences(architecture):
         torch.testing.assert_close(reads.log_probs, torch.tensor(logs, dtype=torch.float64))
         assert reads.next_tokens.tolist() == best
         assert len(prompt_trees(prompts, 220)) > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_totals_of_a_few_rows_at_a_time_are_those_of_each(dtype, monkeypatch):
+    logits = (9 * torch.randn(3, 4, 50, generator=torch.Generator().manual_seed(0))).to(dtype)
+    expected = [[math.log(sum(map(math.exp, one))) for one in row] for row in logits.tolist()]
+    for numbers in (1, 100, 170, 10**6):  # one row, two, three, all twelve at a time
+        monkeypatch.setattr(trees, "CACHED_NUMBERS", numbers)
+        found = log_totals(logits)
+        assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        torch.testing.assert_close(found.tolist(), expected, rtol=1e-6, atol=1e-6)
 
 
 @each
