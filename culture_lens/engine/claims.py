@@ -26,12 +26,13 @@ class Claims:
     Args:
         work: The pass.
         shards: All its shards, in order.
+        read: Whether a finished shard is read, to see that it is whole; else its files are there.
     """
 
-    def __init__(self, work: Pass[Any], shards: Sequence[Shard]) -> None:
+    def __init__(self, work: Pass[Any], shards: Sequence[Shard], *, read: bool = False) -> None:
         """Look which shards are finished, and check that the others can be kept."""
-        self.work = work
-        self.left = deque(shard for shard in shards if not is_kept(work, shard))
+        self.work, self.read = work, read
+        self.left = deque(shard for shard in shards if not self._is_kept(shard))
         self.locks: dict[int, BaseFileLock] = {}
         self.tries: dict[int, int] = {}
         for shard in list(self.left)[:1]:
@@ -44,7 +45,7 @@ class Claims:
             shard = self.left.popleft()
             if not self._lock(shard):
                 self.left.append(shard)
-            elif self._made_meanwhile(shard):
+            elif self._is_kept(shard):  # another process has made it meanwhile
                 self.done(shard)
             else:
                 return shard
@@ -84,9 +85,11 @@ class Claims:
         self.locks[shard.number] = lock
         return True
 
-    def _made_meanwhile(self, shard: Shard) -> bool:
+    def _is_kept(self, shard: Shard) -> bool:
         places = self._places(shard)
-        return bool(places) and all(p.exists() for p in places) and is_kept(self.work, shard)
+        if not places or not all(place.exists() for place in places):
+            return False
+        return not self.read or read_parts(self.work, shard, say=False) is not None
 
 
 def let_go(lock: BaseFileLock) -> None:
@@ -98,20 +101,14 @@ def let_go(lock: BaseFileLock) -> None:
     lock.release()
 
 
-def is_kept(work: Pass[Part], shard: Shard) -> bool:
-    """Say whether all parts of a shard are there and whole; warn of one that is damaged."""
-    if work.places is None:
-        return False
-    places = work.places(shard)
-    if not all(place.exists() for place in places):
-        return False
-    for place in places:
-        try:
-            work.load(place)
-        except InputError as error:
+def read_parts(work: Pass[Part], shard: Shard, *, say: bool = True) -> list[Part] | None:
+    """Read the parts of a shard; None where one is damaged, with a warning."""
+    try:
+        return work.read(shard)
+    except InputError as error:
+        if say:
             say_made_again(error)
-            return False
-    return True
+        return None
 
 
-__all__ = ["Claims", "is_kept"]
+__all__ = ["Claims", "read_parts"]

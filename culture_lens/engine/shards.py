@@ -61,6 +61,14 @@ class Pass(Generic[Part]):
     load: Callable[[Path], Part]
     save: Callable[[Path, Part, Mapping[str, Any]], object]
 
+    def read(self, shard: Shard) -> list[Part]:
+        """Read the parts of a shard that is kept.
+
+        Raises:
+            InputError: One of them is damaged.
+        """
+        return [] if self.places is None else [self.load(place) for place in self.places(shard)]
+
 
 def slices(prompts: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Cut prompts into parts of so many, in their order; the last one may be smaller.

@@ -1,6 +1,8 @@
 """Shards in this process: their order, what is kept, and several processes on one folder."""
 
 import threading
+import warnings
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
@@ -55,6 +57,28 @@ def test_a_damaged_part_is_made_again_and_said(tmp_path):
     with pytest.warns(CultureLensWarning, match="0-1.json is damaged.*made again"):
         assert results(letters(tmp_path, run)) == PARTS
     assert run.made == [0]
+
+
+def test_what_is_kept_is_read_once(tmp_path):
+    results(letters(tmp_path))
+    (tmp_path / "1-1.json").unlink()
+    work, read = letters(tmp_path), []
+    assert results(replace(work, load=lambda place: read.append(place) or work.load(place))) == PARTS
+    assert sorted(read) == sorted(tmp_path.iterdir())
+
+
+def test_all_damaged_parts_are_made_again_together_and_each_is_said_once(tmp_path):
+    results(letters(tmp_path))
+    for name in ("0-1", "2-0"):
+        (tmp_path / f"{name}.json").write_text("{")
+    run = Letters()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = run_shards(lens("llama"), letters(tmp_path, run), shards_of("abcde"), QUIET)
+        assert list(next(found)) == PARTS[0] and run.made == [0, 2]
+        assert [list(parts) for parts in found] == PARTS[1:]
+    assert ["0-1.json" in str(w.message) for w in caught] == [True, False]
+    assert "2-0.json" in str(caught[1].message)
 
 
 def test_a_shard_that_another_process_has_taken_is_waited_for(tmp_path, monkeypatch):
