@@ -1,12 +1,17 @@
-"""How torch's threads wait, alone and beside a busy second process.
+"""How torch's threads wait, alone and beside a busy second process; the demonstration beside it.
 
     python speed/threads.py
     python speed/threads.py --beside
+    python speed/threads.py --demo --rounds 2
 
-SmolLM2-135M answers eight bundled questions by likelihood in a process of its own: as torch waits
-by default, with sleeping threads as the commands set it, and with one thread. ``--beside`` keeps a
-second process busy with the same meanwhile, its threads waiting by default. Seconds are of the
-wall, and of the processors, for loading is left out.
+SmolLM2-135M answers eight bundled questions by likelihood in a process for each way: as torch waits
+by default, with sleeping threads as the commands set it, and with one thread. ``--beside`` lets
+another process multiply matrices meanwhile, with a thread for each core and no pause. Seconds are
+of the wall, and of the processors, medians of the rounds; loading is left out.
+
+``--demo`` runs ``culture-lens demo`` idle and beside such a process in turn: the organism's part to
+its end, from the start of the command, and then for ``--seconds`` SmolLM2's part, of which the
+shards are compared that both have finished.
 """
 
 from __future__ import annotations
@@ -17,35 +22,116 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 WAYS = {
     "by default": {},
     "sleeping": {"OMP_WAIT_POLICY": "PASSIVE"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
+BUSY = "import torch\na = torch.rand(1000, 1000)\nwhile True: a @ a"
+SLOWER = 2.5
+"""How much longer SmolLM2's part is watched beside a busy process."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment without what it says about threads."""
+    told = ("OMP_", "GOMP_", "KMP_", "MKL_")
+    return {**{k: v for k, v in os.environ.items() if not k.startswith(told)}, **more}
+
+
+@contextmanager
+def busy(wanted: bool = True) -> Iterator[None]:
+    """Keep every core busy with another process meanwhile."""
+    if not wanted:
+        yield
+        return
+    other = subprocess.Popen([sys.executable, "-c", BUSY], env=environment())
+    time.sleep(5)
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
+
+
+# ------------------------------------------------------------------ eight questions
 
 
 def answer(rounds: int) -> None:
-    """Answer the questions, and print the seconds as JSON."""
+    """Answer the questions, and print the seconds of each round but the first as JSON."""
     import culture_lens as cl
 
     warnings.simplefilter("ignore")
     model, questions = cl.load_model("smollm2-135m"), cl.load_benchmark("everyday", limit=1)
-    for _ in range(rounds):
+    found = []
+    for _ in range(rounds + 1):
         wall, own = time.perf_counter(), time.process_time()
         cl.evaluate(model, questions, progress=False)
-        found = [time.perf_counter() - wall, time.process_time() - own]
-    print(json.dumps(found))
+        found.append([time.perf_counter() - wall, time.process_time() - own])
+    print(json.dumps(found[1:]))
 
 
-def run(environment: dict[str, str]) -> list[float]:
-    """Answer in another process; its seconds, the first pass apart."""
-    free = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
-    command = [sys.executable, __file__, "--answer", "2"]
-    said = subprocess.check_output(command, env={**free, **environment}, stderr=subprocess.DEVNULL)
-    return list(json.loads(said.splitlines()[-1]))
+def ways(rounds: int) -> None:
+    """Print what each way of waiting takes."""
+    for way, more in WAYS.items():
+        command = [sys.executable, __file__, "--answer", str(rounds)]
+        said = subprocess.check_output(command, env=environment(**more), stderr=subprocess.DEVNULL)
+        found = json.loads(said.splitlines()[-1])
+        wall, own = (statistics.median(part) for part in zip(*found, strict=True))
+        print(f"{way:12} {wall:6.2f} s of the wall, {own:6.2f} s of the processors", flush=True)
+
+
+# ------------------------------------------------------------------ the demonstration
+
+
+def demonstration(seconds: float) -> tuple[float, dict[str, float]]:
+    """Seconds of the organism's part, and of each shard of SmolLM2's that is done by then."""
+    from culture_lens.storage.status import facts_of
+
+    command = str(Path(sys.executable).parent / "culture-lens")
+    with tempfile.TemporaryDirectory() as folder:
+        run, begun = Path(folder) / "run", time.perf_counter()
+        process = subprocess.Popen(
+            [command, "demo", "--run", str(run)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(),
+        )
+        for line in process.stdout:
+            if "The page with the results" in line:
+                break
+        organism = time.perf_counter() - begun
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        shards = [file for file in (run / "pieces").rglob("[!.]*") if file.is_file()]
+        done = {str(file.relative_to(run)): facts_of(file) for file in shards}
+    return organism, {name: facts["seconds"] for name, facts in done.items() if facts}
+
+
+def demo(rounds: int, seconds: float) -> None:
+    """Print what the demonstration takes idle and beside a busy process, in turn."""
+    ratios: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        idle, alone = demonstration(seconds)
+        with busy():
+            beside, slow = demonstration(SLOWER * seconds)
+        common = sorted(alone.keys() & slow.keys())
+        shards = [sum(found[name] for name in common) for found in (alone, slow)]
+        ratios.append((beside / idle, shards[1] / shards[0]))
+        print(
+            f"organism {idle:.1f} and {beside:.1f} s, {ratios[-1][0]:.2f} times; {len(common)} "
+            f"shards of SmolLM2 {shards[0]:.1f} and {shards[1]:.1f} s, {ratios[-1][1]:.2f} times",
+            flush=True,
+        )
+    print("medians:", *(f"{statistics.median(part):.2f}" for part in zip(*ratios, strict=True)))
 
 
 def main() -> None:
@@ -53,28 +139,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--beside", action="store_true")
+    parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--answer", type=int)
     options = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     if options.answer:
         answer(options.answer)
-        return
-    other = None
-    if options.beside:
-        command = [sys.executable, __file__, "--answer", "100000"]
-        other = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(10)
-    try:
-        times: dict[str, list[list[float]]] = {way: [] for way in WAYS}
-        for _ in range(options.rounds):
-            for way, environment in WAYS.items():
-                times[way].append(run(environment))
-    finally:
-        if other is not None:
-            other.kill()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    for way, found in times.items():
-        wall, own = (statistics.median(part) for part in zip(*found, strict=True))
-        print(f"{way:12} {wall:6.2f} s of the wall, {own:6.2f} s of the processors")
+    elif options.demo:
+        demo(options.rounds, options.seconds)
+    else:
+        with busy(options.beside):
+            ways(options.rounds)
 
 
 if __name__ == "__main__":

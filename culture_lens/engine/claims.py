@@ -7,8 +7,7 @@ without locks makes them do the same work twice; no result depends on it, for th
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from culture_lens.engine.shards import Part, Pass, Shard
 from culture_lens.errors import InputError
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.storage.finished import say_made_again
 from culture_lens.storage.parts import check_place
 
@@ -32,23 +32,37 @@ class Claims:
     def __init__(self, work: Pass[Any], shards: Sequence[Shard], *, read: bool = False) -> None:
         """Look which shards are finished, and check that the others can be kept."""
         self.work, self.read = work, read
-        self.left = deque(shard for shard in shards if not self._is_kept(shard))
+        self.left = [shard for shard in shards if not self._is_kept(shard)]
         self.locks: dict[int, BaseFileLock] = {}
         self.tries: dict[int, int] = {}
-        for shard in list(self.left)[:1]:
+        for shard in self.left[:1]:
             for place in self._places(shard):
                 check_place(place)
 
-    def take(self) -> Shard | None:
-        """Give a shard that is free; None where there is none at the moment."""
-        for _ in range(len(self.left)):
-            shard = self.left.popleft()
+    def take(
+        self, held: Sequence[Prompt] | None = None, others: Iterable[Sequence[Prompt]] = ()
+    ) -> Shard | None:
+        """Give a shard that is free; None where there is none at the moment.
+
+        Items are prepared once by whoever is at them, for all their conditions: their pictures,
+        and the layers below all masks. So the same items come first, and those last that others
+        are at.
+
+        Args:
+            held: The items of the shard before.
+            others: Items that others are at; those of other processes show by their locks.
+        """
+        taken, left = {id(items) for items in others}, list(self.left)
+        while left:
+            shard = min(left, key=lambda one: (one.items is not held, id(one.items) in taken))
+            left.remove(shard)
             if not self._lock(shard):
-                self.left.append(shard)
-            elif self._is_kept(shard):  # another process has made it meanwhile
-                self.done(shard)
-            else:
+                taken.add(id(shard.items))
+                continue
+            self.left.remove(shard)
+            if not self._is_kept(shard):
                 return shard
+            self.done(shard)  # another process has made it meanwhile
         return None
 
     def done(self, shard: Shard) -> None:
@@ -57,8 +71,8 @@ class Claims:
             let_go(lock)
 
     def again(self, shard: Shard) -> int:
-        """Put a shard back that was lost, as the next one; give how often that has happened."""
-        self.left.appendleft(shard)
+        """Put a shard back that was lost, before the others; give how often that has happened."""
+        self.left.insert(0, shard)
         self.tries[shard.number] = self.tries.get(shard.number, 0) + 1
         return self.tries[shard.number]
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from culture_lens.engine.claims import Claims, read_parts
 from culture_lens.engine.shards import Part, Pass, Shard
 from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running
 from culture_lens.storage.progress import progress_bar
 from culture_lens.storage.work import shard_facts
@@ -125,11 +126,13 @@ def computed_here(
     model: LensModel, work: Pass[Part], claims: Claims, progress: bool
 ) -> Iterator[Done[Part]]:
     """Compute the shards that are left in this process, one after the other."""
+    held: Sequence[Prompt] | None = None
     while claims.left:
-        shard = claims.take()
+        shard = claims.take(held)
         if shard is None:
             time.sleep(WAIT)  # others have taken all that are left
             continue
+        held = shard.items
         began = time.perf_counter()
         parts = work.run(model, shard, progress)
         yield shard, parts, time.perf_counter() - began

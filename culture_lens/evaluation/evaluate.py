@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
     from culture_lens.evaluation.scoring import ScoringName
 
-MOST_ITEMS = 256
-"""Items of a shard of answers: more would share more tokens, and fewer can go to more workers."""
+MOST_ITEMS = 64
+"""Items of a shard of answers: so few that no worker waits long for the last shard of another; they
+share nearly as many tokens as more items would."""
 
 
 def prepare(

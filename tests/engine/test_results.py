@@ -13,7 +13,7 @@ from culture_lens.engine.results import run_shards
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.prompts.running import Running
 from tests.helpers.lm import lens
-from tests.helpers.passes import Letters, letters, shards_of
+from tests.helpers.passes import Letters, letters, shards_apart, shards_of
 
 QUIET = Running(progress=False)
 PARTS = [["ab", "abab"], ["cd", "cdcd"], ["e", "ee"]]
@@ -63,7 +63,9 @@ def test_what_is_kept_is_read_once(tmp_path):
     results(letters(tmp_path))
     (tmp_path / "1-1.json").unlink()
     work, read = letters(tmp_path), []
-    assert results(replace(work, load=lambda place: read.append(place) or work.load(place))) == PARTS
+    assert (
+        results(replace(work, load=lambda place: read.append(place) or work.load(place))) == PARTS
+    )
     assert sorted(read) == sorted(tmp_path.iterdir())
 
 
@@ -117,6 +119,18 @@ def test_two_claims_share_the_shards(tmp_path):
     one.close()
     assert {other.take().number, other.take().number} == {0, 2}  # nobody has made them
     assert one.again(taken[0]) == 1 and one.again(taken[0]) == 2
+
+
+def test_two_claims_begin_with_other_items_and_stay_with_them(tmp_path):
+    """Three conditions of two pairs of letters; the last shard goes to whoever is free."""
+    work, shards = letters(tmp_path), shards_apart("abcd")
+    one, other = Claims(work, shards), Claims(work, shards)
+    taken = [one.take(), other.take()]
+    for claims in (one, one, other, one):
+        before = taken[0].items if claims is one else taken[1].items
+        taken.append(claims.take(before))
+    assert [shard.number for shard in taken] == [0, 3, 1, 2, 4, 5]
+    one.close(), other.close()
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_made(tmp_path):
