@@ -10,6 +10,7 @@ from filelock import FileLock
 from culture_lens.engine import results as module
 from culture_lens.engine.claims import Claims
 from culture_lens.engine.results import run_shards
+from culture_lens.engine.shards import tapering
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.prompts.running import Running
 from tests.helpers.lm import lens
@@ -131,6 +132,19 @@ def test_two_claims_begin_with_other_items_and_stay_with_them(tmp_path):
         taken.append(claims.take(before))
     assert [shard.number for shard in taken] == [0, 3, 1, 2, 4, 5]
     one.close(), other.close()
+
+
+@pytest.mark.parametrize("items", [128, 200, 256, 300, 1000])
+@pytest.mark.parametrize(("conditions", "workers"), [(3, 2), (9, 2), (9, 4)])
+def test_the_cut_leaves_no_worker_idle_for_long(items, conditions, workers):
+    """The next shard goes to whoever is free first; every item takes as long."""
+    parts = tapering(range(items), most=256, least=64)
+    assert [at for part in parts for at in part] == list(range(items))
+    busy = [0] * workers
+    for part in parts:
+        for _ in range(conditions):
+            busy[busy.index(min(busy))] += len(part)
+    assert items * conditions / max(busy) >= 0.9 * workers
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_made(tmp_path):
