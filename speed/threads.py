@@ -11,7 +11,8 @@ of the wall, and of the processors, medians of the rounds; loading is left out.
 
 ``--demo`` runs ``culture-lens demo`` idle and beside such a process in turn: the organism's part to
 its end, from the start of the command, and then for ``--seconds`` SmolLM2's part, of which the
-shards are compared that both have finished.
+shards are compared that both have finished. What other processes took of the processors meanwhile
+is said: the figures mean little where it is much.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +30,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 WAYS = {
     "by default": {},
@@ -116,19 +120,28 @@ def demonstration(seconds: float) -> tuple[float, dict[str, float]]:
     return organism, {name: facts["seconds"] for name, facts in done.items() if facts}
 
 
+def of_others() -> float:
+    """Seconds of the processors that all but this process's children have taken so far."""
+    every, own = psutil.cpu_times(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return every.user + every.nice + every.system - own.ru_utime - own.ru_stime
+
+
 def demo(rounds: int, seconds: float) -> None:
     """Print what the demonstration takes idle and beside a busy process, in turn."""
     ratios: list[tuple[float, float]] = []
     for _ in range(rounds):
+        others, begun = of_others(), time.perf_counter()
         idle, alone = demonstration(seconds)
         with busy():
             beside, slow = demonstration(SLOWER * seconds)
+        taken = (of_others() - others) / (time.perf_counter() - begun)
         common = sorted(alone.keys() & slow.keys())
         shards = [sum(found[name] for name in common) for found in (alone, slow)]
         ratios.append((beside / idle, shards[1] / shards[0]))
         print(
             f"organism {idle:.1f} and {beside:.1f} s, {ratios[-1][0]:.2f} times; {len(common)} "
-            f"shards of SmolLM2 {shards[0]:.1f} and {shards[1]:.1f} s, {ratios[-1][1]:.2f} times",
+            f"shards of SmolLM2 {shards[0]:.1f} and {shards[1]:.1f} s, {ratios[-1][1]:.2f} times; others "
+            f"took {taken:.2f} processors",
             flush=True,
         )
     print("medians:", *(f"{statistics.median(part):.2f}" for part in zip(*ratios, strict=True)))
