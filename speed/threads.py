@@ -138,12 +138,10 @@ def demo(rounds: int, seconds: float) -> None:
         common = sorted(alone.keys() & slow.keys())
         shards = [sum(found[name] for name in common) for found in (alone, slow)]
         ratios.append((beside / idle, shards[1] / shards[0]))
-        print(
-            f"organism {idle:.1f} and {beside:.1f} s, {ratios[-1][0]:.2f} times; {len(common)} "
-            f"shards of SmolLM2 {shards[0]:.1f} and {shards[1]:.1f} s, {ratios[-1][1]:.2f} times; others "
-            f"took {taken:.2f} processors",
-            flush=True,
-        )
+        told = [f"organism {idle:.1f} and {beside:.1f} s, {ratios[-1][0]:.2f} times"]
+        told += [f"{len(common)} shards of SmolLM2 {shards[0]:.1f} and {shards[1]:.1f} s"]
+        told += [f"{ratios[-1][1]:.2f} times", f"others took {taken:.2f} processors"]
+        print("; ".join(told), flush=True)
     print("medians:", *(f"{statistics.median(part):.2f}" for part in zip(*ratios, strict=True)))
 
 
