@@ -1,13 +1,12 @@
 """How torch's threads wait, alone and beside a busy second process; the demonstration beside it.
 
     python speed/threads.py
-    python speed/threads.py --beside
     python speed/threads.py --demo --rounds 2
 
-SmolLM2-135M answers eight bundled questions by likelihood in a process for each way: as torch waits
-by default, with sleeping threads as the commands set it, and with one thread. ``--beside`` lets
-another process multiply matrices meanwhile, with a thread for each core and no pause. Seconds are
-of the wall, and of the processors, medians of the rounds; loading is left out.
+A process for each way loads SmolLM2-135M and records sixteen bundled questions: as torch waits by
+default, with sleeping threads as the commands set it, and with one thread. Then it does so again
+while another process multiplies matrices with a thread for each core and no pause. Seconds are
+medians of the rounds, of the wall and, in brackets, of the process's own processors.
 
 ``--demo`` runs ``culture-lens demo`` idle and beside such a process in turn: the organism's part to
 its end, from the start of the command, and then for ``--seconds`` SmolLM2's part, of which the
@@ -50,13 +49,10 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def busy(wanted: bool = True) -> Iterator[None]:
+def busy() -> Iterator[None]:
     """Keep every core busy with another process meanwhile."""
-    if not wanted:
-        yield
-        return
     other = subprocess.Popen([sys.executable, "-c", BUSY], env=environment())
-    time.sleep(5)
+    time.sleep(4)
     try:
         yield
     finally:
@@ -64,31 +60,37 @@ def busy(wanted: bool = True) -> Iterator[None]:
         other.wait()
 
 
-# ------------------------------------------------------------------ eight questions
+# ------------------------------------------------------------------ sixteen questions
 
 
-def answer(rounds: int) -> None:
-    """Answer the questions, and print the seconds of each round but the first as JSON."""
+def record(rounds: int) -> None:
+    """Record the questions idle and beside a busy process; print the seconds as JSON."""
     import culture_lens as cl
 
     warnings.simplefilter("ignore")
-    model, questions = cl.load_model("smollm2-135m"), cl.load_benchmark("everyday", limit=1)
-    found = []
-    for _ in range(rounds + 1):
+    model, questions = cl.load_model("smollm2-135m"), cl.load_benchmark("everyday", limit=2)
+
+    def once() -> tuple[float, float]:
         wall, own = time.perf_counter(), time.process_time()
-        cl.evaluate(model, questions, progress=False)
-        found.append([time.perf_counter() - wall, time.process_time() - own])
-    print(json.dumps(found[1:]))
+        cl.summarise(model, questions, batch_size=64, progress=False)
+        return time.perf_counter() - wall, time.process_time() - own
+
+    once(), once()
+    idle = [once() for _ in range(rounds)]
+    with busy():
+        print(json.dumps([idle, [once() for _ in range(rounds)]]))
 
 
 def ways(rounds: int) -> None:
     """Print what each way of waiting takes."""
     for way, more in WAYS.items():
-        command = [sys.executable, __file__, "--answer", str(rounds)]
-        said = subprocess.check_output(command, env=environment(**more), stderr=subprocess.DEVNULL)
-        found = json.loads(said.splitlines()[-1])
-        wall, own = (statistics.median(part) for part in zip(*found, strict=True))
-        print(f"{way:12} {wall:6.2f} s of the wall, {own:6.2f} s of the processors", flush=True)
+        command, quiet = [sys.executable, __file__, "--record", str(rounds)], subprocess.DEVNULL
+        said = subprocess.check_output(command, env=environment(**more), stderr=quiet)
+        told = []
+        for found in json.loads(said.splitlines()[-1]):
+            wall, own = (statistics.median(part) for part in zip(*found, strict=True))
+            told.append(f"{wall:.2f} s ({own:.2f})")
+        print(f"{way:12} idle {told[0]}, beside {told[1]}", flush=True)
 
 
 # ------------------------------------------------------------------ the demonstration
@@ -148,20 +150,18 @@ def demo(rounds: int, seconds: float) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--beside", action="store_true")
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--demo", action="store_true")
     parser.add_argument("--seconds", type=float, default=40)
-    parser.add_argument("--answer", type=int)
+    parser.add_argument("--record", type=int)
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    if options.answer:
-        answer(options.answer)
+    if options.record:
+        record(options.record)
     elif options.demo:
         demo(options.rounds, options.seconds)
     else:
-        with busy(options.beside):
-            ways(options.rounds)
+        ways(options.rounds)
 
 
 if __name__ == "__main__":
