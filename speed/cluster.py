@@ -1,6 +1,7 @@
 """Workers of Ray on this machine: the same files whatever their number, and whoever dies; times.
 
-    python speed/cluster.py times --workers 1 2 4       # seconds, and the hashes of the files
+    python speed/cluster.py times --workers 0 1 2 4     # seconds, and the hashes of the files
+    python speed/cluster.py times --stages summarise matrix --random-seeds 0 --save found.json
     python speed/cluster.py worker                      # a worker is killed in the middle
     python speed/cluster.py driver --kills 3            # the command itself is killed, and goes on
     python speed/cluster.py nodes                       # two machines, one is cut off in the middle
@@ -60,18 +61,18 @@ def work(args: argparse.Namespace) -> None:
         return found
 
     summary = timed("summarise", lambda: cl.summarise(model, identify, **options))
-    scores = timed("attribute", lambda: cl.attribute(model, identify, **options))
-    found = cl.select(summary, "conact", share=0.005)
-    matrix = timed(
-        "matrix",
-        lambda: cl.ablation_matrix(model, found, held_out, random_seeds=1, **options),
-    )
+    seeds = {"random_seeds": args.random_seeds}
     with tempfile.TemporaryDirectory() as folder:
-        files = (
-            summary.save(Path(folder) / "summary"),
-            scores.save(Path(folder) / "scores"),
-            matrix.to_parquet(Path(folder) / "matrix.parquet"),
-        )
+        files = [summary.save(Path(folder) / "summary")]
+        if "attribute" in args.stages:
+            scores = timed("attribute", lambda: cl.attribute(model, identify, **options))
+            files.append(scores.save(Path(folder) / "scores"))
+        if "matrix" in args.stages:
+            found = cl.select(summary, "conact", share=0.005)
+            matrix = timed(
+                "matrix", lambda: cl.ablation_matrix(model, found, held_out, **seeds, **options)
+            )
+            files.append(matrix.to_parquet(Path(folder) / "matrix.parquet"))
         hashes = [hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in files]
     print(json.dumps({"seconds": {n: round(s, 2) for n, s in seconds.items()}, "files": hashes}))
 
@@ -79,8 +80,9 @@ def work(args: argparse.Namespace) -> None:
 def begin(args: argparse.Namespace, workers: int, folder: str | None = None, *more: str, **extra):
     """Begin a run in a process of its own."""
     words = [sys.executable, str(HERE), "work", "--workers", str(workers), *more]
-    for name in ("model", "benchmark", "limit"):
-        words += [f"--{name}", str(getattr(args, name))]
+    for name in ("model", "benchmark", "limit", "random-seeds"):
+        words += [f"--{name}", str(getattr(args, name.replace("-", "_")))]
+    words += ["--stages", *args.stages]
     if folder is not None:
         words += ["--folder", folder]
     environment = {**os.environ, **SETTINGS}
@@ -114,11 +116,16 @@ def say(name: str, found: dict, expected: dict | None = None) -> dict:
 
 
 def times(args: argparse.Namespace) -> None:
-    """Runs without Ray, and with more and more workers."""
-    expected = say("in one process", result(begin(args, 0)))
-    print("files:", *expected["files"])
+    """Runs with more and more workers; 0 is this process without Ray."""
+    found: list[dict] = []
     for workers in args.workers:
-        say(f"{workers} workers", result(begin(args, workers)), expected)
+        name = f"{workers} workers" if workers else "in one process"
+        made = say(name, result(begin(args, workers)), found[0] if found else None)
+        found.append({"workers": workers, **made})
+    print("files:", *found[0]["files"])
+    if args.save:
+        told = {"model": args.model, "cores": os.cpu_count(), "runs": found}
+        args.save.write_text(json.dumps(told, indent=1) + "\n")
 
 
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
@@ -229,7 +236,10 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--benchmark", default="everyday")
     parser.add_argument("--limit", type=int, default=32)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4])
+    parser.add_argument("--stages", nargs="+", default=["summarise", "attribute", "matrix"])
+    parser.add_argument("--random-seeds", type=int, default=1)
+    parser.add_argument("--save", type=Path, help="A JSON file for the times.")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--after", type=float, default=3.0, help="Seconds into a stage.")
     parser.add_argument("--folder")

@@ -7,8 +7,7 @@ without locks makes them do the same work twice; no result depends on it, for th
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from culture_lens.engine.shards import Part, Pass, Shard
 from culture_lens.errors import InputError
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.storage.finished import say_made_again
 from culture_lens.storage.parts import check_place
 
@@ -26,28 +26,43 @@ class Claims:
     Args:
         work: The pass.
         shards: All its shards, in order.
+        read: Whether a finished shard is read, to see that it is whole; else its files are there.
     """
 
-    def __init__(self, work: Pass[Any], shards: Sequence[Shard]) -> None:
+    def __init__(self, work: Pass[Any], shards: Sequence[Shard], *, read: bool = False) -> None:
         """Look which shards are finished, and check that the others can be kept."""
-        self.work = work
-        self.left = deque(shard for shard in shards if not is_kept(work, shard))
+        self.work, self.read = work, read
+        self.left = [shard for shard in shards if not self._is_kept(shard)]
         self.locks: dict[int, BaseFileLock] = {}
         self.tries: dict[int, int] = {}
-        for shard in list(self.left)[:1]:
+        for shard in self.left[:1]:
             for place in self._places(shard):
                 check_place(place)
 
-    def take(self) -> Shard | None:
-        """Give a shard that is free; None where there is none at the moment."""
-        for _ in range(len(self.left)):
-            shard = self.left.popleft()
+    def take(
+        self, held: Sequence[Prompt] | None = None, others: Iterable[Sequence[Prompt]] = ()
+    ) -> Shard | None:
+        """Give a shard that is free; None where there is none at the moment.
+
+        Items are prepared once by whoever is at them, for all their conditions: their pictures,
+        and the layers below all masks. So the same items come first, and those last that others
+        are at.
+
+        Args:
+            held: The items of the shard before.
+            others: Items that others are at; those of other processes show by their locks.
+        """
+        taken, left = {id(items) for items in others}, list(self.left)
+        while left:
+            shard = min(left, key=lambda one: (one.items is not held, id(one.items) in taken))
+            left.remove(shard)
             if not self._lock(shard):
-                self.left.append(shard)
-            elif self._made_meanwhile(shard):
-                self.done(shard)
-            else:
+                taken.add(id(shard.items))
+                continue
+            self.left.remove(shard)
+            if not self._is_kept(shard):
                 return shard
+            self.done(shard)  # another process has made it meanwhile
         return None
 
     def done(self, shard: Shard) -> None:
@@ -56,8 +71,8 @@ class Claims:
             let_go(lock)
 
     def again(self, shard: Shard) -> int:
-        """Put a shard back that was lost, as the next one; give how often that has happened."""
-        self.left.appendleft(shard)
+        """Put a shard back that was lost, before the others; give how often that has happened."""
+        self.left.insert(0, shard)
         self.tries[shard.number] = self.tries.get(shard.number, 0) + 1
         return self.tries[shard.number]
 
@@ -84,9 +99,11 @@ class Claims:
         self.locks[shard.number] = lock
         return True
 
-    def _made_meanwhile(self, shard: Shard) -> bool:
+    def _is_kept(self, shard: Shard) -> bool:
         places = self._places(shard)
-        return bool(places) and all(p.exists() for p in places) and is_kept(self.work, shard)
+        if not places or not all(place.exists() for place in places):
+            return False
+        return not self.read or read_parts(self.work, shard, say=False) is not None
 
 
 def let_go(lock: BaseFileLock) -> None:
@@ -98,20 +115,14 @@ def let_go(lock: BaseFileLock) -> None:
     lock.release()
 
 
-def is_kept(work: Pass[Part], shard: Shard) -> bool:
-    """Say whether all parts of a shard are there and whole; warn of one that is damaged."""
-    if work.places is None:
-        return False
-    places = work.places(shard)
-    if not all(place.exists() for place in places):
-        return False
-    for place in places:
-        try:
-            work.load(place)
-        except InputError as error:
+def read_parts(work: Pass[Part], shard: Shard, *, say: bool = True) -> list[Part] | None:
+    """Read the parts of a shard; None where one is damaged, with a warning."""
+    try:
+        return work.read(shard)
+    except InputError as error:
+        if say:
             say_made_again(error)
-            return False
-    return True
+        return None
 
 
-__all__ = ["Claims", "is_kept"]
+__all__ = ["Claims", "read_parts"]

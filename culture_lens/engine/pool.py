@@ -25,6 +25,7 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.models.recipe import Recipe
 from culture_lens.models.units import Units
 from culture_lens.prompts.engine import Ray
+from culture_lens.prompts.prompt import Prompt
 
 Done = tuple[Shard, Sequence[Part], float]
 """A shard, its parts, and the seconds that it took."""
@@ -103,11 +104,16 @@ class Pool:
         run = (next(_numbers), self.ray.put(work.run))
         sent: dict[int, tuple[int, Any]] = {}
         running: dict[Any, tuple[Any, Shard]] = {}
+        held: dict[Any, Sequence[Prompt]] = {}  # by worker, the items that it was at last
         while claims.left or running:
-            while self.idle and (shard := claims.take()) is not None:
+            while self.idle:
+                worker, at = self.idle[0], [busy.items for _, busy in running.values()]
+                if (shard := claims.take(held.get(worker), at)) is None:
+                    break
+                self.idle.popleft()
                 if id(shard.items) not in sent:
                     sent[id(shard.items)] = (next(_numbers), self.ray.put(shard.items))
-                worker, items = self.idle.popleft(), sent[id(shard.items)]
+                items, held[worker] = sent[id(shard.items)], shard.items
                 told = worker.compute.remote(run, items, shard.number, shard.conditions)
                 running[told] = (worker, shard)
             for told in self._ready([*self.starting, *running]):

@@ -1,9 +1,10 @@
 """The parts of all shards of a pass, in order, whoever computes them.
 
-1. Take the shards of which nothing whole is kept.
+1. Take the shards of which no files are kept.
 2. Compute them: here one after the other, or on the workers of Ray as many at a time as there are.
 3. Keep each shard as soon as it is done.
-4. Give the parts in the order of the shards: what is kept is read again.
+4. Give the parts in the order of the shards. What is kept is read only now, and once; where a shard
+   is damaged, all that are damaged are made again.
 
 Where nothing is kept, a shard waits in memory until all before it are done.
 """
@@ -14,9 +15,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from culture_lens.engine.claims import Claims
+from culture_lens.engine.claims import Claims, read_parts
 from culture_lens.engine.shards import Part, Pass, Shard
 from culture_lens.models.lens_model import LensModel
+from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running
 from culture_lens.storage.progress import progress_bar
 from culture_lens.storage.work import shard_facts
@@ -49,7 +51,21 @@ def run_shards(
     Example:
         ``for (part,) in run_shards(model, work, cut(prompts), running): total.merge(part)``
     """
-    claims = Claims(work, shards)
+    yield from compute_left(model, work, shards, running)
+    if work.places is not None:
+        yield from read_in_order(model, work, shards, running)
+
+
+def compute_left(
+    model: LensModel,
+    work: Pass[Part],
+    shards: Sequence[Shard],
+    running: Running,
+    *,
+    read: bool = False,
+) -> Iterator[Sequence[Part]]:
+    """Compute the shards that are left; give their parts, in order, where they are not kept."""
+    claims = Claims(work, shards, read=read)
     total, waiting = sum(shard.size for shard in shards), dict[int, Sequence[Part]]()
     started = total - sum(shard.size for shard in claims.left)
     following = iter(shards) if work.places is None else iter(())
@@ -69,9 +85,19 @@ def run_shards(
             while expected is not None and expected.number in waiting:
                 yield waiting.pop(expected.number)
                 expected = next(following, None)
-    if work.places is not None:
-        for shard in shards:
-            yield [work.load(place) for place in work.places(shard)]
+
+
+def read_in_order(
+    model: LensModel, work: Pass[Part], shards: Sequence[Shard], running: Running
+) -> Iterator[Sequence[Part]]:
+    """Read the parts of every shard; make those again that are damaged, all of them together."""
+    for at, shard in enumerate(shards):
+        parts = read_parts(work, shard)
+        if parts is None:
+            later = [other for other in shards[at + 1 :] if read_parts(work, other) is None]
+            list(compute_left(model, work, [shard, *later], running, read=True))
+            parts = work.read(shard)
+        yield parts
 
 
 def keep(work: Pass[Part], shard: Shard, parts: Sequence[Part], seconds: float) -> None:
@@ -100,11 +126,13 @@ def computed_here(
     model: LensModel, work: Pass[Part], claims: Claims, progress: bool
 ) -> Iterator[Done[Part]]:
     """Compute the shards that are left in this process, one after the other."""
+    held: Sequence[Prompt] | None = None
     while claims.left:
-        shard = claims.take()
+        shard = claims.take(held)
         if shard is None:
             time.sleep(WAIT)  # others have taken all that are left
             continue
+        held = shard.items
         began = time.perf_counter()
         parts = work.run(model, shard, progress)
         yield shard, parts, time.perf_counter() - began

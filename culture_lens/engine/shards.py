@@ -61,6 +61,14 @@ class Pass(Generic[Part]):
     load: Callable[[Path], Part]
     save: Callable[[Path, Part, Mapping[str, Any]], object]
 
+    def read(self, shard: Shard) -> list[Part]:
+        """Read the parts of a shard that is kept.
+
+        Raises:
+            InputError: One of them is damaged.
+        """
+        return [] if self.places is None else [self.load(place) for place in self.places(shard)]
+
 
 def slices(prompts: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Cut prompts into parts of so many, in their order; the last one may be smaller.
@@ -70,6 +78,23 @@ def slices(prompts: Sequence[Item], size: int) -> list[Sequence[Item]]:
         ['ab', 'cd', 'e']
     """
     return [prompts[start : start + size] for start in range(0, len(prompts), size)]
+
+
+def tapering(items: Sequence[Item], most: int, least: int) -> list[Sequence[Item]]:
+    """Cut items into ever smaller parts, each half of what is left, within two sizes.
+
+    Few large parts come first; the last are small, so that no worker waits long for another.
+
+    Example:
+        >>> [len(part) for part in tapering(range(700), most=256, least=64)]
+        [256, 222, 111, 64, 47]
+    """
+    parts, start = [], 0
+    while start < len(items):
+        size = min(most, max(least, (len(items) - start + 1) // 2))
+        parts.append(items[start : start + size])
+        start += size
+    return parts
 
 
 def cut(prompts: Sequence[Prompt], size: int | None = None) -> list[Shard]:
@@ -90,4 +115,4 @@ def by_culture(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
     return picked(prompts, sorted(places, key=lambda at: (questions[at].culture, questions[at].id)))
 
 
-__all__ = ["Part", "Pass", "Shard", "by_culture", "cut", "slices"]
+__all__ = ["Part", "Pass", "Shard", "by_culture", "cut", "slices", "tapering"]

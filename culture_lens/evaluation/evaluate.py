@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, optional, text
 from culture_lens.engine.results import run_shards
-from culture_lens.engine.shards import Pass, Shard, slices
+from culture_lens.engine.shards import Pass, Shard, tapering
 from culture_lens.errors import InputError
 from culture_lens.evaluation.answering import (
     Answering,
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
     from culture_lens.evaluation.scoring import ScoringName
 
-MOST_ITEMS = 256
-"""Items of a shard of answers: more would share more tokens, and fewer can go to more workers."""
+MOST_ITEMS, LEAST_ITEMS = 256, 64
+"""Items of a shard of answers: many share more tokens and are handed out less often; the last
+shards of a pass are small."""
 
 
 def prepare(
@@ -144,7 +145,7 @@ def answer_masks(
     order = sorted(range(len(masks)), key=lambda at: -first_layer(model, neurons_of[at]))
     shards: list[Shard] = []
     for group in groups_of_pictures(prompts, model.vision):
-        for items in slices(group, MOST_ITEMS):
+        for items in tapering(group, MOST_ITEMS, LEAST_ITEMS):
             together = conditions_of_shard(model, items, len(masks), running.speed)
             for start in range(0, len(order), together):
                 shards.append(Shard(len(shards), items, tuple(order[start : start + together])))

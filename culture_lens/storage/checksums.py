@@ -79,8 +79,9 @@ def check_table(path: Path) -> None:
     import pyarrow.parquet as pq
 
     try:
-        sealed = is_sealed(path)
-        notes = pq.read_metadata(path).metadata or {}
+        content = path.read_bytes()
+        sealed = is_sealed(content)
+        notes = pq.read_metadata(pa.BufferReader(content)).metadata or {}
         json.loads(notes.get(NOTE, b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path} is damaged or truncated ({error}).") from None

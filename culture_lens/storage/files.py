@@ -174,7 +174,6 @@ def load_table(
         InputError: The file is missing, damaged, changed, of another kind or key, or has no
             metadata.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -182,11 +181,13 @@ def load_table(
     if not file.is_file():
         raise InputError(f"no such file: {path}")
     try:
-        sealed = is_sealed(file)
+        content = file.read_bytes()  # what is hashed is what is used
+        sealed = is_sealed(content)
         if sealed is False:
             raise InputError(f"{path} {CHANGED}")
-        notes = pq.read_metadata(file).metadata or {}
-        frame = pd.read_parquet(file)
+        table = pq.ParquetFile(pa.BufferReader(content))
+        notes = table.metadata.metadata or {}
+        frame = table.read().to_pandas()
         metadata: dict[str, Any] = json.loads(notes.get(NOTE, b"{}"))
     except InputError:
         raise

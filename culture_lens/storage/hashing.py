@@ -106,16 +106,15 @@ def seal(path: Path, opened: bytes) -> None:
         content[start : start + DIGITS] = digits_of(content, start)
 
 
-def is_sealed(path: Path) -> bool | None:
-    """Say whether a file is as it was sealed; None where it has no seal."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        places = [found.end() - DIGITS for found in SEAL.finditer(content)]
-        if not places:
-            return None
-        return any(content[at : at + DIGITS] == digits_of(content, at) for at in places)
+def is_sealed(content: bytes) -> bool | None:
+    """Say whether the content of a file is as it was sealed; None where it has no seal."""
+    places = [found.end() - DIGITS for found in SEAL.finditer(content)]
+    if not places:
+        return None
+    return any(content[at : at + DIGITS] == digits_of(content, at) for at in places)
 
 
-def digits_of(content: mmap.mmap, start: int) -> bytes:
+def digits_of(content: bytes | mmap.mmap, start: int) -> bytes:
     """Hash a file's content with zeros in the place of the digits of its seal."""
     digest = hashlib.sha256()
     with memoryview(content) as view:

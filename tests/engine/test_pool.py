@@ -19,7 +19,7 @@ from culture_lens.prompts.engine import Ray
 from culture_lens.prompts.running import Running
 from tests.helpers.fake_ray import FakeRay
 from tests.helpers.lm import lens
-from tests.helpers.passes import Letters, letters, shards_of
+from tests.helpers.passes import Letters, letters, shards_apart, shards_of
 
 SHARDS = shards_of("abcdefghij")
 MODEL = SimpleNamespace(fingerprint="right")
@@ -44,6 +44,26 @@ def computed(ray, work=None, **options):
     work = work or letters()
     done = pool(ray, **options).compute(work, Claims(work, SHARDS))
     return {shard.number: list(parts) for shard, parts, _ in done}
+
+
+class Watched(Claims):
+    """Claims that list what was taken."""
+
+    def take(self, *given):
+        shard = super().take(*given)
+        self.taken = [*getattr(self, "taken", []), *([shard.number] if shard else [])]
+        return shard
+
+
+@pytest.mark.parametrize(("workers", "prepared"), [(1, 3), (2, 4), (3, 3)])
+def test_a_worker_stays_with_its_items(workers, prepared):
+    """Three pairs of letters under four conditions; of two workers both end at the last pair."""
+    ray, work = FakeRay(), letters()
+    claims = Watched(work, shards_apart("abcdef", conditions=4))
+    assert len(list(pool(ray, workers=workers).compute(work, claims))) == 12
+    used = [number for name, number in ray.calls if name == "compute"]
+    at = {(worker, shard // 4) for worker, shard in zip(used, claims.taken, strict=True)}
+    assert len(at) == prepared
 
 
 def plain():

@@ -41,7 +41,7 @@ def ray():
 def test_the_files_are_those_of_one_process(tmp_path, monkeypatch):
     """In several shards of each pass, with two conditions of neurons and a run folder."""
     monkeypatch.setattr(finished, "SHARD", 5)
-    monkeypatch.setattr(evaluation, "MOST_ITEMS", 6)
+    monkeypatch.setattr(evaluation, "LEAST_ITEMS", 6)
     model = cl.load_model(save_tiny("llama", tmp_path / "model"), device="cpu")
     questions = toy_questions()
     neurons = cl.Neurons.of({"act": [(0, 1), (2, 3)]})
@@ -58,7 +58,7 @@ def test_the_files_are_those_of_one_process(tmp_path, monkeypatch):
     assert files(tmp_path / "ray", engine=cl.Ray(workers=1)) == expected
     assert files(tmp_path / "kept", engine=cl.Ray(workers=1), run=tmp_path / "run") == expected
     made = [file for file in (tmp_path / "run" / "pieces").rglob("*") if file.is_file()]
-    assert len(made) == 4 + 4 + 3  # sixteen items, in shards of 5, 5 and 6
+    assert len(made) == 4 + 4 + 3  # sixteen items, in shards of 5 and 5, and of 8, 6 and 2
     assert files(tmp_path / "again", run=tmp_path / "run") == expected
 
 

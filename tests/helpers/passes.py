@@ -76,3 +76,10 @@ def shards_of(text, size=2, conditions=(0, 1)):
     prompts = [Prompt(question, letter, (1,), (3,), "choices") for letter in text]
     parts = [prompts[start : start + size] for start in range(0, len(text), size)]
     return [Shard(number, part, conditions) for number, part in enumerate(parts)]
+
+
+def shards_apart(text, size=2, conditions=3):
+    """Letters as shards of so many, one for each condition."""
+    parts = [shard.items for shard in shards_of(text, size)]
+    pairs = [(items, at) for items in parts for at in range(conditions)]
+    return [Shard(number, items, (at,)) for number, (items, at) in enumerate(pairs)]

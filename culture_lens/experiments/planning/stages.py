@@ -25,7 +25,8 @@ from culture_lens.attribution.countryrc import countryrc_questions_for
 from culture_lens.attribution.gradients import GRADIENT_BATCH_SIZE
 from culture_lens.attribution.knowledge import LAYERWISE_UP_TO
 from culture_lens.attribution.paths import Path, PathName
-from culture_lens.evaluation.evaluate import MOST_ITEMS
+from culture_lens.engine.shards import tapering
+from culture_lens.evaluation.evaluate import LEAST_ITEMS, MOST_ITEMS
 from culture_lens.experiments.planning.asking import Asking, sampled
 from culture_lens.experiments.planning.experiment import Experiment
 from culture_lens.experiments.planning.operations import (
@@ -124,7 +125,7 @@ class Stages:
             factor * pictures,
             items * conditions,
             disk=RECORD_BYTES * items * conditions,
-            shards=conditions * math.ceil(items / MOST_ITEMS),
+            shards=conditions * len(tapering(range(items), MOST_ITEMS, LEAST_ITEMS)),
         )
 
     def write(self, questions: Sequence[Question], conditions: int) -> Stage:
