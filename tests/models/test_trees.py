@@ -55,6 +55,7 @@ def test_reads_are_those_of_full_sequences(architecture):
         assert len(prompt_trees(prompts, 220)) > 1
 
 
+@pytest.mark.slow
 @each
 def test_reads_with_pictures_are_those_of_prompts_alone(name):
     """Of prompts that share pictures, have others, or none; ``logits`` is held against raw ones."""
