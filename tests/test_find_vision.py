@@ -24,7 +24,7 @@ from culture_lens.report.page import build_report
 from culture_lens.selectors import select
 from culture_lens.storage.runs import Run
 from tests.helpers.closeness import relative
-from tests.helpers.marks import QUIET, mostly_slow, quiet
+from tests.helpers.marks import QUIET, quiet
 from tests.helpers.reference_vlm import vlm_logits
 from tests.helpers.tiny import N_LAYERS
 from tests.helpers.vlm import (
@@ -41,7 +41,8 @@ from tests.helpers.vlm import (
 # ------------------------------------------------------------------ every method
 
 
-@pytest.mark.parametrize("method", mostly_slow(["conact", "lape", "mad", "lap"], fast=["lape"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["conact", "lape", "mad", "lap"])
 def test_from_questions_to_the_report(method, tmp_path):
     architecture = {"conact": "idefics3", "lape": "llava_onevision", "mad": "llava"}.get(
         method, "gemma3"

@@ -26,7 +26,6 @@ from tests.helpers.culnig import (
 )
 from tests.helpers.forwards import counting
 from tests.helpers.lm import exact, exact_raw, lens
-from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import one_of_each, toy_questions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no more than guessing")
@@ -75,7 +74,8 @@ def test_a_site_without_any_score(which, site):
 # ------------------------------------------------------------------ end to end
 
 
-@pytest.mark.parametrize("architecture", mostly_slow(["gemma3", "phi3", "gpt2"], fast=["gpt2"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["gemma3", "phi3", "gpt2"])
 def test_other_architectures_find_what_the_reference_finds(architecture):
     model, (identify, _) = exact(architecture), split_questions(toy_questions())
     scores = culnig_scores(model, identify, countryrc=countryrc_questions(), progress=False)

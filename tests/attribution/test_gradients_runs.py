@@ -15,7 +15,6 @@ from culture_lens.neurons.scores import NeuronScores
 from tests.helpers.forwards import counting, must_not_run, rows_refused_beyond
 from tests.helpers.gradients import as_tables, assert_equal_to, assert_same, scored
 from tests.helpers.lm import exact, lens
-from tests.helpers.marks import mostly_slow
 from tests.helpers.questions import toy_questions
 
 # ------------------------------------------------------------------ parts and files
@@ -99,7 +98,8 @@ def test_memory_that_runs_out_in_the_backward_counts_nothing_twice(monkeypatch):
     assert_equal_to(found, as_tables(expected), 1e-10)
 
 
-@pytest.mark.parametrize("stop_after", mostly_slow([0, 1, 4, 5], fast=[1]))
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [0, 1, 4, 5])
 def test_an_interrupted_run_goes_on_where_it_was(monkeypatch, tmp_path, stop_after):
     model, questions = exact("llama"), toy_questions()
     monkeypatch.setattr("culture_lens.storage.finished.SHARD", 4)

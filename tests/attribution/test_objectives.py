@@ -82,7 +82,7 @@ def test_objectives_equal_the_reference(architecture, way):
 
 @cases(
     PATHS,
-    fast=[("llama", "difference, layerwise")],
+    fast=[],
     everywhere=["difference, layerwise", "difference, whole, largest"],
 )
 def test_paths_from_zero_equal_the_reference(architecture, way):

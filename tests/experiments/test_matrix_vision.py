@@ -25,6 +25,7 @@ from tests.helpers.vlm import (
 from tests.helpers.vlm_items import each_vlm
 
 
+@pytest.mark.slow
 @each_vlm
 def test_each_picture_goes_through_the_tower_once(architecture):
     """Under every mask and seed, in every later call, with several questions on a picture."""

@@ -60,6 +60,7 @@ def test_errors_match_the_spread_of_repeated_experiments(null):
     assert error.mean() == pytest.approx(change.std(), rel=0.1)
 
 
+@pytest.mark.slow
 def test_planning_from_one_evaluation(null):
     frame = null.frame[null.frame["condition"] == "unmodified"].drop(
         columns=["condition", "mask", "seed"]

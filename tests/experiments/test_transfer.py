@@ -131,6 +131,7 @@ def test_a_run_folder_resumes_and_has_a_page(tmp_path, monkeypatch):
     assert [told["missing"] for told in report_context(tmp_path)["selectors"]] == [[], []]
 
 
+@pytest.mark.slow
 def test_the_figure_shows_the_table():
     figure = transfer_heatmap(result(), metric="self")
     values = as_estimates(result().table("self")).map(lambda cell: cell.value).to_numpy()

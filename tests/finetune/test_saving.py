@@ -21,14 +21,15 @@ from culture_lens.finetune.examples import last_logits, make_examples, to_batch
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.build import build_prompt
 from tests.helpers.finetune import FAST, TEXT, of, top_modules, weights
-from tests.helpers.marks import mostly_slow, quiet
+from tests.helpers.marks import quiet
 from tests.helpers.questions import toy_questions
 from tests.helpers.vlm import hf_processor, pictured_questions
 
 pytestmark = quiet
 
 
-@pytest.mark.parametrize("name", mostly_slow(TEXT, fast=["llama"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TEXT)
 def test_a_saved_checkpoint_is_that_of_plain_transformers(name, tmp_path):
     model = of(name)
     tuned = finetune(model, toy_questions(), top_modules(model), folder=tmp_path / "m", **FAST)

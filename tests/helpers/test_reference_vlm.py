@@ -87,6 +87,7 @@ def test_image_tower_is_left_alone_by_edits(architecture):
     assert torch.equal(*seen)
 
 
+@pytest.mark.slow
 @each_vlm
 def test_attribution_is_the_slope(architecture):
     hf, inputs, token = tiny_vlm(architecture).double(), item(architecture, WHERE), 300

@@ -68,6 +68,7 @@ def test_totals_of_a_few_rows_at_a_time_are_those_of_each(dtype, monkeypatch):
         torch.testing.assert_close(found.tolist(), expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @each
 def test_reads_with_pictures_are_those_of_prompts_alone(name):
     """Of prompts that share pictures, have others, or none; ``logits`` is held against raw ones."""

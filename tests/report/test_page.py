@@ -101,6 +101,7 @@ def test_the_policy_names_the_scripts_of_the_page_and_no_others(whole, page):
     assert not re.search(r"\son[a-z]+=", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
 
 
+@pytest.mark.slow
 def test_page_is_accessible(page):
     assert page.count("<h1>") == 1 and '<html lang="en">' in page
     assert (
