@@ -7,6 +7,7 @@ from culture_lens.cli.plan import measured, pixels
 from culture_lens.experiments.planning import measure
 from culture_lens.models import load
 from tests.helpers.cli import run
+from tests.helpers.questions import toy_questions
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
@@ -36,7 +37,7 @@ def test_what_is_measured_is_what_will_be_asked(monkeypatch):
 
     monkeypatch.setattr(load, "load_model", lambda name, **options: name)
     monkeypatch.setattr(measure, "measure_rate", rate)
-    asked = ["a question"]
+    asked = toy_questions(1)
     for questions, scoring in ((asked, "letter"), (asked, "generation"), (cl.Counts(4, 2), None)):
         measured("a model", None, questions, scoring)
     assert calls == [
