@@ -31,7 +31,7 @@ PASSES = {
     "ablate": {"method": None, "random_seeds": 1},
 }
 """Pass -> the options of ``plan`` that stand for it."""
-LIMITS = {"smollm2-135m": (4, 8), "organism": (8, 32)}
+LIMITS = {"smollm2-135m": (8, 16), "organism": (8, 32)}
 """Questions of each culture, a small and a large number."""
 
 

@@ -10,7 +10,7 @@ from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import tree_answers as module
 from culture_lens.evaluation import tree_work as work_module
 from culture_lens.evaluation.evaluate import answer_masks, evaluate, prepare
-from culture_lens.evaluation.tree_work import TreeWork, conditions_together, first_layer
+from culture_lens.evaluation.tree_work import conditions_together, first_layer
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
@@ -89,18 +89,13 @@ def test_other_values_are_edited_by_hooks(value):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["llava", "idefics3"])
-def test_pictures(name, monkeypatch):
+def test_pictures(name):
     model = vlm.lens(name)
     prompts, chosen = prepare(model, vlm.pictured_questions(), "letter_options", Running(**QUIET))
     frames = [
         answer_masks(model, prompts, chosen, MASKS, running=Running(speed=speed, **QUIET))
         for speed in (NONE, Speed(), Speed(together=3), Speed(tokens=1))
     ]
-    monkeypatch.setattr(work_module, "row_tokens", lambda d_model: 4)  # a picture is longer
-    work = TreeWork(model, prompts, [None], Running(**QUIET))
-    trees = [len(asked) for placed in work.batches() for asked in placed.asked]
-    assert max(trees) > 1  # and is run once for the questions on it
-    frames.append(answer_masks(model, prompts, chosen, MASKS, running=Running(**QUIET)))
     for other in frames[1:]:
         same(frames[0], other, 1e-4)
 
