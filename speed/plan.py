@@ -2,7 +2,7 @@
 
     python speed/plan.py                       # SmolLM2-135M on everyday
     python speed/plan.py --pictures            # the organism, pictures, letters
-    python speed/plan.py --only knowledge --limit 4
+    python speed/plan.py --only culnig --cultures 3 --limit 4 16
     python speed/plan.py --operations          # counted by torch's FlopCounterMode, not timed
 
 Every pass runs in a process of its own: peak memory is that process's highest resident memory.
@@ -31,7 +31,7 @@ PASSES = {
     "ablate": {"method": None, "random_seeds": 1},
 }
 """Pass -> the options of ``plan`` that stand for it."""
-LIMITS = {"smollm2-135m": (2, 6), "organism": (8, 32)}
+LIMITS = {"smollm2-135m": (8, 16), "organism": (8, 32)}
 """Questions of each culture, a small and a large number."""
 
 
@@ -84,6 +84,8 @@ def compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
     named = model_of(options)
     benchmark, own = ("organism", {"pictures": 1}) if options.pictures else ("everyday", {})
     questions = cl.load_benchmark(benchmark, limit=options.limit, **own)
+    names = sorted({question.culture for question in questions})[: options.cultures]
+    questions = [question for question in questions if question.culture in names]
     scoring = "letter" if options.pictures else "option_likelihood"
     model = cl.load_model(named, device="cpu")
     rate = cl.measure_rate(model, questions, scoring=scoring, clock=time.process_time)
@@ -123,6 +125,7 @@ def main() -> None:
     parser.add_argument("--pictures", action="store_true")
     parser.add_argument("--operations", action="store_true")
     parser.add_argument("--limit", type=int, nargs="+", help="questions of each culture")
+    parser.add_argument("--cultures", type=int, help="the first so many; by default all")
     parser.add_argument("--only", nargs="+", choices=PASSES)
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -132,10 +135,13 @@ def main() -> None:
         print(json.dumps(compared(options.here, options)))
         return
     flags = [flag for flag in ("--pictures", "--operations") if flag in sys.argv]
+    flags += ["--cultures", str(options.cultures)] if options.cultures else []
     for name in options.only or PASSES:
         for limit in limits:
             words = [sys.executable, sys.argv[0], *flags, "--here", name, "--limit", str(limit)]
-            found = json.loads(subprocess.check_output(words).splitlines()[-1])
+            found = json.loads(
+                subprocess.check_output(words, stderr=subprocess.DEVNULL).splitlines()[-1]
+            )
             rounded = {key: float(f"{value:.4g}") for key, value in found.items()}
             print(name, limit, rounded, flush=True)
 

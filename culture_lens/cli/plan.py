@@ -181,5 +181,8 @@ def measured(
 
     names = [] if model is None else [model]
     loaded = load_model(*names, **given(dtype=dtype))
-    asked = given(scoring=scoring) if isinstance(questions, list) else {}
-    return measure_rate(loaded, questions if isinstance(questions, list) else None, **asked).options
+    if not isinstance(questions, list):
+        return measure_rate(loaded).options
+    # Written answers are planned by their steps; what is around them is that of the model's own.
+    own = {} if scoring == "generation" else given(scoring=scoring)
+    return measure_rate(loaded, questions, **own).options

@@ -2,8 +2,8 @@
 
 1. Two kinds of forwards of random tokens, a small one and a large one, give two equations:
    seconds = operations / rate + seconds of a forward beside them.
-2. With questions, a few of them are asked as the runs ask them: once each prompt is made, each
-   picture goes through the tower, and the prompts are answered under one condition and under three.
+2. With questions, a few of them are asked as the runs ask them: each prompt is made, each picture
+   goes through the tower, and the prompts are answered under one condition, and under three more.
    What that takes beyond 1. is divided by the prompts, the pictures and the answers.
 """
 
@@ -37,7 +37,7 @@ SMALL, LARGE = (1, 8), (8, 128)
 ASKED, SECONDS = 16, 10.0
 """Questions that are asked, and about how long that may take: fewer of a large model."""
 CONDITIONS = 3
-"""Conditions under which they are answered, beside one."""
+"""Conditions under which they are answered, beside the first."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,7 +162,7 @@ def around(
         masks = [("", None)] * conditions
         return took(lambda: answer_masks(model, prompts, chosen, masks, running=running))
 
-    answer(1)
+    answer(1)  # the tower sees the pictures, libraries are loaded
     times = [(answer(1), answer(1 + CONDITIONS)) for _ in range(rounds)]
     first, all_of_them = map(statistics.median, zip(*times, strict=True))
     each = (all_of_them - first) / CONDITIONS
