@@ -124,7 +124,8 @@ print([os.waitpid(child, 0)[1] for child in children])
 def commands_of_jobs():
     """The commands of the job array, on the organism and few questions."""
     text = (FOLDER / "slurm_array.sh").read_text().replace(" --dtype bfloat16", "")
-    text = text.replace("--benchmark blend", "--benchmark organism --limit 6")
+    few = "--limit 24 --culture Estavia --culture Gulmara --culture Hestia"
+    text = text.replace("--benchmark blend", f"--benchmark organism {few}")
     text = text.replace("--random-seeds 10", "--random-seeds 2")
     text = text.replace('"$model"', "organism").replace('"$run"', "FOLDER")
     return [shlex.split(line) for line in text.splitlines() if line.startswith("culture-lens ")]
