@@ -6,8 +6,9 @@ SmolLM2-135M, 16 bundled questions in one batch. ``record`` counts and sums the 
 all its layers, ``ablate`` sets 20 of them to 0 in one layer (one of them where there are fewer),
 ``attribute`` adds up the activation times gradient of all of them. The autoencoder and the eight
 directions are random, in the middle layer: time does not depend on them. CPU times are taken in
-turn in one process; a ratio is the median of the rounds'. ``--memory`` gives instead what the peak
-of each pass, in a process of its own, is above that of the bare forward, in MiB.
+turn in one process; a ratio is the median of the rounds', and how far ``bare again`` is from 1 is
+noise. ``--memory`` gives instead what the peak of each pass, in a process of its own, is above that
+of the bare forward, in MiB.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def passes(asked: argparse.Namespace):
     found = {BARE: lambda: plain.logits(batch)}
     for work in (record, ablate, attribute):
         found |= {f"{work.__name__} {site}": partial(work, site) for site in SITES}
-    return found
+    return found | {"bare again": found[BARE]}
 
 
 def main() -> None:
@@ -94,9 +95,10 @@ def main() -> None:
         return
     if asked.memory:
         names = [BARE, *(f"{w} {s}" for w in ("record", "ablate", "attribute") for s in SITES)]
-        peaks = {name: peak_of("--peak", name, repeats=1) for name in names}
-        found = {name: peak - peaks[BARE] for name, peak in peaks.items()}
-        print(json.dumps({"options": vars(asked), "bare": peaks[BARE], "above": found}, indent=1))
+        bare = peak_of("--peak", BARE, repeats=1)
+        print(f"{BARE}: {bare:.0f} MiB", flush=True)
+        for name in names[1:]:
+            print(f"{name}: {peak_of('--peak', name, repeats=1) - bare:+.0f}", flush=True)
         return
     runs = passes(asked)
     times = take_turns(runs, asked.rounds, clock=time.process_time)

@@ -134,11 +134,11 @@ def test_gradient_selectors_take_features(model):
         cl.select(scores, "knowledge", k=2),
         cl.find_culture_neurons(
             model, asked, method="culnig_specific", sites="sae", share=0.2, z=None,
-            summary_options=further, progress=False,
+            countryrc_share=0.1, summary_options=further, progress=False,
         ),
         cl.find_culture_neurons(
             model, asked, method="culnig_general", sites="sae", mlp_share=0.2,
-            summary_options=further, progress=False,
+            countryrc_mlp_share=0.1, summary_options=further, progress=False,
         ),
     ):  # fmt: skip
         assert any(len(neurons) for neurons in found.neurons.values())

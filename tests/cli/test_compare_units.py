@@ -38,7 +38,8 @@ def test_a_comparison_is_that_of_python_and_is_drawn(run, folder, place, model):
 
 
 def test_heads_are_found_and_remembered_as_units(run, folder, place, model):
-    words = ["--path", place / "rows.jsonl", "--heads", "--site", "head", "--method", "mad"]
+    words = ["--benchmark", "table", "--path", place / "rows.jsonl", "--limit", 5]
+    words += ["--model", place / "llama", "--heads", "--site", "head", "--method", "mad"]
     code, _, err = run("find", *words, "--k", 2)
     assert code == 0, err
     questions = cl.load_benchmark("table", place / "rows.jsonl", limit=5)

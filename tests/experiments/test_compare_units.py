@@ -146,6 +146,7 @@ def test_a_direction_is_subtracted_as_often_as_its_size_says():
 
 @pytest.mark.slow
 def test_a_comparison_that_was_cut_off_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    whole = compared("norm").to_parquet(tmp_path / "whole.parquet")
     sizes, original = [], unit_sizes.size_of
 
     def fails(*given):
@@ -162,7 +163,6 @@ def test_a_comparison_that_was_cut_off_goes_on_to_the_same_bytes(tmp_path, monke
     compare("norm", run=tmp_path / "run")
     must_not_run(monkeypatch)
     again = compare("norm", run=tmp_path / "run").to_parquet(tmp_path / "again.parquet")
-    whole = compared("norm").to_parquet(tmp_path / "whole.parquet")
     assert again.read_bytes() == whole.read_bytes()
     assert all(file.read_bytes() == content for file, content in held.items())
 

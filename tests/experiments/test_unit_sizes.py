@@ -26,7 +26,7 @@ class Paper(ChangeOfStream):
     """A stream in which each head moves 0.3 and each neuron 0.1, and features nothing."""
 
     def norm(self, hooks):
-        return sum(EACH[site] for site, _ in hooks)
+        return sum((EACH[site] for site, _ in hooks), 0.0)
 
 
 class OnPaper(RankedUnits):
@@ -42,9 +42,10 @@ def edit(units, number, norm, condition="found", culture="Japan"):
 
 def test_sizes_on_paper():
     paper, heads = Paper(lens("llama"), (), 1), OnPaper.of([("head", 0, at) for at in range(9)])
-    assert size_of(paper, heads, 4, None) == Size(4, pytest.approx(1.2))
-    assert size_of(paper, heads, 4, 0.7) == Size(2, pytest.approx(0.6))
-    assert size_of(paper, OnPaper.of([]), 4, None) == Size(0, 0)
+    for norm, number, reached in ((None, 4, 1.2), (0.7, 2, 0.6), (0.1, 1, 0.3), (9.0, 9, 2.7)):
+        size = size_of(paper, heads, 4, norm)
+        assert (size.number, size.scale) == (number, None) and size.norm == pytest.approx(reached)
+    assert size_of(paper, OnPaper.of([]), 4, None) == Size(0, 0.0)
 
 
 def test_the_smallest_kind_is_the_reference():
