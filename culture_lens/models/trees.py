@@ -103,8 +103,8 @@ def log_totals(logits: Float[Tensor, "row last vocab"]) -> Float[Tensor, "row la
     """
     rows = logits.flatten(0, 1)
     size = max(1, CACHED_NUMBERS // rows.shape[1]) if logits.device.type == "cpu" else len(rows)
-    totals = [wide(some).logsumexp(-1) for some in rows.split(size)]
-    return torch.cat(totals).unflatten(0, logits.shape[:2])
+    totals = [wide(some).logsumexp(-1) for some in torch.split(rows, size)]
+    return torch.cat(totals).view(logits.shape[:2])
 
 
 def joined(parts: Sequence[TreeReads]) -> TreeReads:

@@ -209,13 +209,18 @@ class VisionTower:
         """
         if self.is_hooked():  # features of an edited tower are not kept
             return [self._run([(image, self._inputs(image))])[0] for image in images]
-        found = {image.key: self.kept.get(image.key) for image in images}
-        asked = {image.key: image for image in images if found[image.key] is None}
+        found, asked = dict[str, Tensor](), dict[str, LazyImage]()
+        for image in images:
+            kept = self.kept.get(image.key)
+            if kept is None:
+                asked[image.key] = image
+            else:
+                found[image.key] = kept
         for group in in_groups((image, self._inputs(image)) for image in asked.values()):
             for (image, _), rows in zip(group, self._run(group), strict=True):
                 self.kept.keep(image.key, rows)
                 found[image.key] = rows
-        return [rows for image in images if (rows := found[image.key]) is not None]
+        return [found[image.key] for image in images]
 
     def _inputs(self, image: LazyImage) -> dict[str, Tensor]:
         inputs = self._ahead.take(image)

@@ -165,7 +165,7 @@ def infer_with(summary: ActivationSummary, name: str, options: Mapping[str, Any]
     check_permutations(held)
     data = statistics_of(summary, name, options)
     null = [statistics_of(one, name, options) for one in summary.permuted()]
-    p, q, nulls = {}, {}, {}
+    p, q, nulls = dict[str, Tensor](), dict[str, Tensor](), dict[str, np.ndarray]()
     for site, observed in data.items():
         have = layers_with_units(summary.metadata, site, observed.shape[1])
         tested = [one[site][:, have] for one in (data, *null)]

@@ -153,9 +153,9 @@ def around(
     made = statistics.median(
         took(lambda: prepare(model, questions, scoring, running)) for _ in range(rounds)
     )
-    images = {picture_key(p): p.question.image for p in prompts if p.question.image is not None}
+    pictured = list({picture_key(p): p for p in prompts if p.question.image is not None}.values())
     model.vision.forget()
-    seen = took(lambda: [model.vision.features(image) for image in images.values()])
+    seen = took(lambda: model.vision.pictures(pictured))
     seen -= makes.pictures(prompts)[1] / bare.flops_per_second
 
     def answer(conditions: int) -> float:
@@ -171,7 +171,7 @@ def around(
     return replace(
         bare,
         seconds_per_prompt=(made + max(0.0, first - each)) / len(prompts),
-        seconds_per_picture=max(0.0, seen) / max(len(images), 1),
+        seconds_per_picture=max(0.0, seen) / max(len(pictured), 1),
         seconds_per_answer=max(0.0, each - forwards) / len(prompts),
     )
 
