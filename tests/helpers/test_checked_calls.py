@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jaxtyping
 import pytest
 import torch
 from beartype import beartype
 from jaxtyping import Float
 from torch import Tensor
 
+from culture_lens.attribution.passes import unit_of
 from tests.helpers.checked_calls import checked
 
 check = checked(typechecker=beartype)
@@ -61,3 +63,10 @@ def test_lengths_are_compared_at_every_call():
         same_code()(torch.ones(2), torch.ones(2))
         with pytest.raises(Exception, match="width"):
             same_code()(torch.ones(2), torch.ones(3))
+
+
+def test_the_package_is_decorated_so(pytestconfig):
+    assert jaxtyping.jaxtyped is checked
+    if pytestconfig.getoption("--jaxtyping-packages"):
+        with pytest.raises(jaxtyping.TypeCheckError, match="size"):
+            unit_of(torch.ones(2, 3))
