@@ -2,7 +2,7 @@
 
     python speed/plan.py                       # SmolLM2-135M on everyday
     python speed/plan.py --pictures            # the organism, pictures, letters
-    python speed/plan.py --only culnig --cultures 3 --limit 4 16
+    python speed/plan.py --only culnig --cultures 3 --limit 4
     python speed/plan.py --operations          # counted by torch's FlopCounterMode, not timed
 
 Every pass runs in a process of its own: peak memory is that process's highest resident memory.

@@ -171,7 +171,7 @@ def around(
     return replace(
         bare,
         seconds_per_prompt=(made + max(0.0, first - each)) / len(prompts),
-        seconds_per_picture=max(0.0, seen) / max(len(pictured), 1),
+        seconds_per_picture=max(0.0, seen) / len(pictured) if pictured else 0.0,
         seconds_per_answer=max(0.0, each - forwards) / len(prompts),
     )
 
