@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 \
 	--dist loadfile --no-loadscope-reorder -p no:logging
 
-.PHONY: demo quick test lint style types fast docs clean
+.PHONY: demo quick test lint style types fast typed docs clean
 
 demo: .venv/demo
 	$(BIN)/culture-lens demo
@@ -21,11 +21,10 @@ quick: style
 	$(MAKE) --no-print-directory --jobs 2 types fast
 
 # `make quick` leaves the types of calls to mypy. `make test` also checks types and shapes at every
-# call of the fast tests, and the site beside mypy; whole pipelines run as users run them. Examples in
-# docstrings are fast, so for the slow tests the package itself is not searched.
-test: .venv/dev
-	$(MAKE) --jobs 2 lint docs
-	$(PYTEST) -m "not slow"
+# call of the fast tests, with mypy and the site beside them; whole pipelines run as users run them.
+# Examples in docstrings are fast, so for the slow tests the package itself is not searched.
+test: style
+	$(MAKE) --no-print-directory --jobs 3 types docs typed
 	$(PYTEST) -m slow --runslow --jaxtyping-packages= tests
 
 lint: style types
@@ -40,6 +39,9 @@ types: .venv/dev
 
 fast: .venv/dev
 	$(PYTEST) -m "not slow" --jaxtyping-packages=
+
+typed: .venv/dev
+	$(PYTEST) -m "not slow"
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

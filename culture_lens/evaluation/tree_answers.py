@@ -22,15 +22,12 @@ from culture_lens.interventions.folding import can_fold, folded
 from culture_lens.interventions.hooks import Value, ablation_hooks
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.skipped_layers import catching, from_layer
-from culture_lens.models.trees import TreeReads, joined, read_trees
+from culture_lens.models.trees import TreeReads, joined, read_trees, repeated
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import out_of_memory
 from culture_lens.prompts.speed import Speed
-from culture_lens.prompts.trees import (
-    options_of,
-    repeated,
-)
+from culture_lens.prompts.trees import options_of
 
 NO_NEURONS = Neurons.of({})
 

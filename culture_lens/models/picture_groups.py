@@ -1,9 +1,9 @@
 """Small pictures go through the vision tower several at a time, always as many.
 
 A tower that sees pictures of a few dozen pixels spends more time on its calls than on its sums. So
-pictures with no more than their pixels, all of one shape, go through in groups. A group that is not
+pictures of which it takes nothing but pixels of one shape go through in groups. A group that is not
 full is filled up with blank pictures: the tower is given one shape whatever is asked for together,
-so that no picture's features depend on the others. A picture of 192 x 192 or more is a group alone.
+so that no picture's features depend on the others. One of more than 135 x 135 is a group alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def group_size(inputs: Mapping[str, Tensor]) -> int:
 
 
 def in_groups(prepared: Iterable[Prepared]) -> Iterator[list[Prepared]]:
-    """Cut pictures into groups of one shape, in their order; the last of a shape may not be full.
+    """Cut pictures into groups of one shape, in their order; the last of a row may not be full.
 
     Example:
         ``for group in in_groups(prepared): stacked([inputs for _, inputs in group])``

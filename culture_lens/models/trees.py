@@ -81,6 +81,30 @@ def on_device(tree: TreeBatch, device: torch.device) -> TreeBatch:
     return replace(tree, **moved)
 
 
+def repeated(batch: TreeBatch, times: int) -> TreeBatch:
+    """Give every row of a batch several times, the whole batch after itself.
+
+    Example:
+        ``repeated(batch, 3).rows`` is three times ``batch.rows``
+    """
+    shift = torch.arange(times).repeat_interleave(len(batch.ends)) * batch.rows
+    read_shift = torch.arange(times).repeat_interleave(len(batch.reads)) * batch.rows
+    ends, reads = batch.ends.repeat(times, 1), batch.reads.repeat(times, 1)
+    ends[:, 0] += shift.to(ends.device)
+    reads[:, 0] += read_shift.to(reads.device)
+    return TreeBatch(
+        batch.prompts * times,
+        batch.input_ids.repeat(times, 1),
+        batch.positions.repeat(times, 1),
+        batch.enter.repeat(times, 1),
+        batch.leave.repeat(times, 1),
+        batch.pictured * times,
+        batch.last,
+        ends,
+        reads,
+    )
+
+
 def read_trees(logits: Float[Tensor, "row last vocab"], tree: TreeBatch) -> TreeReads:
     """Read the options' tokens and the next tokens off the logits of trees."""
     rows, columns, tokens = tree.reads.T
@@ -122,5 +146,6 @@ __all__ = [
     "on_device",
     "plain",
     "read_trees",
+    "repeated",
     "takes_trees",
 ]

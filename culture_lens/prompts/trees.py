@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,7 +27,7 @@ from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.shared_prefix import picture_key
 
 ROW_TOKENS = 384
-"""Tokens of a tree, unless prompts share more: more share more, and attend to more."""
+"""Tokens of a tree, where single prompts are not longer: more share more, and attend to more."""
 FEW_TREES = 32
 """Up to so many trees are made of about one length, which costs a little time."""
 
@@ -165,7 +166,7 @@ def prompt_trees(
 
     Args:
         prompts: The prompts, with continuations or labels.
-        row_tokens: Tokens of a tree; more where one prompt has more, or two share more.
+        row_tokens: Tokens of a tree; a single prompt may have more.
         most: Prompts of a tree at most.
 
     Example:
@@ -186,21 +187,30 @@ def prompt_trees(
 
 
 def filled(prompts: Sequence[Prompt], row_tokens: int, most: int | None) -> list[PromptTree]:
-    """Put prompts into trees in their order, each as full as it may be."""
+    """Put prompts into trees in their order, each as full as it may be.
+
+    Prompts on one picture stay together where they fit. With a large picture, a tree may grow to
+    twice a prompt that shares most of its tokens.
+    """
     trees: list[PromptTree] = []
-    for prompt in prompts:
-        shared, added = overlap(trees[-1], prompt) if trees else (0, 0)
-        # A picture that is longer than a tree: to run it again costs more than a longer tree.
-        room = 2 * shared if shared > row_tokens else row_tokens
-        full = bool(trees) and most is not None and len(trees[-1].prompts) >= most
-        if not trees or len(trees[-1].tokens) + added > room or full:
-            trees.append(PromptTree())
-        trees[-1].add(prompt)
+    for picture, some in groupby(prompts, picture_key):
+        group, alone = list(some), PromptTree()
+        for prompt in group if picture else ():
+            alone.add(prompt)
+        fits = not trees or len(trees[-1].tokens) + len(alone.tokens) <= row_tokens
+        for at, prompt in enumerate(group):
+            more = added(trees[-1], prompt) if trees else 0
+            twice = 2 * len(prompt.ids) if picture and 2 * more < len(prompt.ids) else 0
+            room = max(row_tokens, twice) if fits or at else 0
+            full = bool(trees) and most is not None and len(trees[-1].prompts) >= most
+            if not trees or full or len(trees[-1].tokens) + more > room:
+                trees.append(PromptTree())
+            trees[-1].add(prompt)
     return trees
 
 
-def overlap(tree: PromptTree, prompt: Prompt) -> tuple[int, int]:
-    """Count the tokens that a prompt shares with a tree, and the nodes it would add at most."""
+def added(tree: PromptTree, prompt: Prompt) -> int:
+    """Count the nodes that a prompt and its options would add to a tree, at most."""
     node, shared = -1, 0
     for token, role in zip(prompt.ids, prompt.roles, strict=True):
         picture = picture_key(prompt) if role == Role.IMAGE else ""
@@ -208,7 +218,7 @@ def overlap(tree: PromptTree, prompt: Prompt) -> tuple[int, int]:
         if found is None:
             break
         node, shared = found, shared + 1
-    return shared, len(prompt.ids) - shared + sum(len(option) - 1 for option in options_of(prompt))
+    return len(prompt.ids) - shared + sum(len(option) - 1 for option in options_of(prompt))
 
 
 def tree_batch(trees: Sequence[PromptTree], pad_id: int) -> TreeBatch:
@@ -259,30 +269,6 @@ def attends(
     return (enter[:, None] <= own) & (own < leave[:, None])
 
 
-def repeated(batch: TreeBatch, times: int) -> TreeBatch:
-    """Give every row of a batch several times, the whole batch after itself.
-
-    Example:
-        ``repeated(batch, 3).rows`` is three times ``batch.rows``
-    """
-    shift = torch.arange(times).repeat_interleave(len(batch.ends)) * batch.rows
-    read_shift = torch.arange(times).repeat_interleave(len(batch.reads)) * batch.rows
-    ends, reads = batch.ends.repeat(times, 1), batch.reads.repeat(times, 1)
-    ends[:, 0] += shift.to(ends.device)
-    reads[:, 0] += read_shift.to(reads.device)
-    return TreeBatch(
-        batch.prompts * times,
-        batch.input_ids.repeat(times, 1),
-        batch.positions.repeat(times, 1),
-        batch.enter.repeat(times, 1),
-        batch.leave.repeat(times, 1),
-        batch.pictured * times,
-        batch.last,
-        ends,
-        reads,
-    )
-
-
 def groups_of_trees(
     trees: Sequence[PromptTree], tokens: int, prompts: int | None = None
 ) -> Iterator[list[PromptTree]]:
@@ -315,6 +301,5 @@ __all__ = [
     "attends",
     "groups_of_trees",
     "prompt_trees",
-    "repeated",
     "tree_batch",
 ]

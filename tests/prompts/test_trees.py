@@ -1,7 +1,10 @@
 """Prompt trees: a small one worked out by hand, and what every tree must hold."""
 
+from dataclasses import replace
+
 import torch
 
+from culture_lens.models.trees import repeated
 from culture_lens.prompts.build import build_prompts
 from culture_lens.prompts.prompt import Prompt, Role
 from culture_lens.prompts.trees import (
@@ -10,9 +13,9 @@ from culture_lens.prompts.trees import (
     filled,
     groups_of_trees,
     prompt_trees,
-    repeated,
     tree_batch,
 )
+from culture_lens.questions.images import as_image
 from tests.helpers.questions import toy_questions
 from tests.helpers.reference_trees import distinct_beginnings
 from tests.helpers.tiny import tiny_tokenizer
@@ -107,21 +110,39 @@ def test_few_trees_are_of_about_one_length():
 
 
 def test_a_prompt_longer_than_a_tree_stands_alone():
-    apart = [
-        prompt(q, tuple(range(first, first + 9)), ((7,),)) for q, first in ((ONE, 10), (TWO, 30))
-    ]
-    assert [len(tree.tokens) for tree in prompt_trees(apart, row_tokens=1)] == [9, 9]
+    prompts = build_prompts(toy_questions(), tiny_tokenizer("llama"), style="cloze")
+    assert all(len(tree.prompts) == 1 for tree in prompt_trees(prompts, row_tokens=1))
 
 
-def test_what_is_longer_than_a_tree_is_run_once_for_all_that_share_it():
-    """Nine tokens are shared and two are each prompt's own.
+def pictured(picture, number, *, tokens=3):
+    """A prompt of BOS, a picture of so many tokens, and two words of its own."""
+    image = as_image(picture.encode(), where=picture)
+    question = replace(ONE, id=f"{picture}{number}", image=image)
+    roles = (Role.TEMPLATE, *[Role.IMAGE] * tokens, Role.QUESTION, Role.QUESTION)
+    ids = (1, *[4] * tokens, 10 + number, 20 + number)
+    return Prompt(question, "", ids, tuple(map(int, roles)), "choices", labels=(30, 31))
 
-    A tree of at most twice nine tokens has 9 + 4 x 2; one of ten tokens holds no second prompt.
-    """
-    asked = [prompt(q, (*range(9), 90 + n, 80), ((7,),)) for n, q in enumerate((ONE, TWO, *REST))]
-    assert [len(tree.prompts) for tree in filled(asked[:6], 8, None)] == [4, 2]
-    assert [len(tree.tokens) for tree in filled(asked[:6], 8, None)] == [17, 13]
-    assert [len(tree.prompts) for tree in filled(asked[:6], 10, None)] == [1] * 6
+
+def test_prompts_on_one_picture_stay_together_where_they_fit():
+    """One question on a picture is 6 tokens, three are 10, and all begin with the same token."""
+    keys = sorted("abcd", key=lambda name: pictured(name, 0).question.image.key)
+    first, *others = keys
+    prompts = [pictured(first, 0), *(pictured(name, at) for name in others for at in range(3))]
+    trees = filled(prompts, 16, None)
+    asked = ["".join(sorted({p.question.id[0] for p in tree.prompts})) for tree in trees]
+    assert asked == ["".join(sorted(keys[:2])), *keys[2:]]
+    assert [len(tree.tokens) for tree in trees] == [15, 10, 10]
+    # Two of the second picture would fit behind the first; all three would not.
+    assert [len(tree.tokens) for tree in filled(prompts, 13, None)] == [6, 10, 10, 10]
+    assert all(len(tree.pictured) == len(name) for tree, name in zip(trees, asked, strict=True))
+    assert [len(tree.prompts) for tree in filled(prompts, 16, 2)] == [2, 2, 2, 2, 2]
+
+
+def test_a_large_picture_is_run_once_for_several_questions():
+    """103 tokens and 2 more for each question, to twice 103, in trees of 16."""
+    prompts = [pictured("a", at, tokens=100) for at in range(60)]
+    assert [len(tree.tokens) for tree in filled(prompts, 16, None)] == [205, 117]
+    assert [len(tree.tokens) for tree in filled(prompts[:3], 16, 1)] == [103] * 3
 
 
 def test_a_repeated_batch_reads_from_its_own_rows():
