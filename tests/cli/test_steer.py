@@ -15,7 +15,7 @@ def test_curves_are_those_of_python_and_are_drawn(run, folder, place, model, fou
     options = {"scoring": "letter", "random_seeds": 1, **QUIET}
     code, out, err = run("steer", *words, "--alpha", -1, "--alpha", 2, "--own-only")
     assert code == 0, err
-    curve = cl.steering_curve(model, found, asked, strengths=(-1, 2), others=False, **options)
+    curve = cl.steering_curve(model, found, asked, strengths=(-1.0, 2.0), others=False, **options)
     file = folder.named("steering", "conact", ".parquet")
     assert_records_are(file, curve.frame)
     assert str(file) in out and curve.table("self").to_string(index=False) in out
@@ -25,7 +25,7 @@ def test_curves_are_those_of_python_and_are_drawn(run, folder, place, model, fou
     code, out, err = run("steer", *words, "--directions", kept, "--scale", 2, "--unnamed")
     assert code == 0, err
     unnamed = cl.without_country_named(asked)
-    curve = cl.steering_curve(model, directions, unnamed, strengths=[2], **options)
+    curve = cl.steering_curve(model, directions, unnamed, strengths=[2.0], **options)
     assert_records_are(folder.named("steering", "mine-unnamed", ".parquet"), curve.frame)
     step = folder.steps()[-1]
     assert step["command"] == "steer" and step["options"]["unnamed"] is True

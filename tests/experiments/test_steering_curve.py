@@ -56,7 +56,7 @@ def test_a_case_on_paper(tmp_path):
 def test_directions_are_added_at_every_strength():
     model, directions, asked = lm.lens("llama"), made(), toy_questions()
     curve = steering_curve(
-        model, directions, asked, strengths=(2, -1), random_seeds=1, others=False, **LETTER
+        model, directions, asked, strengths=(2.0, -1.0), random_seeds=1, others=False, **LETTER
     )
     assert curve.strengths == (-1.0, 2.0) and curve.metadata["layer"] == 1
     for condition, every in (("found", directions), ("random", random_like(directions, 0))):
@@ -93,7 +93,7 @@ def test_heads_are_scaled_as_steered_scales_them():
 def test_what_is_refused(idle):
     asked = toy_questions()
     with pytest.raises(InputError, match="each once"):
-        steering_curve(idle, made(), asked, strengths=[1, 1.0])
+        steering_curve(idle, made(), asked, strengths=[1.0, 1.0])
     with pytest.raises(InputError, match="not 0"):
         steering_curve(idle, made(), asked, strengths=[0.0, 1.0])
     with pytest.raises(InputError, match="leave out run="):
