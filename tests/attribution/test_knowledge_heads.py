@@ -119,7 +119,9 @@ def test_against_plain_loops():
             g / max(g, other),
         ]
         value = found[row, layer, head]
-        if min(factors) <= 0:
+        if abs(factors[2]) < 1e-12:  # most active at a token that all prompts begin with: rounding
+            assert value < 1e-12
+        elif min(factors) <= 0:
             assert value == NEVER
         else:
             assert value.item() == pytest.approx(float(torch.tensor(factors).prod()), rel=1e-6)
