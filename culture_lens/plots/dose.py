@@ -53,7 +53,7 @@ TITLES: dict[str, tuple[str, str]] = {
 }
 DOSES = {
     "share": ("the more neurons are ablated", "share of neurons ablated"),
-    "strength": ("the stronger is steered", "strength of steering"),
+    "strength": ("the stronger the steering", "strength of steering"),
 }
 """What a dose is -> how the title goes on, and the name of the axis."""
 NAMES = {
