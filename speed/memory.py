@@ -2,7 +2,7 @@
 
     python speed/memory.py                                  # text, and then pictures
     python speed/memory.py --kind text --stages matrix --items 32 512
-    python speed/memory.py --against conditions
+    python speed/memory.py --against conditions --kind text --stages matrix
     python speed/memory.py --save found.json; python speed/memory.py --draw found.json memory.png
 
 Random models of two layers read long prompts (some 450 tokens; with pictures 576 more): beside so
@@ -131,7 +131,7 @@ def measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def draw(found: list[dict[str, Any]], place: str) -> None:
-    """Draw seconds and peak memory against the number of items."""
+    """Draw seconds and peak memory against the number of items, or of conditions."""
     from plotly.subplots import make_subplots
 
     from culture_lens import plots
@@ -141,17 +141,20 @@ def draw(found: list[dict[str, Any]], place: str) -> None:
     series = {f"{row['stage']}, {row['kind']}": [] for row in found}
     for row in found:
         series[f"{row['stage']}, {row['kind']}"].append(row)
+    against = "conditions" if "conditions" in found[0] else "items"
     figure = make_subplots(1, 2, horizontal_spacing=0.12)
     for at, (name, rows) in enumerate(series.items()):
-        items = [row["items"] for row in rows]
+        numbers = [row[against] for row in rows]
         line = {"color": colours[at % len(colours)], "dash": "dot" if "pict" in name else "solid"}
         for column, what in ((1, "seconds"), (2, "peak")):
             values = [row[what] for row in rows]
             shown = {"name": name, "line": line, "showlegend": column == 1, "legendgroup": name}
-            figure.add_scatter(x=items, y=values, mode="lines+markers", **shown, row=1, col=column)
-    title, told = "Time and memory against items", "Small random models, one thread; see the page"
+            shown |= {"x": numbers, "y": values, "mode": "lines+markers"}
+            figure.add_scatter(**shown, row=1, col=column)
+    title = f"Time and memory against {against}"
+    told = "Small random models, one thread; see the page"
     styled(figure, title, told, 8, legend={"orientation": "h", "y": -0.3}, width=900)
-    figure.update_xaxes(title_text="items", rangemode="tozero", showgrid=True, gridcolor=FAINT)
+    figure.update_xaxes(title_text=against, rangemode="tozero", showgrid=True, gridcolor=FAINT)
     figure.update_yaxes(rangemode="tozero", showgrid=True, gridcolor=FAINT)
     figure.update_yaxes(title_text="seconds of one processor", col=1)
     figure.update_yaxes(title_text="peak memory, MiB", col=2)

@@ -1,7 +1,10 @@
-"""The examples of clusters: they parse, and their commands have the flags that they are given."""
+"""The examples of clusters: they parse, their commands have the flags that they are given, and the
+jobs of an array do the work of one process."""
 
 import ast
+import json
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -12,6 +15,7 @@ import culture_lens as cl
 from culture_lens.cli import app
 from tests.helpers.cli import leaves
 from tests.helpers.places import ROOT
+from tests.helpers.processes import run_python
 
 FOLDER = ROOT / "examples" / "cluster"
 FILES = sorted(FOLDER.iterdir())
@@ -89,3 +93,54 @@ def test_the_files_of_clusters_have_what_their_readers_need():
     assert workers == group["replicas"] * int(container["resources"]["limits"]["nvidia.com/gpu"])
     (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
     assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in head["env"]
+
+
+JOBS = """
+import json, os, sys
+import culture_lens as cl
+from culture_lens import cli
+
+def job(folder):
+    for words in {commands}:
+        sys.argv = [word.replace("FOLDER", folder) for word in words]
+        try:
+            cli.main()
+        except SystemExit as stop:
+            if stop.code:
+                os._exit(1)
+    os._exit(0)
+
+cl.load_model, cl.find_culture_neurons, cl.ablation_matrix  # what forks share is imported once
+children = []
+for folder in {folders}:
+    child = os.fork()
+    if not child:
+        job(folder)
+    children.append(child)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+
+def commands_of_jobs():
+    """The commands of the job array, on the organism and few questions."""
+    text = (FOLDER / "slurm_array.sh").read_text().replace(" --dtype bfloat16", "")
+    few = "--limit 24 --culture Estavia --culture Gulmara --culture Hestia"
+    text = text.replace("--benchmark blend", f"--benchmark organism {few}")
+    text = text.replace("--random-seeds 10", "--random-seeds 2")
+    text = text.replace('"$model"', "organism").replace('"$run"', "FOLDER")
+    return [shlex.split(line) for line in text.splitlines() if line.startswith("culture-lens ")]
+
+
+@pytest.mark.slow
+def test_the_jobs_of_an_array_do_the_work_of_one(tmp_path):
+    """Two jobs on one folder, and one on another: the same results."""
+    folders = [str(tmp_path / name) for name in ("shared", "shared", "alone")]
+    code = JOBS.format(commands=json.dumps(commands_of_jobs()), folders=folders)
+    assert run_python(code, OMP_NUM_THREADS="1").endswith("[0, 0, 0]\n")
+    shared, alone = tmp_path / "shared", tmp_path / "alone"
+    for name in ("neurons", "matrix", "pieces"):
+        made = sorted(path.relative_to(alone) for path in (alone / name).rglob("[!.]*.*"))
+        assert made
+        assert made == sorted(p.relative_to(shared) for p in (shared / name).rglob("[!.]*.*"))
+        if name != "pieces":  # their metadata have seconds and processes
+            assert all((shared / file).read_bytes() == (alone / file).read_bytes() for file in made)
