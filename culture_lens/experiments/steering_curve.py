@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -163,11 +163,11 @@ def steps_at(
         return Steer(AblationMask(condition, culture, seed, facts=facts), hooks)
 
     yield from (step(FOUND, culture, 0, steered) for culture in steered)
-    draws: Iterable[NeuronSet | Directions]
+    draws: list[NeuronSet | Directions] = []
     if isinstance(steered, Directions):
-        draws = [random_like(steered, seed) for seed in range(random_seeds)]
+        draws += [random_like(steered, seed) for seed in range(random_seeds)]
     else:
-        draws = RandomMasks(random_seeds).draws(model, steered)
+        draws += RandomMasks(random_seeds).draws(model, steered)
     for seed, drawn in enumerate(draws):
         yield from (step(RANDOM, culture, seed, drawn) for culture in steered)
 
