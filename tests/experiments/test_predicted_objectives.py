@@ -199,6 +199,7 @@ def answers(p_gold=0.5):
         {
             "id": ["a", "b"],
             "gold": [0, 2],
+            "prediction": [0, 2],
             "correct": [True, True],
             "p_gold": [p_gold, 0.25],
             "scores": [[3.0, 1.0], [0.0, 1.0, 2.0]],
