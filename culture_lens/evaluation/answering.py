@@ -29,7 +29,6 @@ from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.run_batches import run_batches
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.shared_prefix import picture_key
-from culture_lens.prompts.speed import Speed
 from culture_lens.storage.finished import read_frame
 from culture_lens.storage.runs import Run, content_key
 
@@ -107,10 +106,15 @@ def read_records(place: Path) -> pd.DataFrame:
 
 
 def conditions_of_shard(
-    model: LensModel, prompts: Sequence[Prompt], conditions: int, speed: Speed
+    model: LensModel, prompts: Sequence[Prompt], conditions: int, running: Running
 ) -> int:
-    """Say under how many conditions a shard is run: one, or those that are rows of one batch."""
-    if speed.together is None and model.device.type == "cpu":
+    """Say under how many conditions a shard is run: one, or those that are rows of one batch.
+
+    What counts is where shards are run: workers may have GPUs where this process has none.
+    """
+    speed, workers = running.speed, running.ray
+    on_cpu = model.device.type == "cpu" if workers is None else not workers.gpus_per_worker
+    if speed.together is None and on_cpu:
         return 1
     if not (speed.trees and can_run_trees(model, prompts)):
         return 1

@@ -146,7 +146,7 @@ def answer_masks(
     shards: list[Shard] = []
     for group in groups_of_pictures(prompts, model.vision):
         for items in tapering(group, MOST_ITEMS, LEAST_ITEMS):
-            together = conditions_of_shard(model, items, len(masks), running.speed)
+            together = conditions_of_shard(model, items, len(masks), running)
             for start in range(0, len(order), together):
                 shards.append(Shard(len(shards), items, tuple(order[start : start + together])))
     work = Pass(

@@ -9,11 +9,13 @@ import torch
 from culture_lens.errors import CultureLensWarning, InputError
 from culture_lens.evaluation import tree_answers as module
 from culture_lens.evaluation import tree_work as work_module
+from culture_lens.evaluation.answering import conditions_of_shard
 from culture_lens.evaluation.evaluate import answer_masks, evaluate, prepare
 from culture_lens.evaluation.tree_work import conditions_together, first_layer
 from culture_lens.interventions.hooks import ablated
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.prompts.engine import Ray
 from culture_lens.prompts.running import Running
 from culture_lens.prompts.speed import Speed
 from culture_lens.prompts.trees import prompt_trees
@@ -187,6 +189,14 @@ def test_how_many_conditions_run_together(monkeypatch):
     for room, expected in ((4 * tokens, 4), (2 * tokens, 2), (2 * tokens - 1, 1), (99 * tokens, 5)):
         monkeypatch.setattr(work_module, "GPU_TOKENS", room)
         assert conditions_together(prompts, 5, Speed()) == expected
+
+
+def test_conditions_run_together_where_the_workers_have_gpus():
+    model = lens("llama")
+    prompts, _ = prepare(model, toy_questions(), "option_likelihood", Running(**QUIET))
+    for engine, several in ((None, False), (Ray(), False), (Ray(gpus_per_worker=1), True)):
+        running = Running(engine=engine, **QUIET)
+        assert (conditions_of_shard(model, prompts, 5, running) > 1) == several
 
 
 def test_trees_are_made_once_for_all_conditions(monkeypatch):
