@@ -46,16 +46,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (item.path not in slow, len(item.path.parts)))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+def pytest_collection_finish() -> None:
     """Leave what is imported, which is never garbage, out of every later search for garbage.
 
-    A search takes a third of a second otherwise, and each training makes one. Fast tests leave
-    little garbage: for them Python looks for it after 20,000 new objects, not 700.
+    A search takes a third of a second otherwise, and each training makes one. Tests leave little
+    garbage: Python need not look for it after every 700 new objects.
     """
     gc.collect()
     gc.freeze()
-    if not session.config.getoption("--runslow"):
-        gc.set_threshold(20_000, 20)
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="session", autouse=True)
