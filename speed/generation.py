@@ -105,6 +105,11 @@ def said(estimate: cl.Estimate, times: float, digits: int, sign: str = "") -> st
     return f"{value} ({low} to {high})"
 
 
+def named(condition: str, dose: float) -> str:
+    """Write a condition with its dose, where it has one."""
+    return condition if math.isnan(dose) else f"{condition} {dose:g}"
+
+
 def show(effect: cl.GenerationEffect) -> None:
     """Print the table, and what the model wrote to one question."""
     first = effect.frame["id"].iloc[0]
@@ -115,7 +120,7 @@ def show(effect: cl.GenerationEffect) -> None:
     rows = effect.table().set_index(["condition", "dose"])
     for name, dose in effect.conditions():
         held = effect.measures(name, dose)
-        cells = [f"{name} {'' if math.isnan(dose) else format(dose, 'g')}".strip()]
+        cells = [named(name, dose)]
         cells += [f"{effect.perplexity(name, dose):.1f}", said(held["perplexity"], 1, 2)]
         cells += [said(held[one], 100, 1, "+") for one in ("score", "repetition", "empty")]
         cells += [said(held["changed"], 100, 0), str(rows.loc[(name, dose), "verdict"])]
@@ -124,7 +129,7 @@ def show(effect: cl.GenerationEffect) -> None:
     score = ShortAnswers(base, {}).accuracy("contained", weighted=True)
     print(f"\nscore of the unmodified model: {said(score, 100, 1)}\n\nanswers to one question:")
     for row in effect.frame[effect.frame["id"] == first].itertuples():
-        print(f"{row.condition} {row.dose:g}: {row.answer}")
+        print(f"{named(row.condition, row.dose)}: {row.answer}")
 
 
 if __name__ == "__main__":
