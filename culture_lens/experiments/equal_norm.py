@@ -43,7 +43,7 @@ class ChangeOfStream:
     rows: int
 
     @cached_property
-    def before(self) -> list[Float[torch.Tensor, "token d_model"]]:
+    def before(self) -> list[Float[torch.Tensor, "_ d_model"]]:
         """The stream of each item's content tokens, as the model is."""
         return self._stream([])
 
@@ -52,7 +52,7 @@ class ChangeOfStream:
         """E |x|: what setting x to 0 changes."""
         return mean_length(self.before)
 
-    def _stream(self, hooks: HookList) -> list[Float[torch.Tensor, "token d_model"]]:
+    def _stream(self, hooks: HookList) -> list[Float[torch.Tensor, "_ d_model"]]:
         site = self.model.default_site
         stream = site[: -len(part_of(site))] + "resid"
         layer = self.model.layers(stream) - 1
@@ -68,7 +68,7 @@ class ChangeOfStream:
         )
 
 
-def mean_length(vectors: Sequence[Float[torch.Tensor, "token d_model"]]) -> float:
+def mean_length(vectors: Sequence[Float[torch.Tensor, "_ d_model"]]) -> float:
     """Give the mean over items of the mean length of an item's vectors.
 
     Example:

@@ -208,7 +208,7 @@ def counted_activations(
     layer: int,
     site: str,
     rows: int,
-) -> list[Float[Tensor, "token d"]]:
+) -> list[Float[Tensor, "_ d"]]:
     """Give the activations of each item's content tokens under hooks, in the order of prompts.
 
     Raises:

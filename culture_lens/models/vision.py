@@ -196,7 +196,7 @@ class VisionTower:
         return self.all_features([image])[0]
 
     @torch.no_grad()
-    def all_features(self, images: Sequence[LazyImage]) -> list[Float[Tensor, "token d_model"]]:
+    def all_features(self, images: Sequence[LazyImage]) -> list[Float[Tensor, "_ d_model"]]:
         """What the language model reads in the place of each picture's tokens.
 
         Small pictures go through the tower in groups of one size; see ``picture_groups``.
