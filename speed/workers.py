@@ -34,13 +34,10 @@ def draw(measured: list[dict[str, Any]], place: str) -> None:
         for stage in (name for name in COLOURS if name in runs[0]["seconds"]):
             first = runs[0]["seconds"][stage]
             faster = [first / run["seconds"][stage] for run in runs]
-            told = [f"{run['seconds'][stage]:.1f} s" for run in runs]
             figure.add_scatter(
                 x=workers,
                 y=faster,
-                text=told,
-                mode="lines+markers+text",
-                textposition="bottom center",
+                mode="lines+markers",
                 name=stage,
                 legendgroup=stage,
                 showlegend=column == 1,
