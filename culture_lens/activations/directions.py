@@ -102,11 +102,7 @@ def fit_directions(
     how = Running.of(running)
     if contrast not in CONTRASTS:
         raise unknown("contrast", contrast, CONTRASTS)
-    if how.run is not None:
-        raise InputError(
-            "fit_directions keeps nothing in a run folder: leave out run=, and save what it gives "
-            "with directions.save(path)."
-        )
+    how.check_no_folder("fit_directions", "directions.save(path)")
     check_questions(questions, min_cultures=2 if contrast == "cultures" else 1)
     check_sites(site, model.sites)
     name = model.hook_name(site, layer)

@@ -46,10 +46,11 @@ def by_letter(model: LensModel, batch: Batch) -> OptionScores:
     labels = [label_ids(prompt, model.processor) for prompt in batch.prompts]
     rows = [logits[row, list(ids)] for row, ids in enumerate(labels)]
     gold = gold_options(batch, logits.device)
-    best = [list(ids)[int(row.detach().argmax())] for ids, row in zip(labels, rows, strict=True)]
-    given = logits.detach().argmax(-1) == torch.tensor(best).to(logits.device)
-    prediction = padded(rows).detach().argmax(1).where(given, NO_OPTION)
-    return OptionScores(padded(rows), logits.logsumexp(-1), gold, prediction)
+    scores = padded(rows)
+    best = scores.detach().argmax(1)
+    tokens = torch.tensor([ids[at] for ids, at in zip(labels, best.tolist(), strict=True)])
+    prediction = best.where(logits.detach().argmax(-1) == tokens.to(logits.device), NO_OPTION)
+    return OptionScores(scores, logits.logsumexp(-1), gold, prediction)
 
 
 def by_likelihood(model: LensModel, batch: Batch) -> OptionScores:

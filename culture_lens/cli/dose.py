@@ -17,6 +17,7 @@ from culture_lens.cli.options import (
     EngineFlags,
     LoadingFlags,
     Methods,
+    Others,
     RandomSeeds,
     RunFolder,
     RunningFlags,
@@ -38,9 +39,7 @@ class DoseFlags:
             "default the whole set, a half, a quarter and so on.",
         ),
     ] = None
-    others: Annotated[
-        bool | None, typer.Option("--others/--own-only", help="Ask other cultures' questions too.")
-    ] = None
+    others: Others = None
     random_seeds: RandomSeeds = None
     seen: Seen = None
     scoring: ScoringFlag = None

@@ -64,6 +64,9 @@ RandomSeeds = Annotated[
 Seen = Annotated[
     bool | None, typer.Option("--seen", help="Ask the questions that found the neurons too.")
 ]
+Others = Annotated[
+    bool | None, typer.Option("--others/--own-only", help="Ask other cultures' questions too.")
+]
 Until = Annotated[
     float | None,
     typer.Option("--until", help="Stop a cell once half its interval's width is at most this."),

@@ -16,6 +16,7 @@ from culture_lens.cli.options import (
     AskingFlags,
     LoadingFlags,
     Methods,
+    Others,
     RandomSeeds,
     RunFolder,
     RunningFlags,
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
 class SteeringFlags:
     """What is asked while the model is steered; see ``steering_curve``."""
 
-    others: Annotated[
-        bool | None, typer.Option("--others/--own-only", help="Ask other cultures' questions too.")
-    ] = None
+    others: Others = None
     random_seeds: RandomSeeds = None
     seen: Seen = None
     scoring: ScoringFlag = None

@@ -16,7 +16,7 @@ import torch
 from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, finite, flag, optional, text, whole
-from culture_lens.errors import InputError, unknown
+from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import answer_prompts, prepare
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.masks import AblationMask, joined
@@ -97,11 +97,7 @@ def direction_matrix(
     how = Running.of(running)
     if edit not in EDITS:
         raise unknown("edit", edit, EDITS)
-    if how.run is not None:
-        raise InputError(
-            "direction_matrix keeps nothing in a run folder: leave out run=, and save what it "
-            "gives with matrix.to_parquet(path)."
-        )
+    how.check_no_folder("direction_matrix", "matrix.to_parquet(path)")
     directions.check_model(model)
     hooks_of: Callable[[Direction], HookList] = {
         "removed": partial(removal_hooks, model, layers=layers),

@@ -97,11 +97,7 @@ def steering_curve(
     """
     how = Running.of(running)
     given = check_strengths(strengths)
-    if how.run is not None:
-        raise InputError(
-            "steering_curve keeps nothing in a run folder: leave out run=, and save what it gives "
-            "with curve.to_parquet(path)."
-        )
+    how.check_no_folder("steering_curve", "curve.to_parquet(path)")
     steered.check_model(model)
     asked = unseen(steered, questions, seen)
     if isinstance(steered, NeuronSet):

@@ -110,6 +110,22 @@ class Running:
         """The run folder, made where there is none yet."""
         return None if self.run is None else Run.open(self.run)
 
+    def check_no_folder(self, name: str, save: str) -> None:
+        """Refuse a run folder where a function keeps nothing in it.
+
+        Args:
+            name: The function.
+            save: How its result is saved, as code.
+
+        Raises:
+            InputError: There is one.
+        """
+        if self.run is not None:
+            raise InputError(
+                f"{name} keeps nothing in a run folder: leave out run=, and save what it gives "
+                f"with {save}."
+            )
+
     @property
     def ray(self) -> Ray | None:
         """The workers that it runs on; None in this process."""
