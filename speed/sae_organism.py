@@ -3,7 +3,7 @@
     python speed/sae_organism.py [--features 384] [--k 16] [--steps 2000] [--number 20]
 
 A top-k autoencoder is trained on what the MLPs of each planted layer add to the residual stream, on
-the tokens of the questions that identify, with as many features as there are neurons by default.
+all tokens of the questions that identify, with as many features as there are neurons by default.
 Then, by ConAct and by knowledge, with the same number of units for each culture and site:
 
 * reconstruction: FVU, active and dead features, and the model's loss, on questions that evaluate;
@@ -36,13 +36,17 @@ from culture_lens.prompts.prompt import CONTENT_ROLES
 def trained(x: torch.Tensor, features: int, k: int, steps: int, seed: int, hook: str) -> SAE:
     """Train a top-k autoencoder with Adam: mean squared error, decoder rows of norm 1.
 
-    Features that nothing activated for 200 steps start again at tokens that are explained worst.
+    Vectors are centred and scaled, or Adam's steps would be small beside them; the biases that are
+    returned undo it. Features begin as tokens, read with weights of 1/k: k of them that resemble
+    one another would otherwise add up to k times the vector. Features that nothing activated for
+    200 steps start again at tokens that are explained worst.
     """
     draw = torch.Generator().manual_seed(seed)
     mean, scale = x.mean(0), (x - x.mean(0)).square().sum(1).mean().sqrt()
-    first = x[torch.randint(len(x), (features,), generator=draw)] - mean
-    decoder = torch.nn.functional.normalize(first + 1e-3 * scale, dim=1)
-    weights = [decoder.T.clone(), torch.zeros(features), decoder.clone(), mean.clone()]
+    x = (x - mean) / scale
+    first = x[torch.randint(len(x), (features,), generator=draw)]
+    decoder = torch.nn.functional.normalize(first + 1e-3 / x.shape[1] ** 0.5, dim=1)
+    weights = [decoder.T / k, torch.zeros(features), decoder.clone(), torch.zeros(x.shape[1])]
     for one in weights:
         one.requires_grad_(True)
     optimiser = torch.optim.Adam(weights, lr=1e-3)
@@ -55,32 +59,37 @@ def trained(x: torch.Tensor, features: int, k: int, steps: int, seed: int, hook:
         f = sae.encode(batch)
         error = (batch - sae.decode(f)).square().sum(1)
         optimiser.zero_grad()
-        (error.mean() / scale**2).backward()
+        error.mean().backward()
         optimiser.step()
         with torch.no_grad():
             weights[2].div_(weights[2].norm(dim=1, keepdim=True))
             idle = torch.where((f > 0).any(0), 0, idle + 1)
-            if (
-                step % 200 == 199
-                and step < 0.8 * steps
-                and (dead := (idle >= 200).nonzero()[:, 0]).numel()
-            ):
+            dead = (idle >= 200).nonzero()[:, 0]
+            if step % 200 == 199 and step < 0.8 * steps and dead.numel():
                 worst = error.topk(min(len(dead), len(batch))).indices
                 fresh = torch.nn.functional.normalize((batch - sae.decode(f))[worst], dim=1)
                 dead = dead[: len(fresh)]
-                weights[2][dead], weights[0][:, dead], weights[1][dead] = fresh, fresh.T, 0.0
+                weights[2][dead], weights[0][:, dead], weights[1][dead] = fresh, fresh.T / k, 0.0
                 idle[dead] = 0
-    held = [one.detach() for one in weights]
+    encoder, read, decoder, written = (one.detach() for one in weights)
+    held = [encoder, read * scale, decoder, written * scale + mean]
     return SAE(*held, hook=hook, kind="topk", k=k, centred=True)
 
 
 @torch.inference_mode()
-def recorded(model, questions, names):
-    """Give the activations of some hooks on the content tokens of questions: name -> token d."""
+def recorded(model, questions, names, all_but=None):
+    """Give the activations of some hooks on tokens of questions: name -> token d.
+
+    Tokens of question and options; where ids are given, all but those: an edit acts at all tokens,
+    so an autoencoder has to know them.
+    """
     prompts = build_prompts(questions, model.processor, context=model.context, progress=False)
     found = {name: [] for name in names}
     for batch in batches(prompts, 64, model.pad_id):
         mask = batch.role_mask(CONTENT_ROLES).bool()
+        if all_but is not None:
+            left = torch.tensor(all_but, dtype=torch.long)
+            mask = batch.attention_mask.bool() & ~torch.isin(batch.input_ids, left)
 
         def keep(activation, hook, *, name):
             found[name].append(activation.flatten(2)[mask.to(activation.device)].clone())
@@ -168,7 +177,7 @@ def main() -> None:
     identify, evaluate = cl.split_questions(questions)
     hooks = {layer: f"blocks.{layer}.hook_mlp_out" for layer in truth.layers}
     began = time.perf_counter()
-    data = recorded(model, identify, list(hooks.values()))
+    data = recorded(model, identify, list(hooks.values()), all_but=())
     saes = [
         trained(data[hook], asked.features, asked.k, asked.steps, asked.seed, hook)
         for hook in hooks.values()

@@ -4,7 +4,7 @@
 
 On the organism a top-k autoencoder of 384 features is trained on what the MLP of each planted layer
 adds, for ``--steps`` steps (see ``sae_organism.py``), on another model one of ``--features`` on the
-residual stream after ``--layer``, each on the tokens of the questions that identify. Directions are
+residual stream after ``--layer``, each on all tokens of the questions that identify. Directions are
 fitted after ``--layer`` on the same questions. Each kind is compared at equal numbers, k for each
 k, and at the equal norm of the first k; heads are left out of equal numbers above 4, because there
 are few. ``--run`` keeps what is finished, so that the same command goes on where it was cut off.
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,8 @@ from directions_organism import span_share
 from sae_organism import recorded, trained, truth_table
 
 import culture_lens as cl
+from culture_lens.models.attach import special_ids
+from culture_lens.models.sae_files import EXCLUDED
 from culture_lens.organism.scores_against_truth import SOUGHT
 
 MOST_HEADS = 4
@@ -74,14 +77,17 @@ def show_truth(model, truth, compared, directions, tokens) -> None:
 
 
 def autoencoder(model, identify, asked: argparse.Namespace) -> cl.SAE:
-    """Train an autoencoder of the residual stream after a layer, or take the one in the run."""
+    """Train an autoencoder of the residual stream after a layer, or take the one in the run.
+
+    On all but special tokens, where it has no features: the first token is a hundred times as long.
+    """
     hook = f"blocks.{asked.layer}.hook_resid_post"
     made = (asked.features, asked.active, asked.steps, 0, hook)
     place = Path(asked.run or ".") / "sae"
     if asked.run and place.exists():
         return cl.load_sae(place)
-    data = recorded(model, identify, [hook])[hook].float()
-    sae = trained(data, *made)
+    data = recorded(model, identify, [hook], all_but=special_ids(model))[hook].float()
+    sae = replace(trained(data, *made), metadata={EXCLUDED: True})
     print(f"autoencoder of {made}, trained on {len(data)} tokens", flush=True)
     if asked.run:
         cl.save_sae(sae, place)
@@ -109,7 +115,7 @@ def prepared(asked: argparse.Namespace):
     questions = cl.load_benchmark("organism", pictures=asked.pictures, limit=asked.limit)
     identify, _ = cl.split_questions(questions)
     hooks = {layer: f"blocks.{layer}.hook_mlp_out" for layer in truth.layers}
-    data = recorded(model, identify, list(hooks.values()))
+    data = recorded(model, identify, list(hooks.values()), all_but=())
     saes = [trained(data[hook], 384, 16, asked.steps, 0, hook) for hook in hooks.values()]
     model = cl.with_heads(cl.with_features(model, saes))
     planted = {c: truth.neurons(SOUGHT, c) for c in sorted({q.culture for q in questions})}

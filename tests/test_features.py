@@ -90,7 +90,9 @@ def test_a_command_opens_the_model_with_its_autoencoders(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr("culture_lens.models.load.load_model", lambda *_, **__: lens("llama"))
     assert open_model({}).sites == lens("llama").sites
-    assert open_model({"sae": places}).layers_of("sae") == (0, 2)
+    opened = open_model({"sae": places})
+    assert opened.layers_of("sae") == (0, 2) and not opened.units["sae"].excluded
+    assert open_model({"sae": places, "exclude_special_tokens": True}).units["sae"].excluded
 
 
 def test_what_is_for_neurons_alone_says_so(model, summary):

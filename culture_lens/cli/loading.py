@@ -100,7 +100,9 @@ def open_model(options: dict[str, Any]) -> LensModel:
         return lens
     from culture_lens.models.attach import with_features
 
-    return with_features(lens, options["sae"])
+    return with_features(
+        lens, options["sae"], exclude_special_tokens=options.get("exclude_special_tokens")
+    )
 
 
 def open_questions(options: dict[str, Any]) -> list[Question]:

@@ -122,9 +122,11 @@ class LoadingFlags:
     sae: Annotated[
         list[str] | None,
         typer.Option(
-            help="A folder of a sparse autoencoder, as SAELens writes it; one for each layer. Its "
-            "features are the site sae."
+            help="A folder of a sparse autoencoder as SAELens writes it, for the site sae."
         ),
+    ] = None
+    exclude_special_tokens: Annotated[
+        bool | None, typer.Option("--exclude-special-tokens", help="There, --sae has no features.")
     ] = None
     heads: Annotated[
         bool | None, typer.Option("--heads", help="Attention heads are units, at the site head.")

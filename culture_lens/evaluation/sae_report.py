@@ -10,8 +10,9 @@ stands for:
     answer loss = mean over questions of - log P(right letter)
     recovered   = (loss with y = mean y  -  loss with y = y^) / (loss with y = mean y  -  loss)
 
-The last is 1 where the model does not notice, and 0 where the reconstruction is worth no more than
-the mean; it means nothing where the mean itself costs the model nothing. Intervals are clustered by
+``recovered`` is 1 where the model does not notice, and 0 where the reconstruction is worth no more
+than the mean; it means nothing where the mean itself costs the model nothing. Tokens that the
+features leave out stay as they are, and do not count as tokens t. Intervals are clustered by
 question group: those of means as everywhere, those of ratios by drawing groups. An edit of features
 keeps the reconstruction error, so that even one of a bad autoencoder is exact; but its features
 then say little about the model.
@@ -157,7 +158,7 @@ def sae_report(
 
 def plain_rows(model: LensModel, features: Features, batch: Batch) -> Rows:
     """Run a batch as it is: each question's loss, and sums over its counted tokens."""
-    counted = counted_of(batch).to(model.device)
+    counted = (counted_of(batch) & ~excluded_in(features, batch)).to(model.device)
     weights = counted.double()
     rows: Rows = {"tokens": weights.sum(1)}
 
@@ -184,10 +185,13 @@ def edited_rows(
     batch: Batch,
 ) -> Rows:
     """Run a batch with another activation in the place of one layer's."""
+    excluded = excluded_in(features, batch)
 
     def put(layer: int, read: Tensor, y: Tensor) -> Tensor:
-        shown = features.dictionaries[layer].reconstruct(read.flatten(2))
-        return change(y, shown.to(y.dtype).reshape(y.shape).to(y.device))
+        shown = features.dictionaries[layer].reconstruct(read.flatten(2)).to(y.dtype)
+        kept = excluded.to(y.device)[..., None]
+        flat = change(y, shown.reshape(y.shape).to(y.device)).flatten(2)
+        return torch.where(kept, y.flatten(2), flat).reshape(y.shape)
 
     found = losses_of(model, batch, reconstruction_hooks(features, [layer], put))
     return {name: values.cpu() for name, values in found.items()}
@@ -234,6 +238,11 @@ def losses_of(model: LensModel, batch: Batch, hooks: Sequence[Any]) -> Rows:
 def counted_of(batch: Batch) -> Bool[Tensor, "item pos"]:
     """Mark the tokens of question and options."""
     return batch.role_mask(COUNTED["text"]).bool()
+
+
+def excluded_in(features: Features, batch: Batch) -> Bool[Tensor, "item pos"]:
+    """Mark the tokens that the features leave out."""
+    return torch.isin(batch.input_ids, torch.tensor(features.excluded, dtype=torch.long))
 
 
 def row_of(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from culture_lens.checks import check_arguments, flag, instance, optional, text
+from culture_lens.checks import check_arguments, each, flag, instance, optional, text, whole
 from culture_lens.errors import InputError
 from culture_lens.models.features import Dictionary, Errors, Features, Given
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sae import SAE
-from culture_lens.models.sae_files import load_sae
+from culture_lens.models.sae_files import EXCLUDED, load_sae
 
 if TYPE_CHECKING:
     Autoencoder = SAE | str | Path | Sequence[SAE | str | Path]
@@ -28,11 +28,25 @@ SAME_VALUE = {"hook_mlp_in": "hook_resid_mid", "hook_attn_in": "hook_in"}
 """Hook points that only fire on request, and those where the same activation is read."""
 
 
+def flag_or_ids(name: str, value: Any) -> bool | list[int]:
+    """Check for True, False or token ids.
+
+    Example:
+        >>> flag_or_ids("exclude_special_tokens", [0, 2])
+        [0, 2]
+    """
+    if isinstance(value, (list, tuple, set, frozenset)):
+        ids: list[int] = each(whole(0))(name, value)
+        return ids
+    return flag(name, value)
+
+
 @check_arguments(
     model=instance(LensModel, remedy="a model that load_model gives"),
     site=text,
     hook=optional(text),
     any_model=flag,
+    exclude_special_tokens=optional(flag_or_ids),
 )
 def with_features(
     model: LensModel,
@@ -41,6 +55,7 @@ def with_features(
     site: str = "sae",
     hook: str | None = None,
     any_model: bool = False,
+    exclude_special_tokens: bool | Sequence[int] | None = None,
 ) -> LensModel:
     """Give a model the features of an autoencoder as a site, beside its neurons.
 
@@ -57,9 +72,14 @@ def with_features(
         hook: For an object with ``encode`` and ``decode``: the hook point that it reads.
         any_model: Take an autoencoder that was trained on another model, such as the base model
             of a chat model.
+        exclude_special_tokens: Tokens at which there are no features and nothing is edited: True
+            for those that the tokenizer calls special, or their ids. By default what the file says.
+            The first token of a text is often a hundred times as long as the others, and an
+            autoencoder that was not trained on it says nothing there.
 
     Raises:
-        InputError: It is of another model, width or hook, or two are of one layer.
+        InputError: It is of another model, width or hook, two are of one layer, or their files
+            leave out different tokens; tokens are left out of an encoder-decoder.
 
     Example:
         ``model = with_features(model, "path/to/sae"); find_culture_neurons(model, questions,
@@ -81,9 +101,59 @@ def with_features(
             "site of its own, with site=."
         )
     ((read, write),) = templates
-    features = Features(read, write, dict(sorted(dictionaries.items())))
+    excluded = excluded_ids(model, found, exclude_special_tokens)
+    features = Features(read, write, dict(sorted(dictionaries.items())), excluded)
     further = model.with_units(site, features)
     return further if read != write else further.with_units(f"{site}_error", Errors(features))
+
+
+def excluded_ids(
+    model: LensModel, saes: Sequence[Any], asked: bool | Sequence[int] | None
+) -> tuple[int, ...]:
+    """Give the ids of the tokens at which there are no features.
+
+    Raises:
+        InputError: The files differ, the tokenizer lacks an id, or there are two stacks.
+    """
+    if asked is None:
+        asked = excluded_by(saes)
+    ids = special_ids(model) if asked is True else tuple(sorted(set(asked or ())))
+    if ids and hasattr(model.bridge, "encoder_blocks"):
+        raise InputError("exclude_special_tokens is for decoder-only models: leave it out here.")
+    if ids and ids[-1] >= len(model.tokenizer):
+        raise InputError(
+            f"exclude_special_tokens has {ids[-1]}, and {model.name!r} knows "
+            f"{len(model.tokenizer)} tokens: give ids of its tokenizer."
+        )
+    return ids
+
+
+def excluded_by(saes: Sequence[Any]) -> bool | list[int]:
+    """Give what the files of autoencoders say of the tokens that they were not trained on.
+
+    Raises:
+        InputError: They differ, or a file says neither true, false nor ids.
+    """
+    files = [one.metadata for one in saes if isinstance(one, SAE)]
+    said = [flag_or_ids(f"{EXCLUDED} in cfg.json", file.get(EXCLUDED, False)) for file in files]
+    if any(one != said[0] for one in said):
+        raise InputError(
+            "the autoencoders' files leave out different tokens: say which with "
+            "exclude_special_tokens=, or give them sites of their own."
+        )
+    return said[0] if said else False
+
+
+def special_ids(model: LensModel) -> tuple[int, ...]:
+    """Give the ids that the tokenizer calls special, without pictures and mere padding.
+
+    Models embed padding in the place of pictures where their token is outside the vocabulary.
+    """
+    tokenizer = model.tokenizer
+    others = {getattr(model.processor, "image_token_id", None)}
+    if tokenizer.pad_token_id not in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        others.add(tokenizer.pad_token_id)
+    return tuple(sorted(set(tokenizer.all_special_ids) - others))
 
 
 def several(sae: Any) -> list[Any]:

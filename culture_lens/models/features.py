@@ -95,11 +95,13 @@ class Features:
         read: The hook that is encoded, with ``{layer}``.
         write: The hook that an edit changes; another one for transcoders.
         dictionaries: The autoencoder of each layer; all of one width.
+        excluded: Ids of tokens at which there are no features, and nothing is reconstructed.
     """
 
     read: str
     write: str
     dictionaries: Mapping[int, Dictionary] = field(repr=False)
+    excluded: tuple[int, ...] = ()
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -113,8 +115,9 @@ class Features:
 
     @property
     def content(self) -> str:
-        """A hash of the autoencoders and their hooks."""
-        facts = {str(layer): one.content for layer, one in self.dictionaries.items()}
+        """A hash of the autoencoders, their hooks and the tokens that are left out."""
+        facts: dict[str, Any] = {str(n): one.content for n, one in self.dictionaries.items()}
+        facts |= {"excluded": list(self.excluded)} if self.excluded else {}
         return content_hash({}, {"read": self.read, "write": self.write, **facts})[:32]
 
     def encode(
@@ -148,6 +151,11 @@ class Errors:
 
     features: Features
     width: int = 1
+
+    @property
+    def excluded(self) -> tuple[int, ...]:
+        """Ids of tokens at which nothing is left over."""
+        return self.features.excluded
 
     @property
     def read(self) -> str:

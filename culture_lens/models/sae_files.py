@@ -44,6 +44,8 @@ NORMALISED: Mapping[str | bool | None, str] = {
     "layer_norm": "layer_norm",
     "constant_norm_rescale": "constant_norm_rescale",
 }
+EXCLUDED = "exclude_special_tokens"
+"""The key that says which tokens it was not trained on: true, false or a list of ids."""
 FORMAT = "6.0.0"
 """The version of SAELens' layout that is written."""
 
@@ -155,7 +157,11 @@ def read(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: Path) 
         centred=bool(config.get("apply_b_dec_to_input", True)) and not transcoder,
         normalised=NORMALISED[normalised],
         mean_centred=mean_centred(facts, hook),
-        metadata={"model_name": facts.get("model_name"), "architecture": architecture},
+        metadata={
+            "model_name": facts.get("model_name"),
+            "architecture": architecture,
+            EXCLUDED: facts.get(EXCLUDED) or False,
+        },
     )
     scaled = tensors.get("scaling_factor")
     if scaled is not None:
@@ -289,6 +295,8 @@ def configuration(sae: SAE) -> dict[str, Any]:
     metadata: dict[str, Any] = {"sae_lens_version": FORMAT, "hook_name": sae.hook}
     if sae.metadata.get("model_name"):
         metadata["model_name"] = sae.metadata["model_name"]
+    if sae.metadata.get(EXCLUDED):
+        metadata[EXCLUDED] = sae.metadata[EXCLUDED]
     if sae.mean_centred:
         metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
     config: dict[str, Any] = {
@@ -309,4 +317,4 @@ def configuration(sae: SAE) -> dict[str, Any]:
     return {**config, "metadata": metadata}
 
 
-__all__ = ["load_sae", "save_sae"]
+__all__ = ["EXCLUDED", "load_sae", "save_sae"]

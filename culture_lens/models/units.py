@@ -15,21 +15,28 @@ it to ``model.with_units(name, units)``. Its name is then a site: recording, sel
 ablation, steering, matrices and cards take it as they take ``act``. ``spliced`` is the only place
 where units meet hooks: a hook on the name that ``model.hook_name(site, layer)`` gives is called
 with the units, and what it returns is put into the model's own activation.
+
+Units may have ``excluded``, ids of tokens at which there are none: they are 0 there and an edit
+changes nothing, whatever it is set to. The ids are read where a forward embeds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from culture_lens.errors import InputError
 
 HookList = list[tuple[str, Callable[..., Any]]]
 PREFIX = "units."
 """Names of hooks on units begin with it."""
+TOKEN_IDS = "embed.hook_in"
+"""The hook whose activation is the token ids of a forward."""
 
 
 @runtime_checkable
@@ -95,12 +102,44 @@ def place_of(name: str) -> tuple[str, int]:
     return site, int(layer)
 
 
+def excluded_of(units: Units) -> tuple[int, ...]:
+    """Give the ids of the tokens at which there are no units."""
+    excluded: tuple[int, ...] = getattr(units, "excluded", ())
+    return excluded
+
+
+@dataclass(eq=False)
+class TokenIds:
+    """The token ids of the forward that runs."""
+
+    ids: Int[Tensor, "batch pos"] | None = None
+
+    def see(self, ids: Tensor, hook: Any) -> None:
+        """Keep them, as the hook function at ``TOKEN_IDS``."""
+        self.ids = ids
+
+    def among(self, some: Sequence[int], activation: Tensor) -> Bool[Tensor, "batch pos 1"]:
+        """Mark the positions of an activation whose token is one of some.
+
+        Raises:
+            InputError: The forward was given no token ids.
+        """
+        if self.ids is None or self.ids.shape != activation.shape[:2]:
+            raise InputError(
+                "units that leave out special tokens need the model's token ids, and this forward "
+                "was given embeddings: run token ids, texts or questions."
+            )
+        ids = self.ids.to(activation.device)
+        return torch.isin(ids, torch.tensor(some, device=ids.device))[..., None]
+
+
 @dataclass(eq=False)
 class Entry:
     """The functions on the units of one site and layer, and the change until it is written."""
 
     units: Units
     layer: int
+    tokens: TokenIds
     functions: list[Callable[..., Any]] = field(default_factory=list)
     held: list[Tensor] = field(default_factory=list)
 
@@ -111,13 +150,18 @@ class Entry:
         units alone.
         """
         before = self.units.encode(self.layer, activation)
+        excluded = excluded_of(self.units)
+        none = self.tokens.among(excluded, activation) if excluded else None
+        if none is not None:
+            before = before.masked_fill(none, 0)
         after = given = before.view_as(before)
         for function in self.functions:
             returned = function(after, hook=hook)
             after = after if returned is None else returned
         if after is given and not after.requires_grad:
             return None
-        return self.units.change(self.layer, activation, before, after)
+        change = self.units.change(self.layer, activation, before, after)
+        return change if none is None else change.masked_fill(none, 0)
 
 
 def spliced(
@@ -138,13 +182,14 @@ def spliced(
     found: HookList = []
     entries: dict[str, Entry] = {}
     together: dict[str, list[Entry]] = {}
+    tokens = TokenIds()
     for name, function in hooks:
         if not (isinstance(name, str) and name.startswith(PREFIX)):
             found.append((name, function))
             continue
         if name not in entries:
             site, layer = place_of(name)
-            entry = entries[name] = Entry(units[site], layer)
+            entry = entries[name] = Entry(units[site], layer, tokens)
             read = entry.units.read.format(layer=layer)
             write = entry.units.write.format(layer=layer)
             if read not in together:
@@ -154,6 +199,8 @@ def spliced(
             if write != read:
                 found.append((write, writer(entry)))
         entries[name].functions.append(function)
+    if any(excluded_of(entry.units) for entry in entries.values()):
+        found.insert(0, (TOKEN_IDS, tokens.see))
     return found
 
 

@@ -127,7 +127,8 @@ def loaded(options: Mapping[str, Any]) -> list[str]:
     if options.get("heads"):
         lines.append("model = cl.with_heads(model)")
     if options.get("sae"):
-        lines.append(f"model = cl.with_features(model, {written(options['sae'])})")
+        given = arguments(options["sae"], **kept(options, ("exclude_special_tokens",)))
+        lines.append(f"model = cl.with_features(model, {given})")
     return lines
 
 

@@ -22,7 +22,7 @@ from culture_lens.prompts.engine import Ray
 from culture_lens.prompts.running import Running
 from tests.helpers.cli import leaves
 
-LOADING = "--model --dtype --device --revision --sae --heads"
+LOADING = "--model --dtype --device --revision --sae --exclude-special-tokens --heads"
 SUBSET = "--culture --limit"
 BENCHMARK = f"{SUBSET} --benchmark --path --benchmark-option"
 ASKING = f"{BENCHMARK} --preset"
@@ -109,7 +109,8 @@ def test_fields_are_named_as_in_the_records_that_they_fill():
     assert names_of(options.RunningFlags) <= names_of(Running)
     assert names_of(options.EngineFlags) - {"engine"} <= names_of(Ray)
     assert {"roles"} == names_of(options.CountingFlags) & names_of(Recording)
-    assert names_of(options.LoadingFlags) - {"model", "sae", "heads"} <= names_of(Loading)
+    sites = {"sae", "exclude_special_tokens", "heads"}
+    assert names_of(options.LoadingFlags) - {"model", *sites} <= names_of(Loading)
     own = names_of(Training) | names_of(Saving) | {"scoring", "too_long"}
     assert names_of(TrainingFlags) <= own
     predicted = {name.removeprefix("attribution_") for name in names_of(PredictionFlags)}

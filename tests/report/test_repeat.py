@@ -99,11 +99,13 @@ def test_python_gives_every_function_the_options_of_the_commands(tmp_path, monke
 def test_heads_and_features_are_given_to_the_model(tmp_path, monkeypatch):
     run = Run.open(tmp_path)
     saes = ["saes/layer5", "saes/layer6"]
-    run.log("find", {"model": "org/tiny", "heads": True, "sae": saes, "sites": ["head"]})
+    features = {"sae": saes, "exclude_special_tokens": True}
+    run.log("find", {"model": "org/tiny", "heads": True, **features, "sites": ["head"]})
     code = python_of(run)
     calls = called(monkeypatch, code)
-    assert calls[:3] == [("load_model", "org/tiny", {}), ("with_heads", {}), ("with_features", {})]
-    assert f"with_features(model, {json.dumps(saes)})" in code
+    assert calls[:2] == [("load_model", "org/tiny", {}), ("with_heads", {})]
+    assert calls[2] == ("with_features", {"exclude_special_tokens": True})
+    assert f"with_features(model, {json.dumps(saes)}, exclude_special_tokens=True)" in code
     assert calls[4][0] == "find_culture_neurons" and calls[4][-1]["sites"] == ["head"]
 
 
