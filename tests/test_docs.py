@@ -32,7 +32,7 @@ FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`((?:culture_lens|tests|speed|data|notebooks|docs)/[\w/.{},*-]+\.\w+)`")
 OLD_WORDS = re.compile(
     r"silenc|switch(ed|ing)? off|knock(ed|ing)? out|paper [ab]\b|papers'|beginnings|\breadings?\(|"
-    r"reading=|kind=|tokens=|--tokens",
+    r"reading=|kind=|\btokens=|--tokens",
     re.IGNORECASE,
 )
 
