@@ -24,6 +24,7 @@ else:
     Autoencoder = Any  # also any object with encode and decode
 
 LAYER = re.compile(r"(?P<before>(?:encoder_|decoder_)?blocks\.)(?P<layer>\d+)(?P<after>\..+)")
+SPECIAL = ("bos", "eos", "sep")
 SAME_VALUE = {"hook_mlp_in": "hook_resid_mid", "hook_attn_in": "hook_in"}
 """Hook points that only fire on request, and those where the same activation is read."""
 
@@ -73,7 +74,7 @@ def with_features(
         any_model: Take an autoencoder that was trained on another model, such as the base model
             of a chat model.
         exclude_special_tokens: Tokens at which there are no features and nothing is edited: True
-            for those that the tokenizer calls special, or their ids. By default what the file says.
+            for those that begin, end and separate texts, or ids. By default what the file says.
             The first token of a text is often a hundred times as long as the others, and an
             autoencoder that was not trained on it says nothing there.
 
@@ -145,15 +146,13 @@ def excluded_by(saes: Sequence[Any]) -> bool | list[int]:
 
 
 def special_ids(model: LensModel) -> tuple[int, ...]:
-    """Give the ids that the tokenizer calls special, without pictures and mere padding.
+    """Give the ids of the tokens that begin, end and separate texts, as SAELens leaves them out.
 
-    Models embed padding in the place of pictures where their token is outside the vocabulary.
+    Those of chat templates stay. So does mere padding, which is masked: models embed it in the
+    place of pictures where their token is outside the vocabulary.
     """
-    tokenizer = model.tokenizer
-    others = {getattr(model.processor, "image_token_id", None)}
-    if tokenizer.pad_token_id not in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        others.add(tokenizer.pad_token_id)
-    return tuple(sorted(set(tokenizer.all_special_ids) - others))
+    found = {getattr(model.tokenizer, f"{name}_token_id", None) for name in SPECIAL}
+    return tuple(sorted(one for one in found if one is not None))
 
 
 def several(sae: Any) -> list[Any]:
