@@ -22,7 +22,8 @@ from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
-from culture_lens.neurons.scores import check_share, layers_with_units
+from culture_lens.neurons.scores import check_share
+from culture_lens.neurons.with_units import number_of_units
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
@@ -156,10 +157,7 @@ def doses_of(found: NeuronSet, shares: Sequence[float] | None) -> dict[float, Ne
         InputError: No share, one outside (0, 1] or above the largest set, one that chooses no
             neuron, or two that choose the same number.
     """
-    total = sum(
-        len(layers_with_units(found.metadata, site, layers)) * width
-        for site, (layers, width) in found.shapes.items()
-    )
+    total = sum(number_of_units(found.shapes, found.metadata).values())
     most = max(len(found[culture]) for culture in found)
     if shares is None:
         numbers = sorted({most // 2**power for power in range(HALVINGS)} - {0})

@@ -14,6 +14,7 @@ from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.plots.heatmap import (
     LEAST_ROWS,
     RANGE,
@@ -80,14 +81,19 @@ def layer_heatmap(
     }
     totals = {culture: int(counts[culture].sum()) for culture in found}
     shares.loc[[culture for culture in found if not totals[culture]]] = math.nan
+    have = {culture: layers_of(given, [culture] if single else sites) for culture in found}
     hover = [
         [
             f"<b>{plain(culture)}</b>, layer {layer}<br>{int(counts[culture][layer])} of "
             f"{totals[culture]} neurons, {percent(shares.loc[culture, layer], 1)}"
+            if layer in have[culture]
+            else f"layer {layer} has no units"
             for layer in layers
         ]
         for culture in found
     ]
+    for culture, own in have.items():
+        shares.loc[culture, [layer for layer in layers if layer not in own]] = math.nan
     highest = largest_of(shares, 0.0) or 1.0
     span = range or (0.0, highest)
     figure = go.Figure(heatmap(shares, hover, AMOUNT, span, "share of<br>neurons"))
@@ -109,6 +115,12 @@ def layer_heatmap(
             "autorange": "reversed",
         },
     )
+
+
+def layers_of(found: NeuronSet, sites: Sequence[str]) -> set[int]:
+    """Give the layers in which any of some sites has units."""
+    shapes, facts = found.shapes, found.metadata
+    return {layer for site in sites for layer in layers_with_units(facts, site, shapes[site][0])}
 
 
 def by_site(found: NeuronSet, sites: Sequence[str]) -> NeuronSet:
