@@ -17,7 +17,7 @@ from torch import Tensor
 from culture_lens.checks import refused, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.scoring import Scoring
-from culture_lens.experiments.direction_matrix import random_like
+from culture_lens.experiments.edited_answers import random_like
 from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
@@ -175,12 +175,7 @@ def ranked_kind(
     else:
         sources = sources_of(model, identify, activation=shared)
     scores = get_ranking(selector)(sources)
-    have = torch.tensor(model.layers_of(site))
-    found = {}
-    for culture in cultures:
-        sites, order = order_of(scores, culture)
-        found[culture] = RankedUnits(sites, order[torch.isin(order[:, 1], have)])
-    return found
+    return {culture: RankedUnits(*order_of(scores, culture)) for culture in cultures}
 
 
 def best_first(neurons: Neurons) -> tuple[Place, ...]:

@@ -5,7 +5,7 @@ import torch
 
 import culture_lens as cl
 from culture_lens.errors import InputError
-from culture_lens.experiments.direction_matrix import random_like
+from culture_lens.experiments.edited_answers import random_like
 from culture_lens.experiments.steering import SteeringCurve
 from culture_lens.experiments.steering_curve import steering_curve
 from culture_lens.neurons.directions import Direction, Directions
