@@ -78,15 +78,15 @@ def direction_matrix(
         random_seeds: Random directions of the same length beside each culture's.
         scoring: How answers are read; the model's own scoring by default.
         seen: Ask the questions of the fit too, with a warning.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. It runs in
+            this process, and nothing is kept in a run folder.
 
     Returns:
         The records under every direction; ``"random"`` are those under random ones.
 
     Raises:
         InputError: No such edit, every question was fitted on, directions of another model or
-            width, a run folder, or an unknown option.
+            width, a run folder, workers, or an unknown option.
 
     Example:
         ``direction_matrix(model, directions, questions, edit="added", scale=-2).summary()``
@@ -94,7 +94,7 @@ def direction_matrix(
     how = Running.of(running)
     if edit not in EDITS:
         raise unknown("edit", edit, EDITS)
-    how.check_no_folder("direction_matrix", "matrix.to_parquet(path)")
+    how.check_here("direction_matrix", "matrix.to_parquet(path)")
     directions.check_model(model)
     hooks_of: Callable[[Direction], HookList] = {
         "removed": partial(removal_hooks, model, layers=layers),

@@ -73,19 +73,19 @@ def steering_curve(
             layer, beside each culture's, steered alike.
         scoring: How answers are read; the model's own scoring by default.
         seen: Ask the questions of the fit too, with a warning.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. It runs in
+            this process, and nothing is kept in a run folder.
 
     Raises:
         InputError: No strength, one that is 0 or given twice, directions or neurons of another
-            model, no question left to ask, a run folder, or an unknown option.
+            model, no question left to ask, a run folder, workers, or an unknown option.
 
     Example:
         ``steering_curve(model, directions, without_country_named(questions)).table("self")``
     """
     how = Running.of(running)
     given = check_strengths(strengths)
-    how.check_no_folder("steering_curve", "curve.to_parquet(path)")
+    how.check_here("steering_curve", "curve.to_parquet(path)")
     steered.check_model(model)
     asked = unseen(steered, questions, seen)
     if isinstance(steered, NeuronSet):
