@@ -15,7 +15,13 @@ from culture_lens.evaluation.scoring import Scoring
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.dose import DoseCurve
-from culture_lens.experiments.masks import AblationMask, RandomMasks, joined, labelled
+from culture_lens.experiments.masks import (
+    AblationMask,
+    RandomMasks,
+    joined,
+    labelled,
+    with_questions,
+)
 from culture_lens.interventions.hooks import Value, ablation_value
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
@@ -96,7 +102,8 @@ def dose_curve(
     found.check_model(model)
     asked = unseen(found, questions, seen)
     content = found.content
-    found = with_neurons_and_questions(align_cultures(found, asked), asked)
+    found = with_questions(align_cultures(found, asked), asked, "dose curve")
+    check_scores(found)
     doses = doses_of(found, shares)
     prompts, chosen = prepare(model, asked, scoring, how)
     masks = [
@@ -123,31 +130,18 @@ def dose_curve(
     return DoseCurve(frame, metadata)
 
 
-def with_neurons_and_questions(found: NeuronSet, asked: Sequence[Question]) -> NeuronSet:
-    """Leave out cultures that have no neurons or no questions, with a warning.
+def check_scores(found: NeuronSet) -> None:
+    """Refuse neurons without scores, of which none come first.
 
     Raises:
-        InputError: None is left, or neurons have no scores.
+        InputError: Names the culture.
     """
-    named = {question.culture for question in asked}
-    lacking = {
-        "no neurons": [culture for culture in found if not len(found[culture])],
-        "no questions": [culture for culture in found if culture not in named],
-    }
-    left_out = {culture for cultures in lacking.values() for culture in cultures}
-    kept = {culture: found[culture] for culture in found if culture not in left_out}
-    told = "; ".join(f"{what}: {listed(names)}" for what, names in lacking.items() if names)
-    if not kept:
-        raise InputError(f"no culture is left for a dose curve ({told or 'the set is empty'}).")
-    if told:
-        warn(f"left out of the dose curve, {told}.")
-    for culture, neurons in kept.items():
+    for culture, neurons in found.neurons.items():
         if set(neurons.scores) != set(neurons.places):
             raise InputError(
                 f"neurons of {culture!r} carry no scores, so none of them come first: give a set "
                 "that a selector found."
             )
-    return replace(found, neurons=kept)
 
 
 def doses_of(found: NeuronSet, shares: Sequence[float] | None) -> dict[float, NeuronSet]:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from culture_lens.activations.summary import SUMMARY, ActivationSummary
 from culture_lens.checks import check_fields, optional, text, whole
-from culture_lens.errors import unknown
+from culture_lens.errors import InputError, listed, unknown, warn
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.directions import Directions
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
+from culture_lens.questions.question import Question
 from culture_lens.selectors.random import RANDOM_MATCHES, matched_random
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.experiments.conditions import Condition, RandomMatch
+
+Edited = TypeVar("Edited", NeuronSet, Directions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,3 +140,30 @@ def joined(masks: Sequence[AblationMask], records: Sequence[pd.DataFrame]) -> pd
     frame = pd.concat(frames, ignore_index=True)
     first = list(masks[0].columns)
     return frame[first + [column for column in frame if column not in first]]
+
+
+def with_questions(found: Edited, asked: Sequence[Question], what: str) -> Edited:
+    """Leave out cultures that have no neurons or no questions, with a warning.
+
+    Args:
+        found: Neurons, or directions, of every culture.
+        asked: The questions.
+        what: What they are left out of.
+
+    Raises:
+        InputError: None is left.
+    """
+    named = {question.culture for question in asked}
+    none = [c for c in found if isinstance(found, NeuronSet) and not len(found[c])]
+    lacking = {"no neurons": none, "no questions": [c for c in found if c not in named]}
+    kept = {c: found[c] for c in found if c in named and c not in none}
+    told = "; ".join(f"{why}: {listed(names)}" for why, names in lacking.items() if names)
+    if not kept:
+        raise InputError(f"no culture is left for a {what} ({told or 'the set is empty'}).")
+    if not told:
+        return found
+    warn(f"left out of the {what}, {told}.")
+    if isinstance(found, NeuronSet):
+        return replace(found, neurons=kept)
+    halves = {culture: own for culture, own in found.agreement.items() if culture in kept}
+    return replace(found, directions=kept, agreement=halves)

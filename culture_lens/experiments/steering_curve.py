@@ -14,7 +14,7 @@ from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.conditions import UNMODIFIED
 from culture_lens.experiments.edited_answers import Edit, answers_under, edits_of, random_ones
-from culture_lens.experiments.masks import AblationMask
+from culture_lens.experiments.masks import AblationMask, with_questions
 from culture_lens.experiments.steering import SteeringCurve
 from culture_lens.interventions.hooks import steering_hooks
 from culture_lens.models.checks import MODEL
@@ -80,6 +80,9 @@ def steering_curve(
         InputError: No strength, one that is 0 or given twice, directions or neurons of another
             model, no question left to ask, a run folder, workers, or an unknown option.
 
+    Warns:
+        CultureLensWarning: Cultures without neurons or questions, which are left out.
+
     Example:
         ``steering_curve(model, directions, without_country_named(questions)).table("self")``
     """
@@ -90,6 +93,8 @@ def steering_curve(
     asked = unseen(steered, questions, seen)
     if isinstance(steered, NeuronSet):
         steered = align_cultures(steered, asked)
+    facts = facts_of(steered)
+    steered = with_questions(steered, asked, "steering curve")
     drawn = random_ones(model, steered, random_seeds)
     base = {"strength": 0.0, **({"neurons": 0} if isinstance(steered, NeuronSet) else {})}
     edits = [Edit(AblationMask(UNMODIFIED, facts=base), [])]
@@ -101,7 +106,7 @@ def steering_curve(
         "revision": model.revision,
         "weights": model.fingerprint,
         "benchmark": benchmarks_of(asked),
-        **facts_of(steered),
+        **facts,
         "scoring": chosen.name,
         "random_seeds": random_seeds,
         "others": others,

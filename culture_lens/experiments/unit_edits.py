@@ -138,15 +138,12 @@ def check_kind(model: LensModel, name: str, kind: UnitKind, k: int) -> None:
     """Check that a model has the units, and enough of them.
 
     Raises:
-        InputError: No such site, or fewer units than k.
+        InputError: No such site, fewer units than k, or units of another model.
     """
     if isinstance(kind, Directions):
         check_plain(model, kind)
     elif isinstance(kind, NeuronSet):
-        for site, shape in kind.shapes.items():
-            check_sites(site, model.sites)
-            if tuple(shape) != tuple(model.shape(site)):
-                raise InputError(f"{name}: {site!r} has other units in {model.name!r}.")
+        kind.check_model(model)
     else:
         check_sites(kind[0], model.sites)
         held = len(model.layers_of(kind[0])) * model.widths[kind[0]]
