@@ -18,9 +18,9 @@ from culture_lens.experiments.dose import DoseCurve
 from culture_lens.experiments.masks import (
     AblationMask,
     RandomMasks,
+    cultures_to_ask,
     joined,
     labelled,
-    with_questions,
 )
 from culture_lens.interventions.hooks import Value, ablation_value
 from culture_lens.models.checks import MODEL
@@ -102,7 +102,9 @@ def dose_curve(
     found.check_model(model)
     asked = unseen(found, questions, seen)
     content = found.content
-    found = with_questions(align_cultures(found, asked), asked, "dose curve")
+    found = align_cultures(found, asked)
+    kept = cultures_to_ask(found, asked, "dose curve")
+    found = replace(found, neurons={culture: found[culture] for culture in kept})
     check_scores(found)
     doses = doses_of(found, shares)
     prompts, chosen = prepare(model, asked, scoring, how)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from culture_lens.activations.summary import SUMMARY, ActivationSummary
 from culture_lens.checks import check_fields, optional, text, whole
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from culture_lens.experiments.conditions import Condition, RandomMatch
-
-Edited = TypeVar("Edited", NeuronSet, Directions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,13 +140,15 @@ def joined(masks: Sequence[AblationMask], records: Sequence[pd.DataFrame]) -> pd
     return frame[first + [column for column in frame if column not in first]]
 
 
-def with_questions(found: Edited, asked: Sequence[Question], what: str) -> Edited:
-    """Leave out cultures that have no neurons or no questions, with a warning.
+def cultures_to_ask(
+    found: NeuronSet | Directions, asked: Sequence[Question], what: str
+) -> list[str]:
+    """List the cultures that have questions and neurons or a direction; warn of the others.
 
     Args:
-        found: Neurons, or directions, of every culture.
+        found: Neurons or directions.
         asked: The questions.
-        what: What they are left out of.
+        what: What the others are left out of.
 
     Raises:
         InputError: None is left.
@@ -156,14 +156,10 @@ def with_questions(found: Edited, asked: Sequence[Question], what: str) -> Edite
     named = {question.culture for question in asked}
     none = [c for c in found if isinstance(found, NeuronSet) and not len(found[c])]
     lacking = {"no neurons": none, "no questions": [c for c in found if c not in named]}
-    kept = {c: found[c] for c in found if c in named and c not in none}
+    kept = [culture for culture in found if culture in named and culture not in none]
     told = "; ".join(f"{why}: {listed(names)}" for why, names in lacking.items() if names)
     if not kept:
         raise InputError(f"no culture is left for a {what} ({told or 'the set is empty'}).")
-    if not told:
-        return found
-    warn(f"left out of the {what}, {told}.")
-    if isinstance(found, NeuronSet):
-        return replace(found, neurons=kept)
-    halves = {culture: own for culture, own in found.agreement.items() if culture in kept}
-    return replace(found, directions=kept, agreement=halves)
+    if told:
+        warn(f"left out of the {what}, {told}.")
+    return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.conditions import UNMODIFIED
 from culture_lens.experiments.edited_answers import Edit, answers_under, edits_of, random_ones
-from culture_lens.experiments.masks import AblationMask, with_questions
+from culture_lens.experiments.masks import AblationMask, cultures_to_ask
 from culture_lens.experiments.steering import SteeringCurve
 from culture_lens.interventions.hooks import steering_hooks
 from culture_lens.models.checks import MODEL
@@ -93,8 +94,7 @@ def steering_curve(
     asked = unseen(steered, questions, seen)
     if isinstance(steered, NeuronSet):
         steered = align_cultures(steered, asked)
-    facts = facts_of(steered)
-    steered = with_questions(steered, asked, "steering curve")
+    facts, steered = facts_of(steered), with_questions(steered, asked)
     drawn = random_ones(model, steered, random_seeds)
     base = {"strength": 0.0, **({"neurons": 0} if isinstance(steered, NeuronSet) else {})}
     edits = [Edit(AblationMask(UNMODIFIED, facts=base), [])]
@@ -131,6 +131,21 @@ def check_strengths(strengths: Sequence[float]) -> list[float]:
             "not 0, which is the unmodified model."
         )
     return given
+
+
+def with_questions(
+    steered: NeuronSet | Directions, asked: Sequence[Question]
+) -> NeuronSet | Directions:
+    """Leave out cultures that have no neurons or no questions, with a warning.
+
+    Raises:
+        InputError: None is left.
+    """
+    kept = cultures_to_ask(steered, asked, "steering curve")
+    if isinstance(steered, NeuronSet):
+        return replace(steered, neurons={culture: steered[culture] for culture in kept})
+    held = {culture: steered[culture] for culture in kept}
+    return replace(steered, directions=held, agreement={})
 
 
 def edits_at(

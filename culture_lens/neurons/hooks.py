@@ -152,14 +152,17 @@ def check_inside(model: Hookable, rows: Sequence[Places]) -> None:
     for row in rows:
         for site, places in row.places.items():
             if len(places) and site not in model.widths:
-                raise unknown_site(site, model.widths)
+                raise InputError(
+                    f"neurons of another model than {model.name!r}: "
+                    f"{unknown_site(site, model.widths)}"
+                )
             shape = model.shape(site)
             if len(places) and ((places < 0) | (places >= torch.tensor(shape))).any():
                 raise InputError(
                     f"neurons at site {site!r} lie outside {model.name!r}, which has "
                     f"{shape[0]} layers of {shape[1]}: they are of another model."
                 )
-            for layer in places[:, 0].unique().tolist():
+            for layer in set(places[:, 0].tolist()):
                 model.hook_name(site, layer)  # refuses layers without units
 
 

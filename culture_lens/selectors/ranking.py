@@ -259,12 +259,17 @@ def order_of(scores: NeuronScores, culture: str) -> tuple[tuple[str, ...], Int[T
     if culture not in scores.cultures:
         raise unknown("culture", culture, scores.cultures)
     own = scores.cultures.index(culture)
-    flat, places = [], []
-    for number, (site, values) in enumerate(scores.scores.items()):
-        layers = layers_with_units(scores.metadata, site, values.shape[1])
-        flat.append(values[own, layers].flatten())
-        places.append(numbered(number, layers, values.shape[2]))
-    flat, places = torch.cat(flat), torch.cat(places)
+    layers = {
+        site: layers_with_units(scores.metadata, site, values.shape[1])
+        for site, values in scores.scores.items()
+    }
+    flat = torch.cat([scores.scores[site][own, have].flatten() for site, have in layers.items()])
+    places = torch.cat(
+        [
+            numbered(number, have, scores.scores[site].shape[2])
+            for number, (site, have) in enumerate(layers.items())
+        ]
+    )
     order = torch.sort(flat, descending=True, stable=True).indices
     return tuple(scores.scores), places[order[flat[order] > NEVER]]
 
