@@ -212,11 +212,7 @@ def nodes(prompts: Sequence[Prompt]) -> int:
 
 
 def has_room(tree: PromptTree, prompt: Prompt, row_tokens: int, most: int | None) -> bool:
-    """Say whether a prompt fits into a tree.
-
-    With a picture that the tree holds, and that is most of the prompt, a tree may grow to twice the
-    prompt.
-    """
+    """Say whether a prompt fits; of one on a large picture of the tree, up to twice its length."""
     if most is not None and len(tree.prompts) >= most:
         return False
     more = added(tree, prompt)
