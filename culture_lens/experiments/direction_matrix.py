@@ -15,7 +15,7 @@ from culture_lens.checks import check_arguments, finite, flag, optional, text, w
 from culture_lens.errors import unknown
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.conditions import UNMODIFIED
-from culture_lens.experiments.edited_answers import Edit, answers_under, edits_of, random_ones
+from culture_lens.experiments.edited_answers import Edit, answer_edits, edits_of, random_ones
 from culture_lens.experiments.masks import AblationMask
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.models.checks import MODEL
@@ -121,7 +121,7 @@ def direction_matrix(
         "left_out": len(questions) - len(prompts),
         "versions": versions(),
     }
-    return AblationMatrix(answers_under(model, edits, prompts, chosen, how), metadata)
+    return AblationMatrix(answer_edits(model, edits, prompts, chosen, how), metadata)
 
 
 __all__ = ["direction_matrix"]

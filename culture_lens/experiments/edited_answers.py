@@ -85,7 +85,7 @@ def random_like(directions: Directions, seed: int) -> Directions:
     return replace(directions, directions=drawn, agreement={})
 
 
-def answers_under(
+def answer_edits(
     model: LensModel,
     edits: Sequence[Edit],
     prompts: Sequence[Prompt],
@@ -116,4 +116,4 @@ def answers_under(
     return joined([edit.mask for edit in edits], records)
 
 
-__all__ = ["Edit", "answers_under", "edits_of", "random_like", "random_ones"]
+__all__ = ["Edit", "answer_edits", "edits_of", "random_like", "random_ones"]

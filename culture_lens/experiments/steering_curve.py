@@ -14,7 +14,7 @@ from culture_lens.errors import InputError, listed
 from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.conditions import UNMODIFIED
-from culture_lens.experiments.edited_answers import Edit, answers_under, edits_of, random_ones
+from culture_lens.experiments.edited_answers import Edit, answer_edits, edits_of, random_ones
 from culture_lens.experiments.masks import AblationMask, cultures_to_ask
 from culture_lens.experiments.steering import SteeringCurve
 from culture_lens.interventions.hooks import steering_hooks
@@ -114,7 +114,7 @@ def steering_curve(
         "items": len(prompts),
         "versions": versions(),
     }
-    records = answers_under(model, edits, prompts, chosen, how, others=others)
+    records = answer_edits(model, edits, prompts, chosen, how, others=others)
     return SteeringCurve(records, metadata)
 
 

@@ -247,7 +247,7 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
 
     @contextmanager
     def _entered(self, batch: Batch) -> Iterator[None]:
-        """Let gradients begin where the residual streams enter their first layers with some."""
+        """Let gradients begin where the residual streams pass ``gradient_hooks``."""
         if batch.prefixes is not None:
             raise InputError(
                 "gradients need batches without shared prefixes: make them with share_prefix=False."

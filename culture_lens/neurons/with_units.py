@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
 
 from culture_lens.neurons.neurons import Shape
 
@@ -36,7 +36,7 @@ def number_of_units(shapes: Mapping[str, Shape], metadata: Mapping[str, Any]) ->
     }
 
 
-def of_units(table: Tensor, metadata: Mapping[str, Any], site: str) -> Tensor:
+def of_units(table: torch.Tensor, metadata: Mapping[str, Any], site: str) -> torch.Tensor:
     """Leave out the layers without units of a table, ``... layer neuron``.
 
     Example:
