@@ -132,7 +132,7 @@ def smollm2(asked: argparse.Namespace) -> None:
     quiet = {"progress": False, "batch_size": 16}
     scoring = {"scoring": "option_likelihood"}
     gap = cl.localization_gap(model, held_out, **scoring, **quiet)
-    print(gap.table()[["items", "named", "unnamed", "gap"]].to_string(), flush=True)
+    print(gap.table().round(3).to_string(), flush=True)
     directions = cl.fit_directions(
         model, identify, layer=asked.layers[0], contrast="localization",
         position=asked.position, **quiet,

@@ -7,8 +7,8 @@ all its layers, ``ablate`` sets 20 of them to 0 in one layer (one of them where 
 ``attribute`` adds up the activation times gradient of all of them. The autoencoder and the eight
 directions are random, in the middle layer: time does not depend on them. CPU times are taken in
 turn in one process; a ratio is the median of the rounds', and how far ``bare again`` is from 1 is
-noise. ``--memory`` gives instead what the peak of each pass, in a process of its own, is above that
-of the bare forward, in MiB.
+noise. ``--memory`` gives instead what each pass takes at its peak beyond what the loaded model
+holds, in MiB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from functools import partial
 
 import torch
-from measure import peak_mib, peak_of, ratio, take_turns
+from measure import peak_during, ratio, take_turns
 
 import culture_lens as cl
 from culture_lens.activations.record import item_statistics
@@ -87,20 +87,13 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--peak", help="run this pass alone and print its peak")
     asked = parser.parse_args()
-    if asked.peak:
-        passes(asked)[asked.peak]()
-        print(peak_mib())
-        return
-    if asked.memory:
-        names = [BARE, *(f"{w} {s}" for w in ("record", "ablate", "attribute") for s in SITES)]
-        bare = peak_of("--peak", BARE, repeats=1)
-        print(f"{BARE}: {bare:.0f} MiB", flush=True)
-        for name in names[1:]:
-            print(f"{name}: {peak_of('--peak', name, repeats=1) - bare:+.0f}", flush=True)
-        return
     runs = passes(asked)
+    if asked.memory:
+        runs[BARE]()
+        for name, run in runs.items():
+            print(f"{name}: {peak_during(run):.0f} MiB", flush=True)
+        return
     times = take_turns(runs, asked.rounds, clock=time.process_time)
     found = {name: round(ratio(times, name, BARE), 3) for name in runs if name != BARE}
     print(json.dumps({"options": vars(asked), "over a bare forward": found}, indent=1))

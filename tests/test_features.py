@@ -1,10 +1,14 @@
 """Features through the whole way: found, kept in a run folder, ablated, tested, shown, saved."""
 
 import pytest
+import torch
 
 import culture_lens as cl
 from culture_lens.cli.loading import open_model
+from culture_lens.models import site_methods
+from culture_lens.models.sae import SAE
 from culture_lens.neurons.weight_norms import outgoing_norms
+from culture_lens.prompts.build import build_prompts
 from culture_lens.selectors import SELECTORS
 from tests.helpers.lm import lens
 from tests.helpers.questions import toy_questions
@@ -45,6 +49,72 @@ def test_random_features_come_from_layers_that_have_some(summary):
             assert all((places[:, 0] == 1).all() for places in neurons.places.values())
     with pytest.raises(cl.InputError, match="21 of 20 neurons asked for"):
         cl.select(summary, "random", k=WIDTH + 1)
+
+
+@pytest.mark.slow
+def test_forwards_are_no_larger_than_features_allow(model, summary, monkeypatch):
+    """Memory is tokens times features: a wide autoencoder takes few prompts at a time."""
+    questions, seen = toy_questions(), []
+    longest = max(map(len, (p.ids for p in build_prompts(questions, model.processor))))
+    neurons = cl.Neurons.of({"sae": [(1, 3), (1, 7)]})
+    encode = SAE.encode
+
+    def noted(self, x):
+        seen.append(x.shape[:-1].numel())
+        return encode(self, x)
+
+    def made():
+        seen.clear()
+        asked = {"batch_size": 16, "progress": False}
+        counts = cl.summarise(model, questions, sites="sae", **asked)
+        scores = cl.attribute(model, questions, sites="sae", scoring="letter", **asked)
+        answers = cl.evaluate(model, questions, neurons, scoring="letter", **asked)
+        return max(seen), counts.counts["sae"], scores.scores["sae"], answers.frame["p_gold"]
+
+    monkeypatch.setattr(SAE, "encode", noted)
+    most, counts, scores, p_gold = made()
+    monkeypatch.setattr(site_methods, "UNIT_BYTES", 4 * WIDTH * 2 * longest)
+    fewer, again, close, same = made()
+    assert fewer <= 2 * longest < most
+    assert torch.equal(again, counts) and torch.equal(counts, summary.counts["sae"])
+    assert torch.allclose(close, scores, rtol=1e-4) and same.tolist() == pytest.approx(
+        p_gold.tolist(), rel=1e-5
+    )
+
+
+def test_a_model_without_the_autoencoder_is_refused_with_the_remedy(model, tmp_path, idle):
+    """One that lacks it, and one with another of the same size: found, saved, read and used."""
+    places = {"sae": torch.tensor([[1, 3]])}
+    facts = {"model": model.name, **model.units_facts(["sae"]), **cl.looked_at([])}
+    neurons = {culture: cl.Neurons(places) for culture in ("Japan", "Mexico")}
+    file = cl.NeuronSet(neurons, {"sae": model.shape("sae")}, facts).save(
+        tmp_path / "f.safetensors"
+    )
+    found, questions = cl.NeuronSet.load(file), toy_questions()
+    other = cl.with_features(idle, random_sae(HOOK, seed=1))
+    for call in (
+        lambda plain: cl.NeuronSet.load(file, plain),
+        lambda plain: cl.ablation_matrix(plain, found, questions),
+        lambda plain: cl.steering_curve(plain, found, questions),
+        lambda plain: cl.compare_units(plain, questions, {"own": found}, k=1),
+    ):
+        with pytest.raises(cl.InputError, match="Give the model its autoencoder with with_feature"):
+            call(idle)
+        with pytest.raises(cl.InputError, match="units of another 'sae'"):
+            call(other)
+    for call in (
+        lambda: cl.evaluate(idle, questions, found["Japan"]),
+        lambda: cl.steered(idle, found["Japan"]).__enter__(),
+        lambda: cl.find_culture_neurons(idle, questions, sites="sae"),
+    ):
+        with pytest.raises(cl.InputError, match="Give the model its autoencoder with with_feature"):
+            call()
+    with pytest.raises(cl.InputError, match="Give the model its heads with with_heads"):
+        cl.find_culture_neurons(idle, questions, sites="head")
+    with pytest.raises(cl.InputError, match="no units at layer 0"):
+        cl.logit_lens(model, ("sae", 0, 3))
+    with pytest.raises(cl.InputError, match="nothing can be read at 'blocks.99"):
+        cl.with_features(idle, random_sae("blocks.99.hook_resid_post"))
 
 
 @pytest.mark.slow

@@ -83,15 +83,15 @@ def fit_directions(
         position: ``"last"``, the last token of the prompt; or tokens that are averaged:
             ``"content"``, ``"text"``, ``"image"``, or roles. Of a decoder that stands after an
             encoder only the last token is read.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. It runs in
+            this process, and nothing is kept in a run folder.
 
     Returns:
         The directions in units of the activation, each with the cosine of two halves.
 
     Raises:
         InputError: No such site, layer, contrast or role, a single culture among ``cultures``, a
-            run folder, or activations that are NaN or infinite.
+            run folder, workers, or activations that are NaN or infinite.
 
     Warns:
         CultureLensWarning: Fewer than four question groups, from which halves have no interval.
@@ -102,7 +102,7 @@ def fit_directions(
     how = Running.of(running)
     if contrast not in CONTRASTS:
         raise unknown("contrast", contrast, CONTRASTS)
-    how.check_no_folder("fit_directions", "directions.save(path)")
+    how.check_here("fit_directions", "directions.save(path)")
     check_questions(questions, min_cultures=2 if contrast == "cultures" else 1)
     check_sites(site, model.sites)
     name = model.hook_name(site, layer)

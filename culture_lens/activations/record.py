@@ -230,7 +230,8 @@ def record_activations(
     )
     if not prompts:
         raise InputError("there are no prompts to record: make them with build_prompts.")
-    work = batches(prompts, batch_size, model.pad_id, share_prefix=model.can_share_prefix(prompts))
+    share, tokens = model.can_share_prefix(prompts), model.unit_tokens(what.chosen(model))
+    work = batches(prompts, batch_size, model.pad_id, share_prefix=share, tokens=tokens)
     with under(state_of(model)), model.vision.ahead(work.images(), picture_threads):
         for batch, rows in run_batches(
             work, step, pad_id=model.pad_id, progress=progress, label="recording activations"

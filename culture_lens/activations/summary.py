@@ -16,6 +16,7 @@ from culture_lens.checks import check_arguments, check_fields, file_path, instan
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.scores import check_tables
+from culture_lens.neurons.with_units import of_units
 from culture_lens.storage.display import Shown, brief, some
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.reading import content_of
@@ -79,7 +80,8 @@ class ActivationSummary(Shown):
 
         columns: dict[str, Any] = {"items": self.items.tolist(), "tokens": self.tokens.tolist()}
         for site, counts in self.counts.items():
-            shares = counts.sum((1, 2)).double() / (self.tokens.double() * counts[0].numel())
+            own = of_units(counts, self.metadata, site)
+            shares = own.sum((1, 2)).double() / (self.tokens.double() * own[0].numel())
             columns[f"mean P {site}"] = shares.tolist()
         return pd.DataFrame(columns, index=list(self.cultures))
 

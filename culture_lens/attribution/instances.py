@@ -149,7 +149,7 @@ def instance_share(
     by_id = dict[str, np.ndarray]()
     own, other = np.zeros(len(places), dtype=int), np.zeros(len(places), dtype=int)
     for batch, rows in run_batches(
-        batches(prompts, how.rows(GRADIENT_BATCH_SIZE), model.pad_id),
+        batches(prompts, how.rows(GRADIENT_BATCH_SIZE), model.pad_id, tokens=model.unit_tokens()),
         step,
         pad_id=model.pad_id,
         progress=how.progress,

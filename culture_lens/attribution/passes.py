@@ -2,6 +2,7 @@
 
 1. One forward with frozen parameters; every site keeps its activation in the graph. By likelihood
    the options run behind their prompts, and every site is met again there.
+   Gradients begin at the lowest layer that is asked for: no graph is kept of those below.
 2. One backward from the objective F. For P that is P times a power of two that brings it near 1: in
    half precision the gradient of an unlikely answer would underflow, and dividing by a power of two
    is exact.
@@ -26,6 +27,7 @@ from culture_lens.attribution.aggregation import Padding, padded_columns
 from culture_lens.attribution.objectives import probability
 from culture_lens.attribution.objectives.option_scores import OptionScores
 from culture_lens.models.checks import state_of, under
+from culture_lens.models.gradient_start import gradients_from
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.rows import OptionRows, of_rows, options_running
 from culture_lens.prompts.prompt import Batch
@@ -126,6 +128,8 @@ def attribution_pass(
         own = activation.detach()
         values = (own if start is None else own - start).flatten(2)
         on_path = moved(activation, start, share)
+        if not on_path.requires_grad:  # units read where the stream enters the first of the layers
+            on_path = on_path.detach().requires_grad_(True)
         options, visit = options_running(), visits.get((site, layer), -1) + 1
         visits[site, layer] = visit
         rows = None if options is None else options.rows
@@ -143,7 +147,8 @@ def attribution_pass(
         return on_path
 
     hooks = [*beside, *hooks_at(model, wanted, keep)]
-    with under(state_of(model)), model.hooks(hooks), torch.enable_grad():
+    begin = gradients_from(wanted[0][1])
+    with under(state_of(model)), model.hooks(hooks), torch.enable_grad(), begin:
         options = scores(model, batch)
         value = objective(options)
         p_gold = options.p_gold.detach()

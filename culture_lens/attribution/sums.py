@@ -129,7 +129,8 @@ class Summing:
     def __call__(self, model: LensModel, shard: Shard, progress: bool) -> list[NeuronScores]:
         """Sum a shard by itself."""
         sums = AttributionSums()
-        work, step = batches(shard.items, self.batch_size, model.pad_id), partial(self.step, model)
+        tokens, step = model.unit_tokens(), partial(self.step, model)
+        work = batches(shard.items, self.batch_size, model.pad_id, tokens=tokens)
         with model.vision.ahead(work.images(), self.picture_threads):
             for batch, rows in run_batches(
                 work, step, pad_id=model.pad_id, progress=progress, label=self.label

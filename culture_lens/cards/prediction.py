@@ -76,7 +76,8 @@ def tokens_and_changes(
         found.update(zip(ids, changes.numpy(), strict=True))
         return answers_of(done.options, batch)
 
-    work = batches(prompts, running.rows(GRADIENT_BATCH_SIZE), model.pad_id)
+    rows, limit = running.rows(GRADIENT_BATCH_SIZE), model.unit_tokens()
+    work = batches(prompts, rows, model.pad_id, tokens=limit)
     tokens = tokens_of(model, places, prompts, work, answer, roles, progress=running.progress)
     return tokens, np.stack([found[item.question.id] for item in tokens.items])
 

@@ -16,6 +16,7 @@ from culture_lens.cards.records import Rank
 from culture_lens.checks import refused
 from culture_lens.models.sites import part_of
 from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.with_units import of_units
 from culture_lens.selectors.ranking import RANKINGS, Sources
 
 COUNTRYRC, CONTROL = "CountryRC", "control twins"
@@ -110,7 +111,8 @@ def site_in(table: NeuronScores, site: str) -> str | None:
 def column(table: NeuronScores, culture: str, place: Place) -> tuple[Tensor, float]:
     """Give all scores of a culture, sites together, and that of one neuron."""
     row, (site, layer, index) = table.cultures.index(culture), place
-    flat = torch.cat([values[row].flatten() for values in table.scores.values()])
+    tables = table.scores.items()
+    flat = torch.cat([of_units(v[row], table.metadata, own).flatten() for own, v in tables])
     return flat, float(table.scores[site][row, layer, index])
 
 

@@ -170,7 +170,8 @@ def token_activations(
     """
     places, how = checked_places(model, neurons), Running.of(running)
     prompts, chosen = prepare(model, questions, scoring, how)
-    work = batches(prompts, how.rows(), model.pad_id, share_prefix=model.can_share_prefix(prompts))
+    share, tokens = model.can_share_prefix(prompts), model.unit_tokens()
+    work = batches(prompts, how.rows(), model.pad_id, share_prefix=share, tokens=tokens)
     answer = partial(chosen.answers, model)
     return tokens_of(model, places, prompts, work, answer, roles, progress=how.progress)
 

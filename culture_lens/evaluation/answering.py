@@ -174,8 +174,8 @@ def batch_answers(
 ) -> dict[str, Answer]:
     """Answer prompts in batches with hooks, as any model and any edit around the call allow."""
     hooks = ablation_hooks(model, neurons, value) if neurons is not None else []
-    share = model.can_share_prefix(prompts)
-    work = batches(prompts, running.rows(), model.pad_id, share_prefix=share)
+    share, tokens = model.can_share_prefix(prompts), model.unit_tokens()
+    work = batches(prompts, running.rows(), model.pad_id, share_prefix=share, tokens=tokens)
     answers: dict[str, Answer] = {}
     done = condition(model, neurons, ablated_how(value))
     ahead = model.vision.ahead(work.images(), running.speed.picture_threads)

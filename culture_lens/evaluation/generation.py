@@ -160,7 +160,7 @@ def written_tokens(
     found: dict[str, tuple[int, ...]] = {}
     with model.hooks(hooks):
         for batch, rows in run_batches(
-            batches(prompts, running.rows(), model.pad_id),
+            batches(prompts, running.rows(), model.pad_id, tokens=model.unit_tokens()),
             lambda batch: greedy_tokens(model, batch, max_new_tokens),
             pad_id=model.pad_id,
             progress=running.progress,

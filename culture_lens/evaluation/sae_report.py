@@ -125,7 +125,8 @@ def sae_report(
         questions, model.processor, context=model.context, too_long=how.too_long,
         progress=how.progress,
     )  # fmt: skip
-    work = batches(prompts, how.rows(ROWS), model.pad_id)
+    tokens = model.unit_tokens([site])
+    work = batches(prompts, how.rows(ROWS), model.pad_id, tokens=tokens)
 
     def over_all(step: Callable[[Batch], Rows], label: str) -> Rows:
         ran = run_batches(work, step, pad_id=model.pad_id, progress=how.progress, label=label)

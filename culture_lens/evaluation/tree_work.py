@@ -86,7 +86,9 @@ class TreeWork:
         self._placed: list[Placed] = []
         self._numbers = 0
         on_gpu = model.device.type != "cpu"
-        self._tokens = first_tokens(on_gpu, self.speed, running.batch_size)
+        edited = {site for neurons in masks if neurons is not None for site in neurons.places}
+        fits = model.unit_tokens(edited) or WHOLE
+        self._tokens = min(first_tokens(on_gpu, self.speed, running.batch_size), fits)
 
     def images(self) -> list[LazyImage]:
         """Give the pictures in the order in which batches need them."""

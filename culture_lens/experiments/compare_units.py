@@ -182,14 +182,15 @@ def check_asked(model: LensModel, units: Mapping[str, UnitKind], k: int, equal: 
 
 
 def check_cultures(units: Mapping[str, UnitKind], cultures: Sequence[str]) -> None:
-    """Refuse neuron sets and directions that lack a culture.
+    """Refuse neuron sets and directions that have nothing for a culture.
 
     Raises:
         InputError: Names the kind and the culture.
     """
     for name, kind in units.items():
         for culture in cultures if isinstance(kind, (NeuronSet, Directions)) else ():
-            if culture not in set(kind):
+            empty = isinstance(kind, NeuronSet) and not len(kind.neurons.get(culture, ()))
+            if empty or culture not in set(kind):
                 raise InputError(f"{name} has nothing for {culture}: name others in cultures=.")
 
 

@@ -1,27 +1,24 @@
 """direction_matrix: edit along every culture's direction in turn and ask every culture's questions.
 
-The matrix of ``ablation_matrix`` with directions in the place of neurons. Beside each direction
-stand random ones of the same length and place: Gaussian vectors, which any direction is compared
-with, because to add anything of that length changes answers too.
+The matrix of ``ablation_matrix`` with directions in the place of neurons, beside random ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
 from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, finite, flag, optional, text, whole
 from culture_lens.errors import unknown
-from culture_lens.evaluation.evaluate import answer_prompts, prepare
-from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
-from culture_lens.experiments.masks import AblationMask, joined
+from culture_lens.evaluation.evaluate import prepare
+from culture_lens.experiments.conditions import UNMODIFIED
+from culture_lens.experiments.edited_answers import Edit, answer_edits, edits_of, random_ones
+from culture_lens.experiments.masks import AblationMask
 from culture_lens.experiments.matrix import AblationMatrix
-from culture_lens.models.checks import MODEL, under
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.direction_hooks import LAYERS, addition_hooks, removal_hooks
@@ -81,15 +78,15 @@ def direction_matrix(
         random_seeds: Random directions of the same length beside each culture's.
         scoring: How answers are read; the model's own scoring by default.
         seen: Ask the questions of the fit too, with a warning.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. It runs in
+            this process, and nothing is kept in a run folder.
 
     Returns:
         The records under every direction; ``"random"`` are those under random ones.
 
     Raises:
         InputError: No such edit, every question was fitted on, directions of another model or
-            width, a run folder, or an unknown option.
+            width, a run folder, workers, or an unknown option.
 
     Example:
         ``direction_matrix(model, directions, questions, edit="added", scale=-2).summary()``
@@ -97,26 +94,17 @@ def direction_matrix(
     how = Running.of(running)
     if edit not in EDITS:
         raise unknown("edit", edit, EDITS)
-    how.check_no_folder("direction_matrix", "matrix.to_parquet(path)")
+    how.check_here("direction_matrix", "matrix.to_parquet(path)")
     directions.check_model(model)
     hooks_of: Callable[[Direction], HookList] = {
         "removed": partial(removal_hooks, model, layers=layers),
         "mean": partial(removal_hooks, model, value="mean", layers=layers),
         "added": partial(addition_hooks, model, scale=scale, layers=layers),
     }[edit]
-    masks = [AblationMask(UNMODIFIED), *(AblationMask(FOUND, culture) for culture in directions)]
-    hooks: list[HookList] = [[], *(hooks_of(directions[culture]) for culture in directions)]
-    for seed in range(random_seeds):
-        drawn = random_like(directions, seed)
-        masks += [AblationMask(RANDOM, culture, seed) for culture in drawn]
-        hooks += [hooks_of(drawn[culture]) for culture in drawn]
+    drawn = random_ones(model, directions, random_seeds)
+    edits = [Edit(AblationMask(UNMODIFIED), []), *edits_of(directions, drawn, hooks_of)]
     asked = unseen(directions, questions, seen)
     prompts, chosen = prepare(model, asked, scoring, how)
-    records = []
-    for mask, edits in zip(masks, hooks, strict=True):
-        with under(f"direction {mask.label}"), model.hooks(edits):
-            label = mask.label
-            records.append(answer_prompts(model, prompts, chosen, label=label, running=how))
     metadata = {
         "model": model.name,
         "revision": model.revision,
@@ -133,24 +121,7 @@ def direction_matrix(
         "left_out": len(questions) - len(prompts),
         "versions": versions(),
     }
-    return AblationMatrix(joined(masks, records), metadata)
-
-
-def random_like(directions: Directions, seed: int) -> Directions:
-    """Draw a Gaussian direction for each culture, as long as its own and at the same place.
-
-    Its mean is 0, so that ``"mean"`` sets it to what it is on average over random directions.
-
-    Example:
-        ``random_like(directions, seed=0)["Japan"].norm == directions["Japan"].norm``
-    """
-    source = torch.Generator().manual_seed(seed)
-    drawn = {}
-    for culture in directions:
-        own = directions[culture]
-        vector = torch.randn(len(own.vector), generator=source, dtype=torch.float64)
-        drawn[culture] = replace(own, vector=vector * (own.norm / vector.norm()), mean=0.0)
-    return replace(directions, directions=drawn, agreement={})
+    return AblationMatrix(answer_edits(model, edits, prompts, chosen, how), metadata)
 
 
 __all__ = ["direction_matrix"]

@@ -15,14 +15,21 @@ from culture_lens.evaluation.scoring import Scoring
 from culture_lens.experiments.belonging import NEURON_SET
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.experiments.dose import DoseCurve
-from culture_lens.experiments.masks import AblationMask, RandomMasks, joined, labelled
+from culture_lens.experiments.masks import (
+    AblationMask,
+    RandomMasks,
+    cultures_to_ask,
+    joined,
+    labelled,
+)
 from culture_lens.interventions.hooks import Value, ablation_value
 from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
-from culture_lens.neurons.scores import check_share, layers_with_units
+from culture_lens.neurons.scores import check_share
+from culture_lens.neurons.with_units import number_of_units
 from culture_lens.prompts.prompt import Prompt
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.question import QUESTIONS, Question, benchmarks_of
@@ -95,7 +102,10 @@ def dose_curve(
     found.check_model(model)
     asked = unseen(found, questions, seen)
     content = found.content
-    found = with_neurons_and_questions(align_cultures(found, asked), asked)
+    found = align_cultures(found, asked)
+    kept = cultures_to_ask(found, asked, "dose curve")
+    found = replace(found, neurons={culture: found[culture] for culture in kept})
+    check_scores(found)
     doses = doses_of(found, shares)
     prompts, chosen = prepare(model, asked, scoring, how)
     masks = [
@@ -122,31 +132,18 @@ def dose_curve(
     return DoseCurve(frame, metadata)
 
 
-def with_neurons_and_questions(found: NeuronSet, asked: Sequence[Question]) -> NeuronSet:
-    """Leave out cultures that have no neurons or no questions, with a warning.
+def check_scores(found: NeuronSet) -> None:
+    """Refuse neurons without scores, of which none come first.
 
     Raises:
-        InputError: None is left, or neurons have no scores.
+        InputError: Names the culture.
     """
-    named = {question.culture for question in asked}
-    lacking = {
-        "no neurons": [culture for culture in found if not len(found[culture])],
-        "no questions": [culture for culture in found if culture not in named],
-    }
-    left_out = {culture for cultures in lacking.values() for culture in cultures}
-    kept = {culture: found[culture] for culture in found if culture not in left_out}
-    told = "; ".join(f"{what}: {listed(names)}" for what, names in lacking.items() if names)
-    if not kept:
-        raise InputError(f"no culture is left for a dose curve ({told or 'the set is empty'}).")
-    if told:
-        warn(f"left out of the dose curve, {told}.")
-    for culture, neurons in kept.items():
+    for culture, neurons in found.neurons.items():
         if set(neurons.scores) != set(neurons.places):
             raise InputError(
                 f"neurons of {culture!r} carry no scores, so none of them come first: give a set "
                 "that a selector found."
             )
-    return replace(found, neurons=kept)
 
 
 def doses_of(found: NeuronSet, shares: Sequence[float] | None) -> dict[float, NeuronSet]:
@@ -156,10 +153,7 @@ def doses_of(found: NeuronSet, shares: Sequence[float] | None) -> dict[float, Ne
         InputError: No share, one outside (0, 1] or above the largest set, one that chooses no
             neuron, or two that choose the same number.
     """
-    total = sum(
-        len(layers_with_units(found.metadata, site, layers)) * width
-        for site, (layers, width) in found.shapes.items()
-    )
+    total = sum(number_of_units(found.shapes, found.metadata).values())
     most = max(len(found[culture]) for culture in found)
     if shares is None:
         numbers = sorted({most // 2**power for power in range(HALVINGS)} - {0})

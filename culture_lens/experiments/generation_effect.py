@@ -85,23 +85,19 @@ def generation_effect(
         questions: What to ask; see ``load_short_answers``.
         stem: Match stems, where the language has a stemmer (needs snowballstemmer).
         max_new_tokens: The most tokens per answer.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. It runs in
+            this process, and nothing is kept in a run folder.
 
     Raises:
-        InputError: No intervention or question, duplicate ids, hooks around the call, or a run
-            folder.
+        InputError: No intervention or question, duplicate ids, hooks around the call, a run
+            folder, or workers.
 
     Example:
         ``generation_effect(model, {"ablated": hooks}, questions).table()``
     """
     how = Running.of(running)
     conditions = conditions_of("interventions", interventions)
-    if how.run is not None:
-        raise InputError(
-            "generation_effect keeps nothing in a run folder, which cannot tell one hook from "
-            "another: leave out run=, and save what it gives with effect.to_parquet(path)."
-        )
+    how.check_here("generation_effect", "effect.to_parquet(path)")
     if model.is_hooked:
         raise InputError(
             "hooks are attached to the model, and perplexity is that of the unmodified model: "

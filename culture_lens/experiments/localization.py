@@ -182,10 +182,12 @@ def localization_gap(
         NAMED: with_country_named(questions, lead),
         UNNAMED: without_country_named(questions, stand_in),
     }
-    frames = {}
-    for version, asked in versions.items():
-        prompts, chosen = prepare(model, asked, scoring, how)
-        frames[version] = answer_prompts(model, prompts, chosen, label=version, running=how)
+    # Both before either is asked: what is refused in the second is said before the model runs.
+    ready = {version: prepare(model, asked, scoring, how) for version, asked in versions.items()}
+    frames = {
+        version: answer_prompts(model, prompts, chosen, label=version, running=how)
+        for version, (prompts, chosen) in ready.items()
+    }
     in_text = {question.id: names_country(question) for question in questions}
     frame = paired(frames[NAMED], frames[UNNAMED])
     frame.insert(len(KEPT), "in_text", [in_text[name] for name in frame["id"]])
@@ -198,7 +200,7 @@ def localization_gap(
         "model": model.name,
         "revision": model.revision,
         "benchmark": benchmarks_of(questions),
-        "scoring": chosen.name,
+        "scoring": ready[NAMED][1].name,
         "lead": lead,
         "stand_in": stand_in,
         "items": len(frame),

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from culture_lens.activations.summary import SUMMARY, ActivationSummary
 from culture_lens.checks import check_fields, optional, text, whole
-from culture_lens.errors import unknown
+from culture_lens.errors import InputError, listed, unknown, warn
 from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
 from culture_lens.models.lens_model import LensModel
+from culture_lens.neurons.directions import Directions
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
+from culture_lens.questions.question import Question
 from culture_lens.selectors.random import RANDOM_MATCHES, matched_random
 
 if TYPE_CHECKING:
@@ -136,3 +138,28 @@ def joined(masks: Sequence[AblationMask], records: Sequence[pd.DataFrame]) -> pd
     frame = pd.concat(frames, ignore_index=True)
     first = list(masks[0].columns)
     return frame[first + [column for column in frame if column not in first]]
+
+
+def cultures_to_ask(
+    found: NeuronSet | Directions, asked: Sequence[Question], what: str
+) -> list[str]:
+    """List the cultures that have questions and neurons or a direction; warn of the others.
+
+    Args:
+        found: Neurons or directions.
+        asked: The questions.
+        what: What the others are left out of.
+
+    Raises:
+        InputError: None is left.
+    """
+    named = {question.culture for question in asked}
+    none = [c for c in found if isinstance(found, NeuronSet) and not len(found[c])]
+    lacking = {"no neurons": none, "no questions": [c for c in found if c not in named]}
+    kept = [culture for culture in found if culture in named and culture not in none]
+    told = "; ".join(f"{why}: {listed(names)}" for why, names in lacking.items() if names)
+    if not kept:
+        raise InputError(f"no culture is left for a {what} ({told or 'the set is empty'}).")
+    if told:
+        warn(f"left out of the {what}, {told}.")
+    return kept

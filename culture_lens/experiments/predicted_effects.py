@@ -273,7 +273,7 @@ class Predicting:
         rows: dict[str, list[float]] = {}
         how = self.prediction.attribution
         for batch, (done, effects) in run_batches(
-            batches(shard.items, self.batch_size, model.pad_id),
+            batches(shard.items, self.batch_size, model.pad_id, tokens=model.unit_tokens()),
             lambda batch: set_effects(model, batch, self.sets, how),
             pad_id=model.pad_id,
             progress=progress,

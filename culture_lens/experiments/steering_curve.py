@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
 from culture_lens.checks import check_arguments, each, either, finite, flag, optional, text, whole
 from culture_lens.errors import InputError, listed
-from culture_lens.evaluation.evaluate import answer_prompts, prepare
+from culture_lens.evaluation.evaluate import prepare
 from culture_lens.experiments.belonging import NEURON_SET
-from culture_lens.experiments.conditions import FOUND, RANDOM, UNMODIFIED
-from culture_lens.experiments.direction_matrix import random_like
-from culture_lens.experiments.masks import AblationMask, RandomMasks, joined
+from culture_lens.experiments.conditions import UNMODIFIED
+from culture_lens.experiments.edited_answers import Edit, answer_edits, edits_of, random_ones
+from culture_lens.experiments.masks import AblationMask, cultures_to_ask
 from culture_lens.experiments.steering import SteeringCurve
 from culture_lens.interventions.hooks import steering_hooks
-from culture_lens.models.checks import MODEL, under
+from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
-from culture_lens.models.transformer_lens import HookList
 from culture_lens.neurons.align import align_cultures
 from culture_lens.neurons.direction_hooks import addition_hooks
 from culture_lens.neurons.directions import DIRECTIONS, Directions
@@ -30,23 +30,12 @@ from culture_lens.questions.unseen import unseen
 from culture_lens.storage.runs import versions
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from culture_lens.evaluation.scoring import ScoringName
-    from culture_lens.experiments.conditions import Condition
 
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
 STEERED = either(
     DIRECTIONS, FOUND_SET, remedy="the directions of fit_directions, or a NeuronSet of neurons"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Steer:
-    """What is done under one mask."""
-
-    mask: AblationMask
-    hooks: HookList
 
 
 @check_arguments(
@@ -85,40 +74,39 @@ def steering_curve(
             layer, beside each culture's, steered alike.
         scoring: How answers are read; the model's own scoring by default.
         seen: Ask the questions of the fit too, with a warning.
-        **running: Batch size, progress, prompts that are too long; see ``Running``. Nothing is
-            kept in a run folder.
+        **running: Batch size, progress, prompts that are too long; see ``Running``. It runs in
+            this process, and nothing is kept in a run folder.
 
     Raises:
         InputError: No strength, one that is 0 or given twice, directions or neurons of another
-            model, no question left to ask, a run folder, or an unknown option.
+            model, no question left to ask, a run folder, workers, or an unknown option.
+
+    Warns:
+        CultureLensWarning: Cultures without neurons or questions, which are left out.
 
     Example:
         ``steering_curve(model, directions, without_country_named(questions)).table("self")``
     """
     how = Running.of(running)
     given = check_strengths(strengths)
-    how.check_no_folder("steering_curve", "curve.to_parquet(path)")
+    how.check_here("steering_curve", "curve.to_parquet(path)")
     steered.check_model(model)
     asked = unseen(steered, questions, seen)
     if isinstance(steered, NeuronSet):
         steered = align_cultures(steered, asked)
-    steps = [one for strength in given for one in steps_at(model, steered, strength, random_seeds)]
+    facts, steered = facts_of(steered), with_questions(steered, asked)
+    drawn = random_ones(model, steered, random_seeds)
+    base = {"strength": 0.0, **({"neurons": 0} if isinstance(steered, NeuronSet) else {})}
+    edits = [Edit(AblationMask(UNMODIFIED, facts=base), [])]
+    for strength in given:
+        edits += edits_at(model, steered, drawn, strength)
     prompts, chosen = prepare(model, asked, scoring, how)
-    base: dict[str, Any] = {"strength": 0.0}
-    base |= {"neurons": 0} if isinstance(steered, NeuronSet) else {}
-    steps = [Steer(AblationMask(UNMODIFIED, facts=base), []), *steps]
-    records: list[pd.DataFrame] = []
-    for one in steps:
-        own = [p for p in prompts if others or one.mask.name in ("", p.question.culture)]
-        with under(f"steered, {one.mask.label}"), model.hooks(one.hooks):
-            label = one.mask.label
-            records.append(answer_prompts(model, own, chosen, label=label, running=how))
     metadata = {
         "model": model.name,
         "revision": model.revision,
         "weights": model.fingerprint,
         "benchmark": benchmarks_of(asked),
-        **facts_of(steered),
+        **facts,
         "scoring": chosen.name,
         "random_seeds": random_seeds,
         "others": others,
@@ -126,7 +114,8 @@ def steering_curve(
         "items": len(prompts),
         "versions": versions(),
     }
-    return SteeringCurve(joined([one.mask for one in steps], records), metadata)
+    records = answer_edits(model, edits, prompts, chosen, how, others=others)
+    return SteeringCurve(records, metadata)
 
 
 def check_strengths(strengths: Sequence[float]) -> list[float]:
@@ -144,28 +133,33 @@ def check_strengths(strengths: Sequence[float]) -> list[float]:
     return given
 
 
-def steps_at(
-    model: LensModel, steered: NeuronSet | Directions, strength: float, random_seeds: int
-) -> Iterator[Steer]:
+def with_questions(
+    steered: NeuronSet | Directions, asked: Sequence[Question]
+) -> NeuronSet | Directions:
+    """Leave out cultures that have no neurons or no questions, with a warning.
+
+    Raises:
+        InputError: None is left.
+    """
+    kept = cultures_to_ask(steered, asked, "steering curve")
+    if isinstance(steered, NeuronSet):
+        return replace(steered, neurons={culture: steered[culture] for culture in kept})
+    held = {culture: steered[culture] for culture in kept}
+    return replace(steered, directions=held, agreement={})
+
+
+def edits_at(
+    model: LensModel,
+    steered: NeuronSet | Directions,
+    drawn: Sequence[NeuronSet | Directions],
+    strength: float,
+) -> Iterator[Edit]:
     """List what is done at one strength: towards every culture, and random ones per seed."""
-
-    def step(condition: Condition, culture: str, seed: int, of: NeuronSet | Directions) -> Steer:
-        facts: dict[str, Any] = {"strength": strength}
-        if isinstance(of, Directions):
-            hooks = addition_hooks(model, of[culture], strength)
-        else:
-            hooks = steering_hooks(model, of[culture], strength)
-            facts["neurons"] = len(of[culture])
-        return Steer(AblationMask(condition, culture, seed, facts=facts), hooks)
-
-    yield from (step(FOUND, culture, 0, steered) for culture in steered)
-    draws: list[NeuronSet | Directions] = []
     if isinstance(steered, Directions):
-        draws += [random_like(steered, seed) for seed in range(random_seeds)]
-    else:
-        draws += RandomMasks(random_seeds).draws(model, steered)
-    for seed, drawn in enumerate(draws):
-        yield from (step(RANDOM, culture, seed, drawn) for culture in steered)
+        added = partial(addition_hooks, model, scale=strength)
+        return edits_of(steered, drawn, added, lambda _: {"strength": strength})
+    scaled = partial(steering_hooks, model, alpha=strength)
+    return edits_of(steered, drawn, scaled, lambda n: {"strength": strength, "neurons": len(n)})
 
 
 def facts_of(steered: NeuronSet | Directions) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import jaccard
+from culture_lens.neurons.overlap import expected_shared
 from culture_lens.prompts.running import Running, RunningOptions
 from culture_lens.questions.culture_names import align_questions
 from culture_lens.questions.question import QUESTIONS, Question
@@ -108,11 +109,8 @@ def overlaps(found: Mapping[str, NeuronSet]) -> list[dict[str, Any]]:
         for other in names[position + 1 :]:
             for culture in found[one]:
                 ours, theirs = found[one][culture], found[other][culture]
-                by_chance = sum(
-                    len(ours.places[site]) * len(theirs.places[site]) / (shape[0] * shape[1])
-                    for site, shape in found[one].shapes.items()
-                    if site in ours.places and site in theirs.places
-                )
+                facts = found[one].metadata
+                by_chance = expected_shared([ours, theirs], found[one].shapes, "site", facts)
                 rows.append(
                     {
                         "one": one,

@@ -17,7 +17,7 @@ from torch import Tensor
 from culture_lens.checks import refused, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.evaluation.scoring import Scoring
-from culture_lens.experiments.direction_matrix import random_like
+from culture_lens.experiments.edited_answers import random_like
 from culture_lens.find import sources_of
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
@@ -138,15 +138,12 @@ def check_kind(model: LensModel, name: str, kind: UnitKind, k: int) -> None:
     """Check that a model has the units, and enough of them.
 
     Raises:
-        InputError: No such site, or fewer units than k.
+        InputError: No such site, fewer units than k, or units of another model.
     """
     if isinstance(kind, Directions):
         check_plain(model, kind)
     elif isinstance(kind, NeuronSet):
-        for site, shape in kind.shapes.items():
-            check_sites(site, model.sites)
-            if tuple(shape) != tuple(model.shape(site)):
-                raise InputError(f"{name}: {site!r} has other units in {model.name!r}.")
+        kind.check_model(model)
     else:
         check_sites(kind[0], model.sites)
         held = len(model.layers_of(kind[0])) * model.widths[kind[0]]
@@ -175,12 +172,7 @@ def ranked_kind(
     else:
         sources = sources_of(model, identify, activation=shared)
     scores = get_ranking(selector)(sources)
-    have = torch.tensor(model.layers_of(site))
-    found = {}
-    for culture in cultures:
-        sites, order = order_of(scores, culture)
-        found[culture] = RankedUnits(sites, order[torch.isin(order[:, 1], have)])
-    return found
+    return {culture: RankedUnits(*order_of(scores, culture)) for culture in cultures}
 
 
 def best_first(neurons: Neurons) -> tuple[Place, ...]:

@@ -29,6 +29,7 @@ from culture_lens.models.checks import MODEL, check_logits, state_of, under
 from culture_lens.models.lens_model import LensModel
 from culture_lens.models.sites import check_sites
 from culture_lens.models.transformer_lens import HookList
+from culture_lens.neurons.direction_hooks import addition_hooks
 from culture_lens.neurons.directions import DIRECTION, Direction
 from culture_lens.prompts.batches import batches
 from culture_lens.prompts.packed import questions_of
@@ -143,7 +144,8 @@ def item_changes(
     step = partial(changes, model, hooks, name, site, roles)
     values: list[float] = []
     groups: list[str] = []
-    work = batches(prompts_of(model, questions, how), how.rows(), model.pad_id)
+    prompts, tokens = prompts_of(model, questions, how), model.unit_tokens()
+    work = batches(prompts, how.rows(), model.pad_id, tokens=tokens)
     with under(state_of(model)):
         for batch, found in run_batches(
             work, step, pad_id=model.pad_id, progress=how.progress, label="change of activations"
@@ -225,7 +227,7 @@ def counted_activations(
 
     found: dict[str, Tensor] = {}
     with under(state_of(model)):
-        work = batches(prompts, rows, model.pad_id)
+        work = batches(prompts, rows, model.pad_id, tokens=model.unit_tokens())
         for batch, parts in run_batches(work, step, pad_id=model.pad_id, progress=False):
             ids = (prompt.question.id for prompt in batch.prompts)
             found.update(zip(ids, parts, strict=True))
@@ -253,11 +255,13 @@ def matched_scale(
         **running: Batch size, progress, prompts that are too long; see ``Running``.
 
     Raises:
-        InputError: The intervention changes nothing at the direction's layer.
+        InputError: The direction is of another model, or the intervention changes nothing at its
+            layer.
 
     Example:
         ``matched_scale(model, directions["Japan"], hooks, questions).scale``
     """
+    addition_hooks(model, direction)  # refuses one of another model before it runs
     change = change_norm(
         model,
         hooks,

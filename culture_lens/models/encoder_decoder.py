@@ -74,7 +74,12 @@ class EncoderDecoder(LensModel):
 
     @property
     def entry_hooks(self) -> tuple[str, ...]:
-        """Where gradients begin: where the residual streams enter the first layers."""
+        """Where the residual streams enter the first layers."""
+        return STACK_ENTRY_HOOKS
+
+    @property
+    def gradient_hooks(self) -> tuple[str, ...]:
+        """Where gradients begin: in either stack at the first layer."""
         return STACK_ENTRY_HOOKS
 
     def _plain_hook(self, site: str, layer: int) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from culture_lens.errors import InputError
 from culture_lens.models.continuations import continuation_log_probs
 from culture_lens.models.fingerprint import Fingerprint
+from culture_lens.models.gradient_start import first_with_gradients
 from culture_lens.models.loading import Attention
 from culture_lens.models.recipe import Recipe
 from culture_lens.models.running_batch import forward_of
@@ -108,8 +109,13 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
 
     @property
     def entry_hooks(self) -> tuple[str, ...]:
-        """Where gradients start: the residual stream at the first layer."""
+        """Where the residual stream enters the first layer."""
         return (ENTRY_HOOK,)
+
+    @property
+    def gradient_hooks(self) -> tuple[str, ...]:
+        """Where gradients begin: where the stream enters a layer; see ``gradients_from``."""
+        return (f"blocks.{first_with_gradients()}.hook_in",)
 
     @cached_property
     def pad_id(self) -> int:
@@ -226,7 +232,8 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
     def differentiable_logits(self, batch: Batch) -> Float[Tensor, "batch vocab"]:
         """Run a batch and return the same logits, with gradients to every activation of its layers.
 
-        Parameters stay frozen: the graph begins where the residual stream enters the first layer.
+        Parameters stay frozen: the graph begins where the residual stream enters the first layer,
+        or the one that ``gradients_from`` says.
 
         Raises:
             InputError: The batch has shared prefixes, which gradients would not reach.
@@ -240,16 +247,18 @@ class LensModel(SiteMethods, TransformerLensMethods, Shown):
 
     @contextmanager
     def _entered(self, batch: Batch) -> Iterator[None]:
-        """Let gradients begin where the residual streams enter the first layers."""
+        """Let gradients begin where the residual streams pass ``gradient_hooks``."""
         if batch.prefixes is not None:
             raise InputError(
                 "gradients need batches without shared prefixes: make them with share_prefix=False."
             )
 
         def enter(activation: Tensor, hook: Any) -> Tensor:
-            return activation.detach().requires_grad_(True)
+            # An edit of units that are read here may have begun a graph already.
+            begun = activation.requires_grad
+            return activation if begun else activation.detach().requires_grad_(True)
 
-        entries = [(name, enter) for name in self.entry_hooks]
+        entries = [(name, enter) for name in self.gradient_hooks]
         with torch.enable_grad(), self.hooks(entries):
             yield
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="SiteMethods")
 Place = tuple[str, int]
 """A site and a layer."""
+UNIT_BYTES = 2**28
+"""Bytes that the units of one layer may take in a forward; a pass holds a few such tables."""
 
 
 class SiteMethods:
@@ -121,6 +123,23 @@ class SiteMethods:
             if site in self.units
         }
         return {"units": facts} if facts else {}
+
+    def unit_tokens(self, sites: Iterable[str] | None = None) -> int | None:
+        """Give the tokens of a forward at most, so that units fit into ``UNIT_BYTES`` in float32.
+
+        Features may be many times as many as a layer's neurons, and are computed beside these.
+
+        Args:
+            sites: The sites that are read or edited; all units of the model by default.
+
+        Returns:
+            None where none of them has units of its own.
+
+        Example:
+            ``batches(prompts, 16, model.pad_id, tokens=model.unit_tokens())``
+        """
+        widths = [u.width for name, u in self.units.items() if sites is None or name in sites]
+        return max(1, UNIT_BYTES // (4 * max(widths))) if widths else None
 
     def shape(self, site: str) -> tuple[int, int]:
         """Layers, and neurons per layer, of a site; no neurons where the model lacks the site.

@@ -65,6 +65,13 @@ ENTRY_HOOK = "blocks.0.hook_in"
 STACK_ENTRY_HOOKS = ("encoder_blocks.0.hook_in", "decoder_blocks.0.hook_in")
 """Where the two residual streams of an encoder-decoder enter their first layers."""
 SITES = tuple(GATED_HOOKS)
+FURTHER = {
+    "sae": "autoencoder with with_features, or --sae",
+    "sae_error": "autoencoder with with_features, or --sae",
+    "head": "heads with with_heads, or --heads",
+    "direction": "directions with with_directions",
+}
+"""Names of sites that a model has only when it was given them, and what gives them."""
 STREAM_SITES = ("attn_out", "mlp_out", "resid")
 """Sites whose units are dimensions of the residual stream, which no projection has to itself."""
 STREAM_HOOKS = (
@@ -193,5 +200,16 @@ def check_sites(sites: str | Iterable[str], known: Iterable[str] = SITES) -> tup
     table = tuple(known)
     for name in names:
         if name not in table:
-            raise unknown("site", name, table)
+            raise unknown_site(name, table)
     return names
+
+
+def unknown_site(name: str, known: Iterable[str]) -> InputError:
+    """Make the error for a site that a model lacks; of further units with what gives them.
+
+    Example:
+        >>> str(unknown_site("head", ["act"]))
+        "unknown site 'head'. Known: act. Give the model its heads with with_heads, or --heads."
+    """
+    remedy = FURTHER.get(part_of(name), "")
+    return unknown("site", name, known, f"Give the model its {remedy}." if remedy else "")

@@ -7,6 +7,7 @@
 ``neuron_set``    NeuronSet: culture -> Neurons
 ``scores``        NeuronScores: a score for every culture and neuron
 ``overlap``       neurons that sets share, compared with chance
+``with_units``    the layers that have units, and how many
 ``weight_norms``  norm of each neuron's outgoing weights
 ``align``         culture names of another benchmark
 ================  ====================================================

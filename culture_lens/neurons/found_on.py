@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from culture_lens.errors import InputError, warn
+from culture_lens.models.sites import unknown_site
 from culture_lens.neurons.neurons import Shape
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def check_found_on(
         InputError: Another model's name, or another number of layers or neurons.
     """
     name = metadata.get("model")
+    units = metadata.get("units", {})
     for site, shape in shapes.items():
+        if site in units and site not in model.units:
+            raise unknown_site(site, model.sites)
         have = model.shape(site)
         if tuple(shape) != have:
             raise InputError(
@@ -43,7 +47,7 @@ def check_found_on(
             "find the neurons again. (If it is one and the same model under another name, replace "
             "the 'model' entry of the metadata.)"
         )
-    for site, facts in metadata.get("units", {}).items():
+    for site, facts in units.items():
         if site in shapes and facts.get("content") != model.units[site].content:
             raise InputError(
                 f"these neurons are units of another {site!r} than that of {model.name!r}: give "

@@ -18,7 +18,7 @@ from torch import Tensor
 from culture_lens.checks import check_arguments, each, mapping, real
 from culture_lens.errors import InputError
 from culture_lens.models.hookable import Hookable, as_hookable
-from culture_lens.models.sites import part_of
+from culture_lens.models.sites import part_of, unknown_site
 from culture_lens.models.units import HookList, spliced
 from culture_lens.neurons.edits import Edit, edit_hook, replaced, scaled
 
@@ -151,12 +151,19 @@ def check_inside(model: Hookable, rows: Sequence[Places]) -> None:
     """
     for row in rows:
         for site, places in row.places.items():
+            if len(places) and site not in model.widths:
+                raise InputError(
+                    f"neurons of another model than {model.name!r}: "
+                    f"{unknown_site(site, model.widths)}"
+                )
             shape = model.shape(site)
             if len(places) and ((places < 0) | (places >= torch.tensor(shape))).any():
                 raise InputError(
                     f"neurons at site {site!r} lie outside {model.name!r}, which has "
                     f"{shape[0]} layers of {shape[1]}: they are of another model."
                 )
+            for layer in set(places[:, 0].tolist()):
+                model.hook_name(site, layer)  # refuses layers without units
 
 
 def check_values(values: Tensor, dtype: torch.dtype, what: str) -> None:

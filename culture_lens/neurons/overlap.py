@@ -10,13 +10,16 @@ share more than that even where they choose at random within layers. What is dra
 ``"site"``    each site, its layers together
 ``"pool"``    all sites and layers together
 ============  ================================================================
+
+Layers without units, such as those without an autoencoder, are no part of a pool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,6 +28,7 @@ from culture_lens.checks import any_names, check_arguments, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape, jaccard
+from culture_lens.neurons.with_units import number_of_units
 from culture_lens.statistics.estimates import Estimate
 from culture_lens.statistics.permutation import CORRECTIONS, corrected
 from culture_lens.statistics.tables import numeric
@@ -38,10 +42,15 @@ if TYPE_CHECKING:
 
 MATCHES: tuple[Match, ...] = ("layer", "site", "pool")
 Chances = Float[np.ndarray, " shared"]
+NOTHING_KNOWN: Mapping[str, Any] = MappingProxyType({})
+"""Metadata by which every layer has units."""
 
 
 def chance_of_sharing(
-    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: Match = "layer"
+    sets: Sequence[Neurons],
+    shapes: Mapping[str, Shape],
+    match: Match = "layer",
+    metadata: Mapping[str, Any] = NOTHING_KNOWN,
 ) -> Chances:
     """Give the probability that random sets of these sizes share 0, 1, 2, ... neurons.
 
@@ -49,6 +58,7 @@ def chance_of_sharing(
         sets: Two sets or more; shared means in all of them.
         shapes: Layers and neurons per layer of each site.
         match: ``"layer"``, ``"site"`` or ``"pool"``; see the module.
+        metadata: Of the sets: which layers have ``units``.
 
     Raises:
         InputError: An unknown way to match.
@@ -59,13 +69,16 @@ def chance_of_sharing(
         [0.75, 0.25]
     """
     total = np.ones(1)
-    for chances in chance_in_pools(*pools(sets, shapes, match)):
+    for chances in chance_in_pools(*pools(sets, shapes, match, metadata)):
         total = np.convolve(total, np.trim_zeros(chances, "b"))
     return total
 
 
 def pools(
-    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: Match
+    sets: Sequence[Neurons],
+    shapes: Mapping[str, Shape],
+    match: Match,
+    metadata: Mapping[str, Any] = NOTHING_KNOWN,
 ) -> tuple[Int[np.ndarray, " pool"], Int[np.ndarray, "set pool"]]:
     """Give the size of each pool that neurons are drawn from, and how many each set has in it.
 
@@ -74,11 +87,10 @@ def pools(
     """
     if match not in MATCHES:
         raise unknown("way to match random neurons", match, MATCHES)
+    numbers = list(number_of_units(shapes, metadata).values())
     if match == "pool":
-        number = sum(layers * width for layers, width in shapes.values())
-        return np.array([number]), np.array([[len(neurons)] for neurons in sets])
+        return np.array([sum(numbers)]), np.array([[len(neurons)] for neurons in sets])
     if match == "site":
-        numbers = [layers * width for layers, width in shapes.values()]
         return np.array(numbers), np.array(
             [[len(own.places.get(site, ())) for site in shapes] for own in sets]
         )
@@ -122,7 +134,10 @@ def chance_in_pools(
 
 
 def expected_shared(
-    sets: Sequence[Neurons], shapes: Mapping[str, Shape], match: Match = "layer"
+    sets: Sequence[Neurons],
+    shapes: Mapping[str, Shape],
+    match: Match = "layer",
+    metadata: Mapping[str, Any] = NOTHING_KNOWN,
 ) -> float:
     """Give the mean number of neurons that two random sets of these sizes share, sum of ab/N.
 
@@ -131,7 +146,7 @@ def expected_shared(
         >>> expected_shared([one, other], {"act": (1, 4)})
         0.5
     """
-    numbers, (first, second) = pools(sets, shapes, match)
+    numbers, (first, second) = pools(sets, shapes, match, metadata)
     return float((first * second / numbers).sum())
 
 
@@ -192,7 +207,8 @@ def overlap_with_chance(
     members = {culture: found[culture].members() for culture in found}
     rows = []
     for one, other in combinations(found, 2):
-        chances = chance_of_sharing([found[one], found[other]], found.shapes, match)
+        pair = [found[one], found[other]]
+        chances = chance_of_sharing(pair, found.shapes, match, found.metadata)
         shared = len(members[one] & members[other])
         by_chance, p = against_chance(shared, chances)
         sizes = len(members[one]), len(members[other])
@@ -234,7 +250,8 @@ def shared_with_chance(
     names = list(dict.fromkeys(cultures or found.cultures))
     if len(names) < 2:
         raise InputError("overlap needs at least two cultures.")
-    chances = chance_of_sharing([found[name] for name in names], found.shapes, match)
+    sets = [found[name] for name in names]
+    chances = chance_of_sharing(sets, found.shapes, match, found.metadata)
     shared = len(found.shared(*names))
     by_chance, p = against_chance(shared, chances)
     return {"shared": shared, "by_chance": by_chance, "p": p}

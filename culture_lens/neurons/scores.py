@@ -29,6 +29,7 @@ from culture_lens.errors import InputError
 from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.storage.display import Shown, brief, some
 from culture_lens.storage.files import load_tensors, save_tensors
 from culture_lens.storage.reading import content_of
@@ -74,16 +75,6 @@ def number_chosen(number: int, share: float | None, k: int | None, site: str = "
             "choose a share or k that gives between one and all of them."
         )
     return count
-
-
-def layers_with_units(metadata: Mapping[str, Any], site: str, layers: int) -> list[int]:
-    """List the layers of a site that have something to choose; see ``LensModel.layers_of``.
-
-    Example:
-        >>> layers_with_units({"units": {"sae": {"layers": [1]}}}, "sae", 3)
-        [1]
-    """
-    return list(metadata.get("units", {}).get(site, {}).get("layers", range(layers)))
 
 
 def check_tables(name: str, tables: Any, rows: int) -> None:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from culture_lens.checks import any_names, check_arguments, mapping
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.scores import NEVER, SCORES, NeuronScores
+from culture_lens.neurons.with_units import of_units
 from culture_lens.plots.heatmap import (
     LEAST_ROWS,
     RANGE,
@@ -86,7 +87,7 @@ def rank_agreement_heatmap(
     trace.update(text=words.to_numpy().tolist(), texttemplate="%{text}", textfont=font)
     figure = go.Figure(trace)
     hatch(figure, table)
-    number = sum(first.scores[site][0].numel() for site in sites)
+    number = sum(of_units(first.scores[s], first.metadata, s)[0].numel() for s in sites)
     return styled(
         figure,
         "How alike selectors rank neurons",
@@ -153,7 +154,8 @@ def ranks_of(
     ranked = []
     for culture in cultures:
         own = scores.cultures.index(culture)
-        values = [scores.scores[site][own].flatten().double().numpy() for site in sites]
+        tables = [of_units(scores.scores[site][own], scores.metadata, site) for site in sites]
+        values = [table.flatten().double().numpy() for table in tables]
         flat = np.concatenate(values)
         ranked.append(rankdata(np.where(flat > NEVER, flat, -np.inf)))
     return ranked

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from culture_lens.checks import check_arguments
 from culture_lens.errors import InputError
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
+from culture_lens.neurons.with_units import layers_with_units, number_of_units
 from culture_lens.plots.comparison import SELECTOR_COLOURS
 from culture_lens.plots.heatmap import RANGE
 from culture_lens.plots.neurons import check_cultures, chosen
@@ -42,7 +45,7 @@ def module_profile_chart(
 
     Bars are means over cultures, lines reach from the least to the greatest culture, and all bars
     of all panels add up to 1. The dotted line is what neurons spread evenly over all sites and
-    layers would give.
+    layers would give, where a site has units.
 
     Args:
         found: The neurons; cultures without any are left out of the means and named.
@@ -67,12 +70,15 @@ def module_profile_chart(
         shared_yaxes="all",
         vertical_spacing=0.25 / (len(tables) + 1),
     )
-    total = sum(layers * width for layers, width in found.shapes.values())
+    total = sum(number_of_units(found.shapes, found.metadata).values())
     for row, (site, table) in enumerate(tables.items(), start=1):
         colour = SELECTOR_COLOURS[(row - 1) % len(SELECTOR_COLOURS)]
         figure.add_trace(bars(table, site, colour), row, 1)
         even = found.shapes[site][1] / total
-        figure.add_hline(even, line={"color": INK, "width": 1, "dash": "dot"}, row=row, col=1)
+        dotted = {"color": INK, "width": 1, "dash": "dot"}
+        for first, last in runs(table.columns):
+            ends = {"x0": first - 0.5, "x1": last + 0.5, "y0": even, "y1": even}
+            figure.add_shape(type="line", line=dotted, row=row, col=1, **ends)
     cultures = "cultures: least to greatest" if len(held) > 1 else ""
     styled(
         figure,
@@ -90,7 +96,7 @@ def module_profile_chart(
         bargap=0.15,
     )
     figure.update_layout(height=figure.layout.margin.t + 80 + len(tables) * (PANEL + 20))
-    scale_axes(figure, tables, range)
+    scale_axes(figure, tables, max(layers for layers, _ in found.shapes.values()), range)
     return figure
 
 
@@ -98,18 +104,29 @@ def profiles(found: NeuronSet, cultures: list[str]) -> dict[str, pd.DataFrame]:
     """Give the share of each culture's neurons in the layers of every site, cultures x layers."""
     import pandas as pd
 
-    return {
-        site: pd.DataFrame.from_dict(
-            {
-                culture: (
-                    found[culture].per_layer(site, layers).double() / len(found[culture])
-                ).tolist()
-                for culture in cultures
-            },
-            orient="index",
-        )
-        for site, (layers, _) in found.shapes.items()
-    }
+    tables = {}
+    for site, (layers, _) in found.shapes.items():
+        shares = {
+            culture: (
+                found[culture].per_layer(site, layers).double() / len(found[culture])
+            ).tolist()
+            for culture in cultures
+        }
+        table = pd.DataFrame.from_dict(shares, orient="index")
+        tables[site] = table[layers_with_units(found.metadata, site, layers)]
+    return tables
+
+
+def runs(layers: Iterable[int]) -> list[tuple[int, int]]:
+    """Give the first and the last of layers that follow one another.
+
+    Example:
+        >>> runs([0, 1, 2, 5])
+        [(0, 2), (5, 5)]
+    """
+    held = np.array(list(layers))
+    parts = np.split(held, np.flatnonzero(np.diff(held) > 1) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts]
 
 
 def bars(table: pd.DataFrame, site: str, colour: str) -> go.Bar:
@@ -141,10 +158,12 @@ def bars(table: pd.DataFrame, site: str, colour: str) -> go.Bar:
 
 
 def scale_axes(
-    figure: go.Figure, tables: dict[str, pd.DataFrame], span: tuple[float, float] | None
+    figure: go.Figure,
+    tables: dict[str, pd.DataFrame],
+    layers: int,
+    span: tuple[float, float] | None,
 ) -> None:
-    """Give all panels the same axes."""
-    layers = max(len(table.columns) for table in tables.values())
+    """Give all panels the same axes, of so many layers."""
     highest = max(float(table.to_numpy().max()) for table in tables.values())
     low, high = span or (0.0, 1.05 * highest)
     marks = ticks(low, high, 4)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,6 +14,7 @@ from culture_lens.checks import check_arguments, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.plots.heatmap import (
     LEAST_ROWS,
     RANGE,
@@ -39,6 +40,9 @@ from culture_lens.plots.style import (
     plain,
     styled,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SMALLEST_OVERLAP = 0.05
 """The colour scale reaches at least this far."""
@@ -72,22 +76,9 @@ def layer_heatmap(
     given, single = found, len(found) == 1
     if single:
         found = by_site(found, sites)
-    shares = found.layer_share(site)
+    have = {name: layers_of(given, [name] if single else sites) for name in found}
+    shares, totals, hover = shares_of(found, sites, have)
     layers = list(shares.columns)
-    counts = {
-        culture: np.sum([found[culture].per_layer(s, len(layers)).numpy() for s in sites], axis=0)
-        for culture in found
-    }
-    totals = {culture: int(counts[culture].sum()) for culture in found}
-    shares.loc[[culture for culture in found if not totals[culture]]] = math.nan
-    hover = [
-        [
-            f"<b>{plain(culture)}</b>, layer {layer}<br>{int(counts[culture][layer])} of "
-            f"{totals[culture]} neurons, {percent(shares.loc[culture, layer], 1)}"
-            for layer in layers
-        ]
-        for culture in found
-    ]
     highest = largest_of(shares, 0.0) or 1.0
     span = range or (0.0, highest)
     figure = go.Figure(heatmap(shares, hover, AMOUNT, span, "share of<br>neurons"))
@@ -109,6 +100,41 @@ def layer_heatmap(
             "autorange": "reversed",
         },
     )
+
+
+def shares_of(
+    found: NeuronSet, sites: Sequence[str], have: Mapping[str, set[int]]
+) -> tuple[pd.DataFrame, dict[str, int], list[list[str]]]:
+    """Give the share of each row's neurons in every layer, their number, and words for each cell.
+
+    Args:
+        found: The rows, by name.
+        sites: The sites that count.
+        have: The layers in which each row's sites have units; other cells have no value.
+    """
+    shares = found.layer_share(sites[0] if len(sites) == 1 else None)
+    layers, totals, hover = list(shares.columns), {}, []
+    for name in found:
+        counts = np.sum([found[name].per_layer(s, len(layers)).numpy() for s in sites], axis=0)
+        totals[name] = int(counts.sum())
+        hover.append(
+            [
+                f"<b>{plain(name)}</b>, layer {layer}<br>{int(counts[layer])} of "
+                f"{totals[name]} neurons, {percent(shares.loc[name, layer], 1)}"
+                if layer in have[name]
+                else f"layer {layer} has no units"
+                for layer in layers
+            ]
+        )
+        lacking = [layer for layer in layers if layer not in have[name]]
+        shares.loc[name, lacking if totals[name] else layers] = math.nan
+    return shares, totals, hover
+
+
+def layers_of(found: NeuronSet, sites: Sequence[str]) -> set[int]:
+    """Give the layers in which any of some sites has units."""
+    shapes, facts = found.shapes, found.metadata
+    return {layer for site in sites for layer in layers_with_units(facts, site, shapes[site][0])}
 
 
 def by_site(found: NeuronSet, sites: Sequence[str]) -> NeuronSet:

@@ -15,6 +15,7 @@ from culture_lens.checks import any_names, check_arguments, each, optional, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.scores import NEVER, SCORES, NeuronScores
+from culture_lens.neurons.with_units import of_units
 from culture_lens.plots.dose import HEADINGS, PANEL, grid_of_panels
 from culture_lens.plots.parts import LEGEND_BELOW
 from culture_lens.plots.style import (
@@ -97,7 +98,8 @@ def score_chart(
         1,
         legend=LEGEND_BELOW,
     )
-    scale_axes(figure, scores.scores[at][0].numel(), rows, columns)
+    most = of_units(scores.scores[at][0], scores.metadata, at).numel()
+    scale_axes(figure, most, rows, columns)
     top = figure.layout.margin.t + HEADINGS
     figure.update_layout(height=top + 120 + rows * (PANEL + 20), margin_t=top, margin_b=90)
     return figure
@@ -139,7 +141,8 @@ def check_same(
 
 def of_culture(scores: NeuronScores, culture: str, site: str) -> Float[np.ndarray, " neuron"]:
     """Give the scores of a culture in rising order, without neurons that cannot be chosen."""
-    values = scores.scores[site][scores.cultures.index(culture)].flatten()
+    table = scores.scores[site][scores.cultures.index(culture)]
+    values = of_units(table, scores.metadata, site).flatten()
     kept: np.ndarray = torch.sort(values[values > NEVER]).values.numpy()
     return kept
 

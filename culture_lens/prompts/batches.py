@@ -126,7 +126,12 @@ class Batches:
 
 
 def batches(
-    prompts: Sequence[Prompt], batch_size: int, pad_id: int, *, share_prefix: bool = False
+    prompts: Sequence[Prompt],
+    batch_size: int,
+    pad_id: int,
+    *,
+    share_prefix: bool = False,
+    tokens: int | None = None,
 ) -> Batches:
     """Cut prompts into batches of like length, longest first so that memory fails early.
 
@@ -137,6 +142,7 @@ def batches(
         batch_size: Rows of a batch.
         pad_id: Token id of the padding.
         share_prefix: Run shared prefixes once; see ``shared_prefix_lengths``.
+        tokens: Tokens of a batch at most, padding included; a single prompt may have more.
 
     Example:
         ``for batch in batches(prompts, 16, model.pad_id): ...``
@@ -151,14 +157,19 @@ def batches(
         own, key, name = known[at]
         return (-longest[key] if key else -own, key, -own, name)
 
+    def full(row: list[int], more: int) -> bool:
+        number = len(row) + more
+        too_long = tokens is not None and bool(row) and number * known[row[0]][0] > tokens
+        return number > batch_size or too_long
+
     rows: list[list[int]] = [[]]
     ordered = sorted(range(len(known)), key=place)
     groups = groupby(ordered, key=lambda at: known[at][1] or known[at][2])
     for group in (list(members) for _, members in groups):
-        if rows[-1] and len(rows[-1]) + len(group) > batch_size:
+        if rows[-1] and full(rows[-1], len(group)):
             rows.append([])
         for at in group:
-            if len(rows[-1]) == batch_size:
+            if full(rows[-1], 1):
                 rows.append([])
             rows[-1].append(at)
     return Batches([picked(prompts, some) for some in rows if some], pad_id, share_prefix)

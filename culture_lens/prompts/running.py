@@ -110,21 +110,23 @@ class Running:
         """The run folder, made where there is none yet."""
         return None if self.run is None else Run.open(self.run)
 
-    def check_no_folder(self, name: str, save: str) -> None:
-        """Refuse a run folder where a function keeps nothing in it.
+    def check_here(self, name: str, save: str) -> None:
+        """Refuse a run folder and workers where a function uses neither.
 
         Args:
             name: The function.
             save: How its result is saved, as code.
 
         Raises:
-            InputError: There is one.
+            InputError: There is one of them.
         """
         if self.run is not None:
             raise InputError(
                 f"{name} keeps nothing in a run folder: leave out run=, and save what it gives "
                 f"with {save}."
             )
+        if self.engine is not None:
+            raise InputError(f"{name} runs in this process alone: leave out engine=.")
 
     @property
     def ray(self) -> Ray | None:

@@ -189,24 +189,36 @@ def prompt_trees(
 def filled(prompts: Sequence[Prompt], row_tokens: int, most: int | None) -> list[PromptTree]:
     """Put prompts into trees in their order, each as full as it may be.
 
-    Prompts on one picture stay together where they fit. With a large picture, a tree may grow to
-    twice a prompt that shares most of its tokens.
+    Prompts on one picture stay together where they fit.
     """
     trees: list[PromptTree] = []
     for picture, some in groupby(prompts, picture_key):
-        group, alone = list(some), PromptTree()
-        for prompt in group if picture else ():
-            alone.add(prompt)
-        fits = not trees or len(trees[-1].tokens) + len(alone.tokens) <= row_tokens
-        for at, prompt in enumerate(group):
-            more = added(trees[-1], prompt) if trees else 0
-            twice = 2 * len(prompt.ids) if picture and 2 * more < len(prompt.ids) else 0
-            room = max(row_tokens, twice) if fits or at else 0
-            full = bool(trees) and most is not None and len(trees[-1].prompts) >= most
-            if not trees or full or len(trees[-1].tokens) + more > room:
+        group = list(some)
+        begins = bool(picture and trees) and len(trees[-1].tokens) + nodes(group) > row_tokens
+        for prompt in group:
+            if begins or not trees or not has_room(trees[-1], prompt, row_tokens, most):
                 trees.append(PromptTree())
             trees[-1].add(prompt)
+            begins = False
     return trees
+
+
+def nodes(prompts: Sequence[Prompt]) -> int:
+    """Count the nodes of a tree of some prompts."""
+    tree = PromptTree()
+    for prompt in prompts:
+        tree.add(prompt)
+    return len(tree.tokens)
+
+
+def has_room(tree: PromptTree, prompt: Prompt, row_tokens: int, most: int | None) -> bool:
+    """Say whether a prompt fits; of one on a large picture of the tree, up to twice its length."""
+    if most is not None and len(tree.prompts) >= most:
+        return False
+    more = added(tree, prompt)
+    if picture_key(prompt) and 2 * more < len(prompt.ids):
+        row_tokens = max(row_tokens, 2 * len(prompt.ids))
+    return len(tree.tokens) + more <= row_tokens
 
 
 def added(tree: PromptTree, prompt: Prompt) -> int:

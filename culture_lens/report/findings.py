@@ -11,6 +11,7 @@ from culture_lens.experiments.cell_tables import few_in_words
 from culture_lens.experiments.conditions import RANDOM, UNMODIFIED
 from culture_lens.experiments.matrix import AblationMatrix
 from culture_lens.neurons.neuron_set import NeuronSet
+from culture_lens.neurons.with_units import number_of_units
 from culture_lens.plots.ablation import check_matrix
 from culture_lens.plots.style import DASH, clear, percent, points, with_interval
 from culture_lens.report.sentences import join, lost, sentence, spoken
@@ -254,7 +255,7 @@ def cell(metric: str, estimate: Estimate) -> dict[str, Any]:
 
 def neuron_table(found: NeuronSet) -> list[dict[str, str]]:
     """Give the number, share, main layer and overlap of every culture's neurons."""
-    total = sum(layers * width for layers, width in found.shapes.values())
+    total = sum(number_of_units(found.shapes, found.metadata).values())
     shares, overlap = found.layer_share(), found.overlap()
     rows = []
     for culture in found:

@@ -24,12 +24,8 @@ from culture_lens.errors import InputError
 from culture_lens.models.sites import PROJECTIONS, SITES, part_of, sites_reading
 from culture_lens.neurons.neuron_set import NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
-from culture_lens.neurons.scores import (
-    NeuronScores,
-    check_pooled_share,
-    layers_with_units,
-    pooled_top,
-)
+from culture_lens.neurons.scores import NeuronScores, check_pooled_share, pooled_top
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.selectors.wordings import wording_stability
 
 SPECIFIC_SHARE, COUNTRYRC_SHARE, LEAST_Z = 0.003, 0.01, 0.5

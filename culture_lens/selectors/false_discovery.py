@@ -36,7 +36,8 @@ from culture_lens.checks import check_arguments, real, text, whole
 from culture_lens.errors import InputError
 from culture_lens.neurons.long_tables import long_table
 from culture_lens.neurons.neuron_set import NeuronSet
-from culture_lens.neurons.scores import NEVER, NeuronScores, layers_with_units
+from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.selectors.lape import entropy
 from culture_lens.selectors.registry import (
     GRADIENT_SELECTORS,

@@ -21,7 +21,7 @@ with ConAct, no neuron is in the sets of two cultures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -32,6 +32,7 @@ from culture_lens.activations.summary import SUMMARY, ActivationSummary
 from culture_lens.checks import check_arguments, mapping, real, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.questions.unseen import joined
 from culture_lens.selectors.conact import margins
 from culture_lens.storage.runs import versions
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # other names are refused at run time, with the nearest one
 FUSIONS: tuple[FusionName, ...] = ("consistent", "joint", "overlap")
 MODEL_FACTS = ("model", "weights", "dtype")
 SUMMARIES = mapping(SUMMARY, "{name: summary} with one for each language or wording")
-REMEMBERED = ("model", "revision", "weights", "dtype", "style", "roles", "only_correct")
+REMEMBERED = ("model", "revision", "weights", "units", "dtype", "style", "roles", "only_correct")
 """What a neuron set remembers of the summaries, where they agree."""
 
 
@@ -86,8 +87,9 @@ def fuse(
         if how == "overlap":
             scores[site] = -worst_rank(stacked)
             continue
+        layers = layers_with_units(first.metadata, site, stacked.shape[2])
         z = torch.stack(
-            [standardised(m, f"{name!r} at site {site!r}") for name, m in tables.items()]
+            [standardised(m, f"{name!r} at site {site!r}", layers) for name, m in tables.items()]
         )
         fused = z.mean(0)
         if how == "consistent":
@@ -116,6 +118,7 @@ def check_alike(summaries: Mapping[str, ActivationSummary]) -> ActivationSummary
         for what, mine, theirs in (
             ("cultures", first.cultures, summary.cultures),
             ("sites", sorted(first.sites), sorted(summary.sites)),
+            ("units", first.metadata.get("units"), summary.metadata.get("units")),
             *((fact, first.metadata.get(fact), summary.metadata.get(fact)) for fact in MODEL_FACTS),
             ("shapes", site_shapes(first), site_shapes(summary)),
         ):
@@ -133,18 +136,18 @@ def site_shapes(summary: ActivationSummary) -> dict[str, tuple[int, ...]]:
 
 
 def standardised(
-    margins: Float[Tensor, "culture layer neuron"], where: str
+    margins: Float[Tensor, "culture layer neuron"], where: str, layers: Sequence[int]
 ) -> Float[Tensor, "culture layer neuron"]:
-    """Standardise each culture's margins over all neurons of a site.
+    """Standardise each culture's margins over all neurons of a site, in the layers that have some.
 
     Raises:
         InputError: They are all the same, so that there is nothing to rank.
 
     Example:
-        >>> standardised(torch.tensor([[[1.0, 3.0]]]), "").flatten().tolist()
+        >>> standardised(torch.tensor([[[1.0, 3.0]]]), "", [0]).flatten().tolist()
         [-1.0, 1.0]
     """
-    flat = margins.flatten(1)
+    flat = margins[:, list(layers)].flatten(1)
     spread = flat.std(1, unbiased=False)
     if (spread == 0).any() or (flat == flat[:, :1]).all(1).any():
         raise InputError(

@@ -33,6 +33,7 @@ from culture_lens.attribution.knowledge import KnowledgeScores, per_item
 from culture_lens.checks import real, text
 from culture_lens.errors import InputError, unknown
 from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.with_units import of_units
 
 if TYPE_CHECKING:
     Contrast = Literal["second", "highest", "mean"]
@@ -184,7 +185,8 @@ def agreement(scores: KnowledgeScores, rate: Callable[..., Tensor]) -> Mapping[s
         return {}
     tops = []
     for half in scores.halves:
-        tables = [rate(site, per_item(half, site)) for site in scores.sites]
+        rated = {site: rate(site, per_item(half, site)) for site in scores.sites}
+        tables = [of_units(table, scores.metadata, site) for site, table in rated.items()]
         flat = torch.cat([table.flatten(1) for table in tables], 1)
         number = max(1, int(AGREEMENT_SHARE * flat.shape[1]))
         best = [row.topk(number) for row in flat]

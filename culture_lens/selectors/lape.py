@@ -20,7 +20,8 @@ from torch import Tensor
 from culture_lens.activations.summary import ActivationSummary
 from culture_lens.checks import real
 from culture_lens.errors import InputError
-from culture_lens.neurons.scores import NEVER, NeuronScores, layers_with_units
+from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.with_units import of_units
 
 PERCENTILE = 0.95
 """Both percentiles of the published code."""
@@ -101,7 +102,7 @@ def lape(
     for site in summary.sites:
         probability = summary.probability(site)
         low = -entropy(probability)
-        have = probability[:, layers_with_units(summary.metadata, site, probability.shape[1])]
+        have = of_units(probability, summary.metadata, site)
         enough = (probability > order_statistic(have, percentile_filter)).any(0)
         member = probability > order_statistic(have, percentile_membership)
         ranking[site] = torch.where(enough, low, NEVER)

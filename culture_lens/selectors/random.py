@@ -22,8 +22,9 @@ from culture_lens.models.checks import MODEL
 from culture_lens.models.lens_model import LensModel
 from culture_lens.neurons.neuron_set import FOUND_SET, NeuronSet
 from culture_lens.neurons.neurons import Neurons, Shape
-from culture_lens.neurons.scores import NeuronScores, layers_with_units
+from culture_lens.neurons.scores import NeuronScores
 from culture_lens.neurons.weight_norms import outgoing_norms, writes
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.questions.question import stable_hash
 
 if TYPE_CHECKING:  # other names are refused at run time, with the nearest one

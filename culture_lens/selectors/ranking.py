@@ -28,6 +28,7 @@ from culture_lens.errors import InputError, unknown
 from culture_lens.models.sites import PROJECTIONS, sites_reading
 from culture_lens.neurons.neurons import Neurons
 from culture_lens.neurons.scores import NEVER, NeuronScores
+from culture_lens.neurons.with_units import layers_with_units
 from culture_lens.selectors.culnig_general import reads_countries
 from culture_lens.selectors.culnig_specific import (
     COUNTRYRC_SHARE,
@@ -244,8 +245,8 @@ def rank(
 def order_of(scores: NeuronScores, culture: str) -> tuple[tuple[str, ...], Int[Tensor, "neuron 3"]]:
     """Order the neurons of a culture, the best first: the sites, and of each neuron its place.
 
-    A place is the number of the site, the layer and the index. Neurons that cannot be chosen are
-    left out; ties keep the order of sites, layers and indices.
+    A place is the number of the site, the layer and the index. Neurons that cannot be chosen, and
+    layers without units, are left out; ties keep the order of sites, layers and indices.
 
     Raises:
         InputError: No such culture.
@@ -258,17 +259,24 @@ def order_of(scores: NeuronScores, culture: str) -> tuple[tuple[str, ...], Int[T
     if culture not in scores.cultures:
         raise unknown("culture", culture, scores.cultures)
     own = scores.cultures.index(culture)
-    tables = [values[own] for values in scores.scores.values()]
-    flat = torch.cat([values.flatten() for values in tables])
-    places = torch.cat([numbered(site, *table.shape) for site, table in enumerate(tables)])
+    layers = {
+        site: layers_with_units(scores.metadata, site, values.shape[1])
+        for site, values in scores.scores.items()
+    }
+    flat = torch.cat([scores.scores[site][own, have].flatten() for site, have in layers.items()])
+    places = torch.cat(
+        [
+            numbered(number, have, scores.scores[site].shape[2])
+            for number, (site, have) in enumerate(layers.items())
+        ]
+    )
     order = torch.sort(flat, descending=True, stable=True).indices
     return tuple(scores.scores), places[order[flat[order] > NEVER]]
 
 
-def numbered(site: int, layers: int, width: int) -> Int[Tensor, "neuron 3"]:
-    """List the places of a site: its number, layer and index."""
-    layer, index = torch.arange(layers), torch.arange(width)
-    return torch.cartesian_prod(torch.tensor([site]), layer, index)
+def numbered(site: int, layers: Sequence[int], width: int) -> Int[Tensor, "neuron 3"]:
+    """List the places of some layers of a site: its number, layer and index."""
+    return torch.cartesian_prod(torch.tensor([site]), torch.tensor(layers), torch.arange(width))
 
 
 def in_order(scores: NeuronScores, culture: str) -> list[tuple[str, int, int]]:

@@ -56,13 +56,13 @@ def set_stability(sets: Mapping[str, NeuronSet], *, match: Match = "layer") -> p
     names = list(sets)
     pairs = list(combinations(range(len(names)), 2))
     overlaps, chance = np.zeros((len(pairs), len(cultures))), np.zeros((len(pairs), len(cultures)))
-    shapes = sets[names[0]].shapes
+    shapes, facts = sets[names[0]].shapes, sets[names[0]].metadata
     for column, culture in enumerate(cultures):
         neurons = [sets[name][culture] for name in names]
         members = [own.members() for own in neurons]
         for row, (a, b) in enumerate(pairs):
             overlaps[row, column] = jaccard(members[a], members[b])
-            chances = chance_of_sharing([neurons[a], neurons[b]], shapes, match)
+            chances = chance_of_sharing([neurons[a], neurons[b]], shapes, match, facts)
             sizes = len(members[a]), len(members[b])
             chance[row, column] = expected_jaccard(chances, sizes)
     empty = np.isnan(overlaps).any(0)
@@ -95,12 +95,19 @@ def common_cultures(sets: Mapping[str, NeuronSet]) -> list[str]:
     if len(sets) < 2:
         raise InputError("stability needs at least two neuron sets to compare.")
     shapes = {name: {s: tuple(v) for s, v in found.shapes.items()} for name, found in sets.items()}
+    units = {name: found.metadata.get("units", {}) for name, found in sets.items()}
     first, *others = shapes
     for name in others:
         if shapes[name] != shapes[first]:
             raise InputError(
                 f"sets {first!r} and {name!r} are of models or sites with different shapes "
                 f"({shapes[first]}, {shapes[name]}): compare sets of one model and its same sites."
+            )
+        if units[name] != units[first]:
+            raise InputError(
+                f"sets {first!r} and {name!r} are of different units at "
+                f"{', '.join(units[name] | units[first])}: compare units of one autoencoder (the "
+                "same heads, directions)."
             )
     named = dict.fromkeys(culture for found in sets.values() for culture in found)
     common = [culture for culture in named if all(culture in found for found in sets.values())]

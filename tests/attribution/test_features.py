@@ -1,6 +1,7 @@
 """Attribution to features: the raw model's gradients, and completeness with the error and b_dec."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -80,3 +81,40 @@ def test_integrated_gradients_are_complete():
         assert (found.change.abs() > 0.1).all()
         gaps.append(float((found.gap.abs() / found.change.abs()).max()))
     assert gaps[1] < 1e-2 and gaps[1] < gaps[0] / 10
+
+
+@pytest.mark.parametrize("style", ["choices", "cloze"])
+def test_one_stream_is_attributed_alike_where_it_leaves_a_layer_and_enters_the_next(style):
+    """Gradients begin where the stream enters the lowest layer, at which it may also be read."""
+    reads = "letter" if style == "choices" else "option_likelihood"
+    how, model = replace(SUMMED, scoring=reads), exact("llama")
+    batch = collate(prompts_of(model, style)[:4], model.pad_id)
+
+    def scores(hook, layer):
+        sites = ["sae", "sae_error"]
+        found = item_scores(with_features(model, random_sae(hook)), batch, sites, how).scores
+        return torch.cat([found[site][:, layer] for site in sites], 1)
+
+    entering, leaving = scores("blocks.1.hook_resid_pre", 1), scores("blocks.0.hook_resid_post", 0)
+    assert leaving.abs().max() > 0 and torch.allclose(entering, leaving, rtol=1e-9)
+    assert scores("blocks.0.hook_resid_pre", 0).abs().max() > 0
+
+
+@pytest.mark.parametrize("style", ["choices", "cloze"])
+def test_no_graph_is_kept_below_the_lowest_layer(style):
+    reads = "letter" if style == "choices" else "option_likelihood"
+    how, model = replace(SUMMED, scoring=reads), exact("llama")
+    batch = collate(prompts_of(model, style)[:4], model.pad_id)
+    grown = set()
+
+    def note(activation, hook, layer):
+        if activation.requires_grad:
+            grown.add(layer)
+
+    places = [(model.hook_name("post", n), partial(note, layer=n)) for n in range(3)]
+    with model.hooks(places):
+        part = item_scores(with_features(model, random_sae(HOOK)), batch, ["sae"], how)
+    assert grown == {1, 2} and part.scores["sae"][:, 1].abs().max() > 0
+    with model.hooks(places):
+        item_scores(model, batch, ["act"], how)
+    assert grown == {0, 1, 2}

@@ -4,6 +4,7 @@ import os
 import warnings
 
 import pytest
+import torch
 
 import culture_lens as cl
 from culture_lens.engine import pool as module
@@ -14,11 +15,13 @@ from culture_lens.evaluation import evaluate as evaluation
 from culture_lens.models.loading import Loading
 from culture_lens.models.recipe import Recipe
 from culture_lens.storage import finished
+from tests.helpers.forwards import must_not_run
 from tests.helpers.lm import save_tiny
 from tests.helpers.passes import Killed, LightWorker, letters, shards_of
 from tests.helpers.places import ROOT
-from tests.helpers.questions import toy_questions
+from tests.helpers.questions import asked_twice, toy_questions
 
+TWO = ("Japan", "Mexico")
 pytestmark = pytest.mark.slow
 
 
@@ -38,11 +41,16 @@ def ray():
         os.environ["PYTHONPATH"] = before
 
 
-def test_the_files_are_those_of_one_process(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model in a folder, which workers load as this process does."""
+    return cl.load_model(save_tiny("llama", tmp_path_factory.mktemp("model")), device="cpu")
+
+
+def test_the_files_are_those_of_one_process(model, tmp_path, monkeypatch):
     """In several shards of each pass, with two conditions of neurons and a run folder."""
     monkeypatch.setattr(finished, "SHARD", 5)
     monkeypatch.setattr(evaluation, "LEAST_ITEMS", 6)
-    model = cl.load_model(save_tiny("llama", tmp_path / "model"), device="cpu")
     questions = toy_questions()
     neurons = cl.Neurons.of({"act": [(0, 1), (2, 3)]})
 
@@ -60,6 +68,30 @@ def test_the_files_are_those_of_one_process(tmp_path, monkeypatch):
     made = [file for file in (tmp_path / "run" / "pieces").rglob("*") if file.is_file()]
     assert len(made) == 4 + 4 + 3  # sixteen items, in shards of 5 and 5, and of 8, 6 and 2
     assert files(tmp_path / "again", run=tmp_path / "run") == expected
+
+
+def test_units_are_compared_as_in_one_process(model, tmp_path, monkeypatch):
+    """Neurons and directions of equal norm, the latter as units that workers are sent."""
+    source = torch.Generator().manual_seed(3)
+    held = {c: cl.Direction(c, "resid", 1, torch.randn(32, generator=source)) for c in TWO}
+    units = {"neurons": ("act", "conact")}
+    units |= {"directions": cl.Directions(held, metadata=cl.looked_at([]))}
+    options = {"k": 2, "equal": "norm", "random_seeds": 1, "scoring": "letter", "progress": False}
+
+    def compared(**more):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", cl.CultureLensWarning)
+            return cl.compare_units(
+                model, asked_twice(toy_questions(cultures=TWO)), units, **options, **more
+            )
+
+    here = compared()
+    there = compared(engine=cl.Ray(workers=1), run=tmp_path / "run")
+    must_not_run(monkeypatch)  # all that the workers made is kept, under the keys of one process
+    again = compared(run=tmp_path / "run")
+    for other in (there, again):
+        assert other.frame.equals(here.frame) and other.table().equals(here.table())
+        assert other.metadata == here.metadata
 
 
 def test_a_worker_that_is_killed_costs_nothing(tmp_path, monkeypatch, ray):

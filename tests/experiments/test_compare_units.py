@@ -222,5 +222,12 @@ def test_what_cannot_be_compared_is_refused(idle):
         )
     with pytest.raises(InputError, match="every question was used"):
         cl.compare_units(idle, questions(), {"own": own_set(**cl.looked_at(questions()))})
+    with pytest.raises(InputError, match="found on 'another'"):
+        cl.compare_units(idle, questions(), {"own": own_set(model="another")})
+    none = cl.NeuronSet(dict.fromkeys(TWO, cl.Neurons.of({})), {"act": (3, 48)}, cl.looked_at([]))
+    with pytest.raises(InputError, match="nothing for Japan"):
+        cl.compare_units(idle, questions(), {"own": none})
+    with pytest.raises(InputError, match="name more in cultures="):
+        cl.compare_units(idle, questions(), {"neurons": ("act", "mad")}, cultures=["Japan"])
     with pytest.raises(InputError, match="has 144 units"):
         cl.compare_units(idle, questions(), {"neurons": ("act", "mad")}, k=145)

@@ -5,7 +5,8 @@ import torch
 
 import culture_lens as cl
 from culture_lens.errors import InputError
-from culture_lens.experiments.direction_matrix import direction_matrix, random_like
+from culture_lens.experiments.direction_matrix import direction_matrix
+from culture_lens.experiments.edited_answers import random_like
 from culture_lens.neurons.directions import Direction, Directions
 from tests.helpers import lm
 from tests.helpers.marks import QUIET, quiet

@@ -68,6 +68,9 @@ def test_what_has_no_meaning_is_refused(idle):
     ):
         with pytest.raises(InputError, match=told):
             localization_gap(idle, asked, **options)
+    named = replace(asked[0], text=f"{asked[0].text} In {asked[0].culture}.")
+    with pytest.raises(InputError, match="do not fit the context"):  # of the second version
+        localization_gap(idle, [named], stand_in="some place " * 500)
     with pytest.raises(InputError, match="measure"):
         gap_by_hand().gap("flips")
     with pytest.raises(InputError, match="unnamed_correct|named_correct"):

@@ -5,7 +5,7 @@ import torch
 
 import culture_lens as cl
 from culture_lens.errors import InputError
-from culture_lens.experiments.direction_matrix import random_like
+from culture_lens.experiments.edited_answers import random_like
 from culture_lens.experiments.steering import SteeringCurve
 from culture_lens.experiments.steering_curve import steering_curve
 from culture_lens.neurons.directions import Direction, Directions
@@ -90,8 +90,25 @@ def test_heads_are_scaled_as_steered_scales_them():
     assert not curve.table("self", "beyond")["value"].isna().any()
 
 
+@quiet
+def test_cultures_without_questions_are_left_out_with_a_warning():
+    """Nobody could see what is done to them."""
+    model, directions = lm.lens("llama"), made()
+    asked = [question for question in toy_questions() if question.culture != "Mexico"]
+    with pytest.warns(cl.CultureLensWarning, match="steering curve, no questions: Mexico"):
+        curve = steering_curve(
+            model, directions, asked, strengths=[1.0], random_seeds=1, others=False, **LETTER
+        )
+    assert set(curve.frame["mask"]) == {"", "Japan"} and len(curve.table()) == 1
+
+
 def test_what_is_refused(idle):
     asked = toy_questions()
+    with pytest.raises(InputError, match="no questions: Japan, Mexico"):
+        steering_curve(idle, made(), [q for q in asked if q.culture == "France"])
+    none = cl.NeuronSet({"Japan": cl.Neurons.of({})}, {"act": (3, 48)}, cl.looked_at([]))
+    with pytest.raises(InputError, match="no neurons: Japan"):
+        steering_curve(idle, none, asked)
     with pytest.raises(InputError, match="each once"):
         steering_curve(idle, made(), asked, strengths=[1.0, 1.0])
     with pytest.raises(InputError, match="not 0"):

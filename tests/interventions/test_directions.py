@@ -105,6 +105,13 @@ def test_a_matched_direction_changes_the_stream_as_much():
         matched_scale(model, one, late, asked, **QUIET)
 
 
+def test_a_direction_of_another_width_is_refused_before_the_model_runs(idle):
+    wide = Direction("Japan", "resid", 1, torch.ones(WIDTH + 1))
+    hooks = ablation_hooks(idle, Neurons.of({"act": [(0, 1)]}))
+    with pytest.raises(InputError, match=f"has {WIDTH + 1} elements"):
+        matched_scale(idle, wide, hooks, toy_questions(), **QUIET)
+
+
 def test_layers_are_read_from_names():
     names = ("decoder_blocks.3.hook_out", "blocks.0.attn.o.hook_in", "hook_embed")
     assert [layer_of(name) for name in names] == [3, 0, -1]

@@ -103,6 +103,21 @@ def test_batches_do_not_depend_on_the_order_given():
     assert [[p.question.id for p in b.prompts] for b in batches(given, 3, PAD)] == expected
 
 
+def test_batches_have_at_most_so_many_tokens():
+    """Padding counts; a prompt that is longer by itself is a batch."""
+    given = prompts()
+    lengths = sorted((len(prompt.ids) for prompt in given), reverse=True)
+    for tokens in (1, lengths[0], 3 * lengths[0], 10**6):
+        work = list(batches(given, 5, PAD, tokens=tokens))
+        assert sorted(p.question.id for b in work for p in b.prompts) == sorted(
+            prompt.question.id for prompt in given
+        )
+        sizes = [batch.input_ids.shape for batch in work]
+        assert all(rows == 1 or rows * width <= tokens for rows, width in sizes)
+        most = max(1, min(5, tokens // lengths[0]))
+        assert sizes[0][0] == most  # as many as fit
+
+
 @pytest.mark.parametrize("size", [0, -1])
 def test_batch_size_is_checked(size):
     with pytest.raises(InputError, match=f"batch_size must be at least 1, not {size}"):

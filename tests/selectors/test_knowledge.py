@@ -129,17 +129,17 @@ def test_a_weight_below_zero_and_a_single_culture_are_refused():
 # ------------------------------------------------------------------ two halves
 
 
-def halved(one, other):
-    """Two cultures, 400 neurons, of which 2 are the top; V and Gmax are the same for all."""
-    items, shape = {"a": 2, "b": 2}, (2, 1, 400)
+def halved(one, other, layers=1, **facts):
+    """Two cultures, 400 neurons in the last layer; V and Gmax are the same for all."""
+    items, shape = {"a": 2, "b": 2}, (2, layers, 400)
 
     def sums(best):
         values = np.full(shape, -1.0)
         for row, neurons in enumerate(best):
-            values[row, 0, list(neurons)] = 1.0
+            values[row, -1, list(neurons)] = 1.0
         return neuron_scores({"act": values}, {"a": 1, "b": 1})
 
-    whole = neuron_scores({"act": np.ones(shape)}, items)
+    whole = neuron_scores({"act": np.ones(shape)}, items, **facts)
     squares = {"act": np.ones(shape), "squares of act": 2 * np.ones(shape)}
     _, made = drawn(0, items, halves=False)
     return replace(
@@ -154,6 +154,13 @@ def halved(one, other):
 def test_agreement_is_the_share_of_the_top_in_common():
     """0.5% of 400 are 2. For `a` one of two is in both; for `b` both are."""
     scores = halved(([3, 7], [1, 2]), ([7, 9], [2, 1]))
+    assert knowledge(scores).metadata["agreement"] == {"a": 0.5, "b": 1.0}
+
+
+def test_layers_without_units_have_no_top():
+    """0.5% of 400 units and not of 1,200 numbers, as of an autoencoder for one layer of three."""
+    units = {"act": {"content": "0", "layers": [2]}}
+    scores = halved(([3, 7], [1, 2]), ([7, 9], [2, 1]), layers=3, units=units)
     assert knowledge(scores).metadata["agreement"] == {"a": 0.5, "b": 1.0}
 
 

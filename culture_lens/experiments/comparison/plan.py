@@ -110,7 +110,12 @@ def cultures_of(
     if len(chosen) < 2:
         raise InputError(
             f"a comparison needs at least two cultures that both halves ask about, got "
-            f"{', '.join(chosen) or 'none'}: give more questions, or another identify_share."
+            f"{', '.join(chosen) or 'none'}: "
+            + (
+                "name more in cultures=."
+                if cultures
+                else "give more questions, or another identify_share."
+            )
         )
     return chosen
 
