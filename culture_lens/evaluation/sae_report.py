@@ -12,10 +12,9 @@ stands for:
 
 ``recovered`` is 1 where the model does not notice, and 0 where the reconstruction is worth no more
 than the mean; it means nothing where the mean itself costs the model nothing. Tokens that the
-features leave out stay as they are, and do not count as tokens t. Intervals are clustered by
-question group: those of means as everywhere, those of ratios by drawing groups. An edit of features
-keeps the reconstruction error, so that even one of a bad autoencoder is exact; but its features
-then say little about the model.
+features leave out stay as they are, and are not counted. Intervals are clustered by question group:
+those of means as everywhere, those of ratios by drawing groups. An edit of features keeps the
+reconstruction error: even one of a bad autoencoder is exact, but says little about the model.
 """
 
 from __future__ import annotations
