@@ -39,7 +39,7 @@ def web():
     server = HTTPServer(("127.0.0.1", 0), Answers)
     server.asked = []
     server.at = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds between looks
     thread.start()
     yield server
     server.shutdown()
