@@ -82,7 +82,7 @@ def autoencoder(model, identify, asked: argparse.Namespace) -> cl.SAE:
     On all but special tokens, where it has no features: the first token is a hundred times as long.
     """
     hook = f"blocks.{asked.layer}.hook_resid_post"
-    made = (asked.features, asked.active, asked.steps, 0, hook)
+    made = (asked.features, asked.active, asked.steps, asked.seed, hook)
     place = Path(asked.run or ".") / "sae"
     if asked.run and place.exists():
         return cl.load_sae(place)
@@ -116,7 +116,8 @@ def prepared(asked: argparse.Namespace):
     identify, _ = cl.split_questions(questions)
     hooks = {layer: f"blocks.{layer}.hook_mlp_out" for layer in truth.layers}
     data = recorded(model, identify, list(hooks.values()), all_but=())
-    saes = [trained(data[hook], 384, 16, asked.steps, 0, hook) for hook in hooks.values()]
+    made = (384, 16, asked.steps, asked.seed)
+    saes = [trained(data[hook], *made, hook) for hook in hooks.values()]
     model = cl.with_heads(cl.with_features(model, saes))
     planted = {c: truth.neurons(SOUGHT, c) for c in sorted({q.culture for q in questions})}
     facts = {"model": model.name, "selector": "planted", **cl.looked_at([])}
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--features", type=int, default=2304, help="on another model")
     parser.add_argument("--active", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0, help="of the autoencoder")
     parser.add_argument("--layer", type=int, default=2, help="of the directions")
     parser.add_argument("--k", type=int, nargs="+", default=[20, 2])
     parser.add_argument("--seeds", type=int, default=2)
