@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from culture_lens.models.sae import SAE
-from tests.helpers import reference, reference_t5, reference_vlm
+from tests.helpers import lm, reference, reference_t5, reference_vlm, t5, vlm
+from tests.helpers.architecture_table import encoder_decoder_case, image_case
 from tests.helpers.tiny import D_MODEL
 
 WIDTH = 20
@@ -40,6 +41,13 @@ def written(folder, config, held):
     save_file({n: v.contiguous() for n, v in held.items()}, folder / "sae_weights.safetensors")
     (folder / "cfg.json").write_text(json.dumps(config))
     return folder
+
+
+def raw_of(make, name):
+    """The raw model of a case of ``architecture_table``, in its dtype."""
+    if make is encoder_decoder_case:
+        return t5.raw(name, torch.float64)
+    return (vlm if make is image_case else lm).raw(name)
 
 
 def layers_of(hf):

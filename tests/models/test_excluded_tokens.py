@@ -12,11 +12,11 @@ from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import CONTENT_ROLES
 from tests.helpers import lm, t5
 from tests.helpers import vlm as vlms
-from tests.helpers.architecture_table import CASES, encoder_decoder_case, image_case
+from tests.helpers.architecture_table import CASES, encoder_decoder_case
 from tests.helpers.closeness import relative
 from tests.helpers.marks import QUIET, mostly_slow
 from tests.helpers.questions import toy_questions
-from tests.helpers.sae import plain_features, random_sae, stream_edited, tensors
+from tests.helpers.sae import plain_features, random_sae, raw_of, stream_edited, tensors
 
 HOOK, LAYER, CHOSEN = "blocks.1.hook_resid_post", 1, [3, 8]
 DECODERS = [(one.name, *CASES[one.name][1][:1]) for one in ARCHITECTURES]
@@ -36,7 +36,7 @@ def among(prompt, ids):
 def test_on_every_architecture_as_in_a_raw_model(architecture, name):
     """The first token and the last one: as if the layer had no features there."""
     make, _ = CASES[architecture]
-    case, hf = make(name), (vlms if make is image_case else lm).raw(name)
+    case, hf = make(name), raw_of(make, name)
     held, prompts = tensors(dtype=case.model.dtype), list(case.prompts)[:2]
     ids = [prompts[0].ids[0], prompts[0].ids[-1]]
     model = cl.with_features(case.model, random_sae(HOOK), exclude_special_tokens=ids)

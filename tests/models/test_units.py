@@ -15,21 +15,14 @@ from culture_lens.neurons.neurons import Neurons
 from culture_lens.prompts.batches import collate
 from culture_lens.prompts.prompt import CONTENT_ROLES
 from tests.helpers import lm, t5
-from tests.helpers import vlm as vlms
-from tests.helpers.architecture_table import CASES, encoder_decoder_case, image_case
+from tests.helpers.architecture_table import CASES, encoder_decoder_case
 from tests.helpers.closeness import relative
 from tests.helpers.marks import mostly_slow
-from tests.helpers.sae import plain_features, random_sae, stream_edited, tensors
+from tests.helpers.sae import plain_features, random_sae, raw_of, stream_edited, tensors
 from tests.helpers.tiny import D_MODEL
 
 NAMES = [(one.name, CASES[one.name][1][0]) for one in ARCHITECTURES]
 HOOK, LAYER, CHOSEN = "blocks.1.hook_resid_post", 1, [3, 8]
-
-
-def raw_of(make, name):
-    if make is encoder_decoder_case:
-        return t5.raw(name, torch.float64)
-    return (vlms if make is image_case else lm).raw(name)
 
 
 @pytest.mark.parametrize(
